@@ -1,0 +1,53 @@
+//! The errors of the whole house: one public [`Error`], with one enum per failing area beneath it.
+//!
+//! Every variant says what was wrong, where, and what to do next. The areas live here, in the lowest
+//! layer, as plain data, so that each room can return its own enum without knowing the others.
+
+mod decision;
+mod model;
+mod photo;
+mod weights;
+
+pub use decision::RefusalError;
+pub use model::ModelError;
+pub use photo::PhotoError;
+pub use weights::WeightsError;
+
+/// Anything that can go wrong between a path to a photo and an answer.
+///
+/// ```
+/// use kith::{Error, Photo};
+/// let error = Photo::open("no/such/photo.jpg").map_err(Error::from).unwrap_err();
+/// assert_eq!(error.code(), "photo.not_found");
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The photo could not be read, or a picture could not be written.
+    #[error(transparent)]
+    Photo(#[from] PhotoError),
+    /// Weights are missing, damaged, or of the wrong shape.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A device or a network failed.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The question could not be decided, and so was refused.
+    #[error(transparent)]
+    Refusal(#[from] RefusalError),
+}
+
+impl Error {
+    /// A stable, dotted name for the error, for programs (`photo.not_found`, `refusal.no_face`).
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Photo(e) => e.code(),
+            Error::Weights(e) => e.code(),
+            Error::Model(e) => e.code(),
+            Error::Refusal(e) => e.code(),
+        }
+    }
+}
+
+/// A result whose error is the crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

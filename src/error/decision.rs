@@ -1,0 +1,71 @@
+//! Refusals: questions that could not be decided. None of them is ever read as a match.
+
+/// Why no verdict was given.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefusalError {
+    /// No face was found.
+    #[error("{photo}: no face found")]
+    NoFace {
+        /// The photo.
+        photo: String,
+    },
+    /// Several faces where one was asked for.
+    #[error("{photo}: {count} faces found, one was asked for; crop the photo, or say --largest to take the largest")]
+    SeveralFaces {
+        /// The photo.
+        photo: String,
+        /// How many.
+        count: usize,
+    },
+    /// The model has no calibration, so a false-match rate means nothing for it.
+    #[error("{model} has no calibration on this machine, so no threshold is known for it; say --threshold DISTANCE")]
+    NotCalibrated {
+        /// Model id.
+        model: String,
+    },
+    /// The calibration belongs to another model, other weights or another alignment.
+    #[error("the calibration is for {calibrated}, the embeddings are of {model}; calibrate this model first")]
+    WrongCalibration {
+        /// Model id that the calibration names.
+        calibrated: String,
+        /// Model id of the embeddings.
+        model: String,
+    },
+    /// A false-match rate below what the calibration rests on.
+    #[error(
+        "the calibration rests on {impostors} impostor pairs and supports false-match rates down to {supported:e}, not {requested:e}"
+    )]
+    Unsupported {
+        /// The rate asked for.
+        requested: f64,
+        /// The smallest rate supported.
+        supported: f64,
+        /// How many impostor pairs the calibration saw.
+        impostors: u64,
+    },
+    /// A threshold or rate outside its range.
+    #[error("{option} is {received}, must be {expected}")]
+    InvalidThreshold {
+        /// The option.
+        option: &'static str,
+        /// The value given.
+        received: f64,
+        /// The range allowed.
+        expected: &'static str,
+    },
+}
+
+impl RefusalError {
+    /// The stable name of the refusal.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoFace { .. } => "refusal.no_face",
+            Self::SeveralFaces { .. } => "refusal.several_faces",
+            Self::NotCalibrated { .. } => "refusal.not_calibrated",
+            Self::WrongCalibration { .. } => "refusal.wrong_calibration",
+            Self::Unsupported { .. } => "refusal.unsupported_rate",
+            Self::InvalidThreshold { .. } => "refusal.invalid_threshold",
+        }
+    }
+}
