@@ -1,0 +1,48 @@
+//! facenet-pytorch's crop: the detector's box with a margin, resized to a square.
+
+use fast_image_resize as fir;
+use fast_image_resize::images::{Image, ImageRef};
+
+use crate::error::ModelError;
+use crate::geometry::BBox;
+use crate::media::Raster;
+
+/// Cuts `bbox`, grown so that `margin` of the chip's `size` pixels lie outside it (half on each
+/// side), clips it to the photo, and resizes it to `size` x `size` with a triangle filter that widens
+/// with the reduction, as Pillow's bilinear resize does.
+///
+/// # Errors
+/// [`ModelError::InvalidOption`] for a margin that leaves no face, [`ModelError::BadEmbedding`] when
+/// no pixel of the photo is inside the box.
+pub fn box_crop(photo: &Raster, bbox: &BBox, size: u32, margin: u32) -> Result<Raster, ModelError> {
+    if margin >= size {
+        return Err(ModelError::InvalidOption {
+            option: "margin",
+            received: margin.to_string(),
+            expected: "less than the chip's size",
+        });
+    }
+    let share = f64::from(margin) / f64::from(size - margin);
+    let grown = |length: f32| share * f64::from(length) / 2.0;
+    let (across, down) = (grown(bbox.width()), grown(bbox.height()));
+    let x0 = (f64::from(bbox.x0) - across).max(0.0) as u32;
+    let y0 = (f64::from(bbox.y0) - down).max(0.0) as u32;
+    let x1 = (f64::from(bbox.x1) + across).min(f64::from(photo.width())) as u32;
+    let y1 = (f64::from(bbox.y1) + down).min(f64::from(photo.height())) as u32;
+    if x1 <= x0 || y1 <= y0 {
+        return Err(ModelError::BadEmbedding { reason: "the face's box holds no pixel of the photo".to_string() });
+    }
+    resize(photo, [x0, y0, x1 - x0, y1 - y0], size)
+        .map_err(|reason| ModelError::Backend { stage: "cropping a face", reason })
+}
+
+fn resize(photo: &Raster, [x, y, width, height]: [u32; 4], size: u32) -> Result<Raster, String> {
+    let source = ImageRef::new(photo.width(), photo.height(), photo.data(), fir::PixelType::U8x3)
+        .map_err(|e| e.to_string())?;
+    let mut chip = Image::new(size, size, fir::PixelType::U8x3);
+    let options = fir::ResizeOptions::new()
+        .crop(f64::from(x), f64::from(y), f64::from(width), f64::from(height))
+        .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear));
+    fir::Resizer::new().resize(&source, &mut chip, &options).map_err(|e| e.to_string())?;
+    Raster::from_rgb(size, size, chip.into_vec()).map_err(|e| e.to_string())
+}

@@ -1,0 +1,139 @@
+//! MTCNN's box arithmetic: from P-net's maps to candidates, and how the stages move them.
+//!
+//! Two conventions of length live side by side in the reference, and both are kept: after P-net a
+//! box is as wide as the difference of its edges; after R-net and O-net it is one pixel wider.
+
+use super::nets::Maps;
+use super::pyramid::{CELL, STRIDE};
+use crate::geometry::{BBox, Landmarks, Overlap, non_maximum_suppression};
+use crate::media::Region;
+
+/// A box on its way through the cascade.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Candidate {
+    pub bbox: BBox,
+    pub score: f32,
+    /// How far the network wants each edge (x0, y0, x1, y1) moved, in box widths and heights.
+    pub shift: [f32; 4],
+}
+
+/// P-net's cells with at least `threshold`, as boxes of the photo.
+pub(super) fn from_maps(maps: &Maps, scale: f64, threshold: f32) -> Vec<Candidate> {
+    let scale = scale as f32;
+    let (stride, cell) = (STRIDE as f32, CELL as f32);
+    let plane = maps.rows * maps.columns;
+    let mut found = Vec::new();
+    for (at, &score) in maps.scores.iter().enumerate() {
+        if score < threshold {
+            continue;
+        }
+        let (x, y) = ((at % maps.columns) as f32, (at / maps.columns) as f32);
+        let near = |v: f32| ((stride * v + 1.0) / scale).floor();
+        let far = |v: f32| ((stride * v + cell) / scale).floor();
+        found.push(Candidate {
+            bbox: BBox::new(near(x), near(y), far(x), far(y)),
+            score,
+            shift: std::array::from_fn(|k| maps.shifts[k * plane + at]),
+        });
+    }
+    found
+}
+
+/// The candidates that non-maximum suppression by IoU keeps, best first.
+pub(super) fn suppress(candidates: &[Candidate], threshold: f32) -> Vec<Candidate> {
+    let boxes: Vec<_> = candidates.iter().map(|c| c.bbox).collect();
+    let scores: Vec<_> = candidates.iter().map(|c| c.score).collect();
+    let kept = non_maximum_suppression(&boxes, &scores, threshold, Overlap::Union);
+    kept.into_iter().map(|i| candidates[i]).collect()
+}
+
+impl Candidate {
+    /// Edges moved by the shift, in units of the box's width and height.
+    pub(super) fn moved_by_plain_lengths(&self) -> Self {
+        self.moved(self.bbox.width(), self.bbox.height())
+    }
+
+    /// Edges moved by the shift, in units of the box's width and height counted in whole pixels.
+    pub(super) fn moved_by_pixel_lengths(&self) -> Self {
+        self.moved(self.bbox.width() + 1.0, self.bbox.height() + 1.0)
+    }
+
+    fn moved(&self, width: f32, height: f32) -> Self {
+        let (b, s) = (&self.bbox, &self.shift);
+        let bbox =
+            BBox::new(b.x0 + s[0] * width, b.y0 + s[1] * height, b.x1 + s[2] * width, b.y1 + s[3] * height);
+        Self { bbox, ..*self }
+    }
+
+    /// The square about the same centre with the longer side.
+    pub(super) fn squared(&self) -> Self {
+        let b = &self.bbox;
+        let side = b.width().max(b.height());
+        let x0 = b.x0 + b.width() * 0.5 - side * 0.5;
+        let y0 = b.y0 + b.height() * 0.5 - side * 0.5;
+        Self { bbox: BBox::new(x0, y0, x0 + side, y0 + side), ..*self }
+    }
+
+    /// The part of the photo that the box covers. The reference counts pixels from 1 and includes the
+    /// last one; `None` when nothing is left of the box.
+    pub(super) fn region(&self, width: u32, height: u32) -> Option<Region> {
+        // A cast from f32 saturates, and NaN becomes 0: no box can leave the photo.
+        let first = |edge: f32| (edge.trunc() as i64).max(1);
+        let last = |edge: f32, limit: u32| (edge.trunc() as i64).min(i64::from(limit));
+        let (x, y) = (first(self.bbox.x0), first(self.bbox.y0));
+        let (ex, ey) = (last(self.bbox.x1, width), last(self.bbox.y1, height));
+        (ex > x - 1 && ey > y - 1).then(|| Region {
+            x0: (x - 1) as usize,
+            y0: (y - 1) as usize,
+            x1: ex as usize,
+            y1: ey as usize,
+        })
+    }
+
+    /// O-net's landmarks (five x, then five y, in box lengths) as points of the photo.
+    pub(super) fn place(&self, relative: &[f32; 10]) -> Landmarks {
+        let (width, height) = (self.bbox.width() + 1.0, self.bbox.height() + 1.0);
+        Landmarks(std::array::from_fn(|k| {
+            [width * relative[k] + self.bbox.x0 - 1.0, height * relative[5 + k] + self.bbox.y0 - 1.0]
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(x0: f32, y0: f32, x1: f32, y1: f32) -> Candidate {
+        Candidate { bbox: BBox::new(x0, y0, x1, y1), score: 1.0, shift: [0.1, 0.0, -0.1, 0.5] }
+    }
+
+    #[test]
+    fn the_two_length_conventions_differ_by_one_pixel() {
+        let c = candidate(10.0, 20.0, 20.0, 30.0);
+        assert_eq!(c.moved_by_plain_lengths().bbox, BBox::new(11.0, 20.0, 19.0, 35.0));
+        assert_eq!(c.moved_by_pixel_lengths().bbox, BBox::new(11.1, 20.0, 18.9, 35.5));
+    }
+
+    #[test]
+    fn squaring_keeps_the_centre() {
+        let c = candidate(10.0, 0.0, 20.0, 40.0).squared();
+        assert_eq!(c.bbox, BBox::new(-5.0, 0.0, 35.0, 40.0));
+    }
+
+    #[test]
+    fn regions_stay_inside_whatever_the_box() {
+        assert_eq!(
+            candidate(-5.5, 2.9, 35.2, 40.0).region(30, 100),
+            Some(Region { x0: 0, y0: 1, x1: 30, y1: 40 })
+        );
+        assert_eq!(candidate(40.0, 0.0, 60.0, 20.0).region(30, 30), None);
+        assert_eq!(candidate(-60.0, -60.0, -20.0, -20.0).region(30, 30), None);
+        let nan = f32::NAN;
+        assert_eq!(candidate(nan, nan, nan, nan).region(30, 30), None);
+        let huge = f32::INFINITY;
+        assert_eq!(
+            candidate(-huge, -huge, huge, huge).region(30, 20),
+            Some(Region { x0: 0, y0: 0, x1: 30, y1: 20 })
+        );
+    }
+}

@@ -1,0 +1,179 @@
+//! MTCNN: three small networks in a cascade.
+//!
+//! K. Zhang, Z. Zhang, Z. Li, Y. Qiao, "Joint face detection and alignment using multitask cascaded
+//! convolutional networks", IEEE Signal Processing Letters 23(10), 2016. The numbers (thresholds,
+//! rounding, the two overlap measures) are those of facenet-pytorch 2.6.0, whose weights these are.
+//!
+//! P-net slides over every level of an image pyramid and proposes boxes; R-net throws most of them
+//! away; O-net refines the rest and places five landmarks. Levels run in parallel, each in strips of
+//! bounded memory; the candidates of all levels go through R-net and O-net in one batch a stage.
+
+mod boxes;
+mod nets;
+mod pyramid;
+
+use rayon::prelude::*;
+
+use self::boxes::Candidate;
+use self::nets::{ONet, PNet, Refined, RNet};
+use super::{Detection, Detector};
+use crate::error::ModelError;
+use crate::geometry::{Overlap, non_maximum_suppression};
+use crate::media::{ChannelOrder, Raster, resize_area};
+use crate::nn::weights::TensorMap;
+use crate::nn::{Device, WeightSource, backend};
+
+/// What MTCNN can be told. The defaults are facenet-pytorch's.
+///
+/// ```
+/// let options = kith::MtcnnOptions { min_face: 40, ..Default::default() };
+/// assert_eq!(options.thresholds, [0.6, 0.7, 0.7]);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MtcnnOptions {
+    /// Side of the smallest face looked for, in pixels; at least 12 (P-net's own window).
+    pub min_face: u32,
+    /// Least score that P-, R- and O-net let pass, each 0 to 1.
+    pub thresholds: [f32; 3],
+    /// Ratio between neighbouring levels of the pyramid, above 0 and below 1.
+    pub factor: f64,
+}
+
+impl Default for MtcnnOptions {
+    fn default() -> Self {
+        Self { min_face: 20, thresholds: [0.6, 0.7, 0.7], factor: 0.709 }
+    }
+}
+
+/// Overlap above which P-net's boxes of one level are one.
+const SAME_WITHIN_LEVEL: f32 = 0.5;
+/// Overlap above which boxes of any levels, and boxes after R-net and O-net, are one.
+const SAME_FACE: f32 = 0.7;
+/// Candidates that go through R-net or O-net at a time: bounds memory on crowds.
+const BATCH: usize = 256;
+
+/// The detector. See the module's own page for the paper.
+pub struct Mtcnn {
+    pnet: PNet,
+    rnet: RNet,
+    onet: ONet,
+    options: MtcnnOptions,
+    device: Device,
+}
+
+impl Mtcnn {
+    /// Builds the three networks from tensors named `pnet.*`, `rnet.*` and `onet.*`.
+    ///
+    /// # Errors
+    /// [`ModelError::InvalidOption`] for options outside their range, [`ModelError::Backend`] when the
+    /// device fails or a tensor is missing.
+    pub fn new(tensors: &TensorMap, device: &Device, options: MtcnnOptions) -> Result<Self, ModelError> {
+        options.check()?;
+        let source = WeightSource::new(tensors, device.inner());
+        let failed = backend("loading MTCNN");
+        Ok(Self {
+            pnet: PNet::load(&source.under("pnet")).map_err(&failed)?,
+            rnet: RNet::load(&source.under("rnet")).map_err(&failed)?,
+            onet: ONet::load(&source.under("onet")).map_err(&failed)?,
+            options,
+            device: device.clone(),
+        })
+    }
+
+    /// Boxes that P-net proposes, over all levels of the pyramid.
+    fn propose(&self, photo: &Raster) -> Result<Vec<Candidate>, ModelError> {
+        let levels = pyramid::levels(photo.width(), photo.height(), &self.options);
+        let on_level = |level: &pyramid::Level| -> Result<Vec<Candidate>, ModelError> {
+            let pixels = level.pixels(photo);
+            let maps = self.pnet.run(&pixels, level, &self.device).map_err(backend("P-net"))?;
+            let found = boxes::from_maps(&maps, level.scale, self.options.thresholds[0]);
+            Ok(boxes::suppress(&found, SAME_WITHIN_LEVEL))
+        };
+        // An accelerator takes one level at a time; the processor's cores share them.
+        let per_level: Vec<Vec<Candidate>> = if self.device.is_cpu() {
+            levels.par_iter().map(on_level).collect::<Result<_, _>>()?
+        } else {
+            levels.iter().map(on_level).collect::<Result<_, _>>()?
+        };
+        let all: Vec<Candidate> = per_level.into_iter().flatten().collect();
+        let kept = boxes::suppress(&all, SAME_FACE);
+        Ok(kept.iter().map(|c| c.moved_by_plain_lengths().squared()).collect())
+    }
+
+    /// The candidates' crops at `side` x `side`, through `network`, in batches.
+    fn refine(
+        &self,
+        photo: &Raster,
+        candidates: &[Candidate],
+        side: usize,
+        network: impl Fn(&candle_core::Tensor) -> candle_core::Result<Vec<Refined>>,
+    ) -> Result<Vec<(Candidate, Refined)>, ModelError> {
+        let mut answers = Vec::with_capacity(candidates.len());
+        let cropped: Vec<(Candidate, _)> =
+            candidates.iter().filter_map(|c| Some((*c, c.region(photo.width(), photo.height())?))).collect();
+        for batch in cropped.chunks(BATCH) {
+            let each = 3 * side * side;
+            let mut pixels = vec![0f32; batch.len() * each];
+            pixels.par_chunks_mut(each).zip(batch).for_each(|(out, (_, region))| {
+                resize_area(photo, *region, side, side, out, ChannelOrder::Planar);
+            });
+            let shape = (batch.len(), 3, side, side);
+            let refined = candle_core::Tensor::from_vec(pixels, shape, self.device.inner())
+                .and_then(|x| network(&x))
+                .map_err(backend("R-net or O-net"))?;
+            answers.extend(batch.iter().map(|(c, _)| *c).zip(refined));
+        }
+        Ok(answers)
+    }
+}
+
+impl MtcnnOptions {
+    fn check(&self) -> Result<(), ModelError> {
+        let wrong =
+            |option, received: String, expected| Err(ModelError::InvalidOption { option, received, expected });
+        if self.min_face < pyramid::CELL {
+            return wrong("min-face", self.min_face.to_string(), "at least 12 pixels");
+        }
+        if self.thresholds.iter().any(|t| !(0.0..=1.0).contains(t)) {
+            return wrong("detection thresholds", format!("{:?}", self.thresholds), "between 0 and 1");
+        }
+        if !(self.factor > 0.0 && self.factor < 1.0) {
+            return wrong("pyramid factor", self.factor.to_string(), "above 0 and below 1");
+        }
+        Ok(())
+    }
+}
+
+impl Detector for Mtcnn {
+    fn name(&self) -> &str {
+        "mtcnn"
+    }
+
+    fn detect(&self, photo: &Raster) -> Result<Vec<Detection>, ModelError> {
+        let proposed = self.propose(photo)?;
+
+        let passed: Vec<Candidate> = self
+            .refine(photo, &proposed, RNet::SIDE, |x| self.rnet.run(x))?
+            .into_iter()
+            .filter(|(_, r)| r.score > self.options.thresholds[1])
+            .map(|(c, r)| Candidate { score: r.score, shift: r.shift, ..c })
+            .collect();
+        let second: Vec<Candidate> =
+            boxes::suppress(&passed, SAME_FACE).iter().map(|c| c.moved_by_pixel_lengths().squared()).collect();
+
+        let faces: Vec<Detection> = self
+            .refine(photo, &second, ONet::SIDE, |x| self.onet.run(x))?
+            .into_iter()
+            .filter(|(_, r)| r.score > self.options.thresholds[2])
+            .map(|(c, r)| {
+                let c = Candidate { score: r.score, shift: r.shift, ..c };
+                let landmarks = c.place(&r.landmarks);
+                Detection { bbox: c.moved_by_pixel_lengths().bbox, score: r.score, landmarks }
+            })
+            .collect();
+        let boxes: Vec<_> = faces.iter().map(|f| f.bbox).collect();
+        let scores: Vec<_> = faces.iter().map(|f| f.score).collect();
+        let kept = non_maximum_suppression(&boxes, &scores, SAME_FACE, Overlap::SmallerInPixels);
+        Ok(kept.into_iter().map(|i| faces[i]).collect())
+    }
+}

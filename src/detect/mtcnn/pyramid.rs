@@ -1,0 +1,64 @@
+//! The image pyramid that P-net slides over.
+
+use super::MtcnnOptions;
+use crate::media::{ChannelOrder, Raster, Region, resize_area};
+
+/// Side of P-net's window in pixels of its level.
+pub(super) const CELL: u32 = 12;
+/// Step of the window, in pixels of the level.
+pub(super) const STRIDE: u32 = 2;
+
+/// One level: the photo at `scale`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Level {
+    pub scale: f64,
+    pub width: usize,
+    pub height: usize,
+}
+
+/// The levels from the finest (faces of `min_face` pixels fill the window) to the coarsest that still
+/// holds one window.
+pub(super) fn levels(width: u32, height: u32, options: &MtcnnOptions) -> Vec<Level> {
+    let cell = f64::from(CELL);
+    let mut scale = cell / f64::from(options.min_face);
+    let mut shorter = f64::from(width.min(height)) * scale;
+    let mut levels = Vec::new();
+    while shorter >= cell {
+        let at = |length: u32| (f64::from(length) * scale + 1.0) as usize;
+        levels.push(Level { scale, width: at(width), height: at(height) });
+        scale *= options.factor;
+        shorter *= options.factor;
+    }
+    levels
+}
+
+impl Level {
+    /// The photo's normalised pixels at this level: `[3, height, width]`.
+    pub(super) fn pixels(&self, photo: &Raster) -> Vec<f32> {
+        let mut out = vec![0f32; 3 * self.width * self.height];
+        let whole = Region { x0: 0, y0: 0, x1: photo.width() as usize, y1: photo.height() as usize };
+        resize_area(photo, whole, self.width, self.height, &mut out, ChannelOrder::Planar);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_shrink_by_the_factor_until_the_window_no_longer_fits() {
+        let levels = levels(512, 600, &MtcnnOptions::default());
+        assert_eq!((levels[0].width, levels[0].height), (308, 361));
+        assert_eq!(levels.len(), 10);
+        let last = levels[9];
+        assert!(512.0 * last.scale >= 12.0 && 512.0 * last.scale * 0.709 < 12.0);
+    }
+
+    #[test]
+    fn a_photo_smaller_than_a_face_has_no_level() {
+        assert!(levels(1, 1, &MtcnnOptions::default()).is_empty());
+        assert!(levels(10_000, 19, &MtcnnOptions::default()).is_empty());
+        assert_eq!(levels(20, 20, &MtcnnOptions::default()).len(), 1);
+    }
+}

@@ -1,0 +1,9 @@
+//! Boxes, overlap, landmarks and similarity transforms: pure numbers, in pixels of the upright photo.
+
+mod boxes;
+mod landmarks;
+mod similarity;
+
+pub use boxes::{BBox, Overlap, non_maximum_suppression};
+pub use landmarks::Landmarks;
+pub use similarity::Similarity;

@@ -1,0 +1,209 @@
+//! The layers that the networks are made of, over candle tensors in NCHW order.
+//!
+//! Every constructor takes its parameters from a [`WeightSource`] by the tensor's name, so that a
+//! network file reads like the list of its tensors.
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+
+use super::weights::TensorMap;
+
+/// Named tensors on their way into a network: converted to f32 and moved to the device once.
+pub(crate) struct WeightSource<'a> {
+    tensors: &'a TensorMap,
+    device: &'a Device,
+    prefix: String,
+}
+
+impl<'a> WeightSource<'a> {
+    pub(crate) fn new(tensors: &'a TensorMap, device: &'a Device) -> Self {
+        Self { tensors, device, prefix: String::new() }
+    }
+
+    /// The source for names that begin with `prefix` and a dot.
+    pub(crate) fn under(&self, prefix: impl std::fmt::Display) -> Self {
+        Self { tensors: self.tensors, device: self.device, prefix: format!("{}{prefix}.", self.prefix) }
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(&format!("{}{name}", self.prefix))
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Result<Tensor> {
+        let full = format!("{}{name}", self.prefix);
+        match self.tensors.get(&full) {
+            Some(tensor) => tensor.to_dtype(DType::F32)?.to_device(self.device),
+            None => bail!("no tensor is called {full}"),
+        }
+    }
+}
+
+/// Convolution with an optional bias; zero padding of `padding` rows above and below and columns left
+/// and right, counted `(rows, columns)`.
+pub(crate) struct Conv2d {
+    weight: Tensor,
+    bias: Option<Tensor>,
+    stride: usize,
+    padding: (usize, usize),
+}
+
+impl Conv2d {
+    /// `weight` is `[out, in, rows, columns]`, `bias` `[out]`.
+    pub(crate) fn new(weight: Tensor, bias: Option<Tensor>, stride: usize, padding: (usize, usize)) -> Result<Self> {
+        let bias = bias.map(|b| b.reshape((1, (), 1, 1))).transpose()?;
+        Ok(Self { weight, bias, stride, padding })
+    }
+
+    /// Reads `NAME.weight` and, where there is one, `NAME.bias`.
+    pub(crate) fn load(source: &WeightSource, name: &str, stride: usize, padding: (usize, usize)) -> Result<Self> {
+        let source = source.under(name);
+        let bias = if source.has("bias") { Some(source.get("bias")?) } else { None };
+        Self::new(source.get("weight")?, bias, stride, padding)
+    }
+
+    /// Folds a per-channel `scale` and `shift` that follow the convolution into it.
+    pub(crate) fn followed_by(self, scale: &Tensor, shift: &Tensor) -> Result<Self> {
+        let weight = self.weight.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
+        let bias = match &self.bias {
+            Some(bias) => (bias.flatten_all()? * scale)?.add(shift)?,
+            None => shift.clone(),
+        };
+        Self::new(weight, Some(bias), self.stride, self.padding)
+    }
+
+    /// `[n, in, h, w]` to `[n, out, h', w']`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let (rows, columns) = self.padding;
+        let y = if rows == columns {
+            x.conv2d(&self.weight, rows, self.stride, 1, 1)?
+        } else {
+            x.pad_with_zeros(2, rows, rows)?.pad_with_zeros(3, columns, columns)?.conv2d(
+                &self.weight,
+                0,
+                self.stride,
+                1,
+                1,
+            )?
+        };
+        match &self.bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
+    }
+}
+
+/// `max(x, 0) + slope * min(x, 0)` with one slope a channel.
+/// K. He et al., "Delving deep into rectifiers", ICCV 2015, section 2.1.
+pub(crate) struct PRelu {
+    slope: Tensor,
+}
+
+impl PRelu {
+    pub(crate) fn load(source: &WeightSource, name: &str) -> Result<Self> {
+        Ok(Self { slope: source.under(name).get("weight")? })
+    }
+
+    /// The channel axis is axis 1, for `[n, c]` as for `[n, c, h, w]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let slope = match x.rank() {
+            4 => self.slope.reshape((1, (), 1, 1))?,
+            _ => self.slope.clone(),
+        };
+        x.relu()? - x.neg()?.relu()?.broadcast_mul(&slope)?
+    }
+}
+
+/// `x W^T + b` over `[n, in]`.
+pub(crate) struct Linear {
+    transposed: Tensor,
+    bias: Option<Tensor>,
+}
+
+impl Linear {
+    /// `weight` is `[out, in]`.
+    pub(crate) fn new(weight: &Tensor, bias: Option<Tensor>) -> Result<Self> {
+        Ok(Self { transposed: weight.t()?.contiguous()?, bias })
+    }
+
+    /// Reads `NAME.weight` and, where there is one, `NAME.bias`.
+    pub(crate) fn load(source: &WeightSource, name: &str) -> Result<Self> {
+        let source = source.under(name);
+        let bias = if source.has("bias") { Some(source.get("bias")?) } else { None };
+        Self::new(&source.get("weight")?, bias)
+    }
+
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let y = x.matmul(&self.transposed)?;
+        match &self.bias {
+            Some(bias) => y.broadcast_add(bias),
+            None => Ok(y),
+        }
+    }
+}
+
+/// Maximum over square windows. With `ceil`, a last window that begins inside the tensor and reaches
+/// beyond it counts too (torch's `ceil_mode`).
+pub(crate) fn max_pool(x: &Tensor, window: usize, stride: usize, ceil: bool) -> Result<Tensor> {
+    let mut padded = x.clone();
+    if ceil {
+        for axis in [2, 3] {
+            let length = x.dim(axis)?;
+            // Repeating the last line cannot raise a maximum that already holds that line.
+            let missing = missing_at_the_end(length, window, stride);
+            padded = padded.pad_with_same(axis, 0, missing)?;
+        }
+    }
+    padded.max_pool2d_with_stride(window, stride)
+}
+
+/// How many lines short the last window of a ceil-mode pooling is.
+fn missing_at_the_end(length: usize, window: usize, stride: usize) -> usize {
+    let beyond = length.saturating_sub(window);
+    let mut windows = beyond.div_ceil(stride) + 1;
+    if (windows - 1) * stride >= length {
+        windows -= 1;
+    }
+    ((windows - 1) * stride + window).saturating_sub(length)
+}
+
+/// Mean over each channel: `[n, c, h, w]` to `[n, c]`.
+pub(crate) fn global_average(x: &Tensor) -> Result<Tensor> {
+    x.flatten_from(2)?.mean(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ceil_mode_pooling_covers_the_last_lines_like_torch() {
+        for (length, window, stride, expected) in
+            [(22, 3, 2, 11), (9, 3, 2, 4), (10, 2, 2, 5), (11, 2, 2, 6), (46, 3, 2, 23), (8, 2, 2, 4), (5, 3, 2, 2)]
+        {
+            let x = Tensor::arange(0f32, length as f32, &Device::Cpu).unwrap();
+            let x = x.reshape((1, 1, 1, length)).unwrap().broadcast_as((1, 1, length, length)).unwrap();
+            let y = max_pool(&x.contiguous().unwrap(), window, stride, true).unwrap();
+            assert_eq!(y.dims(), [1, 1, expected, expected], "length {length}");
+            let row: Vec<f32> = y.get(0).unwrap().get(0).unwrap().get(0).unwrap().to_vec1().unwrap();
+            for (i, &v) in row.iter().enumerate() {
+                assert_eq!(v, ((i * stride + window).min(length) - 1) as f32);
+            }
+        }
+    }
+
+    #[test]
+    fn folding_scale_and_shift_changes_nothing() {
+        let device = &Device::Cpu;
+        let x = Tensor::arange(0f32, 2.0 * 25.0, device).unwrap().reshape((1, 2, 5, 5)).unwrap();
+        let weight = (Tensor::arange(0f32, 3.0 * 2.0 * 9.0, device).unwrap() * 0.01).unwrap();
+        let weight = weight.reshape((3, 2, 3, 3)).unwrap();
+        let bias = Tensor::new(&[0.5f32, -1.0, 2.0], device).unwrap();
+        let scale = Tensor::new(&[2.0f32, 0.5, -1.0], device).unwrap();
+        let shift = Tensor::new(&[1.0f32, 0.0, 3.0], device).unwrap();
+        let plain = Conv2d::new(weight.clone(), Some(bias.clone()), 1, (1, 1)).unwrap().forward(&x).unwrap();
+        let wanted = plain.broadcast_mul(&scale.reshape((1, 3, 1, 1)).unwrap()).unwrap();
+        let wanted = wanted.broadcast_add(&shift.reshape((1, 3, 1, 1)).unwrap()).unwrap();
+        let folded = Conv2d::new(weight, Some(bias), 1, (1, 1)).unwrap().followed_by(&scale, &shift).unwrap();
+        let gap = (folded.forward(&x).unwrap() - wanted).unwrap().abs().unwrap().max_all().unwrap();
+        assert!(gap.to_scalar::<f32>().unwrap() < 1e-4);
+    }
+}

@@ -1,0 +1,10 @@
+//! Devices, weights and layers: what every network here stands on. The only room, with the networks
+//! themselves, that knows candle.
+
+mod device;
+mod layers;
+pub mod weights;
+
+pub(crate) use device::backend;
+pub use device::{Device, DeviceChoice};
+pub(crate) use layers::{Conv2d, Linear, PRelu, WeightSource, global_average, max_pool};

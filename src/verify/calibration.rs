@@ -1,0 +1,205 @@
+//! What is known of a model's errors: thresholds for false-match rates, and the similarity scale.
+//!
+//! Terms as in ISO/IEC 19795-1: a genuine pair shows one person, an impostor pair two; FMR is the
+//! share of impostor pairs below the threshold, FNMR the share of genuine pairs above it.
+//!
+//! Invariants, checked by [`Calibration::parse`]:
+//! 1. points stand in order of falling FMR, and no later point has a larger distance;
+//! 2. every point rests on at least [`Calibration::LEAST_SUPPORT`] impostor pairs below its distance
+//!    (the "rule of 30": G. Doddington et al., "The NIST speaker recognition evaluation", 2000);
+//! 3. the similarity scale falls with distance.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::RefusalError;
+
+/// A threshold and the error rates measured at it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperatingPoint {
+    /// Share of impostor pairs that the threshold lets through, at most.
+    pub fmr: f64,
+    /// The threshold: Euclidean distance between unit vectors, 0 to 2.
+    pub distance: f32,
+    /// Share of genuine pairs that it turns away.
+    pub fnmr: f64,
+    /// Impostor pairs at or below it: the count that the rate rests on.
+    pub impostors_below: u64,
+}
+
+/// A model's calibration record, as it stands in its JSON file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Format of the record.
+    pub version: u32,
+    /// The model that it holds for, and for no other.
+    pub model: String,
+    /// Which photos it was measured on, and how.
+    pub source: String,
+    /// Genuine pairs measured.
+    pub genuine_pairs: u64,
+    /// Impostor pairs measured.
+    pub impostor_pairs: u64,
+    /// Photos in which no face was found; they are in no pair.
+    pub failures_to_acquire: u64,
+    /// Distance at which similarity is 50%: the threshold at FMR [`Calibration::MIDPOINT_FMR`].
+    pub midpoint: f32,
+    /// Steepness of the similarity scale, per unit of distance.
+    pub slope: f32,
+    /// The operating points.
+    pub points: Vec<OperatingPoint>,
+}
+
+impl Calibration {
+    /// The record format that this program writes and reads.
+    pub const VERSION: u32 = 1;
+    /// FMR of the threshold at which similarity is 50%.
+    pub const MIDPOINT_FMR: f64 = 1e-3;
+    /// Impostor pairs that an operating point must rest on.
+    pub const LEAST_SUPPORT: u64 = 30;
+
+    /// Reads a record and checks its invariants; the error is a sentence that names the fault.
+    pub fn parse(json: &str) -> Result<Self, String> {
+        let record: Self = serde_json::from_str(json).map_err(|e| e.to_string())?;
+        record.check().map(|()| record)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.version != Self::VERSION {
+            return Err(format!("record version is {}, this program reads {}", self.version, Self::VERSION));
+        }
+        if self.points.is_empty() {
+            return Err("no operating point".to_string());
+        }
+        if !(self.midpoint.is_finite() && self.slope.is_finite() && self.slope > 0.0) {
+            return Err(format!("midpoint {} and slope {} make no falling scale", self.midpoint, self.slope));
+        }
+        for point in &self.points {
+            if !(point.fmr > 0.0 && point.fmr < 1.0 && (0.0..=2.0).contains(&point.distance)) {
+                return Err(format!("operating point out of range: {point:?}"));
+            }
+            if point.impostors_below < Self::LEAST_SUPPORT {
+                return Err(format!("operating point rests on too few impostor pairs: {point:?}"));
+            }
+        }
+        for pair in self.points.windows(2) {
+            if pair[1].fmr >= pair[0].fmr || pair[1].distance > pair[0].distance {
+                return Err(format!("operating points out of order: {pair:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Name of the record: twelve hex digits of the sha256 of its content.
+    pub fn id(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let content = serde_json::to_vec(self).unwrap_or_default();
+        Sha256::digest(content).iter().take(6).map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// The operating point to use for `max_fmr`: the one with the highest rate that does not exceed it.
+    ///
+    /// # Errors
+    /// [`RefusalError::Unsupported`] for a rate below what the record rests on,
+    /// [`RefusalError::InvalidThreshold`] for a rate that is none.
+    pub fn at_fmr(&self, max_fmr: f64) -> Result<&OperatingPoint, RefusalError> {
+        if !(max_fmr > 0.0 && max_fmr < 1.0) {
+            return Err(RefusalError::InvalidThreshold {
+                option: "max-fmr",
+                received: max_fmr,
+                expected: "above 0 and below 1",
+            });
+        }
+        // A rate typed in decimal and the record's own may differ in the last bit.
+        let allowed = max_fmr * (1.0 + 1e-9);
+        self.points.iter().find(|p| p.fmr <= allowed).ok_or_else(|| RefusalError::Unsupported {
+            requested: max_fmr,
+            supported: self.points.last().map_or(1.0, |p| p.fmr),
+            impostors: self.impostor_pairs,
+        })
+    }
+
+    /// The smallest calibrated false-match rate at which `distance` would still pass; `None` when it
+    /// passes at none.
+    pub fn fmr_of(&self, distance: f32) -> Option<f64> {
+        self.points.iter().rev().find(|p| distance <= p.distance).map(|p| p.fmr)
+    }
+
+    /// Similarity in percent, 0 to 100: falls with distance, 50 at [`Calibration::midpoint`].
+    pub fn similarity(&self, distance: f32) -> f32 {
+        let x = f64::from(self.slope) * (f64::from(distance) - f64::from(self.midpoint));
+        (100.0 / (1.0 + x.exp())) as f32
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn record() -> Calibration {
+        let point = |fmr, distance, fnmr, impostors_below| OperatingPoint { fmr, distance, fnmr, impostors_below };
+        Calibration {
+            version: 1,
+            model: "m/abc/test".to_string(),
+            source: "made up".to_string(),
+            genuine_pairs: 1000,
+            impostor_pairs: 100_000,
+            failures_to_acquire: 0,
+            midpoint: 0.4,
+            slope: 20.0,
+            points: vec![point(1e-1, 0.6, 0.0, 10_000), point(1e-2, 0.5, 0.01, 1000), point(1e-3, 0.4, 0.05, 100)],
+        }
+    }
+
+    #[test]
+    fn a_rate_between_two_points_takes_the_stricter() {
+        let c = record();
+        assert_eq!(c.at_fmr(1e-2).unwrap().distance, 0.5);
+        assert_eq!(c.at_fmr(0.05).unwrap().distance, 0.5);
+        assert_eq!(c.at_fmr(0.5).unwrap().distance, 0.6);
+        assert!(matches!(c.at_fmr(1e-4), Err(RefusalError::Unsupported { .. })));
+        for bad in [0.0, 1.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(matches!(c.at_fmr(bad), Err(RefusalError::InvalidThreshold { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn evidence_names_the_strictest_rate_passed() {
+        let c = record();
+        assert_eq!(c.fmr_of(0.3), Some(1e-3));
+        assert_eq!(c.fmr_of(0.45), Some(1e-2));
+        assert_eq!(c.fmr_of(0.7), None);
+    }
+
+    #[test]
+    fn similarity_is_half_at_the_midpoint_and_falls() {
+        let c = record();
+        assert_eq!(c.similarity(0.4), 50.0);
+        let scale: Vec<f32> = (0..=20).map(|i| c.similarity(i as f32 / 10.0)).collect();
+        assert!(scale.windows(2).all(|w| w[1] < w[0] || w[1] < 1e-4));
+        assert!(scale[0] > 99.0 && scale[20] >= 0.0);
+    }
+
+    #[test]
+    fn a_record_that_breaks_an_invariant_is_refused() {
+        let json = |c: &Calibration| serde_json::to_string(c).unwrap();
+        assert_eq!(Calibration::parse(&json(&record())).unwrap(), record());
+        let broken: [fn(&mut Calibration); 7] = [
+            |c| c.version = 2,
+            |c| c.points.clear(),
+            |c| c.points.swap(0, 1),
+            |c| c.points[2].distance = 0.55,
+            |c| c.points[2].impostors_below = 29,
+            |c| c.slope = -1.0,
+            |c| c.points[0].fmr = 1.0,
+        ];
+        for (i, break_it) in broken.iter().enumerate() {
+            let mut c = record();
+            break_it(&mut c);
+            assert!(Calibration::parse(&json(&c)).is_err(), "case {i}");
+        }
+        assert!(Calibration::parse("{").is_err());
+        assert_ne!(record().id(), Calibration { slope: 21.0, ..record() }.id());
+    }
+}

@@ -1,0 +1,10 @@
+//! From a distance to a decision, with the false-match rate that it was calibrated to. Pure: no
+//! photo, no network, no file.
+
+mod calibration;
+mod fit;
+mod verdict;
+
+pub use calibration::{Calibration, OperatingPoint};
+pub use fit::fit_calibration;
+pub use verdict::{Decision, Judge, Policy, SimilarityScale, Verdict};

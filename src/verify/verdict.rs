@@ -1,0 +1,217 @@
+//! Verdicts: same person or different, with the evidence.
+
+use serde::Serialize;
+
+use super::calibration::Calibration;
+use crate::error::{Error, RefusalError};
+use crate::vector::{Embedding, ModelId};
+
+/// Where the line is drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Policy {
+    /// At the calibrated threshold whose false-match rate is at most this, above 0 and below 1.
+    MaxFmr(f64),
+    /// At this Euclidean distance between unit vectors, above 0 and at most 2.
+    Distance(f32),
+}
+
+impl Default for Policy {
+    /// One impostor in a thousand.
+    fn default() -> Self {
+        Self::MaxFmr(Calibration::MIDPOINT_FMR)
+    }
+}
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// At or below the threshold.
+    Same,
+    /// Above the threshold.
+    Different,
+}
+
+/// What the similarity percentage means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SimilarityScale {
+    /// 50% is the threshold at a false-match rate of one in a thousand; above and below it the chance
+    /// of one person at even odds.
+    Calibrated,
+    /// The model has no calibration: cosine in percent, nothing more.
+    Cosine,
+}
+
+/// A decision and what it rests on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Verdict {
+    /// Same person or different.
+    pub decision: Decision,
+    /// Euclidean distance between the unit vectors, 0 to 2.
+    pub distance: f32,
+    /// Cosine between them, -1 to 1.
+    pub cosine: f32,
+    /// Similarity in percent, 0 to 100.
+    pub similarity: f32,
+    /// What the percentage means.
+    pub similarity_scale: SimilarityScale,
+    /// Largest distance that counts as the same person.
+    pub threshold: f32,
+    /// False-match rate of one comparison at that threshold, where it is known.
+    pub threshold_fmr: Option<f64>,
+    /// Smallest calibrated false-match rate at which this pair would still pass, if at any.
+    pub passes_at_fmr: Option<f64>,
+    /// The model of the embeddings.
+    pub model: ModelId,
+    /// The calibration record, where one was used.
+    pub calibration: Option<String>,
+}
+
+/// Decides for one model under one policy.
+#[derive(Debug, Clone)]
+pub struct Judge {
+    calibration: Option<Calibration>,
+    calibration_id: Option<String>,
+    threshold: f32,
+    threshold_fmr: Option<f64>,
+    model: ModelId,
+}
+
+impl Judge {
+    /// A judge for embeddings of `model`.
+    ///
+    /// # Errors
+    /// [`RefusalError::NotCalibrated`] for a rate without a calibration,
+    /// [`RefusalError::WrongCalibration`] when the record is another model's,
+    /// [`RefusalError::Unsupported`] for a rate that it does not support,
+    /// [`RefusalError::InvalidThreshold`] for numbers out of range.
+    pub fn new(model: &ModelId, calibration: Option<&Calibration>, policy: Policy) -> Result<Self, RefusalError> {
+        if let Some(c) = calibration.filter(|c| c.model != model.as_str()) {
+            return Err(RefusalError::WrongCalibration { calibrated: c.model.clone(), model: model.to_string() });
+        }
+        let (threshold, threshold_fmr) = match policy {
+            Policy::MaxFmr(rate) => {
+                let c = calibration.ok_or_else(|| RefusalError::NotCalibrated { model: model.to_string() })?;
+                let point = c.at_fmr(rate)?;
+                (point.distance, Some(point.fmr))
+            }
+            Policy::Distance(distance) if distance > 0.0 && distance <= 2.0 => {
+                (distance, calibration.and_then(|c| c.fmr_of(distance)))
+            }
+            Policy::Distance(distance) => {
+                return Err(RefusalError::InvalidThreshold {
+                    option: "threshold",
+                    received: f64::from(distance),
+                    expected: "a distance above 0 and at most 2",
+                });
+            }
+        };
+        Ok(Self {
+            calibration: calibration.cloned(),
+            calibration_id: calibration.map(Calibration::id),
+            threshold,
+            threshold_fmr,
+            model: model.clone(),
+        })
+    }
+
+    /// Largest distance that counts as the same person.
+    pub fn threshold(&self) -> f32 {
+        self.threshold
+    }
+
+    /// False-match rate of one comparison at the threshold, where it is known.
+    pub fn threshold_fmr(&self) -> Option<f64> {
+        self.threshold_fmr
+    }
+
+    /// Judges two embeddings.
+    ///
+    /// # Errors
+    /// [`crate::error::ModelError::MixedModels`] when either is of another model than the judge's.
+    pub fn judge(&self, a: &Embedding, b: &Embedding) -> Result<Verdict, Error> {
+        if let Some(other) = [a, b].into_iter().find(|e| *e.model() != self.model) {
+            return Err(crate::error::ModelError::MixedModels {
+                left: self.model.to_string(),
+                right: other.model().to_string(),
+            }
+            .into());
+        }
+        let (distance, cosine) = (a.distance(b)?, a.cosine(b)?);
+        let (similarity, similarity_scale) = match &self.calibration {
+            Some(c) => (c.similarity(distance), SimilarityScale::Calibrated),
+            None => (cosine.max(0.0) * 100.0, SimilarityScale::Cosine),
+        };
+        // Written so that a distance that is not a number is never a match.
+        let decision = if distance <= self.threshold { Decision::Same } else { Decision::Different };
+        Ok(Verdict {
+            decision,
+            distance,
+            cosine,
+            similarity,
+            similarity_scale,
+            threshold: self.threshold,
+            threshold_fmr: self.threshold_fmr,
+            passes_at_fmr: self.calibration.as_ref().and_then(|c| c.fmr_of(distance)),
+            model: self.model.clone(),
+            calibration: self.calibration_id.clone(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::calibration::tests::record;
+    use super::*;
+
+    fn at_distance(distance: f32) -> (Embedding, Embedding) {
+        let angle = 2.0 * (distance / 2.0).asin();
+        let model = ModelId::from_text("m/abc/test");
+        let unit = |a: f32| Embedding::from_raw(vec![a.cos(), a.sin()], model.clone()).unwrap();
+        (unit(0.0), unit(angle))
+    }
+
+    #[test]
+    fn the_threshold_parts_same_from_different() {
+        let record = record();
+        let model = ModelId::from_text("m/abc/test");
+        let judge = Judge::new(&model, Some(&record), Policy::default()).unwrap();
+        let decide = |d: f32| {
+            let (a, b) = at_distance(d);
+            judge.judge(&a, &b).unwrap()
+        };
+        let near = decide(0.39);
+        assert_eq!((near.decision, near.threshold_fmr), (Decision::Same, Some(1e-3)));
+        assert!(near.similarity > 50.0 && near.similarity_scale == SimilarityScale::Calibrated);
+        assert_eq!(near.calibration, Some(record.id()));
+        let far = decide(0.41);
+        assert_eq!((far.decision, far.passes_at_fmr), (Decision::Different, Some(1e-2)));
+        assert!(far.similarity < 50.0);
+    }
+
+    #[test]
+    fn without_a_calibration_only_a_distance_decides() {
+        let model = ModelId::from_text("m/abc/test");
+        assert!(matches!(Judge::new(&model, None, Policy::default()), Err(RefusalError::NotCalibrated { .. })));
+        let judge = Judge::new(&model, None, Policy::Distance(0.5)).unwrap();
+        let (a, b) = at_distance(0.4);
+        let verdict = judge.judge(&a, &b).unwrap();
+        assert_eq!((verdict.decision, verdict.threshold_fmr), (Decision::Same, None));
+        assert_eq!(verdict.similarity_scale, SimilarityScale::Cosine);
+        assert!((verdict.similarity - verdict.cosine * 100.0).abs() < 1e-4);
+        for bad in [0.0, -0.1, 2.1, f32::NAN] {
+            assert!(Judge::new(&model, None, Policy::Distance(bad)).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn another_models_calibration_or_embedding_is_refused() {
+        let other = ModelId::from_text("other/abc/test");
+        let refused = Judge::new(&other, Some(&record()), Policy::default());
+        assert!(matches!(refused, Err(RefusalError::WrongCalibration { .. })));
+        let judge = Judge::new(&other, None, Policy::Distance(0.5)).unwrap();
+        let (a, b) = at_distance(0.1);
+        assert_eq!(judge.judge(&a, &b).unwrap_err().code(), "model.mixed_models");
+    }
+}
