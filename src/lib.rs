@@ -1,1 +1,58 @@
-//! kith
+//! kith answers "who is this face?".
+//!
+//! ```text
+//! bytes -> media -> detect -> align -> embed -> verify -> answer, picture
+//! ```
+//!
+//! [`Engine`] is the way in: it finds the faces of a [`Photo`], turns each into an [`Embedding`] (a
+//! unit vector), and decides whether two of them are one person at a false-match rate that you choose.
+//!
+//! ```
+//! use kith::{Engine, Photo, Policy};
+//!
+//! # fn main() -> kith::Result<()> {
+//! # let (a, b) = ("tests/fixtures/photos/grace_hopper.jpg", "tests/fixtures/photos/astronaut.png");
+//! let engine = Engine::builder().build()?;
+//! let comparison = engine.compare(&Photo::open(a)?, &Photo::open(b)?, Policy::MaxFmr(1e-3))?;
+//! for line in comparison.caption() {
+//!     println!("{line}");
+//! }
+//! # assert_eq!(comparison.verdict().unwrap().decision, kith::Decision::Different);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Photos are decoded upright and bounded ([`media`]), MTCNN finds boxes and five landmarks
+//! ([`detect`]), each embedder names how its chips are cut ([`align`]) and turns them into vectors
+//! ([`embed`]), and [`verify`] turns a distance into a [`Verdict`] with its evidence. Nothing flows
+//! backwards, and a question that cannot be decided is a typed refusal, never a match.
+
+mod align;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
+mod compare;
+mod detect;
+mod embed;
+mod engine;
+pub mod error;
+pub mod geometry;
+pub mod media;
+mod nn;
+mod pipeline;
+mod vector;
+pub mod verify;
+
+pub use align::{Alignment, DLIB_150, Template};
+pub use compare::similarity_colour;
+pub use detect::mtcnn::MtcnnOptions;
+pub use detect::Detection;
+pub use engine::{
+    Comparison, ComparisonTimes, Engine, EngineBuilder, FaceChoice, LabelledPhoto, Measured, Outcome, ScoredPair, SideFaces,
+};
+pub use error::{Error, Result};
+pub use media::{Limits, Photo, Raster};
+pub use nn::{DeviceChoice, weights};
+pub use pipeline::{Face, StageTimes};
+pub use vector::{Embedding, ModelId};
+pub use verify::{Calibration, Decision, Policy, SimilarityScale, Verdict};

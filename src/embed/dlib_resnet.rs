@@ -5,7 +5,7 @@
 //! The weights are in the public domain (CC0). dlib decides at a Euclidean distance of 0.6 between
 //! raw outputs; here they are scaled to length one, which separates better (0.6 becomes about 0.42).
 
-use candle_core::{Result, Tensor};
+use candle_core::{Result as TensorResult, Tensor};
 
 use super::{Embedder, embed_in_batches};
 use crate::align::{Alignment, DLIB_150};
@@ -47,12 +47,12 @@ impl DlibResnet {
         Self::load(&source, model, device).map_err(backend("loading dlib's ResNet"))
     }
 
-    fn load(source: &WeightSource, model: ModelId, device: &Device) -> Result<Self> {
+    fn load(source: &WeightSource, model: ModelId, device: &Device) -> TensorResult<Self> {
         let mean: Vec<f32> = source.get("input.mean")?.to_vec1()?;
         let blocks = BLOCKS.iter().enumerate();
         Ok(Self {
             stem: convolution(&source.under("stem"), "conv", "affine", 2, 0)?,
-            blocks: blocks.map(|(i, &down)| Block::load(&source.under(format!("block{i}")), down)).collect::<Result<_>>()?,
+            blocks: blocks.map(|(i, &down)| Block::load(&source.under(format!("block{i}")), down)).collect::<TensorResult<_>>()?,
             fc: Linear::load(source, "fc")?,
             mean: std::array::from_fn(|c| mean[c]),
             model,
@@ -61,7 +61,7 @@ impl DlibResnet {
     }
 
     /// Raw output `[n, 128]` of normalised chips `[n, 3, 150, 150]`.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let mut x = max_pool(&self.stem.forward(x)?.relu()?, 3, 2, false)?;
         for block in &self.blocks {
             x = block.forward(&x)?;
@@ -79,7 +79,7 @@ struct Block {
 }
 
 impl Block {
-    fn load(source: &WeightSource, down: bool) -> Result<Self> {
+    fn load(source: &WeightSource, down: bool) -> TensorResult<Self> {
         // dlib pads a 3x3 convolution only when its stride is 1.
         let (stride, padding) = if down { (2, 0) } else { (1, 1) };
         Ok(Self {
@@ -89,7 +89,7 @@ impl Block {
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let y = self.second.forward(&self.first.forward(x)?.relu()?)?;
         let shortcut = if self.down { x.avg_pool2d(2)? } else { x.clone() };
         add_padded(&y, &shortcut)?.relu()
@@ -97,14 +97,14 @@ impl Block {
 }
 
 /// A convolution with the per-channel scale and shift that follow it folded in.
-fn convolution(source: &WeightSource, conv: &str, affine: &str, stride: usize, padding: usize) -> Result<Conv2d> {
+fn convolution(source: &WeightSource, conv: &str, affine: &str, stride: usize, padding: usize) -> TensorResult<Conv2d> {
     let affine = source.under(affine);
     Conv2d::load(source, conv, stride, (padding, padding))?.followed_by(&affine.get("gamma")?, &affine.get("beta")?)
 }
 
 /// The sum of two tensors that may differ in channels, rows and columns: each is filled up with zeros
 /// at its end to the larger of the two (dlib's `add_prev`).
-fn add_padded(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+fn add_padded(a: &Tensor, b: &Tensor) -> TensorResult<Tensor> {
     let (mut a, mut b) = (a.clone(), b.clone());
     for axis in 1..4 {
         let (na, nb) = (a.dim(axis)?, b.dim(axis)?);

@@ -5,7 +5,7 @@
 //! names of facenet-pytorch 2.6.0, so that any of its state_dicts runs. Every convolution is followed
 //! by BatchNorm (folded in at load) and ReLU.
 
-use candle_core::{D, Result, Tensor};
+use candle_core::{D, Result as TensorResult, Tensor};
 
 use super::{Embedder, embed_in_batches};
 use crate::align::Alignment;
@@ -63,8 +63,8 @@ impl InceptionResnetV1 {
 
     const ALIGNMENT: Alignment = Alignment::BoxCrop { size: SIDE, margin: 0 };
 
-    fn load(source: &WeightSource, model: ModelId, device: &Device) -> Result<Self> {
-        let repeat = |name: &str, count: usize, branches: &[&[Step]], scale: f64| -> Result<Vec<Residual>> {
+    fn load(source: &WeightSource, model: ModelId, device: &Device) -> TensorResult<Self> {
+        let repeat = |name: &str, count: usize, branches: &[&[Step]], scale: f64| -> TensorResult<Vec<Residual>> {
             let source = source.under(name);
             (0..count).map(|i| Residual::load(&source.under(i), branches, Some(scale), true)).collect()
         };
@@ -97,7 +97,7 @@ impl InceptionResnetV1 {
 
     /// Output `[n, 512]`, not yet of length one, of normalised chips `[n, 3, 160, 160]`. `seen` is
     /// shown every stage by facenet-pytorch's name.
-    fn forward(&self, x: &Tensor, mut seen: impl FnMut(&'static str, &Tensor)) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, mut seen: impl FnMut(&'static str, &Tensor)) -> TensorResult<Tensor> {
         let mut x = x.clone();
         let mut stage = |name: &'static str, y: Tensor| {
             seen(name, &y);
@@ -145,13 +145,13 @@ struct Branch(Vec<Conv2d>);
 
 impl Branch {
     /// A branch of one convolution is named by itself, a longer one numbers its convolutions.
-    fn load(source: &WeightSource, name: &str, steps: &[Step]) -> Result<Self> {
+    fn load(source: &WeightSource, name: &str, steps: &[Step]) -> TensorResult<Self> {
         let named = |i: usize| if steps.len() == 1 { name.to_string() } else { format!("{name}.{i}") };
         let convolutions = steps.iter().enumerate();
-        convolutions.map(|(i, &(stride, padding))| basic(source, &named(i), stride, padding)).collect::<Result<_>>().map(Self)
+        convolutions.map(|(i, &(stride, padding))| basic(source, &named(i), stride, padding)).collect::<TensorResult<_>>().map(Self)
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let mut x = x.clone();
         for convolution in &self.0 {
             x = convolution.forward(&x)?.relu()?;
@@ -168,39 +168,39 @@ struct Residual {
 }
 
 impl Residual {
-    fn load(source: &WeightSource, branches: &[&[Step]], scale: Option<f64>, relu: bool) -> Result<Self> {
+    fn load(source: &WeightSource, branches: &[&[Step]], scale: Option<f64>, relu: bool) -> TensorResult<Self> {
         let join = source.under("conv2d");
         let factor = scale.unwrap_or(1.0);
         // The factor on the branches' sum is folded into the convolution that makes it.
         let join = Conv2d::new((join.get("weight")? * factor)?, Some((join.get("bias")? * factor)?), 1, (0, 0))?;
         let branches = branches.iter().enumerate();
         let branches = branches.map(|(i, steps)| Branch::load(source, &format!("branch{i}"), steps));
-        Ok(Self { branches: branches.collect::<Result<_>>()?, join, relu })
+        Ok(Self { branches: branches.collect::<TensorResult<_>>()?, join, relu })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let parts: Vec<Tensor> = self.branches.iter().map(|b| b.forward(x)).collect::<Result<_>>()?;
+    fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
+        let parts: Vec<Tensor> = self.branches.iter().map(|b| b.forward(x)).collect::<TensorResult<_>>()?;
         let sum = (self.join.forward(&Tensor::cat(&parts, 1)?)? + x)?;
         if self.relu { sum.relu() } else { Ok(sum) }
     }
 }
 
 /// A reduction: branches beside a 3x3 maximum, all at stride 2.
-fn reduce(branches: &[Branch], x: &Tensor) -> Result<Tensor> {
-    let mut parts: Vec<Tensor> = branches.iter().map(|b| b.forward(x)).collect::<Result<_>>()?;
+fn reduce(branches: &[Branch], x: &Tensor) -> TensorResult<Tensor> {
+    let mut parts: Vec<Tensor> = branches.iter().map(|b| b.forward(x)).collect::<TensorResult<_>>()?;
     parts.push(max_pool(x, 3, 2, false)?);
     Tensor::cat(&parts, 1)
 }
 
 /// `NAME.conv` with `NAME.bn` folded in.
-fn basic(source: &WeightSource, name: &str, stride: usize, padding: (usize, usize)) -> Result<Conv2d> {
+fn basic(source: &WeightSource, name: &str, stride: usize, padding: (usize, usize)) -> TensorResult<Conv2d> {
     let source = source.under(name);
     let (scale, shift) = batch_norm(&source.under("bn"))?;
     Conv2d::new(source.under("conv").get("weight")?, None, stride, padding)?.followed_by(&scale, &shift)
 }
 
 /// BatchNorm at inference as `scale * x + shift`.
-fn batch_norm(source: &WeightSource) -> Result<(Tensor, Tensor)> {
+fn batch_norm(source: &WeightSource) -> TensorResult<(Tensor, Tensor)> {
     let deviation = (source.get("running_var")? + BATCH_NORM_EPSILON)?.sqrt()?;
     let scale = (source.get("weight")? / deviation)?;
     let shift = (source.get("bias")? - (source.get("running_mean")? * &scale)?)?;
@@ -208,7 +208,7 @@ fn batch_norm(source: &WeightSource) -> Result<(Tensor, Tensor)> {
 }
 
 /// The last linear layer (without bias) with the BatchNorm after it folded in.
-fn last_linear(source: &WeightSource) -> Result<Linear> {
+fn last_linear(source: &WeightSource) -> TensorResult<Linear> {
     let (scale, shift) = batch_norm(&source.under("last_bn"))?;
     let weight = source.under("last_linear").get("weight")?;
     Linear::new(&weight.broadcast_mul(&scale.unsqueeze(D::Minus1)?)?, Some(shift))

@@ -44,6 +44,12 @@ pub enum RefusalError {
         /// How many impostor pairs the calibration saw.
         impostors: u64,
     },
+    /// The labelled photos do not make a calibration.
+    #[error("no calibration can be made of these photos: {reason}")]
+    CannotCalibrate {
+        /// What is missing.
+        reason: String,
+    },
     /// A threshold or rate outside its range.
     #[error("{option} is {received}, must be {expected}")]
     InvalidThreshold {
@@ -65,6 +71,7 @@ impl RefusalError {
             Self::NotCalibrated { .. } => "refusal.not_calibrated",
             Self::WrongCalibration { .. } => "refusal.wrong_calibration",
             Self::Unsupported { .. } => "refusal.unsupported_rate",
+            Self::CannotCalibrate { .. } => "refusal.cannot_calibrate",
             Self::InvalidThreshold { .. } => "refusal.invalid_threshold",
         }
     }

@@ -1,0 +1,258 @@
+//! What can be said on the command line.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args as Group, Parser, Subcommand, ValueEnum};
+
+use crate::nn::DeviceChoice;
+use crate::nn::weights::Precision;
+use crate::{Calibration, Engine, EngineBuilder, FaceChoice, Limits, MtcnnOptions, Policy, Result};
+
+/// kith: who is this face?
+#[derive(Debug, Parser)]
+#[command(version, about, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, or the same person; 1 different people; 2 could not decide, or failed.")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Say how alike the faces in two photos are, and draw it
+    Compare(Compare),
+    /// Say whether two photos show the same person
+    Verify(Verify),
+    /// Find faces: boxes, landmarks, scores
+    Detect(Detect),
+    /// Turn faces into vectors
+    Embed(Embed),
+    /// Measure a model's error rates on labelled photos and write its calibration record
+    Calibrate(Calibrate),
+    /// List, check, import and download weights
+    Weights(Weights),
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Common {
+    /// Print the answer as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say nothing but the answer: no progress
+    #[arg(long, short, global = true)]
+    pub quiet: bool,
+    /// Where the networks run: auto, cpu, cuda, cuda:N or metal
+    #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
+    pub device: DeviceChoice,
+    /// Embedder: a name from `kith weights list`, or of weights that you imported
+    #[arg(long, global = true, default_value = "dlib-resnet", value_name = "NAME")]
+    pub model: String,
+    /// A folder to look for weights in first
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub weights: Option<PathBuf>,
+    /// A calibration record to use in place of the shipped one
+    #[arg(long, global = true, value_name = "FILE")]
+    pub calibration: Option<PathBuf>,
+    /// Smallest face to look for, in pixels
+    #[arg(long, global = true, default_value_t = 20, value_name = "PIXELS")]
+    pub min_face: u32,
+    /// Refuse photos of more megapixels
+    #[arg(long, global = true, default_value_t = 100.0, value_name = "N")]
+    pub max_megapixels: f64,
+    /// Processor threads; all cores when not said
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+}
+
+impl Common {
+    pub(super) fn limits(&self) -> Limits {
+        Limits { max_pixels: (self.max_megapixels.max(0.0) * 1e6) as u64, ..Limits::default() }
+    }
+
+    pub(super) fn builder(&self) -> anyhow::Result<EngineBuilder> {
+        let options = MtcnnOptions { min_face: self.min_face, ..MtcnnOptions::default() };
+        let mut builder = Engine::builder().device(self.device).model(&self.model).detection(options);
+        if let Some(folder) = &self.weights {
+            builder = builder.weights(folder);
+        }
+        if let Some(path) = &self.calibration {
+            let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+            let record = Calibration::parse(&text)
+                .map_err(|e| anyhow::anyhow!("{}: not a calibration record: {e}", path.display()))?;
+            builder = builder.calibration(record);
+        }
+        Ok(builder)
+    }
+
+    pub(super) fn engine(&self) -> anyhow::Result<Engine> {
+        Ok(self.builder()?.build()?)
+    }
+}
+
+/// Where the line between same and different is drawn.
+#[derive(Debug, Group)]
+pub(super) struct Line {
+    /// Highest false-match rate to accept: of impostor pairs, the share taken for one person
+    #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
+    pub max_fmr: f64,
+    /// Decide at this distance between unit vectors instead (0 to 2)
+    #[arg(long, value_name = "DISTANCE", conflicts_with = "max_fmr")]
+    pub threshold: Option<f32>,
+}
+
+impl Line {
+    pub(super) fn policy(&self) -> Policy {
+        match self.threshold {
+            Some(distance) => Policy::Distance(distance),
+            None => Policy::MaxFmr(self.max_fmr),
+        }
+    }
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Compare {
+    /// The first photo
+    pub a: PathBuf,
+    /// The second photo
+    pub b: PathBuf,
+    /// Write the similarity picture here (.png, .jpg, .webp, .bmp, .tif)
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Lay the picture out as the first version of this program did: both photos stretched to 800x600
+    #[arg(long)]
+    pub seed_layout: bool,
+    #[command(flatten)]
+    pub line: Line,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Verify {
+    /// The first photo
+    pub a: PathBuf,
+    /// The second photo
+    pub b: PathBuf,
+    /// Where a photo shows several faces, take the largest instead of refusing
+    #[arg(long)]
+    pub largest: bool,
+    #[command(flatten)]
+    pub line: Line,
+}
+
+impl Verify {
+    pub(super) fn choice(&self) -> FaceChoice {
+        if self.largest { FaceChoice::Largest } else { FaceChoice::Only }
+    }
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Detect {
+    /// The photos
+    #[arg(required = true, value_name = "IMG")]
+    pub images: Vec<PathBuf>,
+    /// Write a copy of each photo with the faces marked, and each face's chip, into this folder
+    #[arg(long, short, value_name = "FOLDER")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Embed {
+    /// The photos
+    #[arg(required = true, value_name = "IMG")]
+    pub images: Vec<PathBuf>,
+    /// Write the vectors here: .npy (one row a face) or .json
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Embed the largest face of each photo only
+    #[arg(long)]
+    pub largest: bool,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Calibrate {
+    /// A folder with one folder of photos for each person; of several faces the one nearest the
+    /// centre counts
+    pub people: PathBuf,
+    /// Write the record here
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// What to say of the photos' origin in the record
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Weights {
+    #[command(subcommand)]
+    pub action: WeightsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum WeightsAction {
+    /// Every known model: licence, source, size, checksum, and whether it is here
+    List,
+    /// Check the checksum and every tensor of the weights that are here
+    Verify,
+    /// Convert released weights (torch state_dict, safetensors, dlib .dat) for use here
+    Import(Import),
+    /// Download weights from their upstream release
+    Pull(Pull),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Stored {
+    F32,
+    F16,
+}
+
+impl From<Stored> for Precision {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::F32 => Precision::F32,
+            Stored::F16 => Precision::F16,
+        }
+    }
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Import {
+    /// The released file; for MTCNN its three files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// What to call the model; goes to your weights folder under that name
+    #[arg(long, required_unless_present = "output")]
+    pub name: Option<String>,
+    /// Write to this file instead
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The network that the weights are for, where the tensors' names do not tell
+    #[arg(long)]
+    pub architecture: Option<String>,
+    /// How the numbers are stored
+    #[arg(long, value_enum, default_value = "f32")]
+    pub store: Stored,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Pull {
+    /// A name from `kith weights list`
+    pub name: String,
+    /// You have read the licence and may use the weights under it
+    #[arg(long)]
+    pub accept_licence: bool,
+    /// Fetch from this address instead of the release's own
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Go through this proxy; HTTPS_PROXY, HTTP_PROXY and ALL_PROXY count when it is not said
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
+}
+
+/// Reads both photos at once.
+pub(super) fn open_both(common: &Common, a: &PathBuf, b: &PathBuf) -> Result<(crate::Photo, crate::Photo)> {
+    let limits = common.limits();
+    let (a, b) = rayon::join(|| crate::Photo::open_with(a, &limits), || crate::Photo::open_with(b, &limits));
+    Ok((a?, b?))
+}

@@ -1,0 +1,89 @@
+//! `kith compare`
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use super::args::{Common, Compare, open_both};
+use super::{DIFFERENT, DONE, FAILED, output};
+use crate::media::save;
+use crate::pipeline::milliseconds;
+use crate::{Comparison, ComparisonTimes, Decision, Outcome};
+
+/// The picture's name where the first version's layout is asked for without one.
+const SEED_OUTPUT: &str = "output_comparison.jpg";
+
+pub(super) fn run(common: &Common, command: &Compare) -> anyhow::Result<u8> {
+    let start = Instant::now();
+    let mut times = ComparisonTimes::default();
+    let builder = common.builder()?;
+    // Loading the networks and decoding the photos need nothing of each other.
+    let (engine, photos) = rayon::join(
+        || {
+            let engine = builder.build();
+            (engine, milliseconds(start.elapsed()))
+        },
+        || {
+            let photos = open_both(common, &command.a, &command.b);
+            (photos, milliseconds(start.elapsed()))
+        },
+    );
+    (times.load_ms, times.decode_ms) = (engine.1, photos.1);
+    let (a, b) = photos.0?;
+    let engine = engine.0?;
+
+    let compared = Instant::now();
+    let comparison = engine.compare(&a, &b, command.line.policy())?;
+    times.compare_ms = milliseconds(compared.elapsed());
+
+    let target = command.output.clone().or_else(|| command.seed_layout.then(|| PathBuf::from(SEED_OUTPUT)));
+    if let Some(path) = &target {
+        let drawn = Instant::now();
+        let picture =
+            if command.seed_layout { engine.draw_seed(&a, &b)? } else { engine.draw(&a, &b, &comparison) };
+        times.draw_ms = milliseconds(drawn.elapsed());
+        let written = Instant::now();
+        save(&picture, path).map_err(crate::Error::from)?;
+        times.write_ms = milliseconds(written.elapsed());
+    }
+    times.total_ms = milliseconds(start.elapsed());
+    print(common, &comparison, &times, target.as_ref(), &engine)?;
+    Ok(match &comparison.outcome {
+        Outcome::Decided(v) if v.decision == Decision::Same => DONE,
+        Outcome::Decided(_) => DIFFERENT,
+        Outcome::Undecided(refusal) => {
+            eprintln!("kith: {refusal}");
+            FAILED
+        }
+    })
+}
+
+fn print(
+    common: &Common,
+    comparison: &Comparison,
+    times: &ComparisonTimes,
+    picture: Option<&PathBuf>,
+    engine: &crate::Engine,
+) -> anyhow::Result<()> {
+    if common.json {
+        let mut object = serde_json::to_value(comparison)?;
+        object["picture"] = serde_json::json!(picture);
+        object["model"] = serde_json::json!(engine.model());
+        object["detector"] = serde_json::json!(engine.detector());
+        object["device"] = serde_json::json!(engine.device());
+        object["times"] = serde_json::to_value(times)?;
+        return output::json(&object);
+    }
+    let [verdict, evidence] = comparison.caption();
+    output::line(&verdict);
+    if comparison.verdict().is_some() {
+        output::line(&evidence);
+    }
+    let faces = (comparison.left.faces.len(), comparison.right.faces.len());
+    if faces != (1, 1) {
+        output::line(&format!("faces: {} in the first photo, {} in the second", faces.0, faces.1));
+    }
+    if let Some(path) = picture {
+        output::line(&format!("picture: {}", path.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! `kith embed`
+
+use std::path::{Path, PathBuf};
+
+use npyz::WriterBuilder;
+use rayon::prelude::*;
+use serde_json::{Value, json};
+
+use super::args::{Common, Embed};
+use super::{DONE, FAILED, output};
+use crate::media::Limits;
+use crate::{Engine, Error, Face, FaceChoice, Photo};
+
+pub(super) fn run(common: &Common, command: &Embed) -> anyhow::Result<u8> {
+    let ending = command.output.as_ref().map(|p| p.extension().and_then(|e| e.to_str()).unwrap_or_default());
+    if ending.is_some_and(|e| e != "npy" && e != "json") {
+        anyhow::bail!("the output's name must end in .npy or .json");
+    }
+    let engine = common.engine()?;
+    let limits = common.limits();
+    let bar = output::bar(common, command.images.len(), "embedding");
+    let answers: Vec<_> = command
+        .images
+        .par_iter()
+        .map(|path| {
+            let answer = one(&engine, &limits, path, command.largest);
+            bar.inc(1);
+            answer
+        })
+        .collect();
+    bar.finish_and_clear();
+
+    let mut rows = Vec::new();
+    let mut failed = false;
+    for (path, answer) in command.images.iter().zip(&answers) {
+        match answer {
+            Ok(faces) => rows.extend(faces.iter().enumerate().map(|(i, f)| (path, i, f))),
+            Err(e) => {
+                failed = true;
+                eprintln!("kith: {e}");
+            }
+        }
+    }
+    match (&command.output, ending) {
+        (Some(path), Some("npy")) => write_npy(path, engine.dimension(), &rows)?,
+        (Some(path), _) => {
+            let text = serde_json::to_string_pretty(&object(&engine, &rows))?;
+            std::fs::write(path, text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+        }
+        (None, _) => {}
+    }
+    if common.json {
+        output::json(&object(&engine, &rows))?;
+    } else {
+        for (row, (path, face, f)) in rows.iter().enumerate() {
+            let b = f.bbox;
+            output::line(&format!(
+                "{row}: {} face {} at {:.0},{:.0} to {:.0},{:.0}",
+                path.display(),
+                face + 1,
+                b.x0,
+                b.y0,
+                b.x1,
+                b.y1
+            ));
+        }
+        match &command.output {
+            Some(path) => output::line(&format!("{} vectors of {}: {}", rows.len(), engine.model(), path.display())),
+            None => output::line(&format!("{} vectors of {}; -o FILE.npy keeps them", rows.len(), engine.model())),
+        }
+    }
+    Ok(if failed { FAILED } else { DONE })
+}
+
+fn one(engine: &Engine, limits: &Limits, path: &Path, largest: bool) -> Result<Vec<Face>, Error> {
+    let photo = Photo::open_with(path, limits)?;
+    if largest {
+        return Ok(vec![engine.one_face(&photo, FaceChoice::Largest)?]);
+    }
+    engine.faces(&photo)
+}
+
+type Row<'a> = (&'a PathBuf, usize, &'a Face);
+
+fn object(engine: &Engine, rows: &[Row]) -> Value {
+    let faces = rows.iter().map(|(path, face, f)| {
+        json!({
+            "photo": path, "face": face, "box": f.bbox, "score": f.score, "landmarks": f.landmarks,
+            "embedding": f.embedding.values(),
+        })
+    });
+    json!({ "model": engine.model(), "dimension": engine.dimension(), "faces": faces.collect::<Vec<_>>() })
+}
+
+/// One row a face, `[faces, dimension]`, 32-bit floats.
+fn write_npy(path: &Path, dimension: usize, rows: &[Row]) -> anyhow::Result<()> {
+    let write = || -> std::io::Result<()> {
+        let file = std::io::BufWriter::new(std::fs::File::create(path)?);
+        let shape = [rows.len() as u64, dimension as u64];
+        let mut npy = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(file).begin_nd()?;
+        for (_, _, face) in rows {
+            npy.extend(face.embedding.values().iter().copied())?;
+        }
+        npy.finish()
+    };
+    write().map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
+}

@@ -1,0 +1,61 @@
+//! Printing: answers, errors, progress.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::args::Common;
+use crate::Error;
+
+/// Prints a value as indented JSON.
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    line(&serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// Prints a line. A reader that has gone away (`kith ... | head`) is no failure.
+pub(super) fn line(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// The error as programs read it.
+pub(super) fn error_object(error: &anyhow::Error) -> serde_json::Value {
+    let code = error.downcast_ref::<Error>().map_or("failed", Error::code);
+    serde_json::json!({ "code": code, "message": format!("{error:#}") })
+}
+
+/// Says why a command failed.
+pub(super) fn report(common: &Common, error: &anyhow::Error) {
+    if common.json {
+        let _ = json(&serde_json::json!({ "error": error_object(error) }));
+    }
+    eprintln!("kith: {error:#}");
+}
+
+/// A bar over `count` items, with rate and time left; hidden where it would not be read.
+pub(super) fn bar(common: &Common, count: usize, what: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta} left");
+    shown(common, ProgressBar::new(count as u64), style, what, count > 1)
+}
+
+/// A bar over bytes.
+pub(super) fn byte_bar(common: &Common, what: &str) -> ProgressBar {
+    let style =
+        ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left");
+    shown(common, ProgressBar::new(0), style, what, true)
+}
+
+fn shown(
+    common: &Common,
+    bar: ProgressBar,
+    style: Result<ProgressStyle, indicatif::style::TemplateError>,
+    what: &str,
+    worth_it: bool,
+) -> ProgressBar {
+    if common.quiet || !worth_it {
+        return ProgressBar::hidden();
+    }
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message(what.to_string());
+    bar
+}

@@ -1,0 +1,26 @@
+//! `kith verify`
+
+use super::args::{Common, Verify, open_both};
+use super::{DIFFERENT, DONE, output};
+use crate::Decision;
+
+pub(super) fn run(common: &Common, command: &Verify) -> anyhow::Result<u8> {
+    let builder = common.builder()?;
+    let (engine, photos) = rayon::join(|| builder.build(), || open_both(common, &command.a, &command.b));
+    let ((a, b), engine) = (photos?, engine?);
+    let verdict = engine.verify(&a, &b, command.line.policy(), command.choice())?;
+    if common.json {
+        output::json(&verdict)?;
+    } else {
+        let answer = match verdict.decision {
+            Decision::Same => "same person",
+            Decision::Different => "different people",
+        };
+        let rate = verdict.threshold_fmr.map_or(String::new(), |r| format!(", false-match rate {r:e}"));
+        output::line(&format!(
+            "{answer}: distance {:.4}, threshold {:.4}{rate}, similarity {:.1}%",
+            verdict.distance, verdict.threshold, verdict.similarity
+        ));
+    }
+    Ok(if verdict.decision == Decision::Same { DONE } else { DIFFERENT })
+}

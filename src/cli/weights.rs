@@ -1,0 +1,135 @@
+//! `kith weights`
+
+use serde_json::json;
+
+use super::args::{Common, Import, Pull, WeightsAction};
+use super::{DONE, FAILED, output};
+use crate::nn::weights::{Manifest, ModelEntry, Progress, PullOptions, Status, WeightStore, import, pull, user_folder};
+
+pub(super) fn run(common: &Common, action: &WeightsAction) -> anyhow::Result<u8> {
+    let store = WeightStore::new(common.weights.clone());
+    match action {
+        WeightsAction::List => list(common, &store),
+        WeightsAction::Verify => verify(common, &store),
+        WeightsAction::Import(command) => run_import(common, command),
+        WeightsAction::Pull(command) => run_pull(common, command),
+    }
+}
+
+fn list(common: &Common, store: &WeightStore) -> anyhow::Result<u8> {
+    let models = &Manifest::built_in().model;
+    if common.json {
+        let rows = models.iter().map(|m| {
+            let mut row = serde_json::to_value(m)?;
+            row["status"] = serde_json::to_value(store.status(&m.name))?;
+            Ok(row)
+        });
+        output::json(&rows.collect::<anyhow::Result<Vec<_>>>()?)?;
+        return Ok(DONE);
+    }
+    for m in models {
+        let status = match store.status(&m.name) {
+            Status::Embedded => "built in".to_string(),
+            Status::File { path, .. } => path.display().to_string(),
+            Status::Absent => "not here".to_string(),
+        };
+        let numbers = m.dimension.map_or(String::new(), |d| format!(", {d} numbers"));
+        output::line(&format!("{}  [{status}]", m.name));
+        output::line(&format!("    {} ({}{numbers})", m.architecture, kind(m)));
+        output::line(&format!("    licence {}. {}", m.licence, m.note));
+        output::line(&format!("    from {}", m.upstream.name));
+        for url in &m.upstream.urls {
+            output::line(&format!("         {url}"));
+        }
+        if let (Some(size), Some(sha256)) = (m.size, &m.sha256) {
+            output::line(&format!("    {:.1} MB ({}), sha256 {sha256}", size as f64 / 1e6, m.stored));
+        }
+    }
+    Ok(DONE)
+}
+
+fn kind(m: &ModelEntry) -> &'static str {
+    match m.kind {
+        crate::nn::weights::Kind::Detector => "detector",
+        crate::nn::weights::Kind::Embedder => "embedder",
+    }
+}
+
+fn verify(common: &Common, store: &WeightStore) -> anyhow::Result<u8> {
+    let mut rows = Vec::new();
+    let mut failed = false;
+    for m in &Manifest::built_in().model {
+        let (state, detail) = match store.status(&m.name) {
+            Status::Absent => ("absent", String::new()),
+            _ => match store.verify(&m.name) {
+                Ok(sha256) => ("sound", sha256),
+                Err(e) => {
+                    failed = true;
+                    ("damaged", e.to_string())
+                }
+            },
+        };
+        if !common.json {
+            output::line(format!("{}: {state} {detail}", m.name).trim_end());
+        }
+        rows.push(json!({ "name": m.name, "state": state, "detail": detail }));
+    }
+    if common.json {
+        output::json(&rows)?;
+    }
+    Ok(if failed { FAILED } else { DONE })
+}
+
+fn run_import(common: &Common, command: &Import) -> anyhow::Result<u8> {
+    let target = match (&command.output, &command.name) {
+        (Some(path), _) => path.clone(),
+        (None, Some(name)) => weights_folder(common)?.join(format!("{name}.safetensors")),
+        (None, None) => anyhow::bail!("say --name NAME or -o FILE"),
+    };
+    let imported = import(&command.files, command.architecture.as_deref(), command.store.into(), &target)
+        .map_err(crate::Error::from)?;
+    if common.json {
+        output::json(&imported)?;
+    } else {
+        output::line(&format!(
+            "{}: {} tensors of {}, {} bytes, sha256 {}",
+            imported.path.display(),
+            imported.tensors,
+            imported.architecture,
+            imported.size,
+            imported.sha256
+        ));
+    }
+    Ok(DONE)
+}
+
+fn run_pull(common: &Common, command: &Pull) -> anyhow::Result<u8> {
+    let entry = Manifest::built_in().find(&command.name).map_err(crate::Error::from)?;
+    let options = PullOptions {
+        accept_licence: command.accept_licence,
+        url: command.url.clone(),
+        proxy: command.proxy.clone(),
+    };
+    let bar = output::byte_bar(common, &entry.name);
+    let pulled = pull(entry, &weights_folder(common)?, &options, &mut |p: Progress| {
+        bar.set_length(p.total.unwrap_or(p.done));
+        bar.set_position(p.done);
+    });
+    bar.finish_and_clear();
+    let pulled = pulled.map_err(crate::Error::from)?;
+    if common.json {
+        output::json(&pulled)?;
+    } else {
+        output::line(&format!("{}: {}, {} bytes", entry.name, pulled.imported.path.display(), pulled.imported.size));
+        if pulled.recorded {
+            let (digest, name) = (&pulled.upstream_sha256, &entry.upstream.name);
+            output::line(&format!("{name} publishes no checksum; recorded for the next time: {digest}"));
+        }
+    }
+    Ok(DONE)
+}
+
+fn weights_folder(common: &Common) -> anyhow::Result<std::path::PathBuf> {
+    let folder = common.weights.clone().or_else(user_folder);
+    folder.ok_or_else(|| anyhow::anyhow!("no home folder is known; say --weights FOLDER"))
+}

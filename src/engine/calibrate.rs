@@ -1,0 +1,97 @@
+//! Measuring a model's error rates on labelled photos.
+
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+
+use super::Engine;
+use crate::detect::Detection;
+use crate::error::{Error, Result};
+use crate::media::{Limits, Photo};
+use crate::vector::Embedding;
+use crate::verify::{Calibration, fit_calibration};
+
+/// A photo, and who is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelledPhoto {
+    /// Number of the person.
+    pub person: usize,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// What came of a measurement.
+#[derive(Debug)]
+pub struct Measured {
+    /// The record.
+    pub calibration: Calibration,
+    /// Photos in which no face was found.
+    pub without_face: Vec<PathBuf>,
+    /// Photos that could not be read, and why.
+    pub unreadable: Vec<Error>,
+}
+
+impl Engine {
+    /// Embeds every photo (of several faces the one nearest the centre), measures the distance of
+    /// every pair of photos, and fits a calibration record. `done` is called after each photo.
+    ///
+    /// # Errors
+    /// A device's error, or [`crate::RefusalError::CannotCalibrate`] when there are too few pairs.
+    pub fn calibrate(
+        &self,
+        photos: &[LabelledPhoto],
+        source: &str,
+        limits: &Limits,
+        done: &(dyn Fn() + Sync),
+    ) -> Result<Measured> {
+        let embed = |labelled: &LabelledPhoto| -> Result<Option<Embedding>> {
+            let answer = Photo::open_with(&labelled.path, limits).map_err(Error::from).and_then(|photo| {
+                let found = self.detect(&photo)?;
+                let Some(face) = nearest_centre(&found, &photo) else { return Ok(None) };
+                let (faces, _) = self.pipeline.embed(photo.raster(), &[face])?;
+                Ok(faces.into_iter().next().map(|f| f.embedding))
+            });
+            done();
+            answer
+        };
+        let answers: Vec<Result<Option<Embedding>>> = photos.par_iter().map(embed).collect();
+        let (mut known, mut without_face, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
+        for (labelled, answer) in photos.iter().zip(answers) {
+            match answer {
+                Ok(Some(embedding)) => known.push((labelled.person, embedding)),
+                Ok(None) => without_face.push(labelled.path.clone()),
+                Err(e @ Error::Photo(_)) => unreadable.push(e),
+                Err(e) => return Err(e),
+            }
+        }
+        let (genuine, impostor) = distances(&known)?;
+        let failures = (without_face.len() + unreadable.len()) as u64;
+        let calibration = fit_calibration(self.model().as_str(), source, genuine, impostor, failures)
+            .map_err(|reason| crate::error::RefusalError::CannotCalibrate { reason })?;
+        Ok(Measured { calibration, without_face, unreadable })
+    }
+}
+
+/// Distances of all pairs of one person, and of all pairs of two.
+fn distances(known: &[(usize, Embedding)]) -> Result<(Vec<f32>, Vec<f32>)> {
+    let rows: Vec<(Vec<f32>, Vec<f32>)> = known
+        .par_iter()
+        .enumerate()
+        .map(|(i, (person, embedding))| {
+            let (mut genuine, mut impostor) = (Vec::new(), Vec::with_capacity(known.len() - i));
+            for (other, second) in &known[i + 1..] {
+                let distance = embedding.distance(second)?;
+                if person == other { genuine.push(distance) } else { impostor.push(distance) }
+            }
+            Ok((genuine, impostor))
+        })
+        .collect::<Result<_>>()?;
+    let (genuine, impostor): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+    Ok((genuine.concat(), impostor.concat()))
+}
+
+fn nearest_centre(found: &[Detection], photo: &Photo) -> Option<Detection> {
+    let centre = (photo.width() as f32 / 2.0, photo.height() as f32 / 2.0);
+    let away = |d: &Detection| (d.bbox.centre().0 - centre.0).hypot(d.bbox.centre().1 - centre.1);
+    found.iter().copied().min_by(|a, b| away(a).total_cmp(&away(b)))
+}

@@ -1,0 +1,214 @@
+//! Two photos, all faces against all faces.
+
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+
+use crate::error::{RefusalError, Result};
+use crate::pipeline::{Face, StageTimes};
+use crate::verify::{Calibration, Decision, Judge, Policy, Verdict};
+
+/// One photo of a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SideFaces {
+    /// Where the photo came from.
+    pub photo: String,
+    /// Width of the upright photo in pixels.
+    pub width: u32,
+    /// Height of the upright photo in pixels.
+    pub height: u32,
+    /// Its faces, most confident first.
+    pub faces: Vec<Face>,
+    /// Time of each stage; the two photos run at once.
+    pub times: StageTimes,
+    /// Time of all stages together in milliseconds.
+    pub total_ms: f64,
+}
+
+/// How alike two faces are.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ScoredPair {
+    /// Index of the face in the left photo.
+    pub left: usize,
+    /// Index of the face in the right photo.
+    pub right: usize,
+    /// Euclidean distance between the unit vectors, 0 to 2.
+    pub distance: f32,
+    /// Similarity in percent, 0 to 100.
+    pub similarity: f32,
+}
+
+/// What came of a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The best pair was judged.
+    Decided(Verdict),
+    /// It could not be decided; never a match.
+    Undecided(RefusalError),
+}
+
+/// The answer to "how alike are the faces in these two photos?".
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The first photo.
+    pub left: SideFaces,
+    /// The second photo.
+    pub right: SideFaces,
+    /// Every pair, left face by left face.
+    pub pairs: Vec<ScoredPair>,
+    /// Index of the nearest pair.
+    pub best: Option<usize>,
+    /// The judgement of the nearest pair.
+    pub outcome: Outcome,
+}
+
+/// Times of a comparison in milliseconds, as a command fills them in.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct ComparisonTimes {
+    /// Loading the networks.
+    pub load_ms: f64,
+    /// Reading and decoding both photos.
+    pub decode_ms: f64,
+    /// Detecting, aligning and embedding both photos, at once, and scoring.
+    pub compare_ms: f64,
+    /// Drawing the picture.
+    pub draw_ms: f64,
+    /// Encoding and writing the picture.
+    pub write_ms: f64,
+    /// All of it.
+    pub total_ms: f64,
+}
+
+pub(super) fn score(
+    left: SideFaces,
+    right: SideFaces,
+    judge: Result<Judge, RefusalError>,
+    calibration: Option<&Calibration>,
+) -> Result<Comparison> {
+    // A judge that cannot decide must not keep the pairs from being scored for the picture; the
+    // threshold of this stand-in goes nowhere.
+    let scorer = match (&judge, left.faces.first()) {
+        (Ok(judge), _) => Some(judge.clone()),
+        (Err(_), Some(face)) => Judge::new(face.embedding.model(), calibration, Policy::Distance(2.0)).ok(),
+        (Err(_), None) => None,
+    };
+    let mut pairs = Vec::with_capacity(left.faces.len() * right.faces.len());
+    if let Some(scorer) = scorer {
+        for (i, a) in left.faces.iter().enumerate() {
+            for (j, b) in right.faces.iter().enumerate() {
+                let verdict = scorer.judge(&a.embedding, &b.embedding)?;
+                pairs.push(ScoredPair {
+                    left: i,
+                    right: j,
+                    distance: verdict.distance,
+                    similarity: verdict.similarity,
+                });
+            }
+        }
+    }
+    let best = (0..pairs.len()).min_by(|&a, &b| pairs[a].distance.total_cmp(&pairs[b].distance));
+    let empty = [&left, &right].into_iter().find(|side| side.faces.is_empty());
+    let outcome = match (empty, judge, best) {
+        (Some(side), ..) => Outcome::Undecided(RefusalError::NoFace { photo: side.photo.clone() }),
+        (None, Err(refusal), _) => Outcome::Undecided(refusal),
+        (None, Ok(judge), Some(best)) => {
+            let ScoredPair { left: i, right: j, .. } = pairs[best];
+            Outcome::Decided(judge.judge(&left.faces[i].embedding, &right.faces[j].embedding)?)
+        }
+        (None, Ok(_), None) => Outcome::Undecided(RefusalError::NoFace { photo: left.photo.clone() }),
+    };
+    Ok(Comparison { left, right, pairs, best, outcome })
+}
+
+impl Comparison {
+    /// The verdict, where there is one.
+    pub fn verdict(&self) -> Option<&Verdict> {
+        match &self.outcome {
+            Outcome::Decided(verdict) => Some(verdict),
+            Outcome::Undecided(_) => None,
+        }
+    }
+
+    /// The nearest pair, where there is one.
+    pub fn best_pair(&self) -> Option<&ScoredPair> {
+        self.best.map(|at| &self.pairs[at])
+    }
+
+    /// Chance that the nearest of all pairs is a false match, when no face appears in both photos: at
+    /// most the threshold's rate once for every pair.
+    pub fn fmr_over_all_pairs(&self) -> Option<f64> {
+        let rate = self.verdict()?.threshold_fmr?;
+        Some((rate * self.pairs.len() as f64).min(1.0))
+    }
+
+    /// The verdict in two short lines: what it is, and what it rests on.
+    pub fn caption(&self) -> [String; 2] {
+        match &self.outcome {
+            Outcome::Undecided(refusal) => ["Undecided".to_string(), refusal.to_string()],
+            Outcome::Decided(v) => {
+                let answer = match v.decision {
+                    Decision::Same => "Same person",
+                    Decision::Different => "Different people",
+                };
+                let rate = match (v.threshold_fmr, self.fmr_over_all_pairs()) {
+                    (Some(_), Some(all)) if self.pairs.len() > 1 => {
+                        format!(", false-match rate {} over {} pairs", rate(all), self.pairs.len())
+                    }
+                    (Some(one), _) => format!(", false-match rate {}", rate(one)),
+                    _ => String::new(),
+                };
+                let name = v.model.as_str().split('/').next().unwrap_or_default();
+                [
+                    format!("{answer}: {:.1}% alike", v.similarity),
+                    format!("distance {:.3}, threshold {:.3}{rate}, {name}", v.distance, v.threshold),
+                ]
+            }
+        }
+    }
+}
+
+/// A rate as people say it: `1 in 1000`.
+fn rate(rate: f64) -> String {
+    format!("1 in {:.0}", 1.0 / rate)
+}
+
+struct SideWithoutTemplates<'a>(&'a SideFaces);
+
+/// A printed comparison shows where the faces are, never the templates themselves.
+impl Serialize for SideWithoutTemplates<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let side = self.0;
+        let faces: Vec<crate::detect::Detection> = side
+            .faces
+            .iter()
+            .map(|f| crate::detect::Detection { bbox: f.bbox, score: f.score, landmarks: f.landmarks })
+            .collect();
+        let mut out = serializer.serialize_struct("Side", 6)?;
+        out.serialize_field("photo", &side.photo)?;
+        out.serialize_field("width", &side.width)?;
+        out.serialize_field("height", &side.height)?;
+        out.serialize_field("faces", &faces)?;
+        out.serialize_field("times", &side.times)?;
+        out.serialize_field("total_ms", &side.total_ms)?;
+        out.end()
+    }
+}
+
+impl Serialize for Comparison {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut out = serializer.serialize_struct("Comparison", 8)?;
+        out.serialize_field("left", &SideWithoutTemplates(&self.left))?;
+        out.serialize_field("right", &SideWithoutTemplates(&self.right))?;
+        out.serialize_field("pairs", &self.pairs)?;
+        out.serialize_field("best", &self.best)?;
+        out.serialize_field("fmr_over_all_pairs", &self.fmr_over_all_pairs())?;
+        out.serialize_field("verdict", &self.verdict())?;
+        let undecided = match &self.outcome {
+            Outcome::Decided(_) => None,
+            Outcome::Undecided(refusal) => {
+                Some(serde_json::json!({ "code": refusal.code(), "reason": refusal.to_string() }))
+            }
+        };
+        out.serialize_field("undecided", &undecided)?;
+        out.serialize_field("caption", &self.caption())?;
+        out.end()
+    }
+}

@@ -1,0 +1,247 @@
+//! The facade: one [`Engine`] holds the networks and answers questions about photos.
+//!
+//! ```
+//! use kith::{Decision, Engine, Photo, Policy};
+//! # fn main() -> kith::Result<()> {
+//! # let (a, b) = ("tests/fixtures/photos/grace_hopper.jpg", "tests/fixtures/photos/hopper_tilt.jpg");
+//! let engine = Engine::builder().build()?;
+//! let verdict = engine.verify(&Photo::open(a)?, &Photo::open(b)?, Policy::MaxFmr(1e-3), Default::default())?;
+//! assert_eq!(verdict.decision, Decision::Same);
+//! println!("{:.0}% alike, distance {:.3}", verdict.similarity, verdict.distance);
+//! # Ok(())
+//! # }
+//! ```
+
+mod builder;
+mod calibrate;
+mod calibrations;
+mod comparison;
+
+use std::time::Instant;
+
+pub use builder::EngineBuilder;
+pub use calibrate::{LabelledPhoto, Measured};
+pub use comparison::{Comparison, ComparisonTimes, Outcome, ScoredPair, SideFaces};
+
+use crate::compare::{Mark, Pane, Picture, draw_seed, stretched};
+use crate::geometry::BBox;
+use crate::detect::Detection;
+use crate::error::{RefusalError, Result};
+use crate::media::{Photo, Raster};
+use crate::nn::Device;
+use crate::pipeline::{Face, Pipeline, StageTimes, milliseconds};
+use crate::vector::ModelId;
+use crate::verify::{Calibration, Judge, Policy, Verdict};
+
+/// Which face counts where one is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FaceChoice {
+    /// The photo must show exactly one face.
+    #[default]
+    Only,
+    /// The largest box, however many there are.
+    Largest,
+}
+
+/// Finds, embeds and compares faces. Built once (a fraction of a second), shared by any number of
+/// threads: `Engine` is `Send + Sync` and every method takes `&self`.
+///
+/// ```
+/// fn shared_by_threads<T: Send + Sync>() {}
+/// shared_by_threads::<kith::Engine>();
+/// ```
+pub struct Engine {
+    pipeline: Pipeline,
+    calibration: Option<Calibration>,
+    device: Device,
+}
+
+impl Engine {
+    /// Options for a new engine; the defaults run with what is built in.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+
+    /// The model that makes the embeddings.
+    pub fn model(&self) -> &ModelId {
+        self.pipeline.embedder.model()
+    }
+
+    /// Name of the detector.
+    pub fn detector(&self) -> &str {
+        self.pipeline.detector.name()
+    }
+
+    /// Numbers in an embedding.
+    pub fn dimension(&self) -> usize {
+        self.pipeline.embedder.dimension()
+    }
+
+    /// Where the networks run: `cpu`, `cuda:N` or `metal`.
+    pub fn device(&self) -> String {
+        self.device.name()
+    }
+
+    /// The model's calibration record, where one is known.
+    pub fn calibration(&self) -> Option<&Calibration> {
+        self.calibration.as_ref()
+    }
+
+    /// The faces of the photo, most confident first, not embedded.
+    ///
+    /// # Errors
+    /// [`crate::error::ModelError::Backend`] when the device fails.
+    pub fn detect(&self, photo: &Photo) -> Result<Vec<Detection>> {
+        Ok(self.pipeline.detector.detect(photo.raster())?)
+    }
+
+    /// The faces of the photo, most confident first, embedded.
+    ///
+    /// # Errors
+    /// [`crate::error::ModelError::Backend`] when the device fails.
+    pub fn faces(&self, photo: &Photo) -> Result<Vec<Face>> {
+        Ok(self.faces_timed(photo)?.0)
+    }
+
+    /// [`Engine::faces`], with the time of each stage.
+    ///
+    /// # Errors
+    /// As [`Engine::faces`].
+    pub fn faces_timed(&self, photo: &Photo) -> Result<(Vec<Face>, StageTimes)> {
+        Ok(self.pipeline.faces(photo.raster())?)
+    }
+
+    /// The chips that [`Engine::faces`] would embed, one a detection.
+    ///
+    /// # Errors
+    /// [`crate::error::ModelError::BadEmbedding`] for a detection that encloses nothing.
+    pub fn chips(&self, photo: &Photo, detections: &[Detection]) -> Result<Vec<Raster>> {
+        Ok(self.pipeline.chips(photo.raster(), detections)?)
+    }
+
+    /// Embeds ready-made chips of the size that the model takes.
+    ///
+    /// # Errors
+    /// [`crate::error::ModelError::WrongChip`] for another size.
+    pub fn embed_chips(&self, chips: &[Raster]) -> Result<Vec<crate::vector::Embedding>> {
+        Ok(self.pipeline.embedder.embed(chips)?)
+    }
+
+    /// The judge for this engine's model under `policy`.
+    ///
+    /// # Errors
+    /// A [`RefusalError`] when the policy asks for what the calibration does not support.
+    pub fn judge(&self, policy: Policy) -> Result<Judge> {
+        Ok(Judge::new(self.model(), self.calibration.as_ref(), policy)?)
+    }
+
+    /// The photo's one face, embedded.
+    ///
+    /// # Errors
+    /// [`RefusalError::NoFace`], or [`RefusalError::SeveralFaces`] under [`FaceChoice::Only`].
+    pub fn one_face(&self, photo: &Photo, choice: FaceChoice) -> Result<Face> {
+        let found = self.pipeline.detector.detect(photo.raster())?;
+        let chosen = choose(&found, photo, choice)?;
+        let (mut faces, _) = self.pipeline.embed(photo.raster(), &[chosen])?;
+        Ok(faces.remove(0))
+    }
+
+    /// Is it the same person? One face in each photo.
+    ///
+    /// # Errors
+    /// [`RefusalError`] when a photo has no face or several, or when the policy is not supported; never
+    /// a match then.
+    pub fn verify(&self, a: &Photo, b: &Photo, policy: Policy, choice: FaceChoice) -> Result<Verdict> {
+        let judge = self.judge(policy)?;
+        let (left, right) = rayon::join(|| self.one_face(a, choice), || self.one_face(b, choice));
+        judge.judge(&left?.embedding, &right?.embedding)
+    }
+
+    /// Scores every face of one photo against every face of the other.
+    ///
+    /// What cannot be decided (no face, no calibration) is an [`Outcome::Undecided`], so that the
+    /// picture can still be drawn.
+    ///
+    /// # Errors
+    /// [`crate::error::ModelError::Backend`] when the device fails.
+    pub fn compare(&self, a: &Photo, b: &Photo, policy: Policy) -> Result<Comparison> {
+        let (left, right) = rayon::join(|| self.side(a), || self.side(b));
+        let (left, right) = (left?, right?);
+        let judge = Judge::new(self.model(), self.calibration.as_ref(), policy);
+        comparison::score(left, right, judge, self.calibration.as_ref())
+    }
+
+    /// Draws the similarity picture of a comparison of these two photos.
+    pub fn draw(&self, a: &Photo, b: &Photo, comparison: &Comparison) -> Raster {
+        let pane = |photo: &Photo, side: &SideFaces| Pane {
+            picture: photo.raster().clone(),
+            name: photo.origin().to_string(),
+            faces: side.faces.iter().map(|f| Mark { bbox: f.bbox, landmarks: f.landmarks }).collect(),
+        };
+        let picture = Picture {
+            left: pane(a, &comparison.left),
+            right: pane(b, &comparison.right),
+            pairs: comparison.pairs.iter().map(|p| (p.left, p.right, p.similarity)).collect(),
+            best: comparison.best,
+            caption: comparison.caption(),
+        };
+        picture.draw()
+    }
+
+    /// Draws the picture of this project's first version: both photos stretched to 800x600, the faces
+    /// found there, and under each the cosine between the first faces of the two photos in percent (0
+    /// where a photo has none).
+    ///
+    /// # Errors
+    /// [`crate::error::ModelError::Backend`] when the device fails.
+    pub fn draw_seed(&self, a: &Photo, b: &Photo) -> Result<Raster> {
+        let first = |photo: &Photo| match self.one_face(photo, FaceChoice::Largest) {
+            Ok(face) => Ok(Some(face)),
+            Err(crate::Error::Refusal(RefusalError::NoFace { .. })) => Ok(None),
+            Err(e) => Err(e),
+        };
+        let score = match (first(a)?, first(b)?) {
+            (Some(a), Some(b)) => a.embedding.cosine(&b.embedding)?.max(0.0) * 100.0,
+            _ => 0.0,
+        };
+        let (left, right) = (stretched(a.raster()), stretched(b.raster()));
+        let boxes = |shown: &Raster| -> Result<Vec<BBox>> {
+            Ok(self.pipeline.detector.detect(shown)?.iter().map(|d| d.bbox).collect())
+        };
+        let (on_left, on_right) = (boxes(&left)?, boxes(&right)?);
+        Ok(draw_seed((left, &on_left), (right, &on_right), score))
+    }
+
+    fn side(&self, photo: &Photo) -> Result<SideFaces> {
+        let start = Instant::now();
+        let (faces, times) = self.faces_timed(photo)?;
+        Ok(SideFaces {
+            photo: photo.origin().to_string(),
+            width: photo.width(),
+            height: photo.height(),
+            faces,
+            times,
+            total_ms: milliseconds(start.elapsed()),
+        })
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Engine({}, {}, {})", self.detector(), self.model(), self.device())
+    }
+}
+
+fn choose(found: &[Detection], photo: &Photo, choice: FaceChoice) -> Result<Detection, RefusalError> {
+    let photo = || photo.origin().to_string();
+    match (found, choice) {
+        ([], _) => Err(RefusalError::NoFace { photo: photo() }),
+        ([one], _) => Ok(*one),
+        (_, FaceChoice::Only) => Err(RefusalError::SeveralFaces { photo: photo(), count: found.len() }),
+        ([first, rest @ ..], FaceChoice::Largest) => {
+            let larger = |a: Detection, b: &Detection| if b.bbox.area() > a.bbox.area() { *b } else { a };
+            Ok(rest.iter().fold(*first, larger))
+        }
+    }
+}
+

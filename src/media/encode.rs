@@ -1,0 +1,121 @@
+//! Pictures to bytes and files.
+
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::Path;
+
+use image::codecs::jpeg::JpegEncoder;
+use image::{ExtendedColorType, ImageEncoder, ImageFormat};
+
+use super::Raster;
+use crate::error::PhotoError;
+
+/// JPEG quality, 1 to 100: no visible blocks around thin lines and text.
+const JPEG_QUALITY: u8 = 92;
+
+/// The picture as a PNG file's bytes.
+///
+/// # Errors
+/// [`PhotoError::Unwritable`] when the encoder refuses it.
+pub fn encode_png(raster: &Raster) -> Result<Vec<u8>, PhotoError> {
+    encode(raster, ImageFormat::Png).map_err(|reason| unwritable("<png>", reason))
+}
+
+/// The picture as a JPEG file's bytes.
+///
+/// # Errors
+/// [`PhotoError::Unwritable`] when the encoder refuses it (JPEG ends at 65,535 pixels a side).
+pub fn encode_jpeg(raster: &Raster) -> Result<Vec<u8>, PhotoError> {
+    encode(raster, ImageFormat::Jpeg).map_err(|reason| unwritable("<jpeg>", reason))
+}
+
+/// Writes the picture in the format that the name ends in: png, jpg, jpeg, webp, bmp, tif or tiff.
+/// The file appears whole or not at all.
+///
+/// # Errors
+/// [`PhotoError::Unwritable`] for another ending, a missing folder, a full disk.
+pub fn save(raster: &Raster, path: impl AsRef<Path>) -> Result<(), PhotoError> {
+    let path = path.as_ref();
+    let shown = path.display().to_string();
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let format = match ending.as_str() {
+        "png" => ImageFormat::Png,
+        "jpg" | "jpeg" => ImageFormat::Jpeg,
+        "webp" => ImageFormat::WebP,
+        "bmp" => ImageFormat::Bmp,
+        "tif" | "tiff" => ImageFormat::Tiff,
+        _ => {
+            let reason = "the name must end in .png, .jpg, .jpeg, .webp, .bmp, .tif or .tiff".to_string();
+            return Err(unwritable(&shown, reason));
+        }
+    };
+    let bytes = encode(raster, format).map_err(|reason| unwritable(&shown, reason))?;
+    write_whole(path, &bytes).map_err(|e| unwritable(&shown, e.to_string()))
+}
+
+fn unwritable(path: &str, reason: String) -> PhotoError {
+    PhotoError::Unwritable { path: path.to_string(), reason }
+}
+
+fn encode(raster: &Raster, format: ImageFormat) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let (width, height, rgb) = (raster.width(), raster.height(), ExtendedColorType::Rgb8);
+    let done = if format == ImageFormat::Jpeg {
+        JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY).write_image(raster.data(), width, height, rgb)
+    } else {
+        image::write_buffer_with_format(&mut Cursor::new(&mut bytes), raster.data(), width, height, rgb, format)
+    };
+    done.map(|()| bytes).map_err(|e| e.to_string())
+}
+
+/// Writes beside, syncs, renames: a reader never sees half a file, and a failure leaves the old one.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let name = path.file_name().ok_or_else(|| std::io::Error::other("there is no file name"))?;
+    let mut beside = name.to_os_string();
+    beside.push(format!(".{}.tmp", std::process::id()));
+    let beside = path.with_file_name(beside);
+    let written = fs::File::create(&beside)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Limits, Photo};
+    use super::*;
+
+    fn picture() -> Raster {
+        let data = (0..60u32 * 40 * 3).map(|i| (i % 180) as u8 / 2 + 60).collect();
+        Raster::from_rgb(60, 40, data).unwrap()
+    }
+
+    #[test]
+    fn every_ending_round_trips() {
+        let folder = tempfile::tempdir().unwrap();
+        for ending in ["png", "jpg", "JPEG", "webp", "bmp", "tif", "tiff"] {
+            let path = folder.path().join(format!("picture.{ending}"));
+            save(&picture(), &path).unwrap();
+            let back = Photo::open_with(&path, &Limits::default()).unwrap();
+            let gap = back.raster().data().iter().zip(picture().data()).map(|(a, &b)| a.abs_diff(b)).max().unwrap();
+            let bound = if ending.eq_ignore_ascii_case("jpg") || ending == "JPEG" { 40 } else { 0 };
+            assert!(gap <= bound, "{ending}: {gap}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("no/such/folder/a.png");
+        assert_eq!(save(&picture(), missing).unwrap_err().code(), "photo.unwritable");
+        let odd = save(&picture(), folder.path().join("a.txt")).unwrap_err();
+        assert!(odd.to_string().contains(".png"), "{odd}");
+        let taken = folder.path().join("taken.png");
+        std::fs::create_dir(&taken).unwrap();
+        assert!(save(&picture(), &taken).is_err());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,20 @@
+//! Bytes to pixels and back: decoding, bounding, resizing, warping, drawing, encoding.
+
+mod decode;
+mod draw;
+mod encode;
+mod limits;
+mod photo;
+mod raster;
+mod resize;
+mod text;
+mod warp;
+
+pub use draw::{draw_box, draw_disc, draw_line, fill_rect};
+pub use encode::{encode_jpeg, encode_png, save};
+pub use limits::Limits;
+pub use photo::Photo;
+pub use raster::Raster;
+pub use resize::{ChannelOrder, Region, fit_within, resize_area, resize_bilinear};
+pub use text::{draw_label, draw_text, measure};
+pub use warp::warp;

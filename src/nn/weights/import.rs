@@ -1,0 +1,117 @@
+//! From the files that others release to kith's own.
+
+use std::path::{Path, PathBuf};
+
+use candle_core::DType;
+
+use super::{TensorMap, check, check_finite, dlib, files, safetensors_file, sha256_hex, specs, torch};
+use crate::error::WeightsError;
+
+/// How the numbers are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// 32-bit floats: exactly the released numbers.
+    #[default]
+    F32,
+    /// 16-bit floats: half the size, rounded to about three decimal digits.
+    F16,
+}
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Imported {
+    /// Where.
+    pub path: PathBuf,
+    /// The architecture that the tensors belong to.
+    pub architecture: String,
+    /// How many tensors.
+    pub tensors: usize,
+    /// Size of the file in bytes.
+    pub size: u64,
+    /// Hex sha256 of the file.
+    pub sha256: String,
+}
+
+/// Converts released weights (a torch state_dict, safetensors, or dlib's `.dat`; for MTCNN its three
+/// files together) to one safetensors file. The format is told from the bytes, the architecture from
+/// the tensors unless it is given. The same input gives the same bytes.
+///
+/// # Errors
+/// [`WeightsError::MissingTensor`] or [`WeightsError::WrongShape`] names the first tensor that does
+/// not fit; [`WeightsError::Malformed`] a file that is none of these.
+pub fn import(
+    sources: &[PathBuf],
+    architecture: Option<&str>,
+    precision: Precision,
+    out: &Path,
+) -> Result<Imported, WeightsError> {
+    let mut tensors = TensorMap::new();
+    for source in sources {
+        tensors.extend(read_any(source)?);
+    }
+    let shown = sources.iter().map(|s| s.display().to_string()).collect::<Vec<_>>().join(", ");
+    let architecture = match architecture {
+        Some(name) => name.to_string(),
+        None => guess(&tensors).to_string(),
+    };
+    let specs = specs::of(&architecture).ok_or_else(|| WeightsError::UnknownModel {
+        name: architecture.clone(),
+        known: specs::architectures().join(", "),
+    })?;
+    check(&shown, &architecture, &specs, &tensors)?;
+    // A classifier's layer, and whatever else the network does not use, stays behind.
+    tensors.retain(|name, _| specs.iter().any(|s| s.name == *name));
+    check_finite(&shown, &tensors)?;
+    let dtype = match precision {
+        Precision::F32 => DType::F32,
+        Precision::F16 => DType::F16,
+    };
+    let bytes = safetensors_file::write(out, &architecture, &tensors, dtype)?;
+    Ok(Imported {
+        path: out.to_path_buf(),
+        architecture,
+        tensors: tensors.len(),
+        size: bytes.len() as u64,
+        sha256: sha256_hex(&bytes),
+    })
+}
+
+/// Reads a file in whichever format its bytes announce.
+fn read_any(path: &Path) -> Result<TensorMap, WeightsError> {
+    let bytes = files::read(path)?;
+    let shown = path.display().to_string();
+    if bytes.starts_with(torch::MAGIC) {
+        return Ok(with_net_prefix(torch::read(path)?));
+    }
+    if bytes.starts_with(dlib::MAGIC) {
+        return dlib::parse(&bytes, &shown);
+    }
+    if bytes.get(8) == Some(&b'{') {
+        return Ok(safetensors_file::parse(&bytes, &shown)?.0);
+    }
+    Err(WeightsError::Malformed {
+        path: shown,
+        format: "weights",
+        reason: "neither a torch state_dict (zip format), nor safetensors, nor dlib's face network".to_string(),
+    })
+}
+
+/// MTCNN's three networks come in three files with overlapping names; each is known by a layer that
+/// only it has.
+fn with_net_prefix(tensors: TensorMap) -> TensorMap {
+    let marks = [("conv4_2.weight", "pnet"), ("dense5_2.weight", "rnet"), ("dense6_3.weight", "onet")];
+    match marks.iter().find(|(mark, _)| tensors.contains_key(*mark)) {
+        Some((_, net)) => tensors.into_iter().map(|(name, t)| (format!("{net}.{name}"), t)).collect(),
+        None => tensors,
+    }
+}
+
+fn guess(tensors: &TensorMap) -> &'static str {
+    if tensors.keys().any(|name| ["pnet.", "rnet.", "onet."].iter().any(|net| name.starts_with(net))) {
+        "mtcnn"
+    } else if tensors.contains_key("input.mean") || tensors.contains_key("stem.conv.weight") {
+        "dlib-resnet"
+    } else {
+        "inception-resnet-v1"
+    }
+}

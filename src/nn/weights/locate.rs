@@ -1,0 +1,225 @@
+//! Where weights lie, and how they are loaded.
+//!
+//! Looked for in this order: the folder that was given, `KITH_WEIGHTS`, the user's data folder, then
+//! the copy that is compiled in. A file is held against the sha256 of the manifest, or against the one
+//! recorded beside it when it was imported.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use super::{Manifest, ModelEntry, TensorMap, check, check_finite, files, safetensors_file, sha256_hex, specs};
+use crate::error::WeightsError;
+
+/// The weights that the build carries.
+#[cfg(feature = "embedded-weights")]
+const EMBEDDED: [(&str, &[u8]); 2] = [
+    ("mtcnn", include_bytes!("../../../weights/mtcnn.safetensors")),
+    ("dlib-resnet", include_bytes!("../../../weights/dlib-resnet.safetensors")),
+];
+#[cfg(not(feature = "embedded-weights"))]
+const EMBEDDED: [(&str, &[u8]); 0] = [];
+
+/// Weights in memory, checked.
+pub struct LoadedWeights {
+    pub(crate) tensors: TensorMap,
+    /// The network that they are for.
+    pub architecture: String,
+    /// Hex sha256 of the file.
+    pub sha256: String,
+}
+
+/// Whether a model's weights are at hand.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case", tag = "where")]
+pub enum Status {
+    /// Compiled into the program.
+    Embedded,
+    /// In a file.
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// Not here.
+    Absent,
+}
+
+/// The places where weights are looked for.
+#[derive(Debug, Clone)]
+pub struct WeightStore {
+    folders: Vec<PathBuf>,
+}
+
+/// The folder that imported and downloaded weights go to: `KITH_WEIGHTS`, or `kith/weights` in the
+/// user's data folder.
+pub fn user_folder() -> Option<PathBuf> {
+    let given = |name| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    let home = || given("HOME").or_else(|| given("USERPROFILE"));
+    given("KITH_WEIGHTS").or_else(|| {
+        let data = if cfg!(windows) {
+            given("LOCALAPPDATA")
+        } else if cfg!(target_os = "macos") {
+            home().map(|h| h.join("Library/Application Support"))
+        } else {
+            given("XDG_DATA_HOME").or_else(|| home().map(|h| h.join(".local/share")))
+        };
+        data.map(|d| d.join("kith").join("weights"))
+    })
+}
+
+impl WeightStore {
+    /// The places of this user, with `folder` before all others.
+    pub fn new(folder: Option<PathBuf>) -> Self {
+        Self { folders: folder.into_iter().chain(user_folder()).collect() }
+    }
+
+    /// Where the weights of that name are.
+    pub fn status(&self, name: &str) -> Status {
+        if let Some(path) = self.file(name) {
+            let size = std::fs::metadata(&path).map_or(0, |m| m.len());
+            return Status::File { path, size };
+        }
+        if embedded(name).is_some() { Status::Embedded } else { Status::Absent }
+    }
+
+    /// Reads and checks the weights of that name: one of the manifest, or one imported under any name.
+    ///
+    /// # Errors
+    /// [`WeightsError::Missing`] with what to run, [`WeightsError::WrongChecksum`],
+    /// [`WeightsError::MissingTensor`] or another that names the fault.
+    pub fn load(&self, name: &str) -> Result<LoadedWeights, WeightsError> {
+        let entry = Manifest::built_in().model.iter().find(|m| m.name == name);
+        if let Some(path) = self.file(name) {
+            let bytes = files::read(&path)?;
+            let shown = path.display().to_string();
+            let received = sha256_hex(&bytes);
+            if let Some(expected) = expected_checksum(entry, &path)?.filter(|e| *e != received) {
+                return Err(WeightsError::WrongChecksum { path: shown, expected, received });
+            }
+            return loaded(&bytes, &shown, received, entry);
+        }
+        if let (Some(bytes), Some(entry)) = (embedded(name), entry) {
+            // Bytes compiled in cannot have changed since the test that held them against the manifest.
+            let sha256 = entry.sha256.clone().unwrap_or_else(|| sha256_hex(bytes));
+            return loaded(bytes, &format!("<built-in {name}>"), sha256, Some(entry));
+        }
+        let entry = Manifest::built_in().find(name)?;
+        Err(self.missing(entry))
+    }
+
+    /// Reads the weights of that name wherever they are, holds checksum, tensors and every number
+    /// against what they should be, and returns the sha256.
+    ///
+    /// # Errors
+    /// As [`WeightStore::load`], and [`WeightsError::NotFinite`].
+    pub fn verify(&self, name: &str) -> Result<String, WeightsError> {
+        let loaded = self.load(name)?;
+        check_finite(name, &loaded.tensors)?;
+        if let (None, Some(bytes)) = (self.file(name), embedded(name)) {
+            let received = sha256_hex(bytes);
+            if received != loaded.sha256 {
+                let path = format!("<built-in {name}>");
+                return Err(WeightsError::WrongChecksum { path, expected: loaded.sha256, received });
+            }
+        }
+        Ok(loaded.sha256)
+    }
+
+    fn file(&self, name: &str) -> Option<PathBuf> {
+        // A name is a name, never a way to another folder.
+        let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
+        let in_folder = |f: &PathBuf| Some(f.join(format!("{name}.safetensors"))).filter(|p| p.is_file());
+        if plain { self.folders.iter().find_map(in_folder) } else { None }
+    }
+
+    fn missing(&self, entry: &ModelEntry) -> WeightsError {
+        let searched: Vec<String> = self.folders.iter().map(|f| f.display().to_string()).collect();
+        let remedy = if entry.upstream.urls.is_empty() {
+            format!("run `kith weights import` on the files of {} with `--name {}`", entry.upstream.name, entry.name)
+        } else {
+            format!("run `kith weights pull {}`", entry.name)
+        };
+        WeightsError::Missing { name: entry.name.clone(), searched: searched.join(", "), remedy }
+    }
+}
+
+fn embedded(name: &str) -> Option<&'static [u8]> {
+    EMBEDDED.iter().find(|(n, _)| *n == name).map(|(_, bytes)| *bytes)
+}
+
+/// Name of the file that holds the checksum recorded at import.
+pub(super) fn checksum_file(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(".sha256");
+    name.into()
+}
+
+fn expected_checksum(entry: Option<&ModelEntry>, path: &Path) -> Result<Option<String>, WeightsError> {
+    if let Some(known) = entry.and_then(|e| e.sha256.clone()) {
+        return Ok(Some(known));
+    }
+    let recorded = checksum_file(path);
+    if !recorded.is_file() {
+        return Ok(None);
+    }
+    let text = files::read(&recorded)?;
+    Ok(Some(String::from_utf8_lossy(&text).split_whitespace().next().unwrap_or_default().to_string()))
+}
+
+fn loaded(
+    bytes: &[u8],
+    path: &str,
+    sha256: String,
+    entry: Option<&ModelEntry>,
+) -> Result<LoadedWeights, WeightsError> {
+    let (tensors, written) = safetensors_file::parse(bytes, path)?;
+    let architecture = entry.map(|e| e.architecture.clone()).or(written).ok_or_else(|| WeightsError::Malformed {
+        path: path.to_string(),
+        format: "safetensors",
+        reason: "it names no architecture; run `kith weights import` on it".to_string(),
+    })?;
+    let specs = specs::of(&architecture).ok_or_else(|| WeightsError::UnknownModel {
+        name: architecture.clone(),
+        known: specs::architectures().join(", "),
+    })?;
+    check(path, &architecture, &specs, &tensors)?;
+    Ok(LoadedWeights { tensors, architecture, sha256 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(feature = "embedded-weights")]
+    #[test]
+    fn the_weights_compiled_in_are_those_of_the_manifest() {
+        for (name, bytes) in EMBEDDED {
+            let entry = Manifest::built_in().find(name).unwrap();
+            assert_eq!(entry.sha256.as_deref(), Some(sha256_hex(bytes).as_str()), "{name}");
+            assert_eq!(entry.size, Some(bytes.len() as u64), "{name}");
+            assert!(entry.embedded);
+            let loaded = loaded(bytes, name, String::new(), Some(entry)).unwrap();
+            super::super::check_finite(name, &loaded.tensors).unwrap();
+        }
+        assert_eq!(Manifest::built_in().model.iter().filter(|m| m.embedded).count(), EMBEDDED.len());
+    }
+
+    #[test]
+    fn a_file_that_changed_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mtcnn.safetensors");
+        std::fs::write(&path, b"something else").unwrap();
+        let store = WeightStore { folders: vec![folder.path().to_path_buf()] };
+        assert_eq!(store.load("mtcnn").err().unwrap().code(), "weights.wrong_checksum");
+        assert!(matches!(store.status("mtcnn"), Status::File { size: 14, .. }));
+    }
+
+    #[test]
+    fn missing_weights_say_what_to_run() {
+        let store = WeightStore { folders: vec![] };
+        let error = store.load("facenet-vggface2").err().unwrap();
+        assert!(error.to_string().contains("kith weights pull facenet-vggface2"), "{error}");
+        assert_eq!(store.load("../../etc/passwd").err().unwrap().code(), "weights.unknown_model");
+    }
+}

@@ -1,0 +1,128 @@
+//! `weights/manifest.toml`: every model that kith knows by name.
+
+use std::sync::LazyLock;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::WeightsError;
+
+const TEXT: &str = include_str!("../../../weights/manifest.toml");
+
+static MANIFEST: LazyLock<Manifest> = LazyLock::new(|| {
+    // Compiled in, and read by a test.
+    toml::from_str(TEXT).unwrap_or_else(|e| unreachable!("weights/manifest.toml is sound: {e}"))
+});
+
+/// What a model does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Finds faces.
+    Detector,
+    /// Turns chips into vectors.
+    Embedder,
+}
+
+/// The release that weights come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upstream {
+    /// Who releases it, and where.
+    pub name: String,
+    /// Addresses of the files, where they can be fetched one by one.
+    #[serde(default)]
+    pub urls: Vec<String>,
+    /// The files inside the release, with the sha256 of each where it is known.
+    #[serde(default)]
+    pub files: Vec<UpstreamFile>,
+}
+
+/// One file of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamFile {
+    /// Path inside the release.
+    pub path: String,
+    /// Hex sha256.
+    pub sha256: String,
+}
+
+/// One model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelEntry {
+    /// What to call it.
+    pub name: String,
+    /// Detector or embedder.
+    pub kind: Kind,
+    /// The network.
+    pub architecture: String,
+    /// Numbers in an embedding; none for a detector.
+    pub dimension: Option<usize>,
+    /// The licence, by its SPDX name where it has one.
+    pub licence: String,
+    /// Whether anyone may use the weights for anything.
+    pub free_for_any_use: bool,
+    /// What to know before use.
+    pub note: String,
+    /// Precision that kith stores: `f32` or `f16`.
+    pub stored: String,
+    /// Size of kith's file in bytes; unknown until the first import where upstream's bytes are not at hand.
+    pub size: Option<u64>,
+    /// Hex sha256 of kith's file, likewise.
+    pub sha256: Option<String>,
+    /// Whether the default build carries it.
+    pub embedded: bool,
+    /// Where it comes from.
+    pub upstream: Upstream,
+}
+
+impl ModelEntry {
+    /// Name of kith's file.
+    pub fn file_name(&self) -> String {
+        format!("{}.safetensors", self.name)
+    }
+}
+
+/// All models.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// In the order of the file.
+    pub model: Vec<ModelEntry>,
+}
+
+impl Manifest {
+    /// The manifest that this program was built with.
+    pub fn built_in() -> &'static Manifest {
+        &MANIFEST
+    }
+
+    /// The model of that name.
+    ///
+    /// # Errors
+    /// [`WeightsError::UnknownModel`], with the names that are known.
+    pub fn find(&self, name: &str) -> Result<&ModelEntry, WeightsError> {
+        self.model.iter().find(|m| m.name == name).ok_or_else(|| WeightsError::UnknownModel {
+            name: name.to_string(),
+            known: self.model.iter().map(|m| m.name.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manifest_is_complete() {
+        for m in &Manifest::built_in().model {
+            assert!(super::super::specs::of(&m.architecture).is_some(), "{}", m.name);
+            assert_eq!(m.dimension.is_some(), m.kind == Kind::Embedder, "{}", m.name);
+            assert!(["f32", "f16"].contains(&m.stored.as_str()));
+            assert!(!m.embedded || (m.free_for_any_use && m.sha256.is_some() && m.size.is_some()), "{}", m.name);
+            assert!(!m.note.is_empty() && !m.licence.is_empty());
+        }
+        assert_eq!(Manifest::built_in().find("facenet").unwrap_err().code(), "weights.unknown_model");
+    }
+}

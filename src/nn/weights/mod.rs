@@ -1,0 +1,83 @@
+//! Weights: what they are called, where they lie, how they are read, checked, converted and fetched.
+
+mod dlib;
+mod files;
+mod import;
+mod locate;
+mod manifest;
+#[cfg(feature = "pull")]
+mod pull;
+mod safetensors_file;
+mod specs;
+mod torch;
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+
+pub use import::{Imported, Precision, import};
+pub use locate::{LoadedWeights, Status, WeightStore, user_folder};
+pub use manifest::{Kind, Manifest, ModelEntry, Upstream};
+#[cfg(feature = "pull")]
+pub use pull::{Progress, PullOptions, Pulled, pull};
+pub use specs::{TensorSpec, architectures};
+
+use crate::error::WeightsError;
+
+/// Named tensors, in order of their names.
+pub(crate) type TensorMap = BTreeMap<String, candle_core::Tensor>;
+
+/// Hex sha256 of some bytes.
+pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Holds tensors against what an architecture needs.
+///
+/// # Errors
+/// The first tensor, in the order of the specification, that is missing, misshapen or not finite.
+fn check(path: &str, architecture: &str, specs: &[TensorSpec], tensors: &TensorMap) -> Result<(), WeightsError> {
+    for TensorSpec { name, shape } in specs {
+        let Some(tensor) = tensors.get(name) else {
+            return Err(WeightsError::MissingTensor {
+                path: path.to_string(),
+                architecture: architecture.to_string(),
+                tensor: name.clone(),
+                expected: shape.clone(),
+            });
+        };
+        if tensor.dims() != shape.as_slice() {
+            return Err(WeightsError::WrongShape {
+                path: path.to_string(),
+                architecture: architecture.to_string(),
+                tensor: name.clone(),
+                expected: shape.clone(),
+                received: tensor.dims().to_vec(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Refuses tensors that hold NaN or infinity; such a network would answer nonsense, not fail.
+fn check_finite(path: &str, tensors: &TensorMap) -> Result<(), WeightsError> {
+    for (name, tensor) in tensors {
+        // A sum of absolute values is finite only if every one is, and weights are far from overflow.
+        let sum = tensor
+            .to_dtype(candle_core::DType::F32)
+            .and_then(|t| t.abs()?.sum_all()?.to_scalar::<f32>())
+            .map_err(|e| WeightsError::Malformed { path: path.to_string(), format: "tensor", reason: e.to_string() })?;
+        if !sum.is_finite() {
+            return Err(WeightsError::NotFinite { path: path.to_string(), tensor: name.clone() });
+        }
+    }
+    Ok(())
+}

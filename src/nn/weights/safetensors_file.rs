@@ -1,0 +1,56 @@
+//! Weights as kith stores them: safetensors with the architecture's name in the header.
+//!
+//! | bytes | content |
+//! | --- | --- |
+//! | 0..8 | length of the header, little endian |
+//! | 8.. | header: JSON from tensor name to type, shape and place; `__metadata__` holds `architecture` |
+//! | then | the tensors' bytes |
+//!
+//! The metadata has one key only, since a map of several would be written in any order, and the same
+//! weights must give the same bytes.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use candle_core::{DType, Device};
+use safetensors::SafeTensors;
+
+use super::{TensorMap, files};
+use crate::error::WeightsError;
+
+const ARCHITECTURE: &str = "architecture";
+
+fn malformed(path: &str) -> impl Fn(String) -> WeightsError {
+    let path = path.to_string();
+    move |reason| WeightsError::Malformed { path: path.clone(), format: "safetensors", reason }
+}
+
+/// The tensors, and the architecture where the file names one.
+pub(super) fn parse(bytes: &[u8], path: &str) -> Result<(TensorMap, Option<String>), WeightsError> {
+    let malformed = malformed(path);
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| malformed(e.to_string()))?;
+    let architecture = header.metadata().as_ref().and_then(|m| m.get(ARCHITECTURE)).cloned();
+    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| malformed(e.to_string()))?;
+    Ok((tensors.into_iter().collect(), architecture))
+}
+
+/// Writes the tensors as `dtype`; the same tensors give the same bytes. Returns the bytes written.
+pub(super) fn write(
+    path: &Path,
+    architecture: &str,
+    tensors: &TensorMap,
+    dtype: DType,
+) -> Result<Vec<u8>, WeightsError> {
+    let shown = path.display().to_string();
+    let malformed = malformed(&shown);
+    let stored: Vec<(&String, candle_core::Tensor)> = tensors
+        .iter()
+        .map(|(name, tensor)| Ok((name, tensor.to_dtype(dtype)?.contiguous()?)))
+        .collect::<candle_core::Result<_>>()
+        .map_err(|e| malformed(e.to_string()))?;
+    let metadata = HashMap::from([(ARCHITECTURE.to_string(), architecture.to_string())]);
+    let views = stored.iter().map(|(name, tensor)| (name.as_str(), tensor));
+    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| malformed(e.to_string()))?;
+    files::write_whole(path, &bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,85 @@
+//! From a photo to its faces: the only place where detection, alignment and embedding meet.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::detect::{Detection, Detector};
+use crate::embed::Embedder;
+use crate::error::ModelError;
+use crate::geometry::{BBox, Landmarks};
+use crate::media::Raster;
+use crate::vector::Embedding;
+
+/// A face that was found and embedded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Face {
+    /// The box in pixels of the upright photo; it may reach beyond the edges.
+    pub bbox: BBox,
+    /// The detector's confidence, 0 to 1.
+    pub score: f32,
+    /// Eyes, nose, mouth corners.
+    pub landmarks: Landmarks,
+    /// The unit vector.
+    pub embedding: Embedding,
+}
+
+/// Time that each stage took, in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+pub struct StageTimes {
+    /// Finding boxes and landmarks.
+    pub detect_ms: f64,
+    /// Cutting chips.
+    pub align_ms: f64,
+    /// Running the embedder.
+    pub embed_ms: f64,
+}
+
+/// Milliseconds with fractions.
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// A detector and an embedder.
+pub(crate) struct Pipeline {
+    pub(crate) detector: Box<dyn Detector>,
+    pub(crate) embedder: Box<dyn Embedder>,
+}
+
+impl Pipeline {
+    /// Chips of the detections, cut as the embedder wants them.
+    pub(crate) fn chips(&self, photo: &Raster, found: &[Detection]) -> Result<Vec<Raster>, ModelError> {
+        let alignment = self.embedder.alignment();
+        found.iter().map(|d| alignment.cut(photo, &d.bbox, &d.landmarks)).collect()
+    }
+
+    /// Every face of the photo, most confident first, embedded.
+    pub(crate) fn faces(&self, photo: &Raster) -> Result<(Vec<Face>, StageTimes), ModelError> {
+        let start = Instant::now();
+        let found = self.detector.detect(photo)?;
+        let detected = start.elapsed();
+        let (faces, mut times) = self.embed(photo, &found)?;
+        times.detect_ms = milliseconds(detected);
+        Ok((faces, times))
+    }
+
+    /// The given detections, embedded.
+    pub(crate) fn embed(&self, photo: &Raster, found: &[Detection]) -> Result<(Vec<Face>, StageTimes), ModelError> {
+        let start = Instant::now();
+        let chips = self.chips(photo, found)?;
+        let aligned = start.elapsed();
+        let embeddings = self.embedder.embed(&chips)?;
+        let faces = found.iter().zip(embeddings).map(|(d, embedding)| Face {
+            bbox: d.bbox,
+            score: d.score,
+            landmarks: d.landmarks,
+            embedding,
+        });
+        let times = StageTimes {
+            detect_ms: 0.0,
+            align_ms: milliseconds(aligned),
+            embed_ms: milliseconds(start.elapsed() - aligned),
+        };
+        Ok((faces.collect(), times))
+    }
+}
