@@ -14,7 +14,7 @@
 //! | loss | integer 1, string `loss_metric_2`, two floats |
 //! | nesting, outermost first | integer 2 for a layer, 1 for a tag or skip, 3 for the layer that holds the input |
 //! | input | string `input_rgb_image_sized`, three floats (the mean), two integers (rows, columns) |
-//! | each layer, input first | a string with its type, the type's own items (below), three truths, three tensors of the training state |
+//! | each layer, input first | a string with its type, the type's own items (below), three truths, three tensors of the training state; after the first layer the integer 1 |
 //!
 //! | layer | own items |
 //! | --- | --- |
@@ -223,8 +223,11 @@ fn network(r: &mut Reader) -> Parsed<TensorMap> {
         return Err("the input is not 150x150".to_string());
     }
     let mut parsed = Vec::with_capacity(layers);
-    for _ in 0..layers {
+    for index in 0..layers {
         parsed.push(layer(r)?);
+        if index == 0 {
+            r.expect(1, "the input's sample expansion")?;
+        }
     }
     if r.at != r.bytes.len() {
         return Err(format!("{} bytes too many", r.bytes.len() - r.at));

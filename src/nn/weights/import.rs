@@ -80,8 +80,8 @@ pub fn import(
 fn read_any(path: &Path) -> Result<TensorMap, WeightsError> {
     let bytes = files::read(path)?;
     let shown = path.display().to_string();
-    if bytes.starts_with(torch::MAGIC) {
-        return Ok(with_net_prefix(torch::read(path)?));
+    if bytes.starts_with(torch::ZIP_MAGIC) || bytes.starts_with(torch::STREAM_MAGIC) {
+        return Ok(with_net_prefix(torch::read(path, &bytes)?));
     }
     if bytes.starts_with(dlib::MAGIC) {
         return dlib::parse(&bytes, &shown);
@@ -92,7 +92,7 @@ fn read_any(path: &Path) -> Result<TensorMap, WeightsError> {
     Err(WeightsError::Malformed {
         path: shown,
         format: "weights",
-        reason: "neither a torch state_dict (zip format), nor safetensors, nor dlib's face network".to_string(),
+        reason: "neither a torch state_dict, nor safetensors, nor dlib's face network".to_string(),
     })
 }
 
