@@ -105,9 +105,16 @@ fn tensor(storage: &[u8], info: &TensorInfo) -> Result<Option<Tensor>, String> {
         return Ok(None);
     }
     let size = info.dtype.size_in_bytes();
-    let mut bytes = Vec::with_capacity(info.layout.shape().elem_count().min(storage.len()) * size);
+    let (dims, strides) = (info.layout.dims(), info.layout.stride());
+    let count = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
+    let mut bytes = Vec::with_capacity(count.min(storage.len() / size) * size);
     // In the order of the tensor's own axes, which need not be the order of the storage.
-    for index in info.layout.strided_index() {
+    for flat in 0..count {
+        let (mut rest, mut index) = (flat, info.layout.start_offset());
+        for (&dim, &stride) in dims.iter().zip(strides).rev() {
+            index = index.saturating_add((rest % dim).saturating_mul(stride));
+            rest /= dim;
+        }
         let number = index.checked_mul(size).and_then(|at| storage.get(at..at.checked_add(size)?));
         bytes.extend_from_slice(number.ok_or_else(|| format!("{} reaches beyond its storage", info.name))?);
     }
