@@ -46,3 +46,40 @@ fn resize(photo: &Raster, [x, y, width, height]: [u32; 4], size: u32) -> Result<
     fir::Resizer::new().resize(&source, &mut chip, &options).map_err(|e| e.to_string())?;
     Raster::from_rgb(size, size, chip.into_vec()).map_err(|e| e.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::media::Photo;
+
+    #[test]
+    fn crops_are_facenet_pytorchs_own() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+        let photo = Photo::open(root.join("fixtures/photos/astronaut.png")).unwrap();
+        let text = std::fs::read_to_string(root.join("golden/crop.json")).unwrap();
+        let cases: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for case in cases.as_array().unwrap() {
+            let edge = |i: usize| case["box"][i].as_f64().unwrap() as f32;
+            let bbox = BBox::new(edge(0), edge(1), edge(2), edge(3));
+            let margin = case["margin"].as_u64().unwrap() as u32;
+            let chip = box_crop(photo.raster(), &bbox, 160, margin).unwrap();
+            let wanted = Photo::open(root.join("golden/chips").join(case["chip"].as_str().unwrap())).unwrap();
+            let gaps = chip.data().iter().zip(wanted.raster().data()).map(|(a, &b)| a.abs_diff(b));
+            assert!(gaps.max().unwrap() <= 1, "{case}");
+        }
+    }
+
+    #[test]
+    fn boxes_that_hold_nothing_are_refused() {
+        let photo = Raster::new(50, 40, [1, 2, 3]);
+        let nan = f32::NAN;
+        for b in [[60.0, 0.0, 90.0, 30.0], [10.0, 10.0, 10.0, 10.0], [30.0, 30.0, 10.0, 10.0], [nan, nan, nan, nan]] {
+            let bbox = BBox::new(b[0], b[1], b[2], b[3]);
+            let answer = box_crop(&photo, &bbox, 160, 0);
+            assert!(answer.is_err() || b[0].is_nan(), "{b:?}");
+        }
+        assert!(box_crop(&photo, &BBox::new(0.0, 0.0, 9.0, 9.0), 160, 160).is_err());
+    }
+}

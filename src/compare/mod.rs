@@ -43,6 +43,8 @@ pub struct Picture {
     pub best: Option<usize>,
     /// The verdict, and what it rests on.
     pub caption: [String; 2],
+    /// Whether there is a verdict; only then is the caption in the pair's colour.
+    pub decided: bool,
 }
 
 impl Picture {

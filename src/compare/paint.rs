@@ -84,7 +84,7 @@ pub(super) fn draw(picture: &Picture) -> Raster {
     }
 
     let top = (GAP + tallest + name_bar) as f32;
-    let colour = strong.map_or(BRIGHT, |s| similarity_colour(s.2));
+    let colour = strong.filter(|_| picture.decided).map_or(BRIGHT, |s| similarity_colour(s.2));
     let within = width - 2 * GAP;
     let [verdict, evidence] = &picture.caption;
     fitted_text(&mut canvas, GAP, top + VERDICT_SIZE, within, VERDICT_SIZE, colour, verdict);
@@ -169,6 +169,7 @@ mod tests {
             pairs: vec![(0, 0, 10.0), (1, 0, 90.0)],
             best: Some(1),
             caption: ["Same person: 90.0% alike".to_string(), "distance 0.2, threshold 0.4".to_string()],
+            decided: true,
         }
     }
 

@@ -133,3 +133,75 @@ impl Embedder for DlibResnet {
         embed_in_batches(chips, &self.model, DLIB_150.size, pixels, self.device.inner(), network)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::media::Photo;
+    use crate::nn::weights::WeightStore;
+    use crate::nn::{Device, DeviceChoice};
+
+    /// dlib's own raw descriptors of the same chips (tests/golden/dlib_resnet.py), and how far ours are.
+    fn distances(tensors: &TensorMap) -> Vec<(String, f32)> {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let text = std::fs::read_to_string(golden.join("dlib_resnet.json")).unwrap();
+        let golden_values: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let net = DlibResnet::new(tensors, "golden", &Device::open(DeviceChoice::Cpu).unwrap()).unwrap();
+        let mut answers = Vec::new();
+        for (name, wanted) in golden_values["descriptors"].as_object().unwrap() {
+            let chip = Photo::open(golden.join(format!("chips/{name}.png"))).unwrap();
+            let pixels: Vec<f32> = (0..3)
+                .flat_map(|c| chip.raster().data().iter().skip(c).step_by(3).map(move |&v| (c, v)))
+                .map(|(c, v)| (f32::from(v) - net.mean[c]) * PIXEL_FACTOR)
+                .collect();
+            let x = Tensor::from_vec(pixels, (1, 3, 150, 150), net.device.inner()).unwrap();
+            let got: Vec<f32> = net.forward(&x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+            let gaps = got.iter().zip(wanted.as_array().unwrap()).map(|(g, w)| f64::from(*g) - w.as_f64().unwrap());
+            answers.push((name.clone(), gaps.map(|d| d * d).sum::<f64>().sqrt() as f32));
+        }
+        answers
+    }
+
+    #[test]
+    fn descriptors_are_dlibs_own_with_the_stored_half_precision() {
+        let loaded = WeightStore::new(None).load(ARCHITECTURE).unwrap();
+        let distances = distances(&loaded.tensors);
+        println!("distance to dlib's descriptors, f16 weights: {distances:?}");
+        assert_eq!(distances.len(), 9);
+        assert!(distances.iter().all(|(_, d)| *d <= 5e-3), "{distances:?}");
+    }
+
+    #[test]
+    fn descriptors_are_dlibs_own_with_the_released_numbers() {
+        let Some(folder) = std::env::var_os("KITH_UPSTREAM_WEIGHTS") else {
+            println!("skipped: KITH_UPSTREAM_WEIGHTS names no folder with the released files");
+            return;
+        };
+        let released = Path::new(&folder).join("dlib_face_recognition_resnet_model_v1.dat");
+        let out = tempfile::tempdir().unwrap();
+        let path = out.path().join("dlib-f32.safetensors");
+        crate::weights::import(&[released], None, Default::default(), &path).unwrap();
+        let loaded = WeightStore::new(Some(out.path().to_path_buf())).load("dlib-f32").unwrap();
+        let distances = distances(&loaded.tensors);
+        println!("distance to dlib's descriptors, f32 weights: {distances:?}");
+        assert!(distances.iter().all(|(_, d)| *d <= 1e-3), "{distances:?}");
+    }
+
+    #[test]
+    fn a_batch_is_the_same_as_one_by_one_and_other_sizes_are_refused() {
+        let device = Device::open(DeviceChoice::Cpu).unwrap();
+        let loaded = WeightStore::new(None).load(ARCHITECTURE).unwrap();
+        let net = DlibResnet::new(&loaded.tensors, &loaded.sha256, &device).unwrap();
+        let chips: Vec<Raster> = (0..3).map(|i| Raster::new(150, 150, [80 * i, 100, 30])).collect();
+        let batch = net.embed(&chips).unwrap();
+        for (chip, together) in chips.iter().zip(&batch) {
+            let alone = net.embed(std::slice::from_ref(chip)).unwrap();
+            assert!(alone[0].cosine(together).unwrap() > 0.99999);
+        }
+        assert!(net.embed(&[]).unwrap().is_empty());
+        let wrong = net.embed(&[Raster::new(160, 150, [0; 3])]).unwrap_err();
+        assert_eq!(wrong.code(), "model.wrong_chip");
+    }
+}

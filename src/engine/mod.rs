@@ -184,6 +184,7 @@ impl Engine {
             pairs: comparison.pairs.iter().map(|p| (p.left, p.right, p.similarity)).collect(),
             best: comparison.best,
             caption: comparison.caption(),
+            decided: comparison.verdict().is_some(),
         };
         picture.draw()
     }

@@ -1,0 +1,109 @@
+//! Who may know whom: every `crate::ROOM` in the sources is held against the table of rooms.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Each room, and the rooms that it may use.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("error", &[]),
+    ("geometry", &["error"]),
+    ("vector", &["error"]),
+    ("media", &["error"]),
+    ("nn", &["error", "geometry", "vector", "media"]),
+    ("detect", &["error", "geometry", "vector", "media", "nn"]),
+    ("align", &["error", "geometry", "vector", "media", "nn"]),
+    // An embedder names its alignment.
+    ("embed", &["error", "geometry", "vector", "media", "nn", "align"]),
+    ("verify", &["error", "geometry", "vector", "media"]),
+    ("pipeline", &["error", "geometry", "vector", "media", "nn", "detect", "align", "embed"]),
+    ("compare", &["error", "geometry", "media", "verify"]),
+    (
+        "engine",
+        &["error", "geometry", "vector", "media", "nn", "detect", "align", "embed", "verify", "pipeline", "compare"],
+    ),
+    ("cli", &["error", "geometry", "vector", "media", "nn", "verify", "pipeline", "engine"]),
+];
+
+/// The only rooms that may name candle.
+const KNOW_CANDLE: &[&str] = &["nn", "detect", "embed"];
+/// Rooms of pure numbers: no file, no network, no thread of their own.
+const PURE: &[&str] = &["geometry", "vector", "verify"];
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+/// The code of each file, without comments and without its tests, by room.
+fn code_by_room() -> BTreeMap<String, Vec<(PathBuf, String)>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut rooms: BTreeMap<String, Vec<(PathBuf, String)>> = BTreeMap::new();
+    for file in files {
+        let inside = file.strip_prefix(&root).unwrap();
+        let first = inside.iter().next().unwrap().to_str().unwrap();
+        let room = first.trim_end_matches(".rs").to_string();
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+        let code: Vec<&str> = code.lines().filter(|l| !l.trim_start().starts_with("//")).collect();
+        rooms.entry(room).or_default().push((file.clone(), code.join("\n")));
+    }
+    rooms
+}
+
+#[test]
+fn rooms_use_only_what_the_table_allows() {
+    let rooms = code_by_room();
+    let mut faults = Vec::new();
+    for (room, files) in &rooms {
+        if room == "lib" || room == "main" {
+            continue;
+        }
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| name == room) else {
+            faults.push(format!("{room} is in no row of the table"));
+            continue;
+        };
+        for (file, code) in files {
+            for used in code.split("crate::").skip(1) {
+                let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let is_room = MAY_USE.iter().any(|(name, _)| *name == used);
+                if is_room && used != *room && !allowed.contains(&used.as_str()) {
+                    faults.push(format!("{} uses {used}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert_eq!(rooms.len(), MAY_USE.len() + 2, "a row of the table has no room");
+}
+
+#[test]
+fn candle_and_io_stay_where_they_belong() {
+    for (room, files) in code_by_room() {
+        for (file, code) in files {
+            let shown = file.display();
+            assert!(!code.contains("candle_") || KNOW_CANDLE.contains(&room.as_str()), "{shown} names candle");
+            let impure = ["std::fs", "std::net", "std::thread", "println!"].iter().any(|w| code.contains(w));
+            assert!(!impure || !PURE.contains(&room.as_str()), "{shown} is no longer pure");
+            assert!(!code.contains("unsafe "), "{shown}: unsafe belongs in kernels and memory maps only");
+        }
+    }
+}
+
+#[test]
+fn files_open_with_their_purpose_and_stay_short() {
+    for (_, files) in code_by_room() {
+        for (file, _) in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert!(text.starts_with("//!"), "{} has no opening line", file.display());
+            assert!(text.lines().count() <= 600, "{} is too long to read in one sitting", file.display());
+        }
+    }
+}
