@@ -45,10 +45,11 @@ pub mod verify;
 
 pub use align::{Alignment, DLIB_150, Template};
 pub use compare::similarity_colour;
-pub use detect::mtcnn::MtcnnOptions;
 pub use detect::Detection;
+pub use detect::mtcnn::MtcnnOptions;
 pub use engine::{
-    Comparison, ComparisonTimes, Engine, EngineBuilder, FaceChoice, LabelledPhoto, Measured, Outcome, ScoredPair, SideFaces,
+    Comparison, ComparisonTimes, Engine, EngineBuilder, FaceChoice, LabelledPhoto, Measured, Outcome, ScoredPair,
+    SideFaces,
 };
 pub use error::{Error, Result};
 pub use media::{Limits, Photo, Raster};

@@ -1,5 +1,6 @@
 //! MTCNN against facenet-pytorch 2.6.0 (tests/golden/mtcnn.py): the same faces, boxes and landmarks
 //! within a pixel, scores within a thousandth.
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
 use std::path::{Path, PathBuf};
 

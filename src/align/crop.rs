@@ -36,13 +36,13 @@ pub fn box_crop(photo: &Raster, bbox: &BBox, size: u32, margin: u32) -> Result<R
         .map_err(|reason| ModelError::Backend { stage: "cropping a face", reason })
 }
 
+/// The crop is copied out first, so that the filter sees nothing beyond its edges.
 fn resize(photo: &Raster, [x, y, width, height]: [u32; 4], size: u32) -> Result<Raster, String> {
-    let source = ImageRef::new(photo.width(), photo.height(), photo.data(), fir::PixelType::U8x3)
-        .map_err(|e| e.to_string())?;
+    let mut crop = Raster::new(width, height, [0; 3]);
+    crop.blit(photo, -i64::from(x), -i64::from(y));
+    let source = ImageRef::new(width, height, crop.data(), fir::PixelType::U8x3).map_err(|e| e.to_string())?;
     let mut chip = Image::new(size, size, fir::PixelType::U8x3);
-    let options = fir::ResizeOptions::new()
-        .crop(f64::from(x), f64::from(y), f64::from(width), f64::from(height))
-        .resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear));
+    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear));
     fir::Resizer::new().resize(&source, &mut chip, &options).map_err(|e| e.to_string())?;
     Raster::from_rgb(size, size, chip.into_vec()).map_err(|e| e.to_string())
 }

@@ -40,10 +40,7 @@ pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
     ));
     output::line("false-match rate   threshold   false-non-match rate   impostor pairs below");
     for p in &record.points {
-        output::line(&format!(
-            "{:>16e}   {:>9.4}   {:>20.4}   {:>20}",
-            p.fmr, p.distance, p.fnmr, p.impostors_below
-        ));
+        output::line(&format!("{:>16e}   {:>9.4}   {:>20.4}   {:>20}", p.fmr, p.distance, p.fnmr, p.impostors_below));
     }
     Ok(DONE)
 }

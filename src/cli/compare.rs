@@ -38,8 +38,7 @@ pub(super) fn run(common: &Common, command: &Compare) -> anyhow::Result<u8> {
     let target = command.output.clone().or_else(|| command.seed_layout.then(|| PathBuf::from(SEED_OUTPUT)));
     if let Some(path) = &target {
         let drawn = Instant::now();
-        let picture =
-            if command.seed_layout { engine.draw_seed(&a, &b)? } else { engine.draw(&a, &b, &comparison) };
+        let picture = if command.seed_layout { engine.draw_seed(&a, &b)? } else { engine.draw(&a, &b, &comparison) };
         times.draw_ms = milliseconds(drawn.elapsed());
         let written = Instant::now();
         save(&picture, path).map_err(crate::Error::from)?;

@@ -44,7 +44,12 @@ pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
             Err(e) => eprintln!("kith: {e}"),
             Ok(_) if common.json => {}
             Ok((_, faces)) => {
-                output::line(&format!("{}: {} face{}", path.display(), faces.len(), if faces.len() == 1 { "" } else { "s" }));
+                output::line(&format!(
+                    "{}: {} face{}",
+                    path.display(),
+                    faces.len(),
+                    if faces.len() == 1 { "" } else { "s" }
+                ));
                 for f in faces {
                     let b = f.bbox;
                     output::line(&format!(

@@ -40,8 +40,7 @@ pub(super) fn bar(common: &Common, count: usize, what: &str) -> ProgressBar {
 
 /// A bar over bytes.
 pub(super) fn byte_bar(common: &Common, what: &str) -> ProgressBar {
-    let style =
-        ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left");
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left");
     shown(common, ProgressBar::new(0), style, what, true)
 }
 

@@ -105,11 +105,8 @@ fn run_import(common: &Common, command: &Import) -> anyhow::Result<u8> {
 
 fn run_pull(common: &Common, command: &Pull) -> anyhow::Result<u8> {
     let entry = Manifest::built_in().find(&command.name).map_err(crate::Error::from)?;
-    let options = PullOptions {
-        accept_licence: command.accept_licence,
-        url: command.url.clone(),
-        proxy: command.proxy.clone(),
-    };
+    let options =
+        PullOptions { accept_licence: command.accept_licence, url: command.url.clone(), proxy: command.proxy.clone() };
     let bar = output::byte_bar(common, &entry.name);
     let pulled = pull(entry, &weights_folder(common)?, &options, &mut |p: Progress| {
         bar.set_length(p.total.unwrap_or(p.done));

@@ -65,7 +65,15 @@ pub(super) fn draw(picture: &Picture) -> Raster {
     for side in &sides {
         canvas.blit(&side.shown, i64::from(side.x), i64::from(side.y));
         let baseline = (GAP + tallest) as f32 + SMALL_PRINT_SIZE * 1.4;
-        fitted_text(&mut canvas, side.x, baseline, side.shown.width(), SMALL_PRINT_SIZE, DIM, file_name(&side.pane.name));
+        fitted_text(
+            &mut canvas,
+            side.x,
+            baseline,
+            side.shown.width(),
+            SMALL_PRINT_SIZE,
+            DIM,
+            file_name(&side.pane.name),
+        );
     }
 
     let strong = picture.best.map(|at| picture.pairs[at]);

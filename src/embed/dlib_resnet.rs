@@ -52,7 +52,9 @@ impl DlibResnet {
         let blocks = BLOCKS.iter().enumerate();
         Ok(Self {
             stem: convolution(&source.under("stem"), "conv", "affine", 2, 0)?,
-            blocks: blocks.map(|(i, &down)| Block::load(&source.under(format!("block{i}")), down)).collect::<TensorResult<_>>()?,
+            blocks: blocks
+                .map(|(i, &down)| Block::load(&source.under(format!("block{i}")), down))
+                .collect::<TensorResult<_>>()?,
             fc: Linear::load(source, "fc")?,
             mean: std::array::from_fn(|c| mean[c]),
             model,

@@ -148,7 +148,10 @@ impl Branch {
     fn load(source: &WeightSource, name: &str, steps: &[Step]) -> TensorResult<Self> {
         let named = |i: usize| if steps.len() == 1 { name.to_string() } else { format!("{name}.{i}") };
         let convolutions = steps.iter().enumerate();
-        convolutions.map(|(i, &(stride, padding))| basic(source, &named(i), stride, padding)).collect::<TensorResult<_>>().map(Self)
+        convolutions
+            .map(|(i, &(stride, padding))| basic(source, &named(i), stride, padding))
+            .collect::<TensorResult<_>>()
+            .map(Self)
     }
 
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
@@ -211,7 +214,7 @@ fn batch_norm(source: &WeightSource) -> TensorResult<(Tensor, Tensor)> {
 fn last_linear(source: &WeightSource) -> TensorResult<Linear> {
     let (scale, shift) = batch_norm(&source.under("last_bn"))?;
     let weight = source.under("last_linear").get("weight")?;
-    Linear::new(&weight.broadcast_mul(&scale.unsqueeze(D::Minus1)?)?, Some(shift))
+    Ok(Linear::new(weight.broadcast_mul(&scale.unsqueeze(D::Minus1)?)?, Some(shift)))
 }
 
 impl Embedder for InceptionResnetV1 {

@@ -24,9 +24,9 @@ pub use calibrate::{LabelledPhoto, Measured};
 pub use comparison::{Comparison, ComparisonTimes, Outcome, ScoredPair, SideFaces};
 
 use crate::compare::{Mark, Pane, Picture, draw_seed, stretched};
-use crate::geometry::BBox;
 use crate::detect::Detection;
 use crate::error::{RefusalError, Result};
+use crate::geometry::BBox;
 use crate::media::{Photo, Raster};
 use crate::nn::Device;
 use crate::pipeline::{Face, Pipeline, StageTimes, milliseconds};
@@ -245,4 +245,3 @@ fn choose(found: &[Detection], photo: &Photo, choice: FaceChoice) -> Result<Dete
         }
     }
 }
-

@@ -49,11 +49,9 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
         Ok(Err(Failure::Truncated(reason))) => {
             Err(PhotoError::Damaged { origin: origin(), format: name, reason: reason.to_string() })
         }
-        Err(_) => Err(PhotoError::Damaged {
-            origin: origin(),
-            format: name,
-            reason: "the decoder gave up on it".to_string(),
-        }),
+        Err(_) => {
+            Err(PhotoError::Damaged { origin: origin(), format: name, reason: "the decoder gave up on it".to_string() })
+        }
     }
 }
 

@@ -34,6 +34,9 @@ const FACTOR: f32 = 0.007_812_5;
 /// Outputs of fewer numbers than this are not worth sharing among cores.
 const WORTH_SHARING: usize = 1 << 16;
 
+/// One line of each of the three planes.
+type PlanarLine<'a> = ((&'a mut [f32], &'a mut [f32]), &'a mut [f32]);
+
 /// The window of input lines that output line `i` is the mean of.
 fn window(i: usize, input: usize, output: usize) -> (usize, usize) {
     (i * input / output, ((i + 1) * input).div_ceil(output))
@@ -46,14 +49,7 @@ fn window(i: usize, input: usize, output: usize) -> (usize, usize) {
 /// # Panics
 /// When the region is empty or reaches outside, when a size is zero, or when `out` does not hold
 /// exactly `3 * out_w * out_h` numbers.
-pub fn resize_area(
-    src: &Raster,
-    region: Region,
-    out_w: usize,
-    out_h: usize,
-    out: &mut [f32],
-    order: ChannelOrder,
-) {
+pub fn resize_area(src: &Raster, region: Region, out_w: usize, out_h: usize, out: &mut [f32], order: ChannelOrder) {
     let Region { x0, y0, x1, y1 } = region;
     assert!(x0 < x1 && y0 < y1 && x1 <= src.width() as usize && y1 <= src.height() as usize, "{region:?}");
     assert!(out_w > 0 && out_h > 0 && out.len() == 3 * out_w * out_h, "{} numbers", out.len());
@@ -94,7 +90,7 @@ pub fn resize_area(
         ChannelOrder::Planar => {
             let (red, rest) = out.split_at_mut(out_w * out_h);
             let (green, blue) = rest.split_at_mut(out_w * out_h);
-            let fill = |sums: &mut Vec<u32>, (y, ((r, g), b)): (usize, ((&mut [f32], &mut [f32]), &mut [f32]))| {
+            let fill = |sums: &mut Vec<u32>, (y, ((r, g), b)): (usize, PlanarLine)| {
                 row(y, sums, &mut |x, c, v| match c {
                     0 => r[x] = v,
                     1 => g[x] = v,
@@ -163,8 +159,7 @@ mod tests {
             let src = noise(w, h, round);
             let (w, h) = (w as usize, h as usize);
             let (x0, y0) = (rng.random_range(0..w), rng.random_range(0..h));
-            let region =
-                Region { x0, y0, x1: rng.random_range(x0 + 1..=w), y1: rng.random_range(y0 + 1..=h) };
+            let region = Region { x0, y0, x1: rng.random_range(x0 + 1..=w), y1: rng.random_range(y0 + 1..=h) };
             let (ow, oh) = (rng.random_range(1..70), rng.random_range(1..70));
             let mut planar = vec![0f32; 3 * ow * oh];
             let mut mixed = planar.clone();

@@ -12,6 +12,8 @@ static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
     FontRef::try_from_slice(bytes).unwrap_or_else(|e| unreachable!("the bundled font is sound: {e}"))
 });
 
+/// Largest letters drawn, in pixels: each glyph is first drawn into a buffer of its own.
+const LARGEST: f32 = 1000.0;
 /// Opacity of a label's plate.
 const PLATE_OPACITY: f32 = 0.8;
 
@@ -39,9 +41,9 @@ pub fn measure(text: &str, px: f32) -> (f32, f32) {
 }
 
 /// Writes `text` from `x` on the given baseline. Letters that the font lacks become a box, control
-/// characters are left out.
+/// characters are left out. Nothing is written at sizes above 1,000 pixels.
 pub fn draw_text(r: &mut Raster, x: f32, baseline: f32, px: f32, colour: [u8; 3], text: &str) {
-    if !(x.is_finite() && baseline.is_finite() && px.is_finite() && px > 0.0) {
+    if !(x.is_finite() && baseline.is_finite() && px > 0.0 && px <= LARGEST) {
         return;
     }
     lay_out(text, px, |glyph, pen| {
@@ -58,6 +60,7 @@ pub fn draw_text(r: &mut Raster, x: f32, baseline: f32, px: f32, colour: [u8; 3]
 /// Writes `text` on a translucent plate whose top left corner is `(x, y)`, moved as far as it takes to
 /// lie inside the picture.
 pub fn draw_label(r: &mut Raster, x: f32, y: f32, px: f32, text: &str, colour: [u8; 3], plate: [u8; 3]) {
+    let px = px.min(LARGEST);
     let padding = px * 0.3;
     let width = measure(text, px).0 + 2.0 * padding;
     let height = px + padding;

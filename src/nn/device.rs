@@ -69,9 +69,7 @@ impl Device {
             DeviceChoice::Cpu => Ok(Self(candle_core::Device::Cpu)),
             DeviceChoice::Cuda(ordinal) => open_cuda(ordinal),
             DeviceChoice::Metal => open_metal(),
-            DeviceChoice::Auto => {
-                Ok(open_cuda(0).or_else(|_| open_metal()).unwrap_or(Self(candle_core::Device::Cpu)))
-            }
+            DeviceChoice::Auto => Ok(open_cuda(0).or_else(|_| open_metal()).unwrap_or(Self(candle_core::Device::Cpu))),
         }
     }
 

@@ -3,7 +3,7 @@
 //! Every constructor takes its parameters from a [`WeightSource`] by the tensor's name, so that a
 //! network file reads like the list of its tensors.
 
-use candle_core::{DType, Device, Result, Tensor, bail};
+use candle_core::{DType, Device, Module, Result, Tensor, bail};
 
 use super::weights::TensorMap;
 
@@ -113,30 +113,23 @@ impl PRelu {
 }
 
 /// `x W^T + b` over `[n, in]`.
-pub(crate) struct Linear {
-    transposed: Tensor,
-    bias: Option<Tensor>,
-}
+pub(crate) struct Linear(candle_nn::Linear);
 
 impl Linear {
     /// `weight` is `[out, in]`.
-    pub(crate) fn new(weight: &Tensor, bias: Option<Tensor>) -> Result<Self> {
-        Ok(Self { transposed: weight.t()?.contiguous()?, bias })
+    pub(crate) fn new(weight: Tensor, bias: Option<Tensor>) -> Self {
+        Self(candle_nn::Linear::new(weight, bias))
     }
 
     /// Reads `NAME.weight` and, where there is one, `NAME.bias`.
     pub(crate) fn load(source: &WeightSource, name: &str) -> Result<Self> {
         let source = source.under(name);
         let bias = if source.has("bias") { Some(source.get("bias")?) } else { None };
-        Self::new(&source.get("weight")?, bias)
+        Ok(Self::new(source.get("weight")?, bias))
     }
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = x.matmul(&self.transposed)?;
-        match &self.bias {
-            Some(bias) => y.broadcast_add(bias),
-            None => Ok(y),
-        }
+        self.0.forward(x)
     }
 }
 

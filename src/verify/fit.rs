@@ -6,9 +6,8 @@ use super::calibration::{Calibration, OperatingPoint};
 
 /// False-match rates that a record has points for, where the data supports them: 5, 2 and 1 in each
 /// decade, since a request between two points takes the stricter one.
-const RATES: [f64; 18] = [
-    5e-1, 2e-1, 1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5, 5e-6, 2e-6, 1e-6,
-];
+const RATES: [f64; 18] =
+    [5e-1, 2e-1, 1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5, 5e-6, 2e-6, 1e-6];
 /// Steps of bisection for the slope: more than f32 can tell apart.
 const BISECTIONS: usize = 60;
 
@@ -65,12 +64,8 @@ fn point(fmr: f64, genuine: &[f32], impostor: &[f32]) -> Option<OperatingPoint> 
     let below = impostor.partition_point(|d| d < first_refused);
     let distance = *impostor[..below].last()?;
     let refused = genuine.len() - genuine.partition_point(|&d| d <= distance);
-    let point = OperatingPoint {
-        fmr,
-        distance,
-        fnmr: refused as f64 / genuine.len() as f64,
-        impostors_below: below as u64,
-    };
+    let point =
+        OperatingPoint { fmr, distance, fnmr: refused as f64 / genuine.len() as f64, impostors_below: below as u64 };
     (point.impostors_below >= Calibration::LEAST_SUPPORT).then_some(point)
 }
 

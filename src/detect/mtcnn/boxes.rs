@@ -60,8 +60,7 @@ impl Candidate {
 
     fn moved(&self, width: f32, height: f32) -> Self {
         let (b, s) = (&self.bbox, &self.shift);
-        let bbox =
-            BBox::new(b.x0 + s[0] * width, b.y0 + s[1] * height, b.x1 + s[2] * width, b.y1 + s[3] * height);
+        let bbox = BBox::new(b.x0 + s[0] * width, b.y0 + s[1] * height, b.x1 + s[2] * width, b.y1 + s[3] * height);
         Self { bbox, ..*self }
     }
 
@@ -122,18 +121,12 @@ mod tests {
 
     #[test]
     fn regions_stay_inside_whatever_the_box() {
-        assert_eq!(
-            candidate(-5.5, 2.9, 35.2, 40.0).region(30, 100),
-            Some(Region { x0: 0, y0: 1, x1: 30, y1: 40 })
-        );
+        assert_eq!(candidate(-5.5, 2.9, 35.2, 40.0).region(30, 100), Some(Region { x0: 0, y0: 1, x1: 30, y1: 40 }));
         assert_eq!(candidate(40.0, 0.0, 60.0, 20.0).region(30, 30), None);
         assert_eq!(candidate(-60.0, -60.0, -20.0, -20.0).region(30, 30), None);
         let nan = f32::NAN;
         assert_eq!(candidate(nan, nan, nan, nan).region(30, 30), None);
         let huge = f32::INFINITY;
-        assert_eq!(
-            candidate(-huge, -huge, huge, huge).region(30, 20),
-            Some(Region { x0: 0, y0: 0, x1: 30, y1: 20 })
-        );
+        assert_eq!(candidate(-huge, -huge, huge, huge).region(30, 20), Some(Region { x0: 0, y0: 0, x1: 30, y1: 20 }));
     }
 }

@@ -15,7 +15,7 @@ mod pyramid;
 use rayon::prelude::*;
 
 use self::boxes::Candidate;
-use self::nets::{ONet, PNet, Refined, RNet};
+use self::nets::{ONet, PNet, RNet, Refined};
 use super::{Detection, Detector};
 use crate::error::ModelError;
 use crate::geometry::{Overlap, non_maximum_suppression};
@@ -129,8 +129,7 @@ impl Mtcnn {
 
 impl MtcnnOptions {
     fn check(&self) -> Result<(), ModelError> {
-        let wrong =
-            |option, received: String, expected| Err(ModelError::InvalidOption { option, received, expected });
+        let wrong = |option, received: String, expected| Err(ModelError::InvalidOption { option, received, expected });
         if self.min_face < pyramid::CELL {
             return wrong("min-face", self.min_face.to_string(), "at least 12 pixels");
         }

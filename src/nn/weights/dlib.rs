@@ -150,7 +150,10 @@ fn layer(r: &mut Reader) -> Parsed<Layer> {
                 return Err(format!("a convolution of {filters} filters has weights {shape:?}"));
             }
             let split = values.len().checked_sub(filters).ok_or("a convolution without weights")?;
-            Layer::Convolution { weight: tensor(&values[..split], &shape)?, bias: tensor(&values[split..], &[filters])? }
+            Layer::Convolution {
+                weight: tensor(&values[..split], &shape)?,
+                bias: tensor(&values[split..], &[filters])?,
+            }
         }
         "affine_" => {
             let values = r.tensor()?;
@@ -158,7 +161,10 @@ fn layer(r: &mut Reader) -> Parsed<Layer> {
             r.alias()?;
             r.integer()?;
             let split = channels.min(values.len());
-            Layer::Affine { gamma: tensor(&values[..split], &[channels])?, beta: tensor(&values[split..], &[channels])? }
+            Layer::Affine {
+                gamma: tensor(&values[..split], &[channels])?,
+                beta: tensor(&values[split..], &[channels])?,
+            }
         }
         "fc_2" => {
             let (outputs, inputs) = (r.count()?, r.count()?);
@@ -269,7 +275,8 @@ fn convolution(
     conv: &str,
     affine: &str,
 ) -> Parsed<()> {
-    let (Some(Layer::Convolution { weight, bias }), Some(Layer::Affine { gamma, beta })) = (layers.next(), layers.next())
+    let (Some(Layer::Convolution { weight, bias }), Some(Layer::Affine { gamma, beta })) =
+        (layers.next(), layers.next())
     else {
         return Err(format!("no convolution and affine layer for {prefix}.{conv}"));
     };

@@ -167,12 +167,7 @@ fn expected_checksum(entry: Option<&ModelEntry>, path: &Path) -> Result<Option<S
     Ok(Some(String::from_utf8_lossy(&text).split_whitespace().next().unwrap_or_default().to_string()))
 }
 
-fn loaded(
-    bytes: &[u8],
-    path: &str,
-    sha256: String,
-    entry: Option<&ModelEntry>,
-) -> Result<LoadedWeights, WeightsError> {
+fn loaded(bytes: &[u8], path: &str, sha256: String, entry: Option<&ModelEntry>) -> Result<LoadedWeights, WeightsError> {
     let (tensors, written) = safetensors_file::parse(bytes, path)?;
     let architecture = entry.map(|e| e.architecture.clone()).or(written).ok_or_else(|| WeightsError::Malformed {
         path: path.to_string(),

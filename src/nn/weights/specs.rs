@@ -53,12 +53,9 @@ fn mtcnn() -> Vec<TensorSpec> {
         let heads: &[(&str, &[usize])] = match net {
             "pnet" => &[("conv4_1", &[2, 32, 1, 1]), ("conv4_2", &[4, 32, 1, 1])],
             "rnet" => &[("dense4", &[128, 576]), ("dense5_1", &[2, 128]), ("dense5_2", &[4, 128])],
-            _ => &[
-                ("dense5", &[256, 1152]),
-                ("dense6_1", &[2, 256]),
-                ("dense6_2", &[4, 256]),
-                ("dense6_3", &[10, 256]),
-            ],
+            _ => {
+                &[("dense5", &[256, 1152]), ("dense6_1", &[2, 256]), ("dense6_2", &[4, 256]), ("dense6_3", &[10, 256])]
+            }
         };
         for (name, shape) in heads {
             pair(&mut specs, &format!("{net}.{name}"), shape);

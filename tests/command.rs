@@ -1,0 +1,194 @@
+//! The command as a user runs it: exit codes, output, pictures.
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+#![cfg(feature = "cli")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use kith::Photo;
+use serde_json::Value;
+
+fn photo(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos").join(name).display().to_string()
+}
+
+fn kith(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kith"));
+    command.args(arguments).env_remove("KITH_WEIGHTS").env("XDG_DATA_HOME", "/nonexistent").output().unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"))
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+#[test]
+fn compare_same_person_draws_the_picture_and_exits_0() {
+    let folder = tempfile::tempdir().unwrap();
+    let out: PathBuf = folder.path().join("pair.png");
+    let answer = kith(&[
+        "compare",
+        &photo("grace_hopper.jpg"),
+        &photo("hopper_tilt.jpg"),
+        "-o",
+        out.to_str().unwrap(),
+        "--json",
+    ]);
+    assert_eq!(code(&answer), 0, "{answer:?}");
+    let object = json(&answer);
+    let verdict = &object["verdict"];
+    assert_eq!(verdict["decision"], "same");
+    assert_eq!(verdict["similarity_scale"], "calibrated");
+    assert!(verdict["similarity"].as_f64().unwrap() > 50.0);
+    assert!(verdict["distance"].as_f64().unwrap() < verdict["threshold"].as_f64().unwrap());
+    assert_eq!(verdict["threshold_fmr"], 1e-3);
+    assert!(verdict["model"].as_str().unwrap().starts_with("dlib-resnet/"));
+    assert_eq!(object["left"]["faces"][0]["landmarks"].as_array().unwrap().len(), 5);
+    assert!(object["left"]["times"]["detect_ms"].as_f64().unwrap() > 0.0);
+    assert!(object["times"]["total_ms"].as_f64().unwrap() > 0.0);
+    assert!(!String::from_utf8_lossy(&answer.stdout).contains("embedding"), "no template is printed");
+
+    let picture = Photo::open(&out).unwrap();
+    assert!(picture.width() > picture.height());
+    let colour = kith::similarity_colour(verdict["similarity"].as_f64().unwrap() as f32);
+    let painted = picture.raster().data().chunks(3).filter(|p| *p == colour).count();
+    assert!(painted > 2000, "boxes, line and caption in the pair's colour: {painted} pixels");
+}
+
+#[test]
+fn compare_different_people_exits_1_and_no_face_exits_2() {
+    let answer = kith(&["compare", &photo("grace_hopper.jpg"), &photo("astronaut.png")]);
+    assert_eq!(code(&answer), 1, "{answer:?}");
+    assert!(String::from_utf8_lossy(&answer.stdout).starts_with("Different people"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("none.jpg");
+    let answer =
+        kith(&["compare", &photo("no_face.jpg"), &photo("astronaut.png"), "-o", out.to_str().unwrap(), "--json"]);
+    assert_eq!(code(&answer), 2);
+    assert_eq!(json(&answer)["undecided"]["code"], "refusal.no_face");
+    assert!(out.is_file(), "the picture is drawn all the same");
+}
+
+#[test]
+fn compare_scores_every_pair_of_several_faces() {
+    let answer = kith(&["compare", &photo("two_faces.jpg"), &photo("grace_hopper.jpg"), "--json"]);
+    assert_eq!(code(&answer), 0);
+    let object = json(&answer);
+    assert_eq!(object["pairs"].as_array().unwrap().len(), 2);
+    assert_eq!(object["fmr_over_all_pairs"], 2e-3);
+    let best = &object["pairs"][object["best"].as_u64().unwrap() as usize];
+    let face = &object["left"]["faces"][best["left"].as_u64().unwrap() as usize];
+    assert!(face["box"]["x0"].as_f64().unwrap() > 512.0, "Grace Hopper stands at the right");
+}
+
+#[test]
+fn seed_layout_is_1600x600() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("seed.jpg");
+    let paths = [photo("grace_hopper.jpg"), photo("hopper_mirror.jpg")];
+    let answer = kith(&["compare", &paths[0], &paths[1], "--seed-layout", "-o", out.to_str().unwrap()]);
+    assert_eq!(code(&answer), 0, "{answer:?}");
+    let picture = Photo::open(out).unwrap();
+    assert_eq!((picture.width(), picture.height()), (1600, 600));
+}
+
+#[test]
+fn verify_refuses_what_it_cannot_decide() {
+    let hopper = photo("grace_hopper.jpg");
+    for (arguments, exit, word) in [
+        (vec!["verify", &hopper, &photo("hopper_mirror.jpg")], 0, "same person"),
+        (vec!["verify", &hopper, &photo("hopper_small.jpg"), "--max-fmr", "1e-4"], 0, "same person"),
+        (vec!["verify", &hopper, &photo("astronaut.png")], 1, "different people"),
+        (vec!["verify", &hopper, &photo("hopper_mirror.jpg"), "--threshold", "0.0001"], 1, "different people"),
+        (vec!["verify", &hopper, &photo("no_face.jpg")], 2, "no face found"),
+        (vec!["verify", &hopper, &photo("two_faces.jpg")], 2, "2 faces found"),
+        (vec!["verify", &hopper, &photo("two_faces.jpg"), "--largest"], 0, "same person"),
+        (vec!["verify", &hopper, "/no/such.jpg"], 2, "no such file"),
+        (vec!["verify", &hopper, &hopper, "--max-fmr", "1e-12"], 2, "supports false-match rates"),
+        (vec!["verify", &hopper, &hopper, "--threshold", "9"], 2, "must be a distance"),
+        (vec!["verify", &hopper, &hopper, "--device", "metal"], 2, "--features metal"),
+        (vec!["verify", &hopper, &hopper, "--model", "facenet-vggface2"], 2, "kith weights pull facenet-vggface2"),
+        (vec!["verify", &hopper, &hopper, "--max-megapixels", "0.1"], 2, "over the limit"),
+    ] {
+        let answer = kith(&arguments);
+        let said = String::from_utf8_lossy(&answer.stdout).to_string() + &String::from_utf8_lossy(&answer.stderr);
+        if cfg!(feature = "metal") && word.contains("metal") {
+            continue;
+        }
+        assert_eq!(code(&answer), exit, "{arguments:?}: {said}");
+        assert!(said.contains(word), "{arguments:?}: {said}");
+    }
+    let error = json(&kith(&["verify", &hopper, &photo("no_face.jpg"), "--json"]));
+    assert_eq!(error["error"]["code"], "refusal.no_face");
+}
+
+#[test]
+fn detect_and_embed_write_what_they_find() {
+    let folder = tempfile::tempdir().unwrap();
+    let two = photo("two_faces.jpg");
+    let marked = folder.path().join("marked");
+    let answer = kith(&["detect", &two, "/no/such.jpg", "-o", marked.to_str().unwrap(), "--json"]);
+    assert_eq!(code(&answer), 2, "one of the photos is missing");
+    let object = json(&answer);
+    assert_eq!(object["photos"][0]["faces"].as_array().unwrap().len(), 2);
+    assert_eq!(object["photos"][1]["error"]["code"], "photo.not_found");
+    let chip = Photo::open(marked.join("two_faces.jpg.face2.png")).unwrap();
+    assert_eq!((chip.width(), chip.height()), (150, 150));
+    assert!(marked.join("two_faces.jpg.faces.png").is_file());
+
+    let npy = folder.path().join("faces.npy");
+    let answer = kith(&["embed", &two, &photo("astronaut.png"), "-o", npy.to_str().unwrap(), "--json"]);
+    assert_eq!(code(&answer), 0);
+    let object = json(&answer);
+    let faces = object["faces"].as_array().unwrap();
+    assert_eq!((faces.len(), &object["dimension"]), (3, &Value::from(128)));
+    let bytes = std::fs::read(npy).unwrap();
+    assert_eq!(&bytes[..6], b"\x93NUMPY");
+    assert_eq!(bytes.len() % 64, 0);
+    let floats: Vec<f32> =
+        bytes[bytes.len() - 3 * 128 * 4..].chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+    for (row, face) in floats.chunks(128).zip(faces) {
+        assert!((row.iter().map(|v| v * v).sum::<f32>() - 1.0).abs() < 1e-5);
+        assert!((f64::from(row[7]) - face["embedding"][7].as_f64().unwrap()).abs() < 1e-6);
+    }
+}
+
+#[test]
+fn weights_are_listed_checked_and_imported() {
+    let list = json(&kith(&["weights", "list", "--json"]));
+    let names: Vec<&str> = list.as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"mtcnn") && names.contains(&"dlib-resnet") && names.contains(&"facenet-vggface2"));
+    assert_eq!(code(&kith(&["weights", "verify"])), 0);
+
+    let folder = tempfile::tempdir().unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("weights");
+    let mtcnn = root.join("mtcnn.safetensors").display().to_string();
+    let out = folder.path().join("again.safetensors");
+    let answer = kith(&["weights", "import", &mtcnn, "-o", out.to_str().unwrap(), "--json"]);
+    assert_eq!(json(&answer)["architecture"], "mtcnn");
+    assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&mtcnn).unwrap(), "the same weights, the same bytes");
+    let wrong = kith(&["weights", "import", &mtcnn, "--architecture", "dlib-resnet", "-o", out.to_str().unwrap()]);
+    assert_eq!(code(&wrong), 2);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("tensor input.mean ([3]) is missing"), "{wrong:?}");
+
+    std::fs::write(folder.path().join("mtcnn.safetensors"), b"rubbish").unwrap();
+    let damaged = kith(&["weights", "verify", "--weights", folder.path().to_str().unwrap()]);
+    assert_eq!(code(&damaged), 2);
+    let refused = kith(&["weights", "pull", "facenet-vggface2", "--weights", folder.path().to_str().unwrap()]);
+    assert_eq!(code(&refused), 2);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--accept-licence"), "{refused:?}");
+}
+
+#[test]
+fn wrong_words_are_explained() {
+    for arguments in [&["compare"][..], &["frobnicate"], &["verify", "a", "b", "--device", "gpu"]] {
+        let answer = kith(arguments);
+        assert_eq!(code(&answer), 2);
+        assert!(!answer.stderr.is_empty());
+    }
+}
