@@ -10,6 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use tiff::tags::Tag;
 
 use super::{Limits, Raster};
 use crate::error::PhotoError;
@@ -82,6 +83,9 @@ fn format_name(format: ImageFormat) -> Option<&'static str> {
 fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<(Raster, u8), Failure> {
     if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
         return Err(Failure::Truncated("the file breaks off before the end of the picture"));
+    }
+    if format == ImageFormat::Tiff && !tiff_is_whole(bytes) {
+        return Err(Failure::Truncated("a strip of the picture lies beyond the end of the file"));
     }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     // The decoder's own bound on width times height is set aside: the limit is on pixels, below.
@@ -159,4 +163,14 @@ fn end_of_scan(bytes: &[u8], from: usize) -> Option<usize> {
             _ => return Some(at),
         }
     }
+}
+
+/// Whether every strip or tile that a TIFF names lies inside the file; the decoder shows black for
+/// what is missing. A file whose directory cannot be read is left to the decoder to refuse.
+fn tiff_is_whole(bytes: &[u8]) -> bool {
+    let Ok(mut decoder) = tiff::decoder::Decoder::new(Cursor::new(bytes)) else { return true };
+    let mut numbers = |tag| decoder.find_tag_unsigned_vec::<u64>(tag).ok().flatten().unwrap_or_default();
+    [(Tag::StripOffsets, Tag::StripByteCounts), (Tag::TileOffsets, Tag::TileByteCounts)].into_iter().all(
+        |(at, size)| numbers(at).into_iter().zip(numbers(size)).all(|(a, s)| a.saturating_add(s) <= bytes.len() as u64),
+    )
 }
