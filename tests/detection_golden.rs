@@ -140,5 +140,5 @@ fn shared_photos_give_the_reference_faces() {
     }
     let report = compare("mtcnn_shared.jsonl", &folder);
     assert!(report.faults.is_empty(), "{:#?}", report.faults);
-    assert!(report.jpeg_unmatched * 50 < report.jpeg_faces, "{} of {}", report.jpeg_unmatched, report.jpeg_faces);
+    assert!(report.jpeg_unmatched * 33 < report.jpeg_faces, "{} of {}", report.jpeg_unmatched, report.jpeg_faces);
 }
