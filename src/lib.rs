@@ -23,8 +23,8 @@
 //! ```
 //!
 //! Photos are decoded upright and bounded ([`media`]), MTCNN finds boxes and five landmarks
-//! ([`detect`]), each embedder names how its chips are cut ([`align`]) and turns them into vectors
-//! ([`embed`]), and [`verify`] turns a distance into a [`Verdict`] with its evidence. Nothing flows
+//! (`detect`), each embedder names how its chips are cut (`align`) and turns them into vectors
+//! (`embed`), and [`verify`] turns a distance into a [`Verdict`] with its evidence. Nothing flows
 //! backwards, and a question that cannot be decided is a typed refusal, never a match.
 
 mod align;

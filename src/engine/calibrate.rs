@@ -36,7 +36,7 @@ impl Engine {
     /// every pair of photos, and fits a calibration record. `done` is called after each photo.
     ///
     /// # Errors
-    /// A device's error, or [`crate::RefusalError::CannotCalibrate`] when there are too few pairs.
+    /// A device's error, or [`crate::error::RefusalError::CannotCalibrate`] when there are too few pairs.
     pub fn calibrate(
         &self,
         photos: &[LabelledPhoto],
