@@ -1,8 +1,4 @@
 //! Each stage on the fixture photos, and the whole comparison: `cargo bench`.
-//!
-//! What was tried, with the ratio it gave in one run on 2 cores (AVX2):
-//! - P-net over strips of 48 rows of cells, shared among cores: memory stays bounded on large photos.
-//! - Decoding the photos beside the loading of the networks: hidden behind it.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
