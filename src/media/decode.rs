@@ -10,16 +10,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
+use libjpeg_turbo_rs::JpegError;
 use tiff::tags::Tag;
 
-use super::{Limits, Raster};
+use super::{Limits, Raster, jpeg};
 use crate::error::PhotoError;
 
 /// Bytes that a decoder may allocate for each allowed pixel: 16-bit RGBA, and as much again for its
 /// own work.
-const BYTES_A_PIXEL: u64 = 16;
+pub(super) const BYTES_A_PIXEL: u64 = 16;
 /// A decoder may always allocate this much, however few pixels are allowed.
-const LEAST_ALLOCATION: u64 = 16 << 20;
+pub(super) const LEAST_ALLOCATION: u64 = 16 << 20;
 
 /// The pixels, and the EXIF orientation (1 to 8) that the file had.
 pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Raster, u8), PhotoError> {
@@ -47,6 +48,12 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
         Ok(Err(Failure::Decoder(e))) => {
             Err(PhotoError::Damaged { origin: origin(), format: name, reason: e.to_string() })
         }
+        Ok(Err(Failure::Jpeg(JpegError::Unsupported(reason)))) => {
+            Err(PhotoError::Unsupported { origin: origin(), format: name, reason })
+        }
+        Ok(Err(Failure::Jpeg(e))) => {
+            Err(PhotoError::Damaged { origin: origin(), format: name, reason: e.to_string() })
+        }
         Ok(Err(Failure::Truncated(reason))) => {
             Err(PhotoError::Damaged { origin: origin(), format: name, reason: reason.to_string() })
         }
@@ -56,10 +63,18 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
     }
 }
 
-enum Failure {
+/// Why there is no picture.
+pub(super) enum Failure {
     TooLarge(u32, u32),
     Truncated(&'static str),
     Decoder(ImageError),
+    Jpeg(JpegError),
+}
+
+impl From<JpegError> for Failure {
+    fn from(e: JpegError) -> Self {
+        Self::Jpeg(e)
+    }
 }
 
 impl From<ImageError> for Failure {
@@ -81,8 +96,8 @@ fn format_name(format: ImageFormat) -> Option<&'static str> {
 }
 
 fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<(Raster, u8), Failure> {
-    if format == ImageFormat::Jpeg && !jpeg_is_whole(bytes) {
-        return Err(Failure::Truncated("the file breaks off before the end of the picture"));
+    if format == ImageFormat::Jpeg {
+        return jpeg::decode(bytes, limits);
     }
     if format == ImageFormat::Tiff && !tiff_is_whole(bytes) {
         return Err(Failure::Truncated("a strip of the picture lies beyond the end of the file"));
@@ -101,10 +116,13 @@ fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<(Rast
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
+    Ok((raster(picture)?, orientation.to_exif()))
+}
+
+/// An upright picture as the pixels that everything else works on.
+pub(super) fn raster(picture: DynamicImage) -> Result<Raster, Failure> {
     let (width, height) = (picture.width(), picture.height());
-    let raster = Raster::from_rgb(width, height, to_rgb(picture))
-        .map_err(|_| Failure::Truncated("the picture has no pixels"))?;
-    Ok((raster, orientation.to_exif()))
+    Raster::from_rgb(width, height, to_rgb(picture)).map_err(|_| Failure::Truncated("the picture has no pixels"))
 }
 
 /// Eight-bit RGB over white.
@@ -121,48 +139,6 @@ fn to_rgb(picture: DynamicImage) -> Vec<u8> {
         ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
     };
     rgba.pixels().flat_map(|p| [0, 1, 2].map(|c| over_white(p.0[c], p.0[3]))).collect()
-}
-
-/// Whether a JPEG reaches the marker that ends a picture. Decoders fill what is missing with grey,
-/// and half a face would be embedded as if it were one. Anything may follow the marker.
-fn jpeg_is_whole(bytes: &[u8]) -> bool {
-    let mut at = 2;
-    loop {
-        // Between segments: a marker is 0xFF (repeated at will) and a code.
-        while bytes.get(at) == Some(&0xff) && bytes.get(at + 1) == Some(&0xff) {
-            at += 1;
-        }
-        let (Some(0xff), Some(&code)) = (bytes.get(at), bytes.get(at + 1)) else { return false };
-        match code {
-            0xd9 => return true,
-            // Markers that stand alone.
-            0x01 | 0xd0..=0xd7 => at += 2,
-            _ => {
-                let Some(length) = bytes.get(at + 2..at + 4) else { return false };
-                at += 2 + usize::from(u16::from_be_bytes([length[0], length[1]]));
-                if code == 0xda {
-                    at = match end_of_scan(bytes, at) {
-                        Some(end) => end,
-                        None => return false,
-                    };
-                }
-            }
-        }
-    }
-}
-
-/// Where the next marker after entropy-coded data stands. In such data 0xFF 0x00 is a value and
-/// 0xFF 0xD0..0xD7 are restarts.
-fn end_of_scan(bytes: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    loop {
-        at += bytes.get(at..)?.iter().position(|&b| b == 0xff)?;
-        match bytes.get(at + 1)? {
-            0x00 | 0xd0..=0xd7 => at += 2,
-            0xff => at += 1,
-            _ => return Some(at),
-        }
-    }
 }
 
 /// Whether every strip or tile that a TIFF names lies inside the file; the decoder shows black for

@@ -3,6 +3,7 @@
 mod decode;
 mod draw;
 mod encode;
+mod jpeg;
 mod limits;
 mod photo;
 mod raster;
