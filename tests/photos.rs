@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use kith::{Limits, Photo, Raster};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos").join(name)
@@ -67,6 +68,20 @@ fn sixteen_bits_transparency_and_a_single_pixel() {
     assert_eq!(faded.raster().pixel(64, 0), [255, 255, 255], "transparent shows white");
     let one = open("one_pixel.png");
     assert_eq!((one.width(), one.height(), one.raster().pixel(0, 0)), (1, 1, [10, 200, 30]));
+}
+
+#[test]
+fn jpeg_pixels_are_those_of_libjpeg_turbo() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pixels.json");
+    let golden: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(golden).unwrap()).unwrap();
+    let photos = golden["photos"].as_array().unwrap();
+    assert!(photos.len() > 15);
+    for wanted in photos {
+        let photo = open(wanted["path"].as_str().unwrap());
+        assert_eq!(photo.sha256().unwrap(), wanted["sha256"], "the fixture is another file: {wanted}");
+        let digest: String = Sha256::digest(photo.raster().data()).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(digest, wanted["pixels"], "{}", wanted["path"]);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::args::{Calibrate, Common};
 use super::{DONE, output};
 use crate::LabelledPhoto;
+use crate::media::write_whole;
 
 pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
     let photos = labelled(&command.people)?;
@@ -19,7 +20,7 @@ pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
     bar.finish_and_clear();
     let record = &measured.calibration;
     let text = serde_json::to_string_pretty(record)? + "\n";
-    std::fs::write(&command.output, text).map_err(|e| anyhow::anyhow!("{}: {e}", command.output.display()))?;
+    write_whole(&command.output, text.as_bytes()).map_err(|e| anyhow::anyhow!("{}: {e}", command.output.display()))?;
     for e in &measured.unreadable {
         eprintln!("kith: {e}");
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::{Common, Embed};
 use super::{DONE, FAILED, output};
-use crate::media::Limits;
+use crate::media::{Limits, write_whole};
 use crate::{Engine, Error, Face, FaceChoice, Photo};
 
 pub(super) fn run(common: &Common, command: &Embed) -> anyhow::Result<u8> {
@@ -45,7 +45,7 @@ pub(super) fn run(common: &Common, command: &Embed) -> anyhow::Result<u8> {
         (Some(path), Some("npy")) => write_npy(path, engine.dimension(), &rows)?,
         (Some(path), _) => {
             let text = serde_json::to_string_pretty(&object(&engine, &rows))?;
-            std::fs::write(path, text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+            write_whole(path, text.as_bytes()).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
         }
         (None, _) => {}
     }
@@ -95,13 +95,14 @@ fn object(engine: &Engine, rows: &[Row]) -> Value {
 /// One row a face, `[faces, dimension]`, 32-bit floats.
 fn write_npy(path: &Path, dimension: usize, rows: &[Row]) -> anyhow::Result<()> {
     let write = || -> std::io::Result<()> {
-        let file = std::io::BufWriter::new(std::fs::File::create(path)?);
+        let mut bytes = Vec::new();
         let shape = [rows.len() as u64, dimension as u64];
-        let mut npy = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(file).begin_nd()?;
+        let mut npy = npyz::WriteOptions::new().default_dtype().shape(&shape).writer(&mut bytes).begin_nd()?;
         for (_, _, face) in rows {
             npy.extend(face.embedding.values().iter().copied())?;
         }
-        npy.finish()
+        npy.finish()?;
+        write_whole(path, &bytes)
     };
     write().map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
 }

@@ -51,9 +51,7 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
         Ok(Err(Failure::Jpeg(JpegError::Unsupported(reason)))) => {
             Err(PhotoError::Unsupported { origin: origin(), format: name, reason })
         }
-        Ok(Err(Failure::Jpeg(e))) => {
-            Err(PhotoError::Damaged { origin: origin(), format: name, reason: e.to_string() })
-        }
+        Ok(Err(Failure::Jpeg(e))) => Err(PhotoError::Damaged { origin: origin(), format: name, reason: e.to_string() }),
         Ok(Err(Failure::Truncated(reason))) => {
             Err(PhotoError::Damaged { origin: origin(), format: name, reason: reason.to_string() })
         }

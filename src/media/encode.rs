@@ -69,7 +69,10 @@ fn encode(raster: &Raster, format: ImageFormat) -> Result<Vec<u8>, String> {
 }
 
 /// Writes beside, syncs, renames: a reader never sees half a file, and a failure leaves the old one.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+///
+/// # Errors
+/// What the file system says.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let name = path.file_name().ok_or_else(|| std::io::Error::other("there is no file name"))?;
     let mut beside = name.to_os_string();
     beside.push(format!(".{}.tmp", std::process::id()));

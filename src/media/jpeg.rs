@@ -35,8 +35,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Raster, u8), Fail
         return Err(Failure::TooLarge(width, height));
     }
     // A damaged EXIF block says nothing of the picture, so it does not cost the photo.
-    let orientation =
-        decoder.exif_orientation().and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms);
+    let orientation = decoder.exif_orientation().and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms);
     decoder.set_output_format(PixelFormat::Rgb);
     let pixels = decoder.decode_image()?.data;
     let picture =

@@ -12,7 +12,7 @@ mod text;
 mod warp;
 
 pub use draw::{draw_box, draw_disc, draw_line, fill_rect};
-pub use encode::{encode_jpeg, encode_png, save};
+pub use encode::{encode_jpeg, encode_png, save, write_whole};
 pub use limits::Limits;
 pub use photo::Photo;
 pub use raster::Raster;

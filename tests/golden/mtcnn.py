@@ -3,14 +3,18 @@
 Every image under ROOT (or only the FILEs, relative to it) through
 MTCNN(image_size=160, margin=0, min_face_size=20, keep_all=True).detect(landmarks=True), as one JSON
 object a line; the first line says with which versions and weights. Photos are turned upright by their
-EXIF orientation and laid over white. Needs torch 2.2.2, facenet-pytorch 2.6.0, Pillow 10.2.0.
+EXIF orientation and laid over white. Scores near 1 are often equal to the last bit, and NumPy's default
+sort orders equals differently on different machines; here it is made stable, so that the answers repeat.
+Needs torch 2.2.2, facenet-pytorch 2.6.0, Pillow 10.2.0.
 """
 import hashlib, importlib.metadata as meta, json, os, sys
-import facenet_pytorch, torch
+import facenet_pytorch, numpy, torch
 from facenet_pytorch import MTCNN
 from PIL import Image, ImageOps
 
 torch.set_num_threads(1)
+by_machine = numpy.argsort
+numpy.argsort = lambda values, **_: by_machine(values, kind="stable")
 root, out, files = sys.argv[1], sys.argv[2], sys.argv[3:]
 weights = os.path.join(os.path.dirname(facenet_pytorch.__file__), "data")
 sha = lambda path: hashlib.sha256(open(path, "rb").read()).hexdigest()

@@ -160,7 +160,7 @@ impl Detector for Mtcnn {
         let second: Vec<Candidate> =
             boxes::suppress(&passed, SAME_FACE).iter().map(|c| c.moved_by_pixel_lengths().squared()).collect();
 
-        let faces: Vec<Detection> = self
+        let mut faces: Vec<Detection> = self
             .refine(photo, &second, ONet::SIDE, |x| self.onet.run(x))?
             .into_iter()
             .filter(|(_, r)| r.score > self.options.thresholds[2])
@@ -170,6 +170,8 @@ impl Detector for Mtcnn {
                 Detection { bbox: c.moved_by_pixel_lengths().bbox, score: r.score, landmarks }
             })
             .collect();
+        // Near 1 scores are often equal to the last bit; the reference then keeps the later candidate.
+        faces.reverse();
         let boxes: Vec<_> = faces.iter().map(|f| f.bbox).collect();
         let scores: Vec<_> = faces.iter().map(|f| f.score).collect();
         let kept = non_maximum_suppression(&boxes, &scores, SAME_FACE, Overlap::SmallerInPixels);
