@@ -2,9 +2,11 @@
 //! themselves, that knows candle.
 
 mod device;
+mod kernels;
 mod layers;
 pub mod weights;
 
 pub(crate) use device::backend;
 pub use device::{Device, DeviceChoice};
+pub(crate) use kernels::{ConvPrelu, Planes};
 pub(crate) use layers::{Conv2d, Linear, PRelu, WeightSource, global_average, max_pool};

@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use super::pyramid::{CELL, Level, STRIDE};
-use crate::nn::{Conv2d, Device, Linear, PRelu, WeightSource, max_pool};
+use crate::nn::{Conv2d, ConvPrelu, Device, Linear, PRelu, Planes, WeightSource, max_pool};
 
 const NO_PADDING: (usize, usize) = (0, 0);
 
@@ -60,6 +60,37 @@ pub(super) struct PNet {
     blocks: [Block; 3],
     class: Conv2d,
     shift: Conv2d,
+    /// The same network on our own kernels, where it runs on the processor.
+    direct: Option<DirectPNet>,
+}
+
+/// P-net on the processor's kernels: its maps are large and its channels few, where lowering each
+/// convolution to a matrix product is slowest.
+struct DirectPNet {
+    conv1: ConvPrelu<3>,
+    conv2: ConvPrelu<3>,
+    conv3: ConvPrelu<3>,
+    class: ConvPrelu<1>,
+    shift: ConvPrelu<1>,
+}
+
+impl DirectPNet {
+    fn load(source: &WeightSource) -> Result<Self> {
+        Ok(Self {
+            conv1: ConvPrelu::load(source, "conv1", Some("prelu1"))?,
+            conv2: ConvPrelu::load(source, "conv2", Some("prelu2"))?,
+            conv3: ConvPrelu::load(source, "conv3", Some("prelu3"))?,
+            class: ConvPrelu::load(source, "conv4_1", None)?,
+            shift: ConvPrelu::load(source, "conv4_2", None)?,
+        })
+    }
+
+    /// Class logits `[2, h', w']` and shifts `[4, h', w']` of `[3, h, w]`.
+    fn forward(&self, x: &Planes) -> (Vec<f32>, Vec<f32>) {
+        let x = self.conv1.forward(x).max_pool_2x2();
+        let x = self.conv3.forward(&self.conv2.forward(&x));
+        (self.class.forward(&x).values, self.shift.forward(&x).values)
+    }
 }
 
 impl PNet {
@@ -68,6 +99,7 @@ impl PNet {
             blocks: [Block::load(source, 1)?, Block::load(source, 2)?, Block::load(source, 3)?],
             class: Conv2d::load(source, "conv4_1", 1, NO_PADDING)?,
             shift: Conv2d::load(source, "conv4_2", 1, NO_PADDING)?,
+            direct: if source.is_cpu() { Some(DirectPNet::load(source)?) } else { None },
         })
     }
 
@@ -80,7 +112,6 @@ impl PNet {
 
     /// Runs over a level given as `[3, height, width]` pixels.
     pub(super) fn run(&self, pixels: &[f32], level: &Level, device: &Device) -> Result<Maps> {
-        let x = Tensor::from_slice(pixels, (1, 3, level.height, level.width), device.inner())?;
         let rows = cells(level.height);
         let columns = cells(level.width);
         let strips: Vec<usize> = (0..rows).step_by(if device.is_cpu() { STRIP } else { rows }).collect();
@@ -90,7 +121,17 @@ impl PNet {
             // since pooling in ceil mode may use a row more.
             let from = first * STRIDE as usize;
             let to = if last == rows { level.height } else { (last - 1) * STRIDE as usize + CELL as usize };
-            let (class, shift) = self.forward(&x.narrow(2, from, to - from)?)?;
+            let strip: Vec<f32> = pixels
+                .chunks(level.height * level.width)
+                .flat_map(|plane| &plane[from * level.width..to * level.width])
+                .copied()
+                .collect();
+            if let Some(direct) = &self.direct {
+                let x = Planes { channels: 3, rows: to - from, columns: level.width, values: strip };
+                return Ok(direct.forward(&x));
+            }
+            let x = Tensor::from_vec(strip, (1, 3, to - from, level.width), device.inner())?;
+            let (class, shift) = self.forward(&x)?;
             Ok((class.flatten_all()?.to_vec1()?, shift.flatten_all()?.to_vec1()?))
         };
         let answers: Vec<(Vec<f32>, Vec<f32>)> = if device.is_cpu() {
