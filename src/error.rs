@@ -4,13 +4,17 @@
 //! layer, as plain data, so that each room can return its own enum without knowing the others.
 
 mod decision;
+mod gallery;
 mod model;
 mod photo;
+mod store;
 mod weights;
 
 pub use decision::RefusalError;
+pub use gallery::{GalleryError, GateRefusal};
 pub use model::ModelError;
 pub use photo::PhotoError;
+pub use store::StoreError;
 pub use weights::WeightsError;
 
 /// Anything that can go wrong between a path to a photo and an answer.
@@ -35,6 +39,12 @@ pub enum Error {
     /// The question could not be decided, and so was refused.
     #[error(transparent)]
     Refusal(#[from] RefusalError),
+    /// The database could not be opened, read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A gallery refused.
+    #[error(transparent)]
+    Gallery(#[from] GalleryError),
 }
 
 impl Error {
@@ -45,6 +55,8 @@ impl Error {
             Error::Weights(e) => e.code(),
             Error::Model(e) => e.code(),
             Error::Refusal(e) => e.code(),
+            Error::Store(e) => e.code(),
+            Error::Gallery(e) => e.code(),
         }
     }
 }

@@ -28,6 +28,7 @@
 //! backwards, and a question that cannot be decided is a typed refusal, never a match.
 
 mod align;
+mod attributes;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
@@ -36,14 +37,20 @@ mod detect;
 mod embed;
 mod engine;
 pub mod error;
+mod gallery;
 pub mod geometry;
+#[allow(dead_code)]
+mod index;
 pub mod media;
 mod nn;
 mod pipeline;
+#[allow(dead_code)]
+mod store;
 mod vector;
 pub mod verify;
 
 pub use align::{Alignment, DLIB_150, Template};
+pub use attributes::{FaceQuality, QualityBounds};
 pub use compare::similarity_colour;
 pub use detect::Detection;
 pub use detect::mtcnn::MtcnnOptions;
@@ -52,8 +59,9 @@ pub use engine::{
     SideFaces,
 };
 pub use error::{Error, Result};
+pub use gallery::*;
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, weights};
 pub use pipeline::{Face, StageTimes};
 pub use vector::{Embedding, ModelId};
-pub use verify::{Calibration, Decision, Policy, SimilarityScale, Verdict};
+pub use verify::{Calibration, Decision, Policy, SearchThreshold, SimilarityScale, Verdict};

@@ -153,7 +153,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
     sum_over(a, b, |x, y| x * y)
 }
 
-fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     sum_over(a, b, |x, y| (x - y) * (x - y))
 }
 

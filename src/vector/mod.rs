@@ -1,5 +1,8 @@
 //! Embeddings and the distances between them: pure numbers.
 
 mod embedding;
+mod kernels;
 
+pub(crate) use embedding::squared_distance;
 pub use embedding::{Embedding, ModelId};
+pub(crate) use kernels::products;

@@ -3,8 +3,10 @@
 
 mod calibration;
 mod fit;
+mod search;
 mod verdict;
 
 pub use calibration::{Calibration, OperatingPoint};
 pub use fit::fit_calibration;
+pub use search::SearchThreshold;
 pub use verdict::{Decision, Judge, Policy, SimilarityScale, Verdict};

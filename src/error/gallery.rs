@@ -1,0 +1,166 @@
+//! Errors of galleries: what cannot be enrolled, found, renamed or merged.
+
+/// Why a gallery refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GalleryError {
+    /// Nobody of that name is enrolled.
+    #[error("nobody called {name:?} is in gallery {gallery:?}; `kith people` lists who is")]
+    UnknownPerson {
+        /// The name asked for.
+        name: String,
+        /// The gallery.
+        gallery: String,
+    },
+    /// There is no such face.
+    #[error("no face {face} is in gallery {gallery:?}; `kith people show NAME` lists a person's faces")]
+    UnknownFace {
+        /// The number asked for.
+        face: u64,
+        /// The gallery.
+        gallery: String,
+    },
+    /// There is no such gallery.
+    #[error("there is no gallery {gallery:?}; enrolling with --gallery makes one")]
+    UnknownGallery {
+        /// The name asked for.
+        gallery: String,
+    },
+    /// The new name is taken.
+    #[error("{name:?} is enrolled already in gallery {gallery:?}; `kith people merge` makes two people one")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The gallery.
+        gallery: String,
+    },
+    /// The name cannot be used.
+    #[error("{what} {name:?} cannot be used: {reason}")]
+    BadName {
+        /// `name`, `gallery`, `group` or `label`.
+        what: &'static str,
+        /// The text.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The gallery's faces are of another model.
+    #[error(
+        "gallery {gallery:?} holds faces of {enrolled}, this engine makes {running}; run with the model that it was \
+         enrolled with, or enrol into another --gallery"
+    )]
+    WrongModel {
+        /// The gallery.
+        gallery: String,
+        /// Model of its faces.
+        enrolled: String,
+        /// Model of the engine.
+        running: String,
+    },
+    /// The photo does not pass the enrolment gate.
+    #[error("{photo}: not enrolled: {refusal}; say --allow {} to enrol it all the same", refusal.name())]
+    Gate {
+        /// The photo.
+        photo: String,
+        /// What is wrong with it.
+        refusal: GateRefusal,
+    },
+}
+
+/// What the enrolment gate found. The numbers are measures of the face and the gate's bounds for them.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GateRefusal {
+    /// The eyes are too near each other in pixels.
+    #[error("the face is too small: {eye_distance:.0} pixels between the eyes, at least {least:.0} are wanted")]
+    TooSmall {
+        /// Distance between the eyes in pixels.
+        eye_distance: f32,
+        /// The bound.
+        least: f32,
+    },
+    /// The face carries no fine detail.
+    #[error("the face is too blurred: sharpness {sharpness:.4}, at least {least:.4} is wanted")]
+    Blurred {
+        /// See `FaceQuality::sharpness`.
+        sharpness: f32,
+        /// The bound.
+        least: f32,
+    },
+    /// Too little light on the face.
+    #[error("the face is too dark: mean brightness {brightness:.2} of 1, at least {least:.2} is wanted")]
+    TooDark {
+        /// Mean luma, 0 to 1.
+        brightness: f32,
+        /// The bound.
+        least: f32,
+    },
+    /// Too much light on the face.
+    #[error("the face is too bright: mean brightness {brightness:.2} of 1, at most {most:.2} is wanted")]
+    TooBright {
+        /// Mean luma, 0 to 1.
+        brightness: f32,
+        /// The bound.
+        most: f32,
+    },
+    /// The face looks aside, up or down, or is tilted.
+    #[error("the face is turned away: {axis} about {degrees:.0} degrees, at most {most:.0} are accepted")]
+    TurnedAway {
+        /// `yaw`, `pitch` or `roll`.
+        axis: &'static str,
+        /// Estimated from five landmarks.
+        degrees: f32,
+        /// The bound.
+        most: f32,
+    },
+    /// The gallery would answer somebody else for this face.
+    #[error(
+        "this face is enrolled already as {name:?} (face {face}, distance {distance:.3}, within the threshold \
+         {threshold:.3})"
+    )]
+    SomeoneElse {
+        /// Who.
+        name: String,
+        /// The nearest face of theirs.
+        face: u64,
+        /// Distance to it.
+        distance: f32,
+        /// The gallery's threshold.
+        threshold: f32,
+    },
+}
+
+impl GateRefusal {
+    /// The word that overrides this refusal.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TooSmall { .. } => "small",
+            Self::Blurred { .. } => "blurred",
+            Self::TooDark { .. } | Self::TooBright { .. } => "light",
+            Self::TurnedAway { .. } => "turned",
+            Self::SomeoneElse { .. } => "duplicate",
+        }
+    }
+}
+
+impl GalleryError {
+    /// The stable name of the error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownPerson { .. } => "gallery.unknown_person",
+            Self::UnknownFace { .. } => "gallery.unknown_face",
+            Self::UnknownGallery { .. } => "gallery.unknown_gallery",
+            Self::NameTaken { .. } => "gallery.name_taken",
+            Self::BadName { .. } => "gallery.bad_name",
+            Self::WrongModel { .. } => "gallery.wrong_model",
+            Self::Gate { refusal, .. } => match refusal {
+                GateRefusal::TooSmall { .. } => "gate.too_small",
+                GateRefusal::Blurred { .. } => "gate.blurred",
+                GateRefusal::TooDark { .. } => "gate.too_dark",
+                GateRefusal::TooBright { .. } => "gate.too_bright",
+                GateRefusal::TurnedAway { .. } => "gate.turned_away",
+                GateRefusal::SomeoneElse { .. } => "gate.someone_else",
+            },
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Errors of the database: opening, reading, writing, damage.
+
+/// Why the database could not be used. `path` names its folder.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// There is no database at that path, and none was to be made.
+    #[error("{path}: there is no database here; enrol somebody first, or say --db FOLDER")]
+    NotFound {
+        /// The folder.
+        path: String,
+    },
+    /// The folder holds something else.
+    #[error("{path}: this is not a kith database ({found}); name an empty or a new folder")]
+    NotADatabase {
+        /// The folder.
+        path: String,
+        /// What is in the way.
+        found: String,
+    },
+    /// Another process has it open.
+    #[error("{path}: in use by {holder}; one process opens a database at a time")]
+    Locked {
+        /// The folder.
+        path: String,
+        /// Process id, command and time, as the holder wrote them.
+        holder: String,
+    },
+    /// The file system refused.
+    #[error("{path}: {doing}: {reason}")]
+    Io {
+        /// The file or folder.
+        path: String,
+        /// What was being done.
+        doing: &'static str,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// A newer program wrote it.
+    #[error("{path}: format version {found} is newer than this program's {known}; update kith, nothing was changed")]
+    TooNew {
+        /// The folder.
+        path: String,
+        /// Its version.
+        found: u32,
+        /// The newest version that this program knows.
+        known: u32,
+    },
+    /// Bytes are not what was written.
+    #[error("{path}: damaged: {what}; `kith check --repair` keeps what is sound, or restore a backup")]
+    Damaged {
+        /// The folder or file.
+        path: String,
+        /// What was found.
+        what: String,
+    },
+    /// The database on disk is older than what was acknowledged.
+    #[error(
+        "{path}: {lost} acknowledged writes are missing (the records end at write {found}, write {acknowledged} was \
+         acknowledged); restore a backup, or accept the loss with `kith check --repair`"
+    )]
+    Lost {
+        /// The folder.
+        path: String,
+        /// How many.
+        lost: u64,
+        /// The last write in the records.
+        found: u64,
+        /// The last write acknowledged.
+        acknowledged: u64,
+    },
+    /// An earlier write failed half-way, so nothing more is written.
+    #[error("{path}: an earlier write did not reach the disk ({reason}); open the database again")]
+    Poisoned {
+        /// The folder.
+        path: String,
+        /// The first failure.
+        reason: String,
+    },
+    /// A backup or export is not one, or is cut short.
+    #[error("{path}: not a whole kith {kind}: {reason}")]
+    BadArchive {
+        /// The file.
+        path: String,
+        /// `backup` or `export`.
+        kind: &'static str,
+        /// Where it departs.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// The stable name of the error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound { .. } => "store.not_found",
+            Self::NotADatabase { .. } => "store.not_a_database",
+            Self::Locked { .. } => "store.locked",
+            Self::Io { .. } => "store.io",
+            Self::TooNew { .. } => "store.too_new",
+            Self::Damaged { .. } => "store.damaged",
+            Self::Lost { .. } => "store.lost",
+            Self::Poisoned { .. } => "store.poisoned",
+            Self::BadArchive { .. } => "store.bad_archive",
+        }
+    }
+}

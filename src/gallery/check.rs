@@ -1,0 +1,166 @@
+//! Is everything what was written, and does everything fit together?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::shelf::vector_fault;
+use super::Database;
+use crate::error::{Error, Result};
+use crate::store::{FaceRecord, GalleryRecord, Key, OpenMode, PersonRecord, Store};
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct CheckReport {
+    /// Records looked at.
+    pub records: usize,
+    /// One sentence a fault; empty when all is well.
+    pub faults: Vec<String>,
+    /// What a repair removed or accepted, one sentence each.
+    pub repaired: Vec<String>,
+}
+
+impl CheckReport {
+    /// Whether nothing was found.
+    pub fn is_clean(&self) -> bool {
+        self.faults.is_empty()
+    }
+}
+
+impl Database {
+    /// Reads every record again and holds memory against the store.
+    ///
+    /// # Errors
+    /// Only when reading itself fails; faults are in the report.
+    pub fn check(&self) -> Result<CheckReport> {
+        // Writers wait, so that store and memory are of one moment.
+        let _turn = self.store.writer()?;
+        let (mut report, _) = survey(&self.store)?;
+        let shelves = self.shelves.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut faces: BTreeMap<u32, usize> = BTreeMap::new();
+        if report.is_clean() {
+            self.store.scan::<FaceRecord, Error>(|key, record| {
+                let Key::Face(gallery, face) = key else { return Ok(()) };
+                *faces.entry(gallery).or_default() += 1;
+                let shelf = shelves.values().find(|s| s.id == gallery);
+                let same = shelf.is_some_and(|s| {
+                    let inside = s.read();
+                    inside.face(face).is_some_and(|h| h.person == record.person && h.source == record.source_sha256)
+                        && inside.vector(face) == Some(&record.vector)
+                });
+                if !same {
+                    report.faults.push(format!("face {face} in memory is not what is stored"));
+                }
+                Ok(())
+            })?;
+        }
+        for shelf in shelves.values() {
+            let inside = shelf.read();
+            if let Err(fault) = inside.check() {
+                report.faults.push(format!("gallery {:?}: {fault}", shelf.record().name));
+            }
+            let stored = faces.get(&shelf.id).copied().unwrap_or(0);
+            if report.is_clean() && stored != inside.face_count() {
+                let held = inside.face_count();
+                report.faults.push(format!("gallery {:?}: {stored} faces stored, {held} in memory", shelf.record().name));
+            }
+        }
+        Ok(report)
+    }
+}
+
+/// Keys of entries that cannot stay.
+type Unsound = Vec<Vec<u8>>;
+
+/// Every entry, and whether it is whole and belongs somewhere.
+fn survey(store: &Store) -> Result<(CheckReport, Unsound)> {
+    let mut report = CheckReport::default();
+    let mut unsound: BTreeSet<Vec<u8>> = BTreeSet::new();
+    store.raw(|key, value| {
+        report.records += 1;
+        if let Some(fault) = Store::fault(key, value) {
+            report.faults.push(fault);
+            unsound.insert(key.to_vec());
+        }
+    })?;
+    let mut dimensions: BTreeMap<u32, usize> = BTreeMap::new();
+    let mut people: BTreeSet<(u32, u64)> = BTreeSet::new();
+    let mut names: BTreeSet<(u32, String)> = BTreeSet::new();
+    let mut faces: BTreeSet<(u32, u64)> = BTreeSet::new();
+    let skip = unsound.clone();
+    let sound = |key: Key| !skip.contains(&key.bytes());
+    let mut fault = |key: Key, what: String| {
+        report.faults.push(what);
+        unsound.insert(key.bytes());
+    };
+    store.scan_sound::<GalleryRecord>(&sound, |key, record| {
+        if let Key::Gallery(id) = key {
+            dimensions.insert(id, record.dimension as usize);
+        }
+    })?;
+    store.scan_sound::<PersonRecord>(&sound, |key, record| {
+        let Key::Person(gallery, person) = key else { return };
+        if !dimensions.contains_key(&gallery) {
+            fault(key, format!("person {person} ({:?}) is of no gallery", record.name));
+        } else if !names.insert((gallery, record.name.clone())) {
+            fault(key, format!("person {person} has the name of another, {:?}", record.name));
+        } else {
+            people.insert((gallery, person));
+        }
+    })?;
+    store.scan_sound::<FaceRecord>(&sound, |key, record| {
+        let Key::Face(gallery, face) = key else { return };
+        let dimension = dimensions.get(&gallery).copied().unwrap_or(0);
+        if !people.contains(&(gallery, record.person)) {
+            fault(key, format!("face {face} ({}) is of person {}, who is not there", record.source, record.person));
+        } else if let Some(what) = vector_fault(&record.vector, dimension) {
+            fault(key, format!("face {face} ({}): {what}", record.source));
+        } else {
+            faces.insert((gallery, face));
+        }
+    })?;
+    store.scan_sound::<crate::store::ChipRecord>(&sound, |key, _| {
+        if let Key::Chip(gallery, face) = key
+            && !faces.contains(&(gallery, face))
+        {
+            fault(key, format!("a chip of face {face}, which is not there"));
+        }
+    })?;
+    Ok((report, unsound.into_iter().collect()))
+}
+
+/// Opens a database however it is, removes what is not sound, and reports every loss. What is sound stays
+/// as it was.
+///
+/// # Errors
+/// [`crate::error::StoreError`] when it cannot even be opened: then a backup is what is left.
+pub fn repair(path: impl AsRef<Path>, wait: Duration) -> Result<CheckReport> {
+    let (store, notes) = Store::open(path.as_ref(), OpenMode { create: false, wait, accept_loss: true })?;
+    let mut report = CheckReport { repaired: notes.iter().map(|n| format!("accepted: {n}")).collect(), ..Default::default() };
+    report.faults = notes;
+    // Removing a record can leave others without theirs, so until nothing is left to remove.
+    loop {
+        let (found, unsound) = survey(&store)?;
+        report.records = found.records;
+        if unsound.is_empty() {
+            break;
+        }
+        let ticket = {
+            let mut writer = store.writer()?;
+            for key in &unsound {
+                writer.remove_raw(key);
+            }
+            writer.commit()?
+        };
+        store.settle(ticket)?;
+        report.repaired.extend(found.faults.iter().map(|f| format!("removed: {f}")));
+        report.faults.extend(found.faults);
+    }
+    drop(store);
+    // What is left must open as any database does.
+    let options = super::DatabaseOptions { create: false, wait };
+    Database::open(path, &options)?;
+    Ok(report)
+}

@@ -1,0 +1,267 @@
+//! Enrolment: a face becomes a person's, once, unless the gallery would take it for somebody else.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use serde::Serialize;
+
+use super::shelf::Shelf;
+use super::{Database, Threshold, usable};
+use crate::error::{GalleryError, GateRefusal, Result};
+use crate::geometry::{BBox, Landmarks};
+use crate::index::Index;
+use crate::store::{ChipRecord, FaceRecord, GalleryRecord, Key, PersonRecord, QualityRecord, Ticket, now_ms};
+use crate::vector::{Embedding, squared_distance};
+
+/// Two vectors of one photo, compressed again or resized, lie nearer than this; two photos taken one
+/// after the other lie farther.
+const SAME_PICTURE: f32 = 0.03;
+/// Nearest faces of other people that are looked at for a duplicate.
+const NEAREST: usize = 16;
+
+/// A face to enrol, and what is kept of it.
+#[derive(Debug, Clone)]
+pub struct NewFace {
+    /// The unit vector.
+    pub embedding: Embedding,
+    /// The box in the photo.
+    pub bbox: BBox,
+    /// Eyes, nose, mouth corners in the photo.
+    pub landmarks: Landmarks,
+    /// The detector's confidence, 0 to 1.
+    pub score: f32,
+    /// Eye distance, sharpness, brightness, yaw, pitch, roll: see `FaceQuality`.
+    pub quality: [f32; 6],
+    /// The photo's path or name.
+    pub source: String,
+    /// Digest of the photo's bytes, where it came as bytes.
+    pub source_sha256: Option<[u8; 32]>,
+    /// The chip as PNG and a thumbnail as JPEG, where they are to be kept.
+    pub pictures: Option<(Vec<u8>, Vec<u8>)>,
+}
+
+/// What the gallery checks before it takes a face in.
+#[derive(Debug, Clone, Default)]
+pub struct EnrolmentPolicy {
+    /// Where another person's face counts as the same: the face is refused then. `None` does not look.
+    pub duplicates: Option<Threshold>,
+    /// Groups that the person is put into.
+    pub groups: Vec<String>,
+    /// Labels that the person gets.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Whether a face was new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnrolmentStatus {
+    /// It was stored.
+    Added,
+    /// The person has a face from the very same file.
+    SamePhoto,
+    /// The person has a face whose vector is the same picture's.
+    SameFace,
+}
+
+/// An enrolled face.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Enrolled {
+    /// The person's name.
+    pub name: String,
+    /// The person's number.
+    pub person: u64,
+    /// The face's number: the new one, or the one that was there.
+    pub face: u64,
+    /// Whether it was new.
+    pub status: EnrolmentStatus,
+}
+
+/// A write that is in memory and in the store's log, and not yet on disk for good.
+#[derive(Debug, Clone, Copy)]
+#[must_use = "nothing is acknowledged before it is settled"]
+pub struct Pending(pub(super) Ticket);
+
+impl Database {
+    /// Enrols a face and returns when it is on disk for good.
+    ///
+    /// # Errors
+    /// [`GalleryError::Gate`] when the gallery takes the face for somebody else,
+    /// [`GalleryError::WrongModel`], [`GalleryError::BadName`], or a store's error.
+    pub fn enroll(&self, gallery: &str, name: &str, face: NewFace, policy: &EnrolmentPolicy) -> Result<Enrolled> {
+        let (enrolled, pending) = self.enroll_pending(gallery, name, face, policy)?;
+        self.settle(pending)?;
+        Ok(enrolled)
+    }
+
+    /// [`Database::enroll`] without the wait: for many faces under one [`Database::settle`].
+    ///
+    /// # Errors
+    /// As [`Database::enroll`].
+    pub fn enroll_pending(
+        &self,
+        gallery: &str,
+        name: &str,
+        face: NewFace,
+        policy: &EnrolmentPolicy,
+    ) -> Result<(Enrolled, Pending)> {
+        let (gallery, name) = (usable("gallery", gallery)?, usable("name", name)?);
+        for group in &policy.groups {
+            usable("group", group)?;
+        }
+        for (key, value) in &policy.labels {
+            usable("label", key)?;
+            usable("label", value)?;
+        }
+        let mut writer = self.store.writer()?;
+        let (shelf, fresh) = match self.find(gallery) {
+            Some(shelf) => (shelf, false),
+            None => {
+                let record = GalleryRecord {
+                    name: gallery.to_string(),
+                    model: face.embedding.model().to_string(),
+                    dimension: face.embedding.dimension() as u32,
+                    created_ms: now_ms(),
+                };
+                let id = u32::try_from(writer.new_id()).unwrap_or(u32::MAX);
+                writer.put(Key::Gallery(id), &record)?;
+                (Arc::new(Shelf::new(id, record)), true)
+            }
+        };
+        shelf.same_model(&face.embedding)?;
+        let person = shelf.read().person(name);
+        if let Some(enrolled) = person.and_then(|person| shelf.already(person, name, &face)) {
+            // What is there may have been written a moment ago by another thread: it is waited for too.
+            let ticket = writer.commit()?;
+            return Ok((enrolled, Pending(ticket)));
+        }
+        if let Some(threshold) = policy.duplicates {
+            shelf.refuse_duplicate(person, &face, threshold)?;
+        }
+
+        let known = person.and_then(|p| shelf.read().people.get(&p).cloned());
+        let id = person.unwrap_or_else(|| writer.new_id());
+        let mut record = known.clone().unwrap_or_else(|| PersonRecord {
+            name: name.to_string(),
+            groups: Vec::new(),
+            labels: BTreeMap::new(),
+            created_ms: now_ms(),
+        });
+        record.groups.extend(policy.groups.iter().map(|g| g.trim().to_string()));
+        record.groups.sort();
+        record.groups.dedup();
+        record.labels.extend(policy.labels.iter().map(|(k, v)| (k.trim().to_string(), v.trim().to_string())));
+        if known.as_ref() != Some(&record) {
+            writer.put(Key::Person(shelf.id, id), &record)?;
+        }
+        let number = writer.new_id();
+        let stored = stored(id, &face);
+        writer.put(Key::Face(shelf.id, number), &stored)?;
+        if let Some((chip, thumbnail)) = face.pictures {
+            writer.put(Key::Chip(shelf.id, number), &ChipRecord { chip, thumbnail })?;
+        }
+        let ticket = writer.commit()?;
+        {
+            let mut inside = shelf.write();
+            inside.change_person(id, record);
+            inside.add_face(number, &stored);
+        }
+        if fresh {
+            let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
+            shelves.insert(gallery.to_string(), shelf);
+        }
+        let enrolled =
+            Enrolled { name: name.to_string(), person: id, face: number, status: EnrolmentStatus::Added };
+        Ok((enrolled, Pending(ticket)))
+    }
+
+    /// Returns when the write, and every one before it, is on disk for good.
+    ///
+    /// # Errors
+    /// [`crate::error::StoreError::Io`]; the database takes no more writes then.
+    pub fn settle(&self, pending: Pending) -> Result<()> {
+        Ok(self.store.settle(pending.0)?)
+    }
+
+    /// The face that a person has from the file with that digest, if any: such a photo need not be
+    /// looked at again.
+    pub fn has_photo(&self, gallery: &str, name: &str, sha256: &[u8; 32]) -> Option<Enrolled> {
+        let shelf = self.find(gallery.trim())?;
+        let inside = shelf.read();
+        let person = inside.person(name.trim())?;
+        let face = inside.seen(sha256).iter().find(|&&f| inside.face(f).is_some_and(|h| h.person == person))?;
+        let (name, status) = (name.trim().to_string(), EnrolmentStatus::SamePhoto);
+        Some(Enrolled { name, person, face: *face, status })
+    }
+}
+
+fn stored(person: u64, face: &NewFace) -> FaceRecord {
+    let [eye_distance, sharpness, brightness, yaw, pitch, roll] = face.quality;
+    FaceRecord {
+        person,
+        vector: face.embedding.values().to_vec(),
+        bbox: [face.bbox.x0, face.bbox.y0, face.bbox.x1, face.bbox.y1],
+        landmarks: face.landmarks.0,
+        score: face.score,
+        quality: QualityRecord { eye_distance, sharpness, brightness, yaw, pitch, roll },
+        source: face.source.clone(),
+        source_sha256: face.source_sha256,
+        enrolled_ms: now_ms(),
+    }
+}
+
+impl Shelf {
+    /// Refuses an embedding of another model than the gallery's.
+    pub(super) fn same_model(&self, embedding: &Embedding) -> Result<(), GalleryError> {
+        let (enrolled, running) = (&self.record().model, embedding.model().as_str());
+        if enrolled == running && embedding.dimension() == self.record().dimension as usize {
+            return Ok(());
+        }
+        Err(GalleryError::WrongModel {
+            gallery: self.record().name.clone(),
+            enrolled: enrolled.clone(),
+            running: running.to_string(),
+        })
+    }
+
+    /// The person's own face that this one repeats.
+    fn already(&self, person: u64, name: &str, face: &NewFace) -> Option<Enrolled> {
+        let inside = self.read();
+        let found = |face, status| Some(Enrolled { name: name.to_string(), person, face, status });
+        if let Some(source) = &face.source_sha256 {
+            let theirs = |f: &&u64| inside.face(**f).is_some_and(|h| h.person == person);
+            if let Some(&face) = inside.seen(source).iter().find(theirs) {
+                return found(face, EnrolmentStatus::SamePhoto);
+            }
+        }
+        let vector = face.embedding.values();
+        let near = |f: &&u64| {
+            inside.vector(**f).is_some_and(|v| squared_distance(v, vector) < SAME_PICTURE * SAME_PICTURE)
+        };
+        let face = *inside.faces_of(person).iter().find(near)?;
+        found(face, EnrolmentStatus::SameFace)
+    }
+
+    /// Refuses a face that is nearer than the threshold to somebody else's.
+    fn refuse_duplicate(
+        &self,
+        person: Option<u64>,
+        face: &NewFace,
+        threshold: Threshold,
+    ) -> Result<(), GalleryError> {
+        let inside = self.read();
+        let bound = threshold.distance();
+        let others = |f: u64| inside.face(f).is_some_and(|h| Some(h.person) != person);
+        let near = inside.index().nearest(face.embedding.values(), NEAREST, Some(&others));
+        let Some(nearest) = near.first().filter(|n| n.distance <= bound) else { return Ok(()) };
+        let owner = inside.face(nearest.face).and_then(|h| inside.people.get(&h.person));
+        Err(GalleryError::Gate {
+            photo: face.source.clone(),
+            refusal: GateRefusal::SomeoneElse {
+                name: owner.map_or_else(String::new, |p| p.name.clone()),
+                face: nearest.face,
+                distance: nearest.distance,
+                threshold: bound,
+            },
+        })
+    }
+}

@@ -1,0 +1,239 @@
+//! Identification: who in the gallery is this face, or nobody.
+
+use std::collections::HashMap;
+
+use serde::Serialize;
+
+use super::shelf::{Inside, Shelf};
+use super::{Database, PersonFilter};
+use crate::error::Result;
+use crate::index::Index;
+use crate::vector::Embedding;
+use crate::verify::{Calibration, SearchThreshold};
+
+/// Faces fetched for each person asked for, at first: most people have a few.
+const FACES_A_PERSON: usize = 4;
+
+/// Where a search draws the line.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Threshold {
+    /// From a calibration, for the faces searched.
+    Calibrated(SearchThreshold),
+    /// A distance of the caller's own.
+    Distance(f32),
+}
+
+impl Threshold {
+    /// Largest distance at which a face counts as found.
+    pub fn distance(&self) -> f32 {
+        match self {
+            Threshold::Calibrated(t) => t.distance,
+            Threshold::Distance(d) => *d,
+        }
+    }
+}
+
+/// How a person's faces stand for the person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// The nearest of them.
+    #[default]
+    Best,
+    /// Their mean direction.
+    Mean,
+}
+
+/// What to search for.
+#[derive(Debug, Clone)]
+pub struct SearchPolicy {
+    /// People to name at most.
+    pub top: usize,
+    /// Share of strangers who may be taken for somebody, above 0 and below 1.
+    pub max_fpir: f64,
+    /// Decide at this distance instead.
+    pub threshold: Option<f32>,
+    /// How a person's faces stand for the person.
+    pub by: By,
+    /// Who may be named.
+    pub filter: PersonFilter,
+}
+
+impl SearchPolicy {
+    /// One stranger in a hundred.
+    pub const DEFAULT_FPIR: f64 = 1e-2;
+}
+
+impl Default for SearchPolicy {
+    fn default() -> Self {
+        Self {
+            top: 3,
+            max_fpir: Self::DEFAULT_FPIR,
+            threshold: None,
+            by: By::default(),
+            filter: PersonFilter::default(),
+        }
+    }
+}
+
+/// A person near the probe.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Candidate {
+    /// Their name.
+    pub name: String,
+    /// Their number.
+    pub person: u64,
+    /// Their nearest face; none when they were found by their mean.
+    pub face: Option<u64>,
+    /// Euclidean distance between the unit vectors, 0 to 2.
+    pub distance: f32,
+    /// In percent; calibrated where a calibration is known, else the cosine.
+    pub similarity: f32,
+    /// Whether the distance is within the threshold.
+    pub within: bool,
+}
+
+/// The answer for one probe.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Identification {
+    /// The nearest person, when within the threshold; `None` is "unknown".
+    pub name: Option<String>,
+    /// People by distance, nearest first.
+    pub candidates: Vec<Candidate>,
+    /// Where the line was drawn, and what it rests on.
+    pub threshold: Threshold,
+    /// Largest distance that counted as found.
+    pub threshold_distance: f32,
+    /// Faces (or mean vectors) searched.
+    pub searched: usize,
+    /// Id of the calibration record, where one was used.
+    pub calibration: Option<String>,
+}
+
+impl Database {
+    /// The line that `policy` draws in a gallery of `comparisons` faces.
+    ///
+    /// # Errors
+    /// [`crate::error::RefusalError`] when the policy asks for a rate and there is no calibration.
+    pub fn threshold(
+        policy: &SearchPolicy,
+        calibration: Option<&Calibration>,
+        model: &crate::vector::ModelId,
+        comparisons: usize,
+    ) -> Result<Threshold> {
+        use crate::error::RefusalError;
+        match (policy.threshold, calibration) {
+            (Some(d), _) if d > 0.0 && d <= 2.0 => Ok(Threshold::Distance(d)),
+            (Some(d), _) => Err(RefusalError::InvalidThreshold {
+                option: "threshold",
+                received: f64::from(d),
+                expected: "a distance above 0 and at most 2",
+            }
+            .into()),
+            (None, None) => Err(RefusalError::NotCalibrated { model: model.to_string() }.into()),
+            (None, Some(c)) if c.model != model.as_str() => {
+                Err(RefusalError::WrongCalibration { calibrated: c.model.clone(), model: model.to_string() }.into())
+            }
+            (None, Some(c)) => Ok(Threshold::Calibrated(c.for_search(policy.max_fpir, comparisons)?)),
+        }
+    }
+
+    /// Faces that a search under `filter` looks at.
+    ///
+    /// # Errors
+    /// [`crate::error::GalleryError::UnknownGallery`].
+    pub fn searched(&self, gallery: &str, policy: &SearchPolicy) -> Result<usize> {
+        let shelf = self.shelf(gallery)?;
+        let inside = shelf.read();
+        let allowed = inside.people.iter().filter(|(_, p)| policy.filter.takes(p)).map(|(id, _)| *id);
+        Ok(match policy.by {
+            By::Best => allowed.map(|id| inside.faces_of(id).len()).sum(),
+            By::Mean => allowed.filter(|id| !inside.faces_of(*id).is_empty()).count(),
+        })
+    }
+
+    /// The people of a gallery nearest to a face, and whether the nearest is near enough.
+    ///
+    /// # Errors
+    /// [`crate::error::GalleryError::UnknownGallery`], [`crate::error::GalleryError::WrongModel`], or
+    /// [`crate::error::RefusalError`] when the policy cannot be kept.
+    pub fn identify(
+        &self,
+        gallery: &str,
+        probe: &Embedding,
+        policy: &SearchPolicy,
+        calibration: Option<&Calibration>,
+    ) -> Result<Identification> {
+        let shelf = self.shelf(gallery)?;
+        shelf.same_model(probe)?;
+        let searched = self.searched(gallery, policy)?;
+        let threshold = Self::threshold(policy, calibration, probe.model(), searched)?;
+        let bound = threshold.distance();
+        let near = match policy.by {
+            By::Best => shelf.read().nearest_people(probe.values(), policy),
+            By::Mean => shelf.nearest_means(probe.values(), policy),
+        };
+        let inside = shelf.read();
+        let candidates: Vec<Candidate> = near
+            .into_iter()
+            .filter_map(|(person, face, distance)| {
+                // Somebody forgotten since the search is no answer.
+                let record = inside.people.get(&person)?;
+                let cosine = 1.0 - distance * distance / 2.0;
+                let similarity =
+                    calibration.map_or((cosine.max(0.0)) * 100.0, |c| c.similarity(distance));
+                let within = distance <= bound;
+                Some(Candidate { name: record.name.clone(), person, face, distance, similarity, within })
+            })
+            .collect();
+        Ok(Identification {
+            name: candidates.first().filter(|c| c.within).map(|c| c.name.clone()),
+            candidates,
+            threshold,
+            threshold_distance: bound,
+            searched,
+            calibration: calibration.filter(|_| policy.threshold.is_none()).map(Calibration::id),
+        })
+    }
+}
+
+impl Inside {
+    /// People by their best face: person, face, distance.
+    fn nearest_people(&self, probe: &[f32], policy: &SearchPolicy) -> Vec<(u64, Option<u64>, f32)> {
+        let takes = |face: u64| {
+            let person = self.face(face).and_then(|h| self.people.get(&h.person));
+            person.is_some_and(|p| policy.filter.takes(p))
+        };
+        let filtered = !policy.filter.is_empty();
+        let mut wanted = policy.top.saturating_mul(FACES_A_PERSON).max(1);
+        loop {
+            let near = self.index().nearest(probe, wanted, filtered.then_some(&takes));
+            let mut best: HashMap<u64, usize> = HashMap::new();
+            let mut people = Vec::new();
+            for n in &near {
+                let Some(held) = self.face(n.face) else { continue };
+                best.entry(held.person).or_insert_with(|| {
+                    people.push((held.person, Some(n.face), n.distance));
+                    people.len()
+                });
+            }
+            // Fewer faces than asked for: there are no more. Otherwise the nearest may all be one person's.
+            if people.len() >= policy.top || near.len() < wanted {
+                people.truncate(policy.top);
+                return people;
+            }
+            wanted = wanted.saturating_mul(4);
+        }
+    }
+}
+
+impl Shelf {
+    /// People by their mean vector.
+    fn nearest_means(&self, probe: &[f32], policy: &SearchPolicy) -> Vec<(u64, Option<u64>, f32)> {
+        let means = self.means();
+        let inside = self.read();
+        let takes = |person: u64| inside.people.get(&person).is_some_and(|p| policy.filter.takes(p));
+        means.nearest(probe, policy.top, Some(&takes)).into_iter().map(|n| (n.face, None, n.distance)).collect()
+    }
+}

@@ -1,0 +1,202 @@
+//! People and their faces: a [`Database`] of galleries, on disk in the store and in memory in an index.
+//!
+//! Everything in memory is made from the store when a gallery is opened, and every record is checked on
+//! the way. Then:
+//! 1. a write goes to the store first, as one atomic batch, and to memory right after, in the same turn;
+//! 2. a call that writes returns when the write is on disk for good; many at once share one sync;
+//! 3. readers take no turn: a search waits for no inference, no write and no sync, only for the moment in
+//!    which memory changes;
+//! 4. the faces of a gallery are of one model, and a probe of another is refused.
+
+mod check;
+mod enroll;
+mod identify;
+mod people;
+mod shelf;
+mod transfer;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use check::{CheckReport, repair};
+pub use enroll::{Enrolled, EnrolmentPolicy, EnrolmentStatus, NewFace, Pending};
+pub use identify::{By, Candidate, Identification, SearchPolicy, Threshold};
+pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
+pub use transfer::Backup;
+
+use crate::error::{Error, GalleryError, Result};
+use crate::store::{FaceRecord, GalleryRecord, Key, OpenMode, PersonRecord, Store};
+use crate::vector::ModelId;
+use shelf::Shelf;
+
+/// The gallery that is meant when none is named.
+pub const DEFAULT_GALLERY: &str = "main";
+/// Longest name, group or label, in bytes.
+const LONGEST_NAME: usize = 200;
+
+/// How a database is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatabaseOptions {
+    /// Make it where there is none.
+    pub create: bool,
+    /// How long to wait while another process has it open.
+    pub wait: Duration,
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> Self {
+        Self { create: true, wait: Duration::from_secs(5) }
+    }
+}
+
+/// An open database: galleries of people. Shared by threads; every method takes `&self`.
+///
+/// ```
+/// use kith::{Database, DatabaseOptions};
+/// let folder = tempfile::tempdir().unwrap();
+/// let database = Database::open(folder.path().join("faces"), &DatabaseOptions::default())?;
+/// assert!(database.galleries().is_empty());
+/// # Ok::<(), kith::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Database {
+    store: Store,
+    shelves: RwLock<BTreeMap<String, Arc<Shelf>>>,
+}
+
+/// A gallery in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GalleryStats {
+    /// Its name.
+    pub name: String,
+    /// Model id of its faces.
+    pub model: String,
+    /// Numbers in each vector.
+    pub dimension: usize,
+    /// People.
+    pub people: usize,
+    /// Faces.
+    pub faces: usize,
+    /// Bytes that the vectors take in memory.
+    pub vector_bytes: usize,
+}
+
+/// A database in numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DatabaseStats {
+    /// Its folder.
+    pub path: PathBuf,
+    /// Version of its format.
+    pub format: u32,
+    /// Drawn when it was made; hex.
+    pub id: String,
+    /// Number of the last write.
+    pub writes: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Its galleries, by name.
+    pub galleries: Vec<GalleryStats>,
+}
+
+impl Database {
+    /// Opens the database in a folder, reads every record once and checks it.
+    ///
+    /// # Errors
+    /// [`crate::error::StoreError`]: another process has it, a newer program wrote it, it is damaged or
+    /// not a database. Nothing is changed then.
+    pub fn open(path: impl AsRef<Path>, options: &DatabaseOptions) -> Result<Self> {
+        let mode = OpenMode { create: options.create, wait: options.wait, accept_loss: false };
+        let (store, _) = Store::open(path.as_ref(), mode)?;
+        Self::over(store)
+    }
+
+    fn over(store: Store) -> Result<Self> {
+        let mut shelves: BTreeMap<u32, Shelf> = BTreeMap::new();
+        store.scan::<GalleryRecord, Error>(|key, record| {
+            if let Key::Gallery(id) = key {
+                shelves.insert(id, Shelf::new(id, record));
+            }
+            Ok(())
+        })?;
+        let homeless = |what: String| crate::error::StoreError::Damaged {
+            path: store.folder().display().to_string(),
+            what,
+        };
+        store.scan::<PersonRecord, Error>(|key, record| {
+            let Key::Person(gallery, person) = key else { return Ok(()) };
+            let shelf = shelves.get_mut(&gallery);
+            let shelf = shelf.ok_or_else(|| homeless(format!("person {person} is of no gallery")))?;
+            shelf.load_person(person, record).map_err(homeless)?;
+            Ok(())
+        })?;
+        store.scan::<FaceRecord, Error>(|key, record| {
+            let Key::Face(gallery, face) = key else { return Ok(()) };
+            let shelf = shelves.get_mut(&gallery);
+            let shelf = shelf.ok_or_else(|| homeless(format!("face {face} is of no gallery")))?;
+            shelf.load_face(face, &record).map_err(homeless)?;
+            Ok(())
+        })?;
+        let shelves = shelves.into_values().map(|s| (s.record().name.clone(), Arc::new(s))).collect();
+        Ok(Self { store, shelves: RwLock::new(shelves) })
+    }
+
+    /// Names of the galleries.
+    pub fn galleries(&self) -> Vec<String> {
+        self.shelves.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// The database in numbers.
+    ///
+    /// # Errors
+    /// [`crate::error::StoreError::Io`].
+    pub fn stats(&self) -> Result<DatabaseStats> {
+        let head = self.store.head();
+        let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(DatabaseStats {
+            path: self.store.folder().to_path_buf(),
+            format: head.format,
+            id: hex(&head.id),
+            writes: head.write,
+            bytes: self.store.size_on_disk()?,
+            galleries: shelves.values().map(|s| s.stats()).collect(),
+        })
+    }
+
+    /// The model of a gallery's faces; `None` where there is no such gallery.
+    pub fn model_of(&self, gallery: &str) -> Option<ModelId> {
+        self.find(gallery).map(|s| ModelId::from_text(&s.record().model))
+    }
+
+    fn find(&self, gallery: &str) -> Option<Arc<Shelf>> {
+        self.shelves.read().unwrap_or_else(PoisonError::into_inner).get(gallery).cloned()
+    }
+
+    fn shelf(&self, gallery: &str) -> Result<Arc<Shelf>> {
+        Ok(self.find(gallery).ok_or_else(|| GalleryError::UnknownGallery { gallery: gallery.to_string() })?)
+    }
+}
+
+/// Lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The name without the space around it.
+fn usable<'a>(what: &'static str, name: &'a str) -> Result<&'a str, GalleryError> {
+    let trimmed = name.trim();
+    let bad = |reason| Err(GalleryError::BadName { what, name: name.chars().take(60).collect(), reason });
+    if trimmed.is_empty() {
+        return bad("it is empty");
+    }
+    if trimmed.len() > LONGEST_NAME {
+        return bad("it is longer than 200 bytes");
+    }
+    if trimmed.chars().any(char::is_control) {
+        return bad("it holds control characters");
+    }
+    Ok(trimmed)
+}

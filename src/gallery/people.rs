@@ -1,0 +1,320 @@
+//! The people of a gallery: listing, renaming, merging, labelling, forgetting.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Database, hex, usable};
+use crate::error::{GalleryError, Result};
+use crate::store::{ChipRecord, FaceRecord, Key, PersonRecord};
+
+/// Which people: all of the groups and labels named must fit. Empty takes everybody.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PersonFilter {
+    /// In every one of these groups.
+    pub groups: Vec<String>,
+    /// With these labels at these values.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl PersonFilter {
+    /// Whether everybody is taken.
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.labels.is_empty()
+    }
+
+    pub(super) fn takes(&self, person: &PersonRecord) -> bool {
+        self.groups.iter().all(|g| person.groups.contains(g))
+            && self.labels.iter().all(|(k, v)| person.labels.get(k) == Some(v))
+    }
+}
+
+/// Somebody who is enrolled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Person {
+    /// Their number.
+    pub id: u64,
+    /// Their name, unique in the gallery.
+    pub name: String,
+    /// How many faces they have.
+    pub faces: usize,
+    /// Groups, sorted.
+    pub groups: Vec<String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// When they were enrolled: milliseconds since 1970.
+    pub created_ms: u64,
+}
+
+/// A face of a person, without its vector: a template is shown to nobody.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct EnrolledFace {
+    /// Its number.
+    pub id: u64,
+    /// The photo's path or name.
+    pub source: String,
+    /// Hex SHA-256 of the photo's bytes, where it came as bytes.
+    pub source_sha256: Option<String>,
+    /// Left, top, right, bottom in pixels of the upright photo.
+    pub bbox: [f32; 4],
+    /// The detector's confidence.
+    pub score: f32,
+    /// Between the eyes, in pixels.
+    pub eye_distance: f32,
+    /// See `FaceQuality::sharpness`.
+    pub sharpness: f32,
+    /// See `FaceQuality::brightness`.
+    pub brightness: f32,
+    /// Yaw, pitch and roll in degrees.
+    pub pose: [f32; 3],
+    /// When it was enrolled: milliseconds since 1970.
+    pub enrolled_ms: u64,
+    /// Whether its chip is kept.
+    pub chip: bool,
+}
+
+/// A change of a person's groups and labels.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PersonChange {
+    /// Groups to join.
+    pub join: Vec<String>,
+    /// Groups to leave.
+    pub leave: Vec<String>,
+    /// Labels to set.
+    pub set: BTreeMap<String, String>,
+    /// Labels to take off.
+    pub unset: Vec<String>,
+}
+
+impl Database {
+    /// The people of a gallery, by name.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownGallery`].
+    pub fn people(&self, gallery: &str, filter: &PersonFilter) -> Result<Vec<Person>> {
+        let shelf = self.shelf(gallery)?;
+        let inside = shelf.read();
+        let taken = inside.people.iter().filter(|(_, p)| filter.takes(p));
+        let mut people: Vec<Person> = taken.map(|(&id, p)| listed(id, p, inside.faces_of(id).len())).collect();
+        people.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(people)
+    }
+
+    /// A person and their faces.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownPerson`].
+    pub fn person(&self, gallery: &str, name: &str) -> Result<(Person, Vec<EnrolledFace>)> {
+        let shelf = self.shelf(gallery)?;
+        let (person, faces) = {
+            let inside = shelf.read();
+            let (id, record) = inside.known(name, gallery)?;
+            (listed(id, record, inside.faces_of(id).len()), inside.faces_of(id).to_vec())
+        };
+        let mut shown = Vec::new();
+        for id in faces {
+            // A face forgotten since is not there to show.
+            let Some(f) = self.store.get::<FaceRecord>(Key::Face(shelf.id, id))? else { continue };
+            shown.push(EnrolledFace {
+                id,
+                source: f.source,
+                source_sha256: f.source_sha256.map(|s| hex(&s)),
+                bbox: f.bbox,
+                score: f.score,
+                eye_distance: f.quality.eye_distance,
+                sharpness: f.quality.sharpness,
+                brightness: f.quality.brightness,
+                pose: [f.quality.yaw, f.quality.pitch, f.quality.roll],
+                enrolled_ms: f.enrolled_ms,
+                chip: self.store.get::<ChipRecord>(Key::Chip(shelf.id, id))?.is_some(),
+            });
+        }
+        Ok((person, shown))
+    }
+
+    /// Gives a person another name.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownPerson`], [`GalleryError::NameTaken`], [`GalleryError::BadName`].
+    pub fn rename(&self, gallery: &str, name: &str, to: &str) -> Result<Person> {
+        let to = usable("name", to)?;
+        self.change(gallery, name, |inside, id, record| {
+            if inside.person(to).is_some_and(|other| other != id) {
+                return Err(GalleryError::NameTaken { name: to.to_string(), gallery: gallery.to_string() });
+            }
+            record.name = to.to_string();
+            Ok(())
+        })
+    }
+
+    /// Changes a person's groups and labels.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownPerson`], [`GalleryError::BadName`].
+    pub fn label(&self, gallery: &str, name: &str, change: &PersonChange) -> Result<Person> {
+        self.change(gallery, name, |_, _, record| {
+            for group in &change.join {
+                record.groups.push(usable("group", group)?.to_string());
+            }
+            record.groups.retain(|g| !change.leave.iter().any(|l| l.trim() == g));
+            record.groups.sort();
+            record.groups.dedup();
+            for (key, value) in &change.set {
+                record.labels.insert(usable("label", key)?.to_string(), usable("label", value)?.to_string());
+            }
+            record.labels.retain(|key, _| !change.unset.iter().any(|u| u.trim() == key));
+            Ok(())
+        })
+    }
+
+    fn change(
+        &self,
+        gallery: &str,
+        name: &str,
+        edit: impl FnOnce(&super::shelf::Inside, u64, &mut PersonRecord) -> Result<(), GalleryError>,
+    ) -> Result<Person> {
+        let shelf = self.shelf(gallery)?;
+        let (person, ticket) = {
+            let mut writer = self.store.writer()?;
+            let (id, record, faces) = {
+                let inside = shelf.read();
+                let (id, known) = inside.known(name, gallery)?;
+                let mut record = known.clone();
+                edit(&inside, id, &mut record)?;
+                (id, record, inside.faces_of(id).len())
+            };
+            writer.put(Key::Person(shelf.id, id), &record)?;
+            let ticket = writer.commit()?;
+            let person = listed(id, &record, faces);
+            shelf.write().change_person(id, record);
+            (person, ticket)
+        };
+        self.store.settle(ticket)?;
+        Ok(person)
+    }
+
+    /// Makes two people one: `from`'s faces, groups and labels become `into`'s (whose labels win), and
+    /// `from` is no more.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownPerson`].
+    pub fn merge(&self, gallery: &str, from: &str, into: &str) -> Result<Person> {
+        let shelf = self.shelf(gallery)?;
+        let (person, ticket) = {
+            let mut writer = self.store.writer()?;
+            let (source, target, mut record, moved) = {
+                let inside = shelf.read();
+                let (source, gone) = inside.known(from, gallery)?;
+                let (target, kept) = inside.known(into, gallery)?;
+                let mut record = kept.clone();
+                record.groups.extend(gone.groups.iter().cloned());
+                for (key, value) in &gone.labels {
+                    record.labels.entry(key.clone()).or_insert_with(|| value.clone());
+                }
+                (source, target, record, inside.faces_of(source).to_vec())
+            };
+            if source == target {
+                return Err(GalleryError::NameTaken { name: into.to_string(), gallery: gallery.to_string() }.into());
+            }
+            record.groups.sort();
+            record.groups.dedup();
+            for &face in &moved {
+                if let Some(mut stored) = self.store.get::<FaceRecord>(Key::Face(shelf.id, face))? {
+                    stored.person = target;
+                    writer.put(Key::Face(shelf.id, face), &stored)?;
+                }
+            }
+            writer.put(Key::Person(shelf.id, target), &record)?;
+            writer.remove(Key::Person(shelf.id, source));
+            let ticket = writer.commit()?;
+            let mut inside = shelf.write();
+            for face in moved {
+                inside.move_face(face, target);
+            }
+            inside.remove_person(source);
+            let person = listed(target, &record, inside.faces_of(target).len());
+            inside.change_person(target, record);
+            (person, ticket)
+        };
+        self.store.settle(ticket)?;
+        Ok(person)
+    }
+
+    /// Forgets a person: their record, faces and chips. Returns how many faces went. With `scrub` the
+    /// store is rewritten, so that none of it stands in any of its files any more.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownPerson`], or a store's error.
+    pub fn forget(&self, gallery: &str, name: &str, scrub: bool) -> Result<usize> {
+        let shelf = self.shelf(gallery)?;
+        let (gone, ticket) = {
+            let mut writer = self.store.writer()?;
+            let (id, faces) = {
+                let inside = shelf.read();
+                let (id, _) = inside.known(name, gallery)?;
+                (id, inside.faces_of(id).to_vec())
+            };
+            for &face in &faces {
+                writer.remove(Key::Face(shelf.id, face));
+                writer.remove(Key::Chip(shelf.id, face));
+            }
+            writer.remove(Key::Person(shelf.id, id));
+            let ticket = writer.commit()?;
+            shelf.write().remove_person(id);
+            (faces.len(), ticket)
+        };
+        self.forgotten(ticket, scrub)?;
+        Ok(gone)
+    }
+
+    /// Forgets one face; its person stays, with whatever faces are left.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownFace`], or a store's error.
+    pub fn forget_face(&self, gallery: &str, face: u64, scrub: bool) -> Result<Person> {
+        let shelf = self.shelf(gallery)?;
+        let (person, ticket) = {
+            let mut writer = self.store.writer()?;
+            let held = shelf.read().face(face);
+            let held = held.ok_or_else(|| GalleryError::UnknownFace { face, gallery: gallery.to_string() })?;
+            writer.remove(Key::Face(shelf.id, face));
+            writer.remove(Key::Chip(shelf.id, face));
+            let ticket = writer.commit()?;
+            let mut inside = shelf.write();
+            inside.remove_face(face);
+            let faces = inside.faces_of(held.person).len();
+            let record = inside.people.get(&held.person);
+            (record.map(|r| listed(held.person, r, faces)), ticket)
+        };
+        self.forgotten(ticket, scrub)?;
+        Ok(person.ok_or_else(|| GalleryError::UnknownFace { face, gallery: gallery.to_string() })?)
+    }
+
+    fn forgotten(&self, ticket: crate::store::Ticket, scrub: bool) -> Result<()> {
+        self.store.settle(ticket)?;
+        if scrub {
+            self.store.rewrite()?;
+        }
+        Ok(())
+    }
+}
+
+impl super::shelf::Inside {
+    /// The person of that name.
+    pub(super) fn known(&self, name: &str, gallery: &str) -> Result<(u64, &PersonRecord), GalleryError> {
+        let unknown = || GalleryError::UnknownPerson { name: name.to_string(), gallery: gallery.to_string() };
+        let id = self.person(name.trim()).ok_or_else(unknown)?;
+        Ok((id, self.people.get(&id).ok_or_else(unknown)?))
+    }
+}
+
+fn listed(id: u64, record: &PersonRecord, faces: usize) -> Person {
+    Person {
+        id,
+        name: record.name.clone(),
+        faces,
+        groups: record.groups.clone(),
+        labels: record.labels.clone(),
+        created_ms: record.created_ms,
+    }
+}

@@ -1,0 +1,267 @@
+//! A gallery in memory: who is in it, which faces are whose, and the index over the vectors.
+//!
+//! Invariants of [`Inside`], held against by `check`:
+//! 1. `people` and `by_name` name the same people;
+//! 2. every face of `faces` is in `of` under its person, and in the index; nothing else is in either;
+//! 3. `seen` leads from the digest of a photo's bytes to the faces enrolled from it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::GalleryStats;
+use crate::index::{Exact, Index};
+use crate::store::{FaceRecord, GalleryRecord, PersonRecord};
+
+/// What memory keeps of a face beside its vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Held {
+    pub person: u64,
+    pub source: Option<[u8; 32]>,
+}
+
+/// A gallery's content.
+#[derive(Debug)]
+pub(super) struct Inside {
+    pub people: BTreeMap<u64, PersonRecord>,
+    by_name: HashMap<String, u64>,
+    faces: HashMap<u64, Held>,
+    /// Faces of each person, in order of enrolment.
+    of: HashMap<u64, Vec<u64>>,
+    seen: HashMap<[u8; 32], Vec<u64>>,
+    index: Exact,
+    /// Mean vectors by person, made when first asked for and dropped when faces change.
+    means: Option<Arc<Exact>>,
+}
+
+/// A gallery.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    pub id: u32,
+    record: GalleryRecord,
+    inside: RwLock<Inside>,
+}
+
+impl Shelf {
+    pub(super) fn new(id: u32, record: GalleryRecord) -> Self {
+        let index = Exact::new(record.dimension as usize);
+        let inside = Inside {
+            people: BTreeMap::new(),
+            by_name: HashMap::new(),
+            faces: HashMap::new(),
+            of: HashMap::new(),
+            seen: HashMap::new(),
+            index,
+            means: None,
+        };
+        Self { id, record, inside: RwLock::new(inside) }
+    }
+
+    pub(super) fn record(&self) -> &GalleryRecord {
+        &self.record
+    }
+
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, Inside> {
+        self.inside.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Inside> {
+        self.inside.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn load_person(&mut self, id: u64, record: PersonRecord) -> Result<(), String> {
+        let inside = self.inside.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(other) = inside.by_name.get(&record.name) {
+            return Err(format!("people {other} and {id} have one name"));
+        }
+        inside.add_person(id, record);
+        Ok(())
+    }
+
+    pub(super) fn load_face(&mut self, id: u64, record: &FaceRecord) -> Result<(), String> {
+        let dimension = self.record.dimension as usize;
+        if let Some(fault) = vector_fault(&record.vector, dimension) {
+            return Err(format!("face {id}: {fault}"));
+        }
+        let inside = self.inside.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !inside.people.contains_key(&record.person) {
+            return Err(format!("face {id} is of person {}, who is not there", record.person));
+        }
+        inside.add_face(id, record);
+        Ok(())
+    }
+
+    pub(super) fn stats(&self) -> GalleryStats {
+        let inside = self.read();
+        GalleryStats {
+            name: self.record.name.clone(),
+            model: self.record.model.clone(),
+            dimension: self.record.dimension as usize,
+            people: inside.people.len(),
+            faces: inside.faces.len(),
+            vector_bytes: inside.faces.len() * self.record.dimension as usize * size_of::<f32>(),
+        }
+    }
+
+    /// The index over each person's mean vector.
+    pub(super) fn means(&self) -> Arc<Exact> {
+        if let Some(means) = &self.read().means {
+            return means.clone();
+        }
+        let mut inside = self.write();
+        if let Some(means) = &inside.means {
+            return means.clone();
+        }
+        let mut means = Exact::new(self.record.dimension as usize);
+        for (&person, faces) in &inside.of {
+            let mut sum = vec![0f64; self.record.dimension as usize];
+            for vector in faces.iter().filter_map(|&f| inside.index.vector(f)) {
+                sum.iter_mut().zip(vector).for_each(|(s, &v)| *s += f64::from(v));
+            }
+            let length = sum.iter().map(|s| s * s).sum::<f64>().sqrt();
+            // Faces that cancel out have no mean direction; such a person is found by best face only.
+            if length > f64::from(f32::EPSILON) {
+                let mean: Vec<f32> = sum.iter().map(|s| (s / length) as f32).collect();
+                means.insert(person, &mean);
+            }
+        }
+        let means = Arc::new(means);
+        inside.means = Some(means.clone());
+        means
+    }
+}
+
+/// Why a stored vector is none.
+pub(super) fn vector_fault(vector: &[f32], dimension: usize) -> Option<String> {
+    let length = vector.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+    if vector.len() != dimension {
+        return Some(format!("its vector has {} numbers, not {dimension}", vector.len()));
+    }
+    // Written so that a length that is not a number is a fault.
+    let sound = (length - 1.0).abs() < 1e-3;
+    (!sound).then(|| format!("its vector has length {length}"))
+}
+
+impl Inside {
+    pub(super) fn person(&self, name: &str) -> Option<u64> {
+        self.by_name.get(name).copied()
+    }
+
+    pub(super) fn face(&self, face: u64) -> Option<Held> {
+        self.faces.get(&face).copied()
+    }
+
+    pub(super) fn faces_of(&self, person: u64) -> &[u64] {
+        self.of.get(&person).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn seen(&self, source: &[u8; 32]) -> &[u64] {
+        self.seen.get(source).map_or(&[], Vec::as_slice)
+    }
+
+    pub(super) fn face_count(&self) -> usize {
+        self.faces.len()
+    }
+
+    pub(super) fn vector(&self, face: u64) -> Option<&[f32]> {
+        self.index.vector(face)
+    }
+
+    pub(super) fn index(&self) -> &Exact {
+        &self.index
+    }
+
+    pub(super) fn add_person(&mut self, id: u64, record: PersonRecord) {
+        self.by_name.insert(record.name.clone(), id);
+        self.people.insert(id, record);
+    }
+
+    /// Puts a changed record in place of a person's.
+    pub(super) fn change_person(&mut self, id: u64, record: PersonRecord) {
+        if let Some(old) = self.people.get(&id) {
+            self.by_name.remove(&old.name);
+        }
+        self.add_person(id, record);
+    }
+
+    /// Removes a person and their faces.
+    pub(super) fn remove_person(&mut self, id: u64) {
+        for face in self.faces_of(id).to_vec() {
+            self.remove_face(face);
+        }
+        self.of.remove(&id);
+        if let Some(record) = self.people.remove(&id) {
+            self.by_name.remove(&record.name);
+        }
+    }
+
+    pub(super) fn add_face(&mut self, id: u64, record: &FaceRecord) {
+        self.means = None;
+        self.index.insert(id, &record.vector);
+        self.faces.insert(id, Held { person: record.person, source: record.source_sha256 });
+        self.of.entry(record.person).or_default().push(id);
+        if let Some(source) = record.source_sha256 {
+            self.seen.entry(source).or_default().push(id);
+        }
+    }
+
+    pub(super) fn remove_face(&mut self, id: u64) {
+        self.means = None;
+        let Some(held) = self.faces.remove(&id) else { return };
+        self.index.remove(id);
+        if let Some(faces) = self.of.get_mut(&held.person) {
+            faces.retain(|f| *f != id);
+        }
+        if let Some(source) = held.source
+            && let Some(faces) = self.seen.get_mut(&source)
+        {
+            faces.retain(|f| *f != id);
+            if faces.is_empty() {
+                self.seen.remove(&source);
+            }
+        }
+    }
+
+    /// Moves a face to another person.
+    pub(super) fn move_face(&mut self, id: u64, to: u64) {
+        self.means = None;
+        let Some(held) = self.faces.get_mut(&id) else { return };
+        let from = std::mem::replace(&mut held.person, to);
+        if let Some(faces) = self.of.get_mut(&from) {
+            faces.retain(|f| *f != id);
+        }
+        self.of.entry(to).or_default().push(id);
+    }
+
+    /// The first invariant that does not hold.
+    pub(super) fn check(&self) -> Result<(), String> {
+        self.index.check()?;
+        if self.by_name.len() != self.people.len() {
+            return Err(format!("{} names for {} people", self.by_name.len(), self.people.len()));
+        }
+        for (id, record) in &self.people {
+            if self.by_name.get(&record.name) != Some(id) {
+                return Err(format!("person {id} is not found by name"));
+            }
+        }
+        let listed: usize = self.of.values().map(Vec::len).sum();
+        if listed != self.faces.len() || self.index.len() != self.faces.len() {
+            return Err(format!("{} faces, {listed} of people, {} in the index", self.faces.len(), self.index.len()));
+        }
+        for (person, faces) in &self.of {
+            if !faces.is_empty() && !self.people.contains_key(person) {
+                return Err(format!("faces of person {person}, who is not there"));
+            }
+            for face in faces {
+                if self.faces.get(face).map(|h| h.person) != Some(*person) || self.index.vector(*face).is_none() {
+                    return Err(format!("face {face} of person {person} is not held"));
+                }
+            }
+        }
+        let seen: usize = self.seen.values().map(Vec::len).sum();
+        let sourced = self.faces.values().filter(|h| h.source.is_some()).count();
+        if seen != sourced {
+            return Err(format!("{sourced} faces come from photos, {seen} are found by their photo"));
+        }
+        Ok(())
+    }
+}

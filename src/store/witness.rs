@@ -1,0 +1,112 @@
+//! The number of the last acknowledged write, outside of sled. sled recovers from damage at the end of
+//! its log by forgetting what stood there; this file is what tells that something is missing.
+//!
+//! Two slots take turns, so that a slot torn by a crash leaves the other:
+//!
+//! | offset in slot | size | what |
+//! | --- | --- | --- |
+//! | 0 | 8 | `kithack1` |
+//! | 8 | 16 | the database's id |
+//! | 24 | 8 | number of the write, little-endian |
+//! | 32 | 4 | CRC-32 of bytes 0 to 31, little-endian |
+//!
+//! A slot is 64 bytes; write `n` goes to slot `n % 2`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use super::durable::io;
+use crate::error::StoreError;
+
+pub(super) const NAME: &str = "acknowledged";
+const MAGIC: &[u8; 8] = b"kithack1";
+const SLOT: usize = 64;
+const CHECKED: usize = 32;
+
+/// The open file.
+#[derive(Debug)]
+pub(super) struct Witness {
+    file: File,
+    id: [u8; 16],
+}
+
+fn slot(id: &[u8; 16], write: u64) -> [u8; SLOT] {
+    let mut bytes = [0; SLOT];
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..24].copy_from_slice(id);
+    bytes[24..32].copy_from_slice(&write.to_le_bytes());
+    let sum = crc32fast::hash(&bytes[..CHECKED]).to_le_bytes();
+    bytes[CHECKED..CHECKED + 4].copy_from_slice(&sum);
+    bytes
+}
+
+fn read_slot(bytes: &[u8], id: &[u8; 16]) -> Option<u64> {
+    let write = u64::from_le_bytes(bytes.get(24..CHECKED)?.try_into().ok()?);
+    (bytes == slot(id, write)).then_some(write)
+}
+
+impl Witness {
+    /// Makes the file, with both slots at `write`.
+    pub(super) fn create(folder: &Path, id: [u8; 16], write: u64) -> Result<Self, StoreError> {
+        let path = folder.join(NAME);
+        let bytes = [slot(&id, write), slot(&id, write)].concat();
+        crate::media::write_whole(&path, &bytes).map_err(|e| io(&path, "writing", &e))?;
+        super::durable::sync_folder(folder)?;
+        let file = OpenOptions::new().write(true).open(&path).map_err(|e| io(&path, "opening", &e))?;
+        Ok(Self { file, id })
+    }
+
+    /// Opens the file; the number is the last acknowledged write, `None` when neither slot can be read.
+    pub(super) fn open(folder: &Path, id: [u8; 16]) -> Result<(Self, Option<u64>), StoreError> {
+        let path = folder.join(NAME);
+        let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let path = folder.display().to_string();
+                return Err(StoreError::Damaged { path, what: format!("the file {NAME} is missing") });
+            }
+            Err(e) => return Err(io(&path, "opening", &e)),
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(|e| io(&path, "reading", &e))?;
+        let last = bytes.chunks(SLOT).filter_map(|s| read_slot(s, &id)).max();
+        Ok((Self { file, id }, last))
+    }
+
+    /// Returns when the number is on disk.
+    pub(super) fn acknowledge(&mut self, write: u64) -> std::io::Result<()> {
+        self.file.seek(SeekFrom::Start((write % 2) * SLOT as u64))?;
+        self.file.write_all(&slot(&self.id, write))?;
+        self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_number_survives_a_torn_slot_and_another_database_has_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = [7; 16];
+        let mut witness = Witness::create(folder.path(), id, 0).unwrap();
+        for write in 1..=5 {
+            witness.acknowledge(write).unwrap();
+            assert_eq!(Witness::open(folder.path(), id).unwrap().1, Some(write));
+        }
+        let path = folder.path().join(NAME);
+        let sound = std::fs::read(&path).unwrap();
+        for bit in 0..(CHECKED + 4) * 8 {
+            let mut torn = sound.clone();
+            torn[SLOT + bit / 8] ^= 1 << (bit % 8);
+            std::fs::write(&path, &torn).unwrap();
+            assert_eq!(Witness::open(folder.path(), id).unwrap().1, Some(4), "bit {bit}");
+        }
+        assert_eq!(Witness::open(folder.path(), [8; 16]).unwrap().1, None);
+        std::fs::write(&path, []).unwrap();
+        assert_eq!(Witness::open(folder.path(), id).unwrap().1, None);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(Witness::open(folder.path(), id).unwrap_err().code(), "store.damaged");
+    }
+}
