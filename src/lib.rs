@@ -39,12 +39,10 @@ mod engine;
 pub mod error;
 mod gallery;
 pub mod geometry;
-#[allow(dead_code)]
 mod index;
 pub mod media;
 mod nn;
 mod pipeline;
-#[allow(dead_code)]
 mod store;
 mod vector;
 pub mod verify;
@@ -55,11 +53,15 @@ pub use compare::similarity_colour;
 pub use detect::Detection;
 pub use detect::mtcnn::MtcnnOptions;
 pub use engine::{
-    Comparison, ComparisonTimes, Engine, EngineBuilder, FaceChoice, LabelledPhoto, Measured, Outcome, ScoredPair,
-    SideFaces,
+    Comparison, ComparisonTimes, Engine, EngineBuilder, EnrolOptions, FaceChoice, IdentifiedFace, LabelledPhoto,
+    Measured, Outcome, ScoredPair, SideFaces,
 };
 pub use error::{Error, Result};
-pub use gallery::*;
+pub use gallery::{
+    Backup, By, Candidate, CheckReport, DEFAULT_GALLERY, Database, DatabaseOptions, DatabaseStats, Enrolled,
+    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, GalleryStats, Identification, NewFace, Pending, Person,
+    PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
+};
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, weights};
 pub use pipeline::{Face, StageTimes};

@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn the_first_bound_broken_is_named_and_can_be_allowed() {
-        let quality = FaceQuality { eye_distance: 9.0, sharpness: 0.001, brightness: 0.05, yaw: 70.0, ..Default::default() };
+        let quality =
+            FaceQuality { eye_distance: 9.0, sharpness: 0.001, brightness: 0.05, yaw: 70.0, ..Default::default() };
         let refused = |allowed: &[&str]| {
             let allows = |name: &str| allowed.contains(&name);
             quality.within(&QualityBounds::default(), &allows).err().map(|r| r.name())

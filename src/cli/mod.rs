@@ -1,15 +1,19 @@
 //! Arguments to an engine call to a printed answer.
 //!
-//! Exit codes, the same for every command: 0 done, or the same person; 1 different people; 2 could not
-//! decide, or failed, with the reason on standard error (with `--json`, as an object on standard
-//! output too).
+//! Exit codes, the same for every command: 0 done, or the same person; 1 different people, or a face
+//! that nobody in the gallery is near enough to; 2 could not decide, or failed, with the reason on
+//! standard error (with `--json`, as an object on standard output too).
 
 mod args;
 mod calibrate;
 mod compare;
+mod database;
 mod detect;
 mod embed;
+mod enroll;
+mod identify;
 mod output;
+mod people;
 mod verify;
 mod weights;
 
@@ -21,7 +25,7 @@ use args::{Args, Command};
 
 /// Done, or the same person.
 const DONE: u8 = 0;
-/// Different people.
+/// Different people, or nobody known.
 const DIFFERENT: u8 = 1;
 /// Could not decide, or failed.
 const FAILED: u8 = 2;
@@ -39,6 +43,14 @@ pub fn main() -> ExitCode {
         Command::Detect(c) => detect::run(&args.common, c),
         Command::Embed(c) => embed::run(&args.common, c),
         Command::Calibrate(c) => calibrate::run(&args.common, c),
+        Command::Enroll(c) => enroll::run(&args.common, c),
+        Command::Identify(c) => identify::run(&args.common, c),
+        Command::People(c) => people::run(&args.common, c),
+        Command::Forget(c) => people::forget(&args.common, c),
+        Command::Stats(c) => database::stats(&args.common, c),
+        Command::Check(c) => database::check(&args.common, c),
+        Command::Backup(c) => database::backup(&args.common, c),
+        Command::Restore(c) => database::restore(&args.common, c),
         Command::Weights(c) => weights::run(&args.common, &c.action),
     };
     match answer {

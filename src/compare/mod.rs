@@ -1,10 +1,12 @@
 //! The similarity picture: two photos side by side, every face boxed, the nearest pair joined.
 
 mod colour;
+mod named;
 mod paint;
 mod seed;
 
 pub use colour::similarity_colour;
+pub(crate) use named::{NameTag, draw_names};
 pub(crate) use seed::{draw_seed, stretched};
 
 use crate::geometry::{BBox, Landmarks};

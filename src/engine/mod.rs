@@ -16,12 +16,14 @@ mod builder;
 mod calibrate;
 mod calibrations;
 mod comparison;
+mod gallery;
 
 use std::time::Instant;
 
 pub use builder::EngineBuilder;
 pub use calibrate::{LabelledPhoto, Measured};
 pub use comparison::{Comparison, ComparisonTimes, Outcome, ScoredPair, SideFaces};
+pub use gallery::{EnrolOptions, IdentifiedFace};
 
 use crate::compare::{Mark, Pane, Picture, draw_seed, stretched};
 use crate::detect::Detection;

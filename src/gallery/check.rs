@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::shelf::vector_fault;
 use super::Database;
+use super::shelf::vector_fault;
 use crate::error::{Error, Result};
 use crate::store::{FaceRecord, GalleryRecord, Key, OpenMode, PersonRecord, Store};
 
@@ -64,7 +64,9 @@ impl Database {
             let stored = faces.get(&shelf.id).copied().unwrap_or(0);
             if report.is_clean() && stored != inside.face_count() {
                 let held = inside.face_count();
-                report.faults.push(format!("gallery {:?}: {stored} faces stored, {held} in memory", shelf.record().name));
+                report
+                    .faults
+                    .push(format!("gallery {:?}: {stored} faces stored, {held} in memory", shelf.record().name));
             }
         }
         Ok(report)
@@ -138,7 +140,8 @@ fn survey(store: &Store) -> Result<(CheckReport, Unsound)> {
 /// [`crate::error::StoreError`] when it cannot even be opened: then a backup is what is left.
 pub fn repair(path: impl AsRef<Path>, wait: Duration) -> Result<CheckReport> {
     let (store, notes) = Store::open(path.as_ref(), OpenMode { create: false, wait, accept_loss: true })?;
-    let mut report = CheckReport { repaired: notes.iter().map(|n| format!("accepted: {n}")).collect(), ..Default::default() };
+    let mut report =
+        CheckReport { repaired: notes.iter().map(|n| format!("accepted: {n}")).collect(), ..Default::default() };
     report.faults = notes;
     // Removing a record can leave others without theirs, so until nothing is left to remove.
     loop {

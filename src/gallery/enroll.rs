@@ -169,8 +169,7 @@ impl Database {
             let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
             shelves.insert(gallery.to_string(), shelf);
         }
-        let enrolled =
-            Enrolled { name: name.to_string(), person: id, face: number, status: EnrolmentStatus::Added };
+        let enrolled = Enrolled { name: name.to_string(), person: id, face: number, status: EnrolmentStatus::Added };
         Ok((enrolled, Pending(ticket)))
     }
 
@@ -234,20 +233,14 @@ impl Shelf {
             }
         }
         let vector = face.embedding.values();
-        let near = |f: &&u64| {
-            inside.vector(**f).is_some_and(|v| squared_distance(v, vector) < SAME_PICTURE * SAME_PICTURE)
-        };
+        let near =
+            |f: &&u64| inside.vector(**f).is_some_and(|v| squared_distance(v, vector) < SAME_PICTURE * SAME_PICTURE);
         let face = *inside.faces_of(person).iter().find(near)?;
         found(face, EnrolmentStatus::SameFace)
     }
 
     /// Refuses a face that is nearer than the threshold to somebody else's.
-    fn refuse_duplicate(
-        &self,
-        person: Option<u64>,
-        face: &NewFace,
-        threshold: Threshold,
-    ) -> Result<(), GalleryError> {
+    fn refuse_duplicate(&self, person: Option<u64>, face: &NewFace, threshold: Threshold) -> Result<(), GalleryError> {
         let inside = self.read();
         let bound = threshold.distance();
         let others = |f: u64| inside.face(f).is_some_and(|h| Some(h.person) != person);

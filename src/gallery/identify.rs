@@ -181,8 +181,7 @@ impl Database {
                 // Somebody forgotten since the search is no answer.
                 let record = inside.people.get(&person)?;
                 let cosine = 1.0 - distance * distance / 2.0;
-                let similarity =
-                    calibration.map_or((cosine.max(0.0)) * 100.0, |c| c.similarity(distance));
+                let similarity = calibration.map_or((cosine.max(0.0)) * 100.0, |c| c.similarity(distance));
                 let within = distance <= bound;
                 Some(Candidate { name: record.name.clone(), person, face, distance, similarity, within })
             })

@@ -122,10 +122,8 @@ impl Database {
             }
             Ok(())
         })?;
-        let homeless = |what: String| crate::error::StoreError::Damaged {
-            path: store.folder().display().to_string(),
-            what,
-        };
+        let homeless =
+            |what: String| crate::error::StoreError::Damaged { path: store.folder().display().to_string(), what };
         store.scan::<PersonRecord, Error>(|key, record| {
             let Key::Person(gallery, person) = key else { return Ok(()) };
             let shelf = shelves.get_mut(&gallery);

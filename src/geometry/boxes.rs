@@ -38,6 +38,11 @@ impl BBox {
         Self { x0, y0, x1, y1 }
     }
 
+    /// The box in a picture that is `factor` times as large.
+    pub fn scaled(&self, factor: f32) -> BBox {
+        BBox::new(self.x0 * factor, self.y0 * factor, self.x1 * factor, self.y1 * factor)
+    }
+
     /// Width in pixels; negative for a box turned inside out.
     pub fn width(&self) -> f32 {
         self.x1 - self.x0

@@ -152,7 +152,11 @@ impl Index for Exact {
     fn check(&self) -> Result<(), String> {
         if self.vectors.len() != self.faces.len() * self.dimension || self.rows.len() != self.faces.len() {
             let (n, rows) = (self.vectors.len(), self.rows.len());
-            return Err(format!("{} faces, {rows} rows, {n} numbers of dimension {}", self.faces.len(), self.dimension));
+            return Err(format!(
+                "{} faces, {rows} rows, {n} numbers of dimension {}",
+                self.faces.len(),
+                self.dimension
+            ));
         }
         for (at, face) in self.faces.iter().enumerate() {
             if self.rows.get(face) != Some(&at) {
@@ -179,12 +183,7 @@ mod tests {
         v.iter().map(|x| x / length).collect()
     }
 
-    fn by_hand(
-        kept: &[(u64, Vec<f32>)],
-        probe: &[f32],
-        count: usize,
-        allowed: impl Fn(u64) -> bool,
-    ) -> Vec<u64> {
+    fn by_hand(kept: &[(u64, Vec<f32>)], probe: &[f32], count: usize, allowed: impl Fn(u64) -> bool) -> Vec<u64> {
         let distance = |v: &[f32]| -> f64 {
             v.iter().zip(probe).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>().sqrt()
         };

@@ -42,6 +42,15 @@ impl Photo {
     /// A [`PhotoError`] that names the file and the cause.
     pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, PhotoError> {
         let path = path.as_ref();
+        Self::from_bytes(&Self::read(path, limits)?, &path.display().to_string(), limits)
+    }
+
+    /// Reads a file's bytes, no more of them than `limits` allow, for [`Photo::from_bytes`].
+    ///
+    /// # Errors
+    /// A [`PhotoError`] that names the file and the cause.
+    pub fn read(path: impl AsRef<Path>, limits: &Limits) -> Result<Vec<u8>, PhotoError> {
+        let path = path.as_ref();
         let origin = path.display().to_string();
         let unreadable = |e: std::io::Error| match e.kind() {
             std::io::ErrorKind::NotFound => PhotoError::NotFound { origin: origin.clone() },
@@ -59,7 +68,7 @@ impl Photo {
         if size > limits.max_bytes {
             return Err(PhotoError::TooManyBytes { origin, bytes: size, limit: limits.max_bytes });
         }
-        Self::from_bytes(&bytes, &origin, limits)
+        Ok(bytes)
     }
 
     /// Decodes a file's bytes within `limits`; `origin` names them in errors.

@@ -49,7 +49,8 @@ impl Store {
         beside.push(format!(".{}.tmp", std::process::id()));
         let beside = path.with_file_name(beside);
         let written = (|| {
-            let mut out = Hashed { inner: BufWriter::new(File::create(&beside).map_err(failed)?), sha: Sha256::new(), bytes: 0 };
+            let mut out =
+                Hashed { inner: BufWriter::new(File::create(&beside).map_err(failed)?), sha: Sha256::new(), bytes: 0 };
             out.write_all(MAGIC).map_err(failed)?;
             let (mut entries, mut fault, mut refused) = (0u64, None, None);
             self.raw(|key, value| {
@@ -146,8 +147,7 @@ fn parent_of(path: &Path) -> std::path::PathBuf {
 /// Reads a backup from end to end; the digest is checked last, so `visit` must not act on what it sees
 /// in the first pass.
 fn read(path: &Path, mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), String>) -> Result<Archived, StoreError> {
-    let bad =
-        |reason: String| StoreError::BadArchive { path: path.display().to_string(), kind: "backup", reason };
+    let bad = |reason: String| StoreError::BadArchive { path: path.display().to_string(), kind: "backup", reason };
     let failed = |e: std::io::Error| match e.kind() {
         std::io::ErrorKind::UnexpectedEof => bad("it breaks off".to_string()),
         _ => io(path, "reading the backup", &e),

@@ -99,9 +99,7 @@ impl Durable {
     pub(super) fn check(&self, folder: &Path) -> Result<(), StoreError> {
         match self.poisoned.get() {
             None => Ok(()),
-            Some(reason) => {
-                Err(StoreError::Poisoned { path: folder.display().to_string(), reason: reason.clone() })
-            }
+            Some(reason) => Err(StoreError::Poisoned { path: folder.display().to_string(), reason: reason.clone() }),
         }
     }
 

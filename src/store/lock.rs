@@ -46,10 +46,7 @@ impl Lock {
         let command = std::env::args().nth(1).unwrap_or_default();
         let name = Path::new(&program).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let holder = format!("process {} ({name} {command})", std::process::id());
-        let _ = file
-            .set_len(0)
-            .and_then(|()| file.rewind())
-            .and_then(|()| writeln!(file, "{holder}"));
+        let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{holder}"));
         Ok(Self { _file: file })
     }
 }

@@ -29,7 +29,6 @@ mod witness;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-pub(crate) use archive::Archived;
 pub(crate) use codec::Record;
 pub(crate) use keys::Key;
 pub(crate) use migrate::now_ms;

@@ -77,8 +77,7 @@ fn body<const FUSED: bool>(probe: &[f32], rows: &[f32], out: &mut [f32]) {
         let mut sums = [0f32; LANES];
         for (a, b) in chunks.iter().zip(row_chunks) {
             for lane in 0..LANES {
-                sums[lane] =
-                    if FUSED { a[lane].mul_add(b[lane], sums[lane]) } else { sums[lane] + a[lane] * b[lane] };
+                sums[lane] = if FUSED { a[lane].mul_add(b[lane], sums[lane]) } else { sums[lane] + a[lane] * b[lane] };
             }
         }
         let tail: f32 = rest.iter().zip(row_rest).map(|(a, b)| a * b).sum();

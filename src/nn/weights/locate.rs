@@ -54,18 +54,24 @@ pub struct WeightStore {
 /// The folder that imported and downloaded weights go to: `KITH_WEIGHTS`, or `kith/weights` in the
 /// user's data folder.
 pub fn user_folder() -> Option<PathBuf> {
-    let given = |name| env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    given("KITH_WEIGHTS").or_else(|| Some(data_folder()?.join("weights")))
+}
+
+/// `kith` in the user's data folder; none where no home is known.
+pub(crate) fn data_folder() -> Option<PathBuf> {
     let home = || given("HOME").or_else(|| given("USERPROFILE"));
-    given("KITH_WEIGHTS").or_else(|| {
-        let data = if cfg!(windows) {
-            given("LOCALAPPDATA")
-        } else if cfg!(target_os = "macos") {
-            home().map(|h| h.join("Library/Application Support"))
-        } else {
-            given("XDG_DATA_HOME").or_else(|| home().map(|h| h.join(".local/share")))
-        };
-        data.map(|d| d.join("kith").join("weights"))
-    })
+    let data = if cfg!(windows) {
+        given("LOCALAPPDATA")
+    } else if cfg!(target_os = "macos") {
+        home().map(|h| h.join("Library/Application Support"))
+    } else {
+        given("XDG_DATA_HOME").or_else(|| home().map(|h| h.join(".local/share")))
+    };
+    data.map(|d| d.join("kith"))
+}
+
+fn given(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from)
 }
 
 impl WeightStore {

@@ -17,6 +17,7 @@ use std::fmt::Write;
 use sha2::{Digest, Sha256};
 
 pub use import::{Imported, Precision, import};
+pub(crate) use locate::data_folder;
 pub use locate::{LoadedWeights, Status, WeightStore, user_folder};
 pub use manifest::{Kind, Manifest, ModelEntry, Upstream};
 #[cfg(feature = "pull")]

@@ -1,0 +1,123 @@
+//! `kith identify`
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde_json::json;
+
+use super::args::{Common, Identify};
+use super::{DIFFERENT, DONE, FAILED, output};
+use crate::media::save;
+use crate::{Database, Engine, Error, IdentifiedFace, Photo, SearchPolicy, Threshold};
+
+pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
+    let builder = common.builder()?;
+    let (engine, database) = rayon::join(|| builder.build(), || command.place.open(false));
+    let (engine, database) = (engine?, database?);
+    let policy = command.policy();
+    let several = command.images.len() > 1;
+    if let Some(folder) = command.output.as_ref().filter(|_| several) {
+        std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", folder.display()))?;
+    }
+    let bar = output::bar(common, command.images.len(), "identifying");
+    let answers: Vec<Result<Vec<IdentifiedFace>, Error>> = command
+        .images
+        .par_iter()
+        .map(|path| {
+            let target = command.output.as_ref().map(|out| target(out, path, several));
+            let answer = one(&engine, &database, common, command, &policy, path, target.as_deref());
+            bar.inc(1);
+            answer
+        })
+        .collect();
+    bar.finish_and_clear();
+
+    if common.json {
+        let photos = command.images.iter().zip(&answers).map(|(path, answer)| match answer {
+            Ok(faces) => json!({ "photo": path, "faces": faces }),
+            Err(e) => json!({ "photo": path, "error": { "code": e.code(), "message": e.to_string() } }),
+        });
+        let gallery = &command.place.gallery;
+        let model = engine.model();
+        output::json(&json!({ "gallery": gallery, "model": model, "photos": photos.collect::<Vec<_>>() }))?;
+    }
+    let (mut unknown, mut failed) = (false, false);
+    for (path, answer) in command.images.iter().zip(&answers) {
+        match answer {
+            Err(e) => {
+                failed = true;
+                eprintln!("kith: {e}");
+            }
+            Ok(faces) => {
+                failed |= faces.is_empty();
+                unknown |= faces.iter().any(|f| f.answer.name.is_none());
+                if faces.is_empty() {
+                    eprintln!("kith: {}: no face found", path.display());
+                } else if !common.json {
+                    print(path, faces);
+                }
+            }
+        }
+    }
+    Ok(match (failed, unknown) {
+        (true, _) => FAILED,
+        (false, true) => DIFFERENT,
+        (false, false) => DONE,
+    })
+}
+
+fn one(
+    engine: &Engine,
+    database: &Database,
+    common: &Common,
+    command: &Identify,
+    policy: &SearchPolicy,
+    path: &Path,
+    target: Option<&Path>,
+) -> Result<Vec<IdentifiedFace>, Error> {
+    let photo = Photo::open_with(path, &common.limits())?;
+    let faces = engine.identify(database, &command.place.gallery, &photo, policy)?;
+    if let Some(target) = target {
+        save(&engine.draw_names(&photo, &faces), target)?;
+    }
+    Ok(faces)
+}
+
+/// Where the picture of a photo goes.
+fn target(output: &Path, photo: &Path, several: bool) -> PathBuf {
+    if !several {
+        return output.to_path_buf();
+    }
+    let name = photo.file_name().unwrap_or_default().to_string_lossy();
+    output.join(format!("{name}.names.png"))
+}
+
+fn print(path: &Path, faces: &[IdentifiedFace]) {
+    output::line(&format!("{}: {} face{}", path.display(), faces.len(), if faces.len() == 1 { "" } else { "s" }));
+    for f in faces {
+        let (b, a) = (f.bbox, &f.answer);
+        let who = a.name.as_deref().unwrap_or("unknown");
+        output::line(&format!("  {:.0},{:.0} to {:.0},{:.0}  {who}", b.x0, b.y0, b.x1, b.y1));
+        for c in &a.candidates {
+            let mark = if c.within { "" } else { "  (too far)" };
+            output::line(&format!("    {:>5.1}%  distance {:.4}  {}{mark}", c.similarity, c.distance, c.name));
+        }
+    }
+    if let Some(first) = faces.first() {
+        let a = &first.answer;
+        output::line(&match a.threshold {
+            Threshold::Distance(d) => format!("  threshold {d:.4}, {} faces searched", a.searched),
+            Threshold::Calibrated(t) => format!(
+                "  threshold {:.4}: at most {} of strangers taken for one of {} faces searched{}",
+                t.distance,
+                percent(t.max_fpir),
+                a.searched,
+                if t.extrapolated { "; beyond what the calibration measured" } else { "" }
+            ),
+        });
+    }
+}
+
+fn percent(rate: f64) -> String {
+    format!("{}%", (rate * 1e8).round() / 1e6)
+}

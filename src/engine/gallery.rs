@@ -1,0 +1,222 @@
+//! Photos and galleries: enrolling who is in a photo, and asking who it is.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Engine, FaceChoice, choose};
+use crate::attributes::{FaceQuality, QualityBounds};
+use crate::compare::{NameTag, draw_names};
+use crate::detect::Detection;
+use crate::error::{Error, GalleryError, Result};
+use crate::gallery::{Database, Enrolled, EnrolmentPolicy, Identification, NewFace, Pending, SearchPolicy};
+use crate::geometry::BBox;
+use crate::media::{Photo, Raster, encode_jpeg, encode_png, fit_within};
+
+/// Longer side of a kept thumbnail, in pixels.
+const THUMBNAIL: u32 = 160;
+/// Surroundings of the face on a thumbnail, as a share of the box on each side.
+const SURROUNDINGS: f32 = 0.4;
+
+/// What a photo must be to be enrolled, and what is kept of it.
+#[derive(Debug, Clone, Default)]
+pub struct EnrolOptions {
+    /// Which face counts where the photo shows several.
+    pub choice: FaceChoice,
+    /// What the face must be.
+    pub bounds: QualityBounds,
+    /// Refusals to pass over: `small`, `blurred`, `light`, `turned`, `duplicate`.
+    pub allow: Vec<String>,
+    /// Keep the chip and a thumbnail beside the vector.
+    pub keep_chips: bool,
+    /// How the gallery is asked whether it knows the face as somebody else.
+    pub search: SearchPolicy,
+    /// Groups that the person is put into.
+    pub groups: Vec<String>,
+    /// Labels that the person gets.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl EnrolOptions {
+    /// The words that [`EnrolOptions::allow`] takes.
+    pub const REFUSALS: [&str; 5] = ["small", "blurred", "light", "turned", "duplicate"];
+
+    fn allows(&self, refusal: &str) -> bool {
+        self.allow.iter().any(|a| a == refusal)
+    }
+}
+
+/// A face of a photo, and who it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct IdentifiedFace {
+    /// The box in pixels of the upright photo.
+    pub bbox: BBox,
+    /// The detector's confidence, 0 to 1.
+    pub score: f32,
+    /// Who.
+    #[serde(flatten)]
+    pub answer: Identification,
+}
+
+impl Engine {
+    /// Measures the quality of each detected face.
+    ///
+    /// # Errors
+    /// As [`Engine::chips`].
+    pub fn quality(&self, photo: &Photo, detections: &[Detection]) -> Result<Vec<FaceQuality>> {
+        let chips = self.chips(photo, detections)?;
+        Ok(chips.iter().zip(detections).map(|(chip, d)| FaceQuality::measure(chip, &d.landmarks)).collect())
+    }
+
+    /// Finds, measures and embeds the face that [`Engine::enroll`] would store: everything that needs
+    /// the networks and not the database.
+    ///
+    /// # Errors
+    /// [`crate::error::RefusalError`] for no face or several, [`GalleryError::Gate`] for a face that is
+    /// too small, blurred, dark, bright or turned away.
+    pub fn prepare(&self, photo: &Photo, options: &EnrolOptions) -> Result<NewFace> {
+        let found = self.pipeline.detector.detect(photo.raster())?;
+        let chosen = choose(&found, photo, options.choice)?;
+        let chips = self.pipeline.chips(photo.raster(), &[chosen])?;
+        let quality = FaceQuality::measure(&chips[0], &chosen.landmarks);
+        quality
+            .within(&options.bounds, &|refusal| options.allows(refusal))
+            .map_err(|refusal| GalleryError::Gate { photo: photo.origin().to_string(), refusal })?;
+        let embedding = self.pipeline.embedder.embed(&chips)?.remove(0);
+        let pictures = match options.keep_chips {
+            false => None,
+            true => Some((encode_png(&chips[0])?, encode_jpeg(&thumbnail(photo.raster(), &chosen.bbox))?)),
+        };
+        let q = quality;
+        Ok(NewFace {
+            embedding,
+            bbox: chosen.bbox,
+            landmarks: chosen.landmarks,
+            score: chosen.score,
+            quality: [q.eye_distance, q.sharpness, q.brightness, q.yaw, q.pitch, q.roll],
+            source: photo.origin().to_string(),
+            source_sha256: photo.sha256().and_then(from_hex),
+            pictures,
+        })
+    }
+
+    /// Enrols a prepared face without waiting for the disk: for many under one [`Database::settle`].
+    ///
+    /// # Errors
+    /// As [`Database::enroll`].
+    pub fn enroll_prepared(
+        &self,
+        database: &Database,
+        gallery: &str,
+        name: &str,
+        face: NewFace,
+        options: &EnrolOptions,
+    ) -> Result<(Enrolled, Pending)> {
+        let duplicates = match options.allows("duplicate") {
+            true => None,
+            false => {
+                let searched = match database.searched(gallery, &options.search) {
+                    Ok(searched) => searched,
+                    Err(Error::Gallery(GalleryError::UnknownGallery { .. })) => 0,
+                    Err(e) => return Err(e),
+                };
+                Some(Database::threshold(&options.search, self.calibration(), self.model(), searched)?)
+            }
+        };
+        let policy = EnrolmentPolicy { duplicates, groups: options.groups.clone(), labels: options.labels.clone() };
+        database.enroll_pending(gallery, name, face, &policy)
+    }
+
+    /// Enrols the photo's face under a name; returns when it is on disk for good.
+    ///
+    /// ```
+    /// use kith::{Database, DatabaseOptions, Engine, EnrolOptions, Photo, SearchPolicy};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("faces");
+    /// let engine = Engine::builder().build()?;
+    /// let database = Database::open(path, &DatabaseOptions::default())?;
+    /// let portrait = Photo::open("tests/fixtures/photos/grace_hopper.jpg")?;
+    /// engine.enroll(&database, "main", "Grace Hopper", &portrait, &EnrolOptions::default())?;
+    ///
+    /// let other = Photo::open("tests/fixtures/photos/hopper_tilt.jpg")?;
+    /// let faces = engine.identify(&database, "main", &other, &SearchPolicy::default())?;
+    /// assert_eq!(faces[0].answer.name.as_deref(), Some("Grace Hopper"));
+    /// # Ok::<(), kith::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Engine::prepare`] and [`Database::enroll`].
+    pub fn enroll(
+        &self,
+        database: &Database,
+        gallery: &str,
+        name: &str,
+        photo: &Photo,
+        options: &EnrolOptions,
+    ) -> Result<Enrolled> {
+        let face = self.prepare(photo, options)?;
+        let (enrolled, pending) = self.enroll_prepared(database, gallery, name, face, options)?;
+        database.settle(pending)?;
+        Ok(enrolled)
+    }
+
+    /// Who in the gallery each face of the photo is, most confident face first. No face is an empty list.
+    ///
+    /// # Errors
+    /// As [`Database::identify`]; [`crate::error::ModelError`] when the device fails.
+    pub fn identify(
+        &self,
+        database: &Database,
+        gallery: &str,
+        photo: &Photo,
+        policy: &SearchPolicy,
+    ) -> Result<Vec<IdentifiedFace>> {
+        // Refused before any network runs, not after.
+        let searched = database.searched(gallery, policy)?;
+        Database::threshold(policy, self.calibration(), self.model(), searched)?;
+        let faces = self.faces(photo)?;
+        let identify = |f: &crate::pipeline::Face| {
+            let answer = database.identify(gallery, &f.embedding, policy, self.calibration())?;
+            Ok(IdentifiedFace { bbox: f.bbox, score: f.score, answer })
+        };
+        faces.iter().map(identify).collect()
+    }
+
+    /// Draws the photo with a name and a similarity on every face.
+    pub fn draw_names(&self, photo: &Photo, faces: &[IdentifiedFace]) -> Raster {
+        let tags: Vec<NameTag> = faces
+            .iter()
+            .map(|f| match (&f.answer.name, f.answer.candidates.first()) {
+                (Some(name), Some(best)) => NameTag {
+                    bbox: f.bbox,
+                    text: format!("{name} {:.0}%", best.similarity),
+                    similarity: Some(best.similarity),
+                },
+                _ => NameTag { bbox: f.bbox, text: "unknown".to_string(), similarity: None },
+            })
+            .collect();
+        draw_names(photo.raster(), &tags)
+    }
+}
+
+fn thumbnail(photo: &Raster, bbox: &BBox) -> Raster {
+    let (dx, dy) = ((bbox.x1 - bbox.x0) * SURROUNDINGS, (bbox.y1 - bbox.y0) * SURROUNDINGS);
+    let whole = |v: f32, most: u32| v.round().clamp(0.0, most as f32) as u32;
+    let (x0, x1) = (whole(bbox.x0 - dx, photo.width() - 1), whole(bbox.x1 + dx, photo.width()));
+    let (y0, y1) = (whole(bbox.y0 - dy, photo.height() - 1), whole(bbox.y1 + dy, photo.height()));
+    let mut cut = Raster::new((x1.max(x0 + 1)) - x0, (y1.max(y0 + 1)) - y0, [0; 3]);
+    cut.blit(photo, -i64::from(x0), -i64::from(y0));
+    fit_within(&cut, THUMBNAIL, THUMBNAIL)
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let digits = text.as_bytes().chunks_exact(2);
+    if text.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
