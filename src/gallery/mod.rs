@@ -9,6 +9,8 @@
 //! 4. the faces of a gallery are of one model, and a probe of another is refused.
 
 mod check;
+#[cfg(test)]
+mod crash;
 mod enroll;
 mod identify;
 mod people;

@@ -1,0 +1,202 @@
+//! Crash tests: a child process writes and is killed, again and again; what it acknowledged must be
+//! there, nothing may be half there, and the check must be clean.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{Database, DatabaseOptions, EnrolmentPolicy, NewFace, PersonFilter, SearchPolicy};
+use crate::geometry::{BBox, Landmarks};
+use crate::vector::{Embedding, ModelId};
+
+const GALLERY: &str = "main";
+const DIMENSION: usize = 32;
+/// Kills at random moments.
+const KILLS: usize = 200;
+const SEED: u64 = 20_260_101;
+
+/// Faces of each person, by the number of their operation.
+type Model = BTreeMap<String, BTreeSet<u64>>;
+
+fn vector(number: u64) -> Embedding {
+    let mut rng = ChaCha8Rng::seed_from_u64(number);
+    let values = (0..DIMENSION).map(|_| rng.random_range(-1.0..1.0)).collect();
+    Embedding::from_raw(values, ModelId::from_text("m/0/t")).unwrap()
+}
+
+fn face(number: u64) -> NewFace {
+    NewFace {
+        embedding: vector(number),
+        bbox: BBox::new(0.0, 0.0, 10.0, 10.0),
+        landmarks: Landmarks([[1.0, 2.0]; 5]),
+        score: 1.0,
+        quality: [30.0, 0.1, 0.5, 0.0, 0.0, 0.0],
+        source: number.to_string(),
+        source_sha256: None,
+        // Some records are too large for sled's log and go to files of their own.
+        pictures: (number % 5 == 0).then(|| (vec![number as u8; 300_000 * (number % 2) as usize + 9], vec![7; 100])),
+    }
+}
+
+fn options() -> DatabaseOptions {
+    DatabaseOptions { create: true, wait: Duration::from_secs(20) }
+}
+
+fn person(number: u64) -> String {
+    format!("person {}", number % 6)
+}
+
+/// What operation `number` does: every eleventh forgets (every third of these rewrites the files), every
+/// seventh merges, the rest enrol.
+fn perform(database: &Database, number: u64) -> crate::Result<()> {
+    let name = person(number);
+    let known = |name: &str| database.person(GALLERY, name).is_ok();
+    if number % 11 == 10 {
+        return if known(&name) { database.forget(GALLERY, &name, number % 3 == 0).map(drop) } else { Ok(()) };
+    }
+    if number % 7 == 6 {
+        let into = person(number + 1);
+        return if known(&name) && known(&into) { database.merge(GALLERY, &name, &into).map(drop) } else { Ok(()) };
+    }
+    database.enroll(GALLERY, &name, face(number), &EnrolmentPolicy::default()).map(drop)
+}
+
+fn expect(model: &mut Model, number: u64) {
+    let name = person(number);
+    if number % 11 == 10 {
+        model.remove(&name);
+    } else if number % 7 == 6 {
+        let into = person(number + 1);
+        if model.contains_key(&name) && model.contains_key(&into) {
+            let moved = model.remove(&name).unwrap();
+            model.get_mut(&into).unwrap().extend(moved);
+        }
+    } else {
+        model.entry(name).or_default().insert(number);
+    }
+}
+
+/// What the database holds, every face looked up by its vector too.
+fn held(database: &Database) -> Model {
+    let Ok(people) = database.people(GALLERY, &PersonFilter::default()) else { return Model::new() };
+    let policy = SearchPolicy { top: 1, threshold: Some(0.01), ..SearchPolicy::default() };
+    let mut model = Model::new();
+    for person in people {
+        let (_, faces) = database.person(GALLERY, &person.name).unwrap();
+        let numbers: BTreeSet<u64> = faces.iter().map(|f| f.source.parse().unwrap()).collect();
+        for &number in &numbers {
+            let answer = database.identify(GALLERY, &vector(number), &policy, None).unwrap();
+            assert_eq!(answer.name.as_deref(), Some(person.name.as_str()), "face {number}");
+        }
+        model.insert(person.name, numbers);
+    }
+    model
+}
+
+/// Run as a process of its own: goes on from operation `KITH_TEST_FROM`, and says each one that is done.
+#[test]
+#[ignore = "the child of the crash tests"]
+fn child() {
+    let (Ok(folder), Ok(from)) = (std::env::var("KITH_TEST_FOLDER"), std::env::var("KITH_TEST_FROM")) else { return };
+    let database = Database::open(folder, &options()).unwrap();
+    let first: u64 = from.parse().unwrap();
+    for number in first..first + 60 {
+        perform(&database, number).unwrap();
+        println!("done {number}");
+    }
+}
+
+fn start(folder: &Path, from: u64, abort_at: Option<u64>) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "gallery::crash::child", "--ignored", "--nocapture", "--test-threads=1"])
+        .env("KITH_TEST_FOLDER", folder)
+        .env("KITH_TEST_FROM", from.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    if let Some(point) = abort_at {
+        command.env("KITH_TEST_ABORT_AT", point.to_string());
+    }
+    command.spawn().unwrap()
+}
+
+/// Reads the child's acknowledgements to its end; the number of operations that are done.
+fn acknowledged(child: Child, from: u64) -> u64 {
+    let mut child = child;
+    let mut next = from;
+    for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
+        // The test harness may print before the first.
+        if let Some(at) = line.find("done ")
+            && let Ok(number) = line[at + 5..].trim().parse::<u64>()
+        {
+            assert_eq!(number, next, "operations are done in order");
+            next = number + 1;
+        }
+    }
+    child.wait().unwrap();
+    next
+}
+
+/// The database after a crash: as after the acknowledged operations, or as after the one that was under
+/// way too. Returns the next operation.
+fn inspect(folder: &Path, model: &mut Model, from: u64, next: u64, what: &str) -> u64 {
+    for number in from..next {
+        expect(model, number);
+    }
+    let database = Database::open(folder, &options()).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let report = database.check().unwrap();
+    assert!(report.is_clean(), "{what}: {report:?}");
+    let found = held(&database);
+    if found == *model {
+        return next;
+    }
+    let mut further = model.clone();
+    expect(&mut further, next);
+    assert_eq!(found, further, "{what}: neither before nor after operation {next}");
+    *model = further;
+    next + 1
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_nothing_acknowledged_and_leaves_nothing_half_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("faces");
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let (mut model, mut next, mut lively) = (Model::new(), 0, 0);
+    for kill in 0..KILLS {
+        let mut child = start(&path, next, None);
+        let life = Duration::from_micros(rng.random_range(2_000..120_000));
+        let output = child.stdout.take();
+        std::thread::sleep(life);
+        child.kill().unwrap();
+        child.stdout = output;
+        let reached = acknowledged(child, next);
+        lively += usize::from(reached > next);
+        next = inspect(&path, &mut model, next, reached, &format!("seed {SEED}, kill {kill} after {life:?}"));
+    }
+    println!("{KILLS} kills, {lively} of them after acknowledged writes, {next} operations");
+    assert!(lively > KILLS / 4, "only {lively} children came to write");
+}
+
+#[test]
+fn an_end_at_every_step_of_settling_loses_nothing_acknowledged() {
+    let mut ended = 0;
+    for point in 1.. {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("faces");
+        let mut model = Model::new();
+        let reached = acknowledged(start(&path, 0, Some(point)), 0);
+        inspect(&path, &mut model, 0, reached, &format!("end at step {point}"));
+        if reached == 60 {
+            break;
+        }
+        ended += 1;
+    }
+    println!("{ended} steps");
+    assert!(ended > 100, "only {ended} steps were passed");
+}
