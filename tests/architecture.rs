@@ -15,18 +15,41 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("align", &["error", "geometry", "vector", "media", "nn"]),
     // An embedder names its alignment.
     ("embed", &["error", "geometry", "vector", "media", "nn", "align"]),
+    ("attributes", &["error", "geometry", "vector", "media", "nn"]),
     ("verify", &["error", "geometry", "vector", "media"]),
+    ("store", &["error", "geometry", "vector", "media"]),
+    ("index", &["error", "geometry", "vector", "media"]),
+    ("gallery", &["error", "geometry", "vector", "media", "store", "index", "verify"]),
     ("pipeline", &["error", "geometry", "vector", "media", "nn", "detect", "align", "embed"]),
     ("compare", &["error", "geometry", "media", "verify"]),
     (
         "engine",
-        &["error", "geometry", "vector", "media", "nn", "detect", "align", "embed", "verify", "pipeline", "compare"],
+        &[
+            "error",
+            "geometry",
+            "vector",
+            "media",
+            "nn",
+            "detect",
+            "align",
+            "embed",
+            "verify",
+            "pipeline",
+            "compare",
+            "attributes",
+            "gallery",
+        ],
     ),
     ("cli", &["error", "geometry", "vector", "media", "nn", "verify", "pipeline", "engine"]),
 ];
 
 /// The only rooms that may name candle.
 const KNOW_CANDLE: &[&str] = &["nn", "detect", "embed"];
+/// The only room that may name sled, and the only file that may name bincode.
+const KNOWS_SLED: &str = "store";
+const KNOWS_BINCODE: &str = "store/codec.rs";
+/// Where unsafe code may stand: SIMD kernels.
+const KERNELS: &[&str] = &["nn/kernels", "vector/kernels.rs"];
 /// Rooms of pure numbers: no file, no network, no thread of their own.
 const PURE: &[&str] = &["geometry", "vector", "verify"];
 
@@ -93,7 +116,9 @@ fn candle_and_io_stay_where_they_belong() {
             assert!(!code.contains("candle_") || KNOW_CANDLE.contains(&room.as_str()), "{shown} names candle");
             let impure = ["std::fs", "std::net", "std::thread", "println!"].iter().any(|w| code.contains(w));
             assert!(!impure || !PURE.contains(&room.as_str()), "{shown} is no longer pure");
-            let kernel = file.parent().is_some_and(|folder| folder.ends_with("nn/kernels"));
+            let kernel = KERNELS.iter().any(|k| file.ends_with(k) || file.parent().is_some_and(|f| f.ends_with(k)));
+            assert!(!code.contains("sled::") || room == KNOWS_SLED, "{shown} names sled");
+            assert!(!code.contains("bincode::") || file.ends_with(KNOWS_BINCODE), "{shown} names bincode");
             assert!(kernel || !code.contains("unsafe "), "{shown}: unsafe belongs in kernels and memory maps only");
             let reasoned = std::fs::read_to_string(&file).unwrap().matches("// SAFETY:").count();
             assert!(code.matches("unsafe {").count() <= reasoned, "{shown}: an unsafe block without its reason");

@@ -192,3 +192,103 @@ fn wrong_words_are_explained() {
         assert!(!answer.stderr.is_empty());
     }
 }
+
+/// A command on a database of its own.
+fn at(db: &Path, arguments: &[&str]) -> Output {
+    let mut all = arguments.to_vec();
+    all.extend(["--db", db.to_str().unwrap()]);
+    kith(&all)
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn enrol_identify_rename_forget() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("faces");
+    assert_eq!(code(&at(&db, &["identify", &photo("hopper_tilt.jpg")])), 2, "nobody is enrolled yet");
+    assert!(!db.exists(), "asking makes no database");
+
+    let hopper = photo("grace_hopper.jpg");
+    let added = at(&db, &["enroll", "Grace Hopper", &hopper, "--group", "navy", "--keep-chips", "--json"]);
+    assert_eq!(code(&added), 0, "{added:?}");
+    assert_eq!(json(&added)["photos"][0]["enrolled"]["status"], "added");
+    let again = at(&db, &["enroll", "Grace Hopper", &hopper, "--json"]);
+    assert_eq!((code(&again), json(&again)["known"].as_u64()), (0, Some(1)));
+
+    let out = folder.path().join("names.png");
+    let found = at(&db, &["identify", &photo("hopper_tilt.jpg"), "--json", "-o", out.to_str().unwrap()]);
+    assert_eq!(code(&found), 0, "{found:?}");
+    let face = &json(&found)["photos"][0]["faces"][0];
+    assert_eq!(face["name"], "Grace Hopper");
+    assert!(face["candidates"][0]["similarity"].as_f64().unwrap() > 50.0);
+    assert!(face["candidates"][0]["distance"].as_f64().unwrap() < face["threshold_distance"].as_f64().unwrap());
+    assert_eq!(face["threshold"]["max_fpir"], 0.01);
+    assert_eq!(face["calibration"].as_str().unwrap().len(), 12);
+    assert!(!said(&found).contains("vector"), "no template is printed");
+    assert!(Photo::open(&out).unwrap().width() > 100);
+
+    let stranger = at(&db, &["identify", &photo("astronaut.png")]);
+    assert_eq!(code(&stranger), 1, "{stranger:?}");
+    assert!(said(&stranger).contains("unknown"));
+    assert_eq!(code(&at(&db, &["identify", &photo("hopper_tilt.jpg"), "--group", "army"])), 1);
+    assert_eq!(code(&at(&db, &["identify", &photo("hopper_tilt.jpg"), "--group", "navy"])), 0);
+
+    let other = at(&db, &["enroll", "Somebody Else", &photo("hopper_tilt.jpg"), "--json"]);
+    assert_eq!((code(&other), json(&other)["photos"][0]["error"]["code"].as_str()), (2, Some("gate.someone_else")));
+    assert!(said(&other).contains("Grace Hopper"), "the evidence is named");
+
+    assert_eq!(code(&at(&db, &["people", "rename", "Grace Hopper", "Admiral Hopper"])), 0);
+    let shown = at(&db, &["people", "show", "Admiral Hopper", "--json"]);
+    assert_eq!(json(&shown)["faces"][0]["chip"], true);
+    assert_eq!(json(&shown)["person"]["groups"][0], "navy");
+    assert_eq!(code(&at(&db, &["people", "show", "Grace Hopper"])), 2);
+
+    let backup = folder.path().join("faces.bak");
+    assert_eq!(code(&at(&db, &["backup", backup.to_str().unwrap()])), 0);
+    assert_eq!(code(&at(&db, &["forget", "Admiral Hopper"])), 0);
+    assert_eq!(code(&at(&db, &["identify", &photo("hopper_tilt.jpg")])), 1);
+    assert_eq!(code(&at(&db, &["check"])), 0);
+    assert_eq!(json(&at(&db, &["stats", "--json"]))["galleries"][0]["faces"], 0);
+    let restored = folder.path().join("restored");
+    assert_eq!(code(&at(&restored, &["restore", backup.to_str().unwrap()])), 0);
+    assert_eq!(code(&at(&restored, &["identify", &photo("hopper_tilt.jpg")])), 0);
+}
+
+#[test]
+fn a_folder_of_people_is_enrolled_with_what_was_refused_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let (db, people) = (folder.path().join("faces"), folder.path().join("people"));
+    std::fs::create_dir_all(people.join("Eileen_Collins")).unwrap();
+    std::fs::copy(photo("astronaut.png"), people.join("Eileen_Collins/portrait.png")).unwrap();
+    std::fs::copy(photo("grace_hopper.jpg"), people.join("Grace_Hopper_0001.jpg")).unwrap();
+    std::fs::write(people.join("Eileen_Collins/broken.jpg"), b"no photo").unwrap();
+    let done = at(&db, &["enroll", "--dir", people.to_str().unwrap(), "--json"]);
+    let object = json(&done);
+    assert_eq!((code(&done), object["added"].as_u64(), object["refused"].as_u64()), (2, Some(2), Some(1)));
+    assert!(said(&done).contains("broken.jpg"));
+    let again = json(&at(&db, &["enroll", "--dir", people.to_str().unwrap(), "--resume", "--json"]));
+    assert_eq!((again["added"].as_u64(), again["known"].as_u64()), (Some(0), Some(2)));
+    let names = json(&at(&db, &["people", "--json"]));
+    let names: Vec<&str> = names.as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Eileen Collins", "Grace Hopper"]);
+}
+
+#[test]
+fn what_the_gate_refuses_can_be_allowed_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("faces");
+    let dark = folder.path().join("dark.png");
+    let mut pixels = Photo::open(photo("grace_hopper.jpg")).unwrap().raster().clone();
+    pixels.data_mut().iter_mut().for_each(|v| *v /= 12);
+    kith::media::save(&pixels, &dark).unwrap();
+    let dark = dark.to_str().unwrap();
+    let refused = at(&db, &["enroll", "Grace", dark, "--json"]);
+    let why = json(&refused)["photos"][0]["error"]["code"].clone();
+    assert_eq!(code(&refused), 2);
+    assert!(why == "gate.too_dark" || why == "gate.blurred", "{why}");
+    assert_eq!(code(&at(&db, &["enroll", "Grace", dark, "--allow", "light,blurred"])), 0);
+    assert_eq!(code(&at(&db, &["enroll", "Grace", dark, "--allow", "everything"])), 2, "not a refusal's name");
+}

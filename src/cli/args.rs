@@ -275,13 +275,13 @@ pub(super) struct Pull {
 #[derive(Debug, Group)]
 pub(super) struct Place {
     /// The database's folder; $KITH_DB, or `kith/faces` in your data folder, when not said
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER")]
     pub db: Option<PathBuf>,
     /// The gallery in it
-    #[arg(long, default_value = DEFAULT_GALLERY, value_name = "NAME")]
+    #[arg(long, global = true, default_value = DEFAULT_GALLERY, value_name = "NAME")]
     pub gallery: String,
     /// Wait this long for another process to let go of the database
-    #[arg(long, default_value_t = 5.0, value_name = "SECONDS")]
+    #[arg(long, global = true, default_value_t = 5.0, value_name = "SECONDS")]
     pub wait: f64,
 }
 

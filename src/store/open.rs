@@ -45,6 +45,9 @@ impl Store {
             }
             fs::create_dir_all(folder).map_err(|e| io(folder, "making the folder", &e))?;
         }
+        if !folder.is_dir() {
+            return Err(StoreError::NotADatabase { path: shown(), found: "it is a file".to_string() });
+        }
         let current = folder.join(CURRENT);
         let known = match fs::read_to_string(&current) {
             Ok(text) => Some(text),
@@ -187,12 +190,7 @@ fn make(folder: &Path) -> Result<String, StoreError> {
 /// Refuses a folder without `CURRENT` that holds anything but the beginnings of a database.
 pub(super) fn only_ours(folder: &Path, create: bool) -> Result<(), StoreError> {
     let path = || folder.display().to_string();
-    let entries = fs::read_dir(folder).map_err(|e| match e.kind() {
-        std::io::ErrorKind::NotADirectory => {
-            StoreError::NotADatabase { path: path(), found: "it is a file".to_string() }
-        }
-        _ => io(folder, "reading", &e),
-    })?;
+    let entries = fs::read_dir(folder).map_err(|e| io(folder, "reading", &e))?;
     let mut names: Vec<String> = Vec::new();
     for entry in entries {
         names.push(entry.map_err(|e| io(folder, "reading", &e))?.file_name().to_string_lossy().into_owned());
