@@ -39,7 +39,8 @@ fn face(number: u64) -> NewFace {
         source: number.to_string(),
         source_sha256: None,
         // Some records are too large for sled's log and go to files of their own.
-        pictures: (number % 5 == 0).then(|| (vec![number as u8; 300_000 * (number % 2) as usize + 9], vec![7; 100])),
+        pictures: (number.is_multiple_of(5))
+            .then(|| (vec![number as u8; 300_000 * (number % 2) as usize + 9], vec![7; 100])),
     }
 }
 
@@ -57,7 +58,7 @@ fn perform(database: &Database, number: u64) -> crate::Result<()> {
     let name = person(number);
     let known = |name: &str| database.person(GALLERY, name).is_ok();
     if number % 11 == 10 {
-        return if known(&name) { database.forget(GALLERY, &name, number % 3 == 0).map(drop) } else { Ok(()) };
+        return if known(&name) { database.forget(GALLERY, &name, number.is_multiple_of(3)).map(drop) } else { Ok(()) };
     }
     if number % 7 == 6 {
         let into = person(number + 1);

@@ -220,7 +220,7 @@ mod tests {
                 for count in [1, 10] {
                     let got: Vec<u64> = index.nearest(&probe, count, None).iter().map(|n| n.face).collect();
                     assert_eq!(got, by_hand(&kept, &probe, count, |_| true));
-                    let even = |f: u64| f % 16 == 0;
+                    let even = |f: u64| f.is_multiple_of(16);
                     let got: Vec<u64> = index.nearest(&probe, count, Some(&even)).iter().map(|n| n.face).collect();
                     assert_eq!(got, by_hand(&kept, &probe, count, even));
                 }
