@@ -95,7 +95,7 @@ fn write_score(r: &mut Raster, x: i64, y: i64, colour: [u8; 3], score: f64) {
             _ => (10, DIGIT_UNITS),
         };
         let at = WORDS_WIDTH + (cell + letter.to_digit(10).unwrap_or(0)) * LETTER_WIDTH;
-        stamp(r, at, LETTER_WIDTH, x + (units * PIXELS_A_UNIT >> 16) - LEFT_OF_PEN, y, colour);
+        stamp(r, at, LETTER_WIDTH, x + ((units * PIXELS_A_UNIT) >> 16) - LEFT_OF_PEN, y, colour);
         cell += kinds;
         units += width;
     }
