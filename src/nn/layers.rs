@@ -5,7 +5,9 @@
 
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 
+use super::kernels::{Activation, ConvWeights, PackedConv};
 use super::weights::TensorMap;
+use crate::simd::Simd;
 
 /// Named tensors on their way into a network: converted to f32 and moved to the device once.
 pub(crate) struct WeightSource<'a> {
@@ -74,6 +76,23 @@ impl Conv2d {
         Self::new(weight, Some(bias), self.stride, self.padding)
     }
 
+    /// The same convolution, then `activation`, for the processor's own kernels.
+    pub(crate) fn packed(&self, activation: Activation, simd: Simd) -> Result<PackedConv> {
+        let (outputs, inputs, rows, columns) = self.weight.dims4()?;
+        let bias: Vec<f32> = self.bias.as_ref().map_or(Ok(Vec::new()), |b| b.flatten_all()?.to_vec1())?;
+        let conv = ConvWeights {
+            weight: &self.weight.flatten_all()?.to_vec1()?,
+            outputs,
+            inputs,
+            window: (rows, columns),
+            bias: &bias,
+            stride: self.stride,
+            padding: self.padding,
+            activation,
+        };
+        Ok(PackedConv::new(&conv, simd))
+    }
+
     /// `[n, in, h, w]` to `[n, out, h', w']`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (rows, columns) = self.padding;
@@ -134,6 +153,13 @@ impl Linear {
 
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.0.forward(x)
+    }
+
+    /// The same layer over single pixels, then `activation`, for the processor's own kernels.
+    pub(crate) fn packed(&self, activation: Activation, simd: Simd) -> Result<PackedConv> {
+        let (outputs, inputs) = self.0.weight().dims2()?;
+        let weight = self.0.weight().reshape((outputs, inputs, 1, 1))?;
+        Conv2d::new(weight, self.0.bias().cloned(), 1, (0, 0))?.packed(activation, simd)
     }
 }
 
