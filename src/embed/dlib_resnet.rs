@@ -117,7 +117,7 @@ impl Layered for Layers {
         let mean = builder.map(1, 1, x.channels);
         builder.step().mean(x, mean, (x.rows, x.columns), 1);
         builder.step();
-        let descriptor = builder.conv_to_new(&self.fc.packed(Activation::None, simd)?, mean);
+        let descriptor = builder.conv_to_new(&self.fc.packed((1, 1), Activation::None, simd)?, mean);
         Ok(builder.finish(&[descriptor.into()], simd))
     }
 }

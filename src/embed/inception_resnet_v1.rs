@@ -183,7 +183,7 @@ impl Layered for Layers {
         b.step().mean(x, mean, (x.rows, x.columns), 1);
         b.mark("avgpool", mean);
         b.step();
-        let vector = b.conv_to_new(&self.last_linear.packed(Activation::None, simd)?, mean);
+        let vector = b.conv_to_new(&self.last_linear.packed((1, 1), Activation::None, simd)?, mean);
         b.mark("last_bn", vector);
         Ok(builder.finish(&[vector.into()], simd))
     }

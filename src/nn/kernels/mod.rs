@@ -16,5 +16,5 @@ mod tile;
 
 pub(crate) use conv::{ConvPrelu, Planes};
 pub(crate) use pack::{Activation, ConvWeights, PackedConv};
-pub(crate) use program::{Map, ProgramBuilder, Slice};
+pub(crate) use program::{Map, ProgramBuilder};
 pub(crate) use run::{InputRows, Program};
