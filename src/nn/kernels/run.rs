@@ -204,6 +204,9 @@ mod tests {
     use super::*;
     use crate::nn::kernels::pack::{Activation, ConvWeights, PackedConv};
 
+    /// Weights, biases, slopes, and the shape of the weights.
+    type Numbers = (Vec<f32>, Vec<f32>, Vec<f32>, (usize, usize, usize, usize));
+
     fn random(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
         (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
     }
@@ -257,7 +260,7 @@ mod tests {
             let joined = conv(left + right, left, (1, 1));
             let values = random(n * rows * columns * inputs, &mut rng);
 
-            let by_candle = |x: &Tensor, c: &(Vec<f32>, Vec<f32>, Vec<f32>, _), stride, padding: (usize, usize)| {
+            let by_candle = |x: &Tensor, c: &Numbers, stride, padding: (usize, usize)| {
                 let (rows, columns) = padding;
                 let x = x.pad_with_zeros(2, rows, rows).unwrap().pad_with_zeros(3, columns, columns).unwrap();
                 let y = x.conv2d(&Tensor::from_slice(&c.0, c.3, cpu).unwrap(), 0, stride, 1, 1).unwrap();
@@ -274,13 +277,12 @@ mod tests {
             let sum = (by_candle(&Tensor::cat(&[&ya, &yb], 1).unwrap(), &joined, 1, (0, 0)) + &ya).unwrap();
 
             for simd in Simd::available() {
-                let pack =
-                    |c: &(Vec<f32>, Vec<f32>, Vec<f32>, (usize, usize, usize, usize)), stride, padding, activation| {
-                        let (outputs, inputs, rows, columns) = c.3;
-                        let (weight, bias, window) = (&c.0[..], &c.1[..], (rows, columns));
-                        let conv = ConvWeights { weight, outputs, inputs, window, bias, stride, padding, activation };
-                        PackedConv::new(&conv, simd)
-                    };
+                let pack = |c: &Numbers, stride, padding, activation| {
+                    let (outputs, inputs, rows, columns) = c.3;
+                    let (weight, bias, window) = (&c.0[..], &c.1[..], (rows, columns));
+                    let conv = ConvWeights { weight, outputs, inputs, window, bias, stride, padding, activation };
+                    PackedConv::new(&conv, simd)
+                };
                 let a = pack(&a, stride, padding, Activation::PRelu(a.2.clone()));
                 let b = pack(&b, stride, padding, Activation::Relu);
                 let joined = pack(&joined, 1, (0, 0), Activation::None);

@@ -133,17 +133,17 @@ unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
             After::Nothing => {}
             After::Relu => sums = sums.map(|s| s.map(|v| L::max(v, zero))),
             After::PRelu(slope) => {
-                for n in 0..N {
-                    let slope = L::load(slope.add(n * LANES));
-                    for s in &mut sums {
-                        s[n] = L::multiply_add(slope, L::min(s[n], zero), L::max(s[n], zero));
+                let slope: [L::Vector; N] = std::array::from_fn(|n| L::load(slope.add(n * LANES)));
+                for s in &mut sums {
+                    for (v, slope) in s.iter_mut().zip(slope) {
+                        *v = L::multiply_add(slope, L::min(*v, zero), L::max(*v, zero));
                     }
                 }
             }
         }
-        for p in 0..P {
-            for n in 0..N {
-                L::store(t.out[p].add(n * LANES), sums[p][n]);
+        for (out, s) in t.out.iter().zip(sums) {
+            for (n, v) in s.into_iter().enumerate() {
+                L::store(out.add(n * LANES), v);
             }
         }
     }
