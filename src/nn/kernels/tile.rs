@@ -112,18 +112,18 @@ unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
             for i in begin..begin + t.run {
                 let w: [L::Vector; N] = std::array::from_fn(|n| L::load(weights.add(n * LANES)));
                 weights = weights.add(N * LANES);
-                for p in 0..P {
-                    let x = L::splat(pixels[p].add(i));
-                    for n in 0..N {
-                        sums[p][n] = L::multiply_add(x, w[n], sums[p][n]);
+                for (sums, pixel) in sums.iter_mut().zip(pixels) {
+                    let x = L::splat(pixel.add(i));
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = L::multiply_add(x, w, *sum);
                     }
                 }
             }
         }
         if let Some(add) = &t.add {
-            for p in 0..P {
-                for n in 0..N {
-                    sums[p][n] = L::add(sums[p][n], L::load(add[p].add(n * LANES)));
+            for (sums, from) in sums.iter_mut().zip(add) {
+                for (n, sum) in sums.iter_mut().enumerate() {
+                    *sum = L::add(*sum, L::load(from.add(n * LANES)));
                 }
             }
         }
