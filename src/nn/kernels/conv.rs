@@ -7,6 +7,7 @@
 use candle_core::{Result, bail};
 
 use crate::nn::WeightSource;
+use crate::simd::Simd;
 
 /// Columns of a tile: two AVX2 registers.
 const TILE: usize = 16;
@@ -52,11 +53,11 @@ enum Route {
 
 impl Route {
     fn best() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return Self::Avx2;
+        match Simd::chosen_or_scalar() {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 | Simd::Avx512 => Self::Avx2,
+            _ => Self::Plain,
         }
-        Self::Plain
     }
 }
 
