@@ -9,7 +9,6 @@ use super::shelf::Shelf;
 use super::{Database, Threshold, usable};
 use crate::error::{GalleryError, GateRefusal, Result};
 use crate::geometry::{BBox, Landmarks};
-use crate::index::Index;
 use crate::store::{ChipRecord, FaceRecord, GalleryRecord, Key, PersonRecord, QualityRecord, Ticket, now_ms};
 use crate::vector::{Embedding, squared_distance};
 
@@ -234,7 +233,7 @@ impl Shelf {
         }
         let vector = face.embedding.values();
         let near =
-            |f: &&u64| inside.vector(**f).is_some_and(|v| squared_distance(v, vector) < SAME_PICTURE * SAME_PICTURE);
+            |f: &&u64| inside.vector(**f).is_some_and(|v| squared_distance(&v, vector) < SAME_PICTURE * SAME_PICTURE);
         let face = *inside.faces_of(person).iter().find(near)?;
         found(face, EnrolmentStatus::SameFace)
     }

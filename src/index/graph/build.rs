@@ -1,0 +1,254 @@
+//! Growing, sweeping and building.
+
+use std::collections::{HashMap, HashSet};
+
+use rayon::prelude::*;
+
+use super::super::rows::Rows;
+use super::{Graph, NONE, Parameters};
+use crate::vector::{CodedProbe, products_at};
+
+/// Largest batch, as a share of the rows linked already: its rows do not see each other.
+const BATCH_SHARE: usize = 32;
+/// Rows in the first batches.
+const FIRST_BATCH: usize = 16;
+/// Tails up to this long are scanned, longer ones are linked.
+const TAIL: usize = 1024;
+/// Rows linked in one go of upkeep: a few milliseconds.
+const UPKEEP: usize = 16;
+/// Removed rows that are stepped on before a sweep, beside one in [`SWEEP_SHARE`].
+const SWEEP: usize = 256;
+const SWEEP_SHARE: usize = 32;
+/// Most pivots.
+const PIVOTS: usize = 512;
+/// Neighbours whose products with a candidate are computed at once.
+const AT_ONCE: usize = 8;
+
+/// Changes that were worked out on a graph as it stood.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    version: u64,
+    /// New neighbours by row.
+    lists: Vec<(u32, Vec<u32>)>,
+    /// Rows that leave the tail.
+    linked: Vec<u32>,
+    /// Rows that are free from now on.
+    freed: Vec<u32>,
+}
+
+impl Graph {
+    /// Builds a graph over all faces. `progress` is told rows done and all rows, from any thread.
+    pub(crate) fn build(rows: &Rows, parameters: Parameters, progress: &(dyn Fn(usize, usize) + Sync)) -> Self {
+        let mut graph = Self::empty(rows, parameters);
+        shuffle(&mut graph.tail);
+        let order = graph.tail.clone();
+        let pivots = (2 * order.len().isqrt()).clamp(1, PIVOTS).min(order.len());
+        let mut done = 0;
+        while done < order.len() {
+            let batch = (done / BATCH_SHARE).max(FIRST_BATCH.min(done.max(1))).min(order.len() - done);
+            let batch = &order[done..done + batch];
+            if graph.pivots.len() < pivots {
+                let room = pivots - graph.pivots.len();
+                let (lists, linked) = (graph.link(rows, batch), batch.to_vec());
+                graph.put(lists);
+                graph.pivots.extend(linked.into_iter().take(room));
+            } else {
+                let lists = graph.link(rows, batch);
+                graph.put(lists);
+            }
+            done += batch.len();
+            progress(done, order.len());
+        }
+        graph.tail.clear();
+        graph.strand(rows);
+        graph.tune(rows);
+        graph
+    }
+
+    /// Rows that no walk comes to are linked again, and scanned if that does not help.
+    pub(super) fn strand(&mut self, rows: &Rows) {
+        let lost = |graph: &Self| -> Vec<u32> {
+            let reached = graph.reached();
+            let waiting: HashSet<u32> = graph.tail.iter().copied().collect();
+            let out = |row: &u32| !reached[*row as usize] && !waiting.contains(row);
+            rows.faces().map(|(row, _)| row).filter(out).collect()
+        };
+        let stranded = lost(self);
+        if !stranded.is_empty() {
+            let lists = self.link(rows, &stranded);
+            self.put(lists);
+            let left = lost(self);
+            self.tail.extend(left);
+        }
+    }
+
+    fn put(&mut self, lists: Vec<(u32, Vec<u32>)>) {
+        for (row, list) in lists {
+            self.set(row, &list);
+        }
+    }
+
+    /// The neighbours that `batch` would get, and those of the rows that would lead to it.
+    fn link(&self, rows: &Rows, batch: &[u32]) -> Vec<(u32, Vec<u32>)> {
+        // Rows that are linked again may lead to each other.
+        let own: HashMap<u32, usize> = batch.iter().enumerate().map(|(at, &row)| (row, at)).collect();
+        let mut lists: Vec<(u32, Vec<u32>)> = batch.par_iter().map(|&row| (row, self.chosen(rows, row))).collect();
+        let mut back: Vec<(u32, u32)> =
+            lists.iter().flat_map(|(row, list)| list.iter().map(|&target| (target, *row))).collect();
+        back.par_sort_unstable();
+        let groups: Vec<&[(u32, u32)]> = back.chunk_by(|a, b| a.0 == b.0).collect();
+        let led: Vec<(u32, Vec<u32>)> = groups
+            .par_iter()
+            .map(|group| {
+                let target = group[0].0;
+                let mut list = own.get(&target).map_or(self.neighbours(target), |&at| &lists[at].1).to_vec();
+                list.extend(group.iter().map(|&(_, row)| row));
+                list.sort_unstable();
+                list.dedup();
+                (target, self.no_more_than_fit(rows, target, list))
+            })
+            .collect();
+        // Later lists stand: those of the batch come first.
+        lists.extend(led);
+        lists
+    }
+
+    /// The neighbours of a row that is not linked yet, found by a walk.
+    fn chosen(&self, rows: &Rows, row: u32) -> Vec<u32> {
+        let mut probe = CodedProbe::default();
+        probe.copy_row(rows.codes(row));
+        let mut scratch = self.borrow();
+        let alive = |r: u32| rows.face(r).is_some();
+        self.walk(rows, &probe, self.parameters.candidates, alive, &mut scratch);
+        let found = scratch.pool.iter().map(|c| (c.product, c.row()));
+        let found: Vec<(i32, u32)> = found.filter(|&(_, r)| r != row && alive(r)).collect();
+        self.give_back(scratch);
+        self.prune(rows, found)
+    }
+
+    fn no_more_than_fit(&self, rows: &Rows, row: u32, list: Vec<u32>) -> Vec<u32> {
+        if list.len() <= self.parameters.degree {
+            return list;
+        }
+        let mut probe = CodedProbe::default();
+        probe.copy_row(rows.codes(row));
+        let mut products = vec![0; list.len()];
+        products_at(&probe, rows.layout(), &list, &mut products);
+        let mut found: Vec<(i32, u32)> = products.into_iter().zip(list).collect();
+        found.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        self.prune(rows, found)
+    }
+
+    /// Of candidates, best first with their products with the row, those that no chosen one stands before.
+    fn prune(&self, rows: &Rows, found: Vec<(i32, u32)>) -> Vec<u32> {
+        let (one, layout) = (rows.one(), rows.layout());
+        // Half the squared distance in units of codes.
+        let apart = |product: i32| (one - product).max(0) as f32;
+        let mut chosen: Vec<u32> = Vec::with_capacity(self.parameters.degree);
+        let mut probe = CodedProbe::default();
+        let mut products = [0; AT_ONCE];
+        for (product, row) in found {
+            if chosen.len() == self.parameters.degree {
+                break;
+            }
+            probe.copy_row(rows.codes(row));
+            let own = apart(product);
+            let before = chosen.chunks(AT_ONCE).any(|some| {
+                let products = &mut products[..some.len()];
+                products_at(&probe, layout, some, products);
+                products.iter().any(|&p| apart(p) * self.parameters.alpha <= own)
+            });
+            if !before {
+                chosen.push(row);
+            }
+        }
+        chosen
+    }
+
+    /// The next piece of upkeep, if any is due: linking a part of a long tail, or a sweep. `all` links a
+    /// tail of any length and sweeps whatever was removed.
+    pub(crate) fn plan(&self, rows: &Rows, all: bool) -> Option<Plan> {
+        let dead = self.dead.len();
+        if dead > if all { 0 } else { SWEEP + rows.rows() / SWEEP_SHARE } {
+            return Some(self.sweep(rows));
+        }
+        if self.tail.len() > if all { 0 } else { TAIL } && !self.pivots.is_empty() {
+            let share = if all { rows.rows() / BATCH_SHARE } else { 0 };
+            let batch: Vec<u32> = self.tail.iter().copied().take(share.max(UPKEEP)).collect();
+            let lists = self.link(rows, &batch);
+            return Some(Plan { version: self.version, lists, linked: batch, freed: Vec::new() });
+        }
+        None
+    }
+
+    /// New neighbours for every row that leads to a removed one: from its own and those of the removed.
+    fn sweep(&self, rows: &Rows) -> Plan {
+        let mut gone = vec![false; rows.rows()];
+        self.dead.iter().for_each(|&d| gone[d as usize] = true);
+        let alive = |row: &u32| !gone[*row as usize];
+        let lists = (0..rows.rows() as u32)
+            .into_par_iter()
+            .filter(|row| alive(row) && !self.neighbours(*row).iter().all(alive))
+            .map(|row| {
+                let (kept, lost): (Vec<u32>, Vec<u32>) = self.neighbours(row).iter().partition(|n| alive(n));
+                let mut list = kept;
+                let beyond = lost.iter().flat_map(|&l| self.neighbours(l)).copied();
+                list.extend(beyond.filter(|n| alive(n) && *n != row));
+                list.sort_unstable();
+                list.dedup();
+                (row, self.no_more_than_fit(rows, row, list))
+            })
+            .collect();
+        Plan { version: self.version, lists, linked: Vec::new(), freed: self.dead.clone() }
+    }
+
+    /// Carries a plan out; `false` when the graph has changed since, and nothing was done.
+    pub(crate) fn apply(&mut self, rows: &mut Rows, plan: Plan) -> bool {
+        if plan.version != self.version {
+            return false;
+        }
+        self.version += 1;
+        let swept = !plan.freed.is_empty();
+        self.put(plan.lists);
+        if !plan.linked.is_empty() {
+            let linked: HashSet<u32> = plan.linked.iter().copied().collect();
+            self.tail.retain(|t| !linked.contains(t));
+            // A new row whose every neighbour declined to lead to it is still scanned.
+            let led: HashSet<u32> = linked
+                .iter()
+                .flat_map(|&row| self.neighbours(row))
+                .flat_map(|&n| self.neighbours(n))
+                .copied()
+                .collect();
+            self.tail.extend(plan.linked.iter().filter(|&row| !led.contains(row)));
+        }
+        if swept {
+            for &row in &plan.freed {
+                self.set(row, &[]);
+                rows.free(row);
+            }
+            let freed: HashSet<u32> = plan.freed.into_iter().collect();
+            self.pivots.retain(|p| !freed.contains(p));
+            self.dead.clear();
+            if self.pivots.is_empty() {
+                self.pivots.extend(rows.faces().map(|(row, _)| row).find(|&row| self.links.row(row)[0] != NONE));
+            }
+            self.strand(rows);
+        }
+        true
+    }
+}
+
+/// The order in which rows are linked: shuffled, since the faces of a person stand side by side, and always
+/// in the same way.
+fn shuffle(rows: &mut [u32]) {
+    let mut state = 0x9E37_79B9_7F4A_7C15u64;
+    for at in (1..rows.len()).rev() {
+        // splitmix64 (Steele, Lea and Flood, 2014).
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        rows.swap(at, ((z ^ (z >> 31)) % (at as u64 + 1)) as usize);
+    }
+}

@@ -1,0 +1,47 @@
+//! How wide a walk must be, measured on the gallery's own faces.
+//!
+//! Each of a thousand faces, evenly spread, is searched for without itself: the nearest other face, as the
+//! exact scan finds it, must be what the walk finds. The width is the smallest of a ladder whose walks do
+//! so often enough. A probe of an enrolled person lies nearer to their faces than strangers do, so this
+//! asks more than identification does.
+
+use rayon::prelude::*;
+
+use super::super::exact;
+use super::super::rows::Rows;
+use super::Graph;
+
+/// Faces searched for.
+const ASKED: usize = 1000;
+/// Widths tried.
+const LADDER: [usize; 14] = [16, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384, 512, 768];
+/// Two distances are one when they differ by rounding only.
+const SAME: f32 = 1e-6;
+
+impl Graph {
+    /// Sets the width; [`usize::MAX`] when none was enough, so that the exact scan answers.
+    pub(super) fn tune(&mut self, rows: &Rows) {
+        let step = (rows.len() / ASKED).max(1);
+        let asked: Vec<u64> = rows.faces().map(|(_, f)| f).step_by(step).take(ASKED).collect();
+        let vectors: Vec<Vec<f32>> = asked.iter().filter_map(|&f| Some(rows.vector(rows.row_of(f)?))).collect();
+        let probes: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
+        // The face itself is among the nearest two, unless others share its very place: then it does not matter.
+        let truth = exact::nearest_of_each(rows, &probes, 2, None);
+        let others: Vec<f32> = truth
+            .iter()
+            .zip(&asked)
+            .map(|(near, &face)| near.iter().find(|n| n.face != face).map_or(0.0, |n| n.distance))
+            .collect();
+        let found = |width: usize| -> usize {
+            let hit = |at: usize| -> bool {
+                let Some(probe) = rows.probe(probes[at]) else { return false };
+                let near = self.nearest_by(rows, &probe, 2, None, width);
+                let Some(near) = near else { return true };
+                near.iter().find(|n| n.face != asked[at]).is_some_and(|n| n.distance <= others[at] + SAME)
+            };
+            (0..probes.len()).into_par_iter().filter(|&at| hit(at)).count()
+        };
+        let enough = (self.parameters.recall * probes.len() as f64).ceil() as usize;
+        self.width = LADDER.into_iter().find(|&width| found(width) >= enough).unwrap_or(usize::MAX / 8);
+    }
+}

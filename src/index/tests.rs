@@ -1,0 +1,234 @@
+//! Every way of answering against the answer by hand.
+
+use super::*;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr_free::normal;
+
+/// Normal numbers without another crate.
+mod rand_distr_free {
+    use rand::Rng;
+
+    /// Box and Muller, 1958.
+    pub(super) fn normal(rng: &mut impl Rng) -> f32 {
+        let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+        ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
+    }
+}
+
+fn unit(v: Vec<f32>) -> Vec<f32> {
+    let length = v.iter().map(|x| x * x).sum::<f32>().sqrt();
+    v.iter().map(|x| x / length).collect()
+}
+
+fn any(rng: &mut ChaCha8Rng, dimension: usize) -> Vec<f32> {
+    unit((0..dimension).map(|_| normal(rng)).collect())
+}
+
+/// People with centres in a subspace, and faces about them: as face networks place them.
+struct Faces {
+    rng: ChaCha8Rng,
+    basis: Vec<Vec<f32>>,
+    dimension: usize,
+}
+
+impl Faces {
+    fn new(dimension: usize, seed: u64) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let basis = (0..64).map(|_| (0..dimension).map(|_| normal(&mut rng)).collect()).collect();
+        Self { rng, basis, dimension }
+    }
+
+    fn person(&mut self) -> Vec<f32> {
+        let mut centre = vec![0f32; self.dimension];
+        for direction in &self.basis {
+            let weight = normal(&mut self.rng);
+            centre.iter_mut().zip(direction).for_each(|(c, d)| *c += weight * d);
+        }
+        unit(centre)
+    }
+
+    fn face(&mut self, person: &[f32]) -> Vec<f32> {
+        let noise = 0.35 / (self.dimension as f32).sqrt();
+        unit(person.iter().map(|&c| c + noise * normal(&mut self.rng)).collect())
+    }
+}
+
+fn by_hand(kept: &[(u64, Vec<f32>)], probe: &[f32], count: usize, allowed: impl Fn(u64) -> bool) -> Vec<u64> {
+    let distance = |v: &[f32]| -> f64 {
+        v.iter().zip(probe).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>().sqrt()
+    };
+    let mut all: Vec<(f64, u64)> = kept.iter().filter(|(f, _)| allowed(*f)).map(|(f, v)| (distance(v), *f)).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    all.into_iter().take(count).map(|(_, f)| f).collect()
+}
+
+fn faces(near: &[Neighbour]) -> Vec<u64> {
+    near.iter().map(|n| n.face).collect()
+}
+
+#[test]
+fn the_scan_gives_the_true_nearest_whatever_was_added_and_removed() {
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    for (dimension, count) in [(3, 50), (128, 300), (512, 400), (16, 3 * 4096 + 17), (16, (1 << 14) + 900)] {
+        let mut index = FaceIndex::new(dimension, Precision::F32);
+        let mut kept: Vec<(u64, Vec<f32>)> = Vec::new();
+        for face in 0..count as u64 {
+            let v = any(&mut rng, dimension);
+            index.insert(face, &v);
+            kept.push((face, v));
+        }
+        for _ in 0..2 * count / 3 {
+            let (gone, _) = kept.swap_remove(rng.random_range(0..kept.len()));
+            assert!(index.remove(gone));
+            assert!(!index.remove(gone));
+        }
+        let replaced = any(&mut rng, dimension);
+        let at = rng.random_range(0..kept.len());
+        index.insert(kept[at].0, &replaced);
+        kept[at].1 = replaced;
+        index.check().unwrap();
+        assert_eq!(index.len(), kept.len());
+        let probes: Vec<Vec<f32>> = (0..40).map(|_| any(&mut rng, dimension)).collect();
+        let even = |f: u64| f.is_multiple_of(16);
+        for wanted in [1, 10] {
+            for probe in &probes {
+                assert_eq!(faces(&index.nearest(probe, wanted, None)), by_hand(&kept, probe, wanted, |_| true));
+                let got = faces(&index.nearest(probe, wanted, Some(&even)));
+                assert_eq!(got, by_hand(&kept, probe, wanted, even));
+            }
+            let many: Vec<&[f32]> = probes.iter().map(Vec::as_slice).collect();
+            for (near, probe) in index.exact_of_each(&many, wanted, None).iter().zip(&probes) {
+                assert_eq!(*near, index.nearest(probe, wanted, None), "many at once");
+            }
+        }
+    }
+}
+
+/// Vectors that differ by less than their codes can say: the bound must keep them all for the second look.
+#[test]
+fn the_bound_keeps_the_true_nearest_where_codes_cannot_tell() {
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    for dimension in [8, 128] {
+        let centre = any(&mut rng, dimension);
+        let mut index = FaceIndex::new(dimension, Precision::F32);
+        let mut kept = Vec::new();
+        for face in 0..3000u64 {
+            let v = unit(centre.iter().map(|c| c + 1e-4 * normal(&mut rng)).collect());
+            index.insert(face, &v);
+            kept.push((face, v));
+        }
+        // One long thin vector makes the scale coarse for all.
+        let mut spike = vec![0.0; dimension];
+        spike[1] = 1.0;
+        index.insert(9999, &spike);
+        kept.push((9999, spike));
+        index.check().unwrap();
+        for _ in 0..20 {
+            let probe = unit(centre.iter().map(|c| c + 1e-4 * normal(&mut rng)).collect());
+            let near = index.nearest(&probe, 5, None);
+            let wanted = by_hand(&kept, &probe, 5, |_| true);
+            let truth = |face: u64| -> f64 {
+                let v = &kept.iter().find(|(f, _)| *f == face).unwrap().1;
+                v.iter().zip(&probe).map(|(&a, &b)| (f64::from(a) - f64::from(b)).powi(2)).sum::<f64>().sqrt()
+            };
+            for (got, wanted) in near.iter().zip(wanted) {
+                // Equal to f32 rounding: two faces may change places at the ninth digit.
+                assert!(truth(got.face) - truth(wanted) < 1e-7, "{got:?}, not {wanted}");
+            }
+        }
+    }
+}
+
+#[test]
+fn empty_duplicate_and_ill_fitting_probes() {
+    for precision in [Precision::F32, Precision::F16] {
+        let mut index = FaceIndex::new(2, precision);
+        assert!(index.nearest(&[1.0, 0.0], 5, None).is_empty());
+        for face in [5, 3, 9] {
+            index.insert(face, &[0.6, 0.8]);
+        }
+        index.check().unwrap();
+        let found = index.nearest(&index.vector(3).unwrap(), 5, None);
+        assert_eq!(faces(&found), [3, 5, 9]);
+        assert!(found.iter().all(|n| n.distance == 0.0));
+        assert!(index.nearest(&[1.0, 0.0, 0.0], 5, None).is_empty(), "another dimension");
+        assert!(index.nearest(&[1.0, 0.0], 0, None).is_empty());
+        assert!(index.nearest(&[1.0, 0.0], 5, Some(&|_| false)).is_empty());
+        assert!(index.nearest(&[f32::NAN, 0.0], 2, None).is_empty(), "a probe that is no vector is near nobody");
+        assert!(index.nearest(&[f32::INFINITY, 0.0], 2, None).is_empty());
+        assert_eq!(index.nearest(&[0.0, 0.0], 5, None).len(), 3, "every face is as far from nothing");
+        for face in [3, 5, 9] {
+            assert!(index.remove(face));
+        }
+        index.check().unwrap();
+        assert_eq!(index.len(), 0);
+    }
+}
+
+#[test]
+fn sixteen_bits_answer_for_the_vectors_as_they_are_held() {
+    let mut faces_of = Faces::new(128, 3);
+    let mut index = FaceIndex::new(128, Precision::F16);
+    let mut kept = Vec::new();
+    for person in 0..300u64 {
+        let centre = faces_of.person();
+        for sample in 0..3 {
+            index.insert(person * 3 + sample, &faces_of.face(&centre));
+        }
+    }
+    index.check().unwrap();
+    (0..900).for_each(|face| kept.push((face, index.vector(face).unwrap())));
+    for _ in 0..50 {
+        let centre = faces_of.person();
+        let probe = faces_of.face(&centre);
+        assert_eq!(faces(&index.nearest(&probe, 7, None)), by_hand(&kept, &probe, 7, |_| true));
+    }
+}
+
+/// A gallery of `people` with three faces each, its graph, and its content.
+fn with_graph(people: u64, dimension: usize, seed: u64) -> (FaceIndex, Vec<(u64, Vec<f32>)>, Faces, Vec<Vec<f32>>) {
+    let mut faces_of = Faces::new(dimension, seed);
+    let mut index = FaceIndex::new(dimension, Precision::F32);
+    let (mut kept, mut centres) = (Vec::new(), Vec::new());
+    for person in 0..people {
+        let centre = faces_of.person();
+        for sample in 0..3 {
+            let v = faces_of.face(&centre);
+            index.insert(person * 3 + sample, &v);
+            kept.push((person * 3 + sample, v));
+        }
+        centres.push(centre);
+    }
+    let graph = index.build_graph(Parameters::default(), &|_, _| {});
+    index.put_graph(graph);
+    index.check().unwrap();
+    (index, kept, faces_of, centres)
+}
+
+/// Share of probes whose nearest, and whose ten nearest, are the true ones.
+fn recall(index: &FaceIndex, probes: &[Vec<f32>], allowed: Allowed) -> (f64, f64) {
+    let (mut first, mut ten) = (0, 0);
+    for probe in probes {
+        let (near, truth) = (index.nearest(probe, 10, allowed), index.exact(probe, 10, allowed));
+        first += usize::from(near[0].face == truth[0].face);
+        ten += near.iter().filter(|n| truth.iter().any(|t| t.face == n.face)).count();
+    }
+    (first as f64 / probes.len() as f64, ten as f64 / (10 * probes.len()) as f64)
+}
+
+#[test]
+fn the_graph_finds_the_nearest() {
+    let (index, _, mut faces_of, centres) = with_graph(3000, 128, 1);
+    let probes: Vec<Vec<f32>> = centres.iter().step_by(6).map(|c| faces_of.face(c)).collect();
+    let (first, ten) = recall(&index, &probes, None);
+    let width = index.graph().unwrap().width();
+    println!("width {width}: recall@1 {first}, recall@10 {ten}");
+    assert!(width < 768, "no width was enough");
+    assert!(first >= 0.999 && ten >= 0.85, "recall@1 {first}, recall@10 {ten}");
+    let third = |f: u64| f.is_multiple_of(3);
+    let (first, _) = recall(&index, &probes, Some(&third));
+    assert!(first >= 0.995, "among a third: {first}");
+    let few = |f: u64| f.is_multiple_of(500);
+    assert_eq!(recall(&index, &probes, Some(&few)).0, 1.0, "a selective filter is answered by the scan");
+}
