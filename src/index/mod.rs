@@ -65,7 +65,7 @@ impl Index for Graph {
     }
 
     fn nearest(&self, rows: &Rows, probe: &Probe, count: usize, allowed: Allowed) -> Option<Vec<Neighbour>> {
-        self.nearest_by(rows, probe, count, allowed, self.width())
+        self.nearest_by(rows, probe, count, allowed, self.width()?)
     }
 
     fn bytes(&self) -> usize {
@@ -183,9 +183,10 @@ impl FaceIndex {
         }
     }
 
-    /// Builds a graph over the faces as they are; [`FaceIndex::put_graph`] puts it to use.
-    pub(crate) fn build_graph(&self, parameters: Parameters, progress: &(dyn Fn(usize, usize) + Sync)) -> Graph {
-        Graph::build(&self.rows, parameters, progress)
+    /// Begins a graph over the faces. Upkeep links them, with `all` to the last; the exact scan answers
+    /// until then.
+    pub(crate) fn begin_graph(&mut self, parameters: Parameters) {
+        self.over = Over::Graph(Graph::begin(&self.rows, parameters));
     }
 
     /// Puts to use a graph that was built or read over exactly these faces.
@@ -247,5 +248,11 @@ impl FaceIndex {
     pub(crate) fn check(&self) -> Result<(), String> {
         self.rows.check()?;
         self.over().map_or(Ok(()), |over| over.check(&self.rows))
+    }
+
+    /// LAB
+    pub(crate) fn walked(&self, probe: &[f32], count: usize, width: usize) -> Vec<Neighbour> {
+        let p = self.rows.probe(probe).unwrap();
+        self.graph().unwrap().nearest_by(&self.rows, &p, count, None, width).unwrap_or_default()
     }
 }

@@ -108,6 +108,10 @@ impl Rows {
         self.at.len()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.at.is_empty()
+    }
+
     /// Rows, whether somebody's or nobody's.
     pub(super) fn rows(&self) -> usize {
         self.faces.len()

@@ -34,52 +34,26 @@ pub(crate) struct Plan {
     linked: Vec<u32>,
     /// Rows that are free from now on.
     freed: Vec<u32>,
+    /// Linked rows that no walk comes to, where they were looked for.
+    stranded: Option<Vec<u32>>,
+    /// The width, where it was measured.
+    width: Option<usize>,
 }
 
 impl Graph {
-    /// Builds a graph over all faces. `progress` is told rows done and all rows, from any thread.
-    pub(crate) fn build(rows: &Rows, parameters: Parameters, progress: &(dyn Fn(usize, usize) + Sync)) -> Self {
+    /// A graph over all faces that has linked none yet: upkeep does, see [`Graph::plan`].
+    pub(crate) fn begin(rows: &Rows, parameters: Parameters) -> Self {
         let mut graph = Self::empty(rows, parameters);
         shuffle(&mut graph.tail);
-        let order = graph.tail.clone();
-        let pivots = (2 * order.len().isqrt()).clamp(1, PIVOTS).min(order.len());
-        let mut done = 0;
-        while done < order.len() {
-            let batch = (done / BATCH_SHARE).max(FIRST_BATCH.min(done.max(1))).min(order.len() - done);
-            let batch = &order[done..done + batch];
-            if graph.pivots.len() < pivots {
-                let room = pivots - graph.pivots.len();
-                let (lists, linked) = (graph.link(rows, batch), batch.to_vec());
-                graph.put(lists);
-                graph.pivots.extend(linked.into_iter().take(room));
-            } else {
-                let lists = graph.link(rows, batch);
-                graph.put(lists);
-            }
-            done += batch.len();
-            progress(done, order.len());
-        }
-        graph.tail.clear();
-        graph.strand(rows);
-        graph.tune(rows);
         graph
     }
 
-    /// Rows that no walk comes to are linked again, and scanned if that does not help.
-    pub(super) fn strand(&mut self, rows: &Rows) {
-        let lost = |graph: &Self| -> Vec<u32> {
-            let reached = graph.reached();
-            let waiting: HashSet<u32> = graph.tail.iter().copied().collect();
-            let out = |row: &u32| !reached[*row as usize] && !waiting.contains(row);
-            rows.faces().map(|(row, _)| row).filter(out).collect()
-        };
-        let stranded = lost(self);
-        if !stranded.is_empty() {
-            let lists = self.link(rows, &stranded);
-            self.put(lists);
-            let left = lost(self);
-            self.tail.extend(left);
-        }
+    /// Linked rows that no walk comes to, and that are not scanned either.
+    pub(super) fn stranded(&self, rows: &Rows) -> Vec<u32> {
+        let reached = self.reached();
+        let waiting: HashSet<u32> = self.tail.iter().copied().collect();
+        let lost = |row: &u32| !reached[*row as usize] && !waiting.contains(row);
+        rows.faces().map(|(row, _)| row).filter(lost).collect()
     }
 
     fn put(&mut self, lists: Vec<(u32, Vec<u32>)>) {
@@ -165,20 +139,35 @@ impl Graph {
         chosen
     }
 
-    /// The next piece of upkeep, if any is due: linking a part of a long tail, or a sweep. `all` links a
-    /// tail of any length and sweeps whatever was removed.
+    /// The next piece of upkeep, if any is due: a sweep, linking a part of the tail, or measuring the width
+    /// of a graph that has none. `all` leaves no row waiting and none removed; otherwise a tail that is
+    /// quickly scanned stays, and a piece takes milliseconds.
     pub(crate) fn plan(&self, rows: &Rows, all: bool) -> Option<Plan> {
+        let all = all || self.width.is_none();
         let dead = self.dead.len();
         if dead > if all { 0 } else { SWEEP + rows.rows() / SWEEP_SHARE } {
             return Some(self.sweep(rows));
         }
-        if self.tail.len() > if all { 0 } else { TAIL } && !self.pivots.is_empty() {
-            let share = if all { rows.rows() / BATCH_SHARE } else { 0 };
-            let batch: Vec<u32> = self.tail.iter().copied().take(share.max(UPKEEP)).collect();
+        if self.tail.len() > if all { self.stubborn } else { TAIL.max(self.stubborn) } {
+            let linked = self.links.len().saturating_sub(self.tail.len());
+            let batch = if all { (linked / BATCH_SHARE).max(FIRST_BATCH.min(linked)).max(1) } else { UPKEEP };
+            // From the tail's end, where it is cut off most cheaply.
+            let batch = self.tail[self.tail.len() - batch.min(self.tail.len())..].to_vec();
             let lists = self.link(rows, &batch);
-            return Some(Plan { version: self.version, lists, linked: batch, freed: Vec::new() });
+            return Some(Plan { lists, linked: batch, ..self.nothing() });
+        }
+        if self.width.is_none() && !rows.is_empty() {
+            let stranded = if self.searched_for_stranded { Vec::new() } else { self.stranded(rows) };
+            // Those are linked once more first.
+            let width = stranded.is_empty().then(|| self.measure(rows));
+            return Some(Plan { stranded: Some(stranded), width, ..self.nothing() });
         }
         None
+    }
+
+    fn nothing(&self) -> Plan {
+        let version = self.version;
+        Plan { version, lists: Vec::new(), linked: Vec::new(), freed: Vec::new(), stranded: None, width: None }
     }
 
     /// New neighbours for every row that leads to a removed one: from its own and those of the removed.
@@ -199,7 +188,7 @@ impl Graph {
                 (row, self.no_more_than_fit(rows, row, list))
             })
             .collect();
-        Plan { version: self.version, lists, linked: Vec::new(), freed: self.dead.clone() }
+        Plan { lists, freed: self.dead.clone(), ..self.nothing() }
     }
 
     /// Carries a plan out; `false` when the graph has changed since, and nothing was done.
@@ -208,21 +197,35 @@ impl Graph {
             return false;
         }
         self.version += 1;
-        let swept = !plan.freed.is_empty();
         self.put(plan.lists);
         if !plan.linked.is_empty() {
-            let linked: HashSet<u32> = plan.linked.iter().copied().collect();
-            self.tail.retain(|t| !linked.contains(t));
-            // A new row whose every neighbour declined to lead to it is still scanned.
-            let led: HashSet<u32> = linked
-                .iter()
-                .flat_map(|&row| self.neighbours(row))
-                .flat_map(|&n| self.neighbours(n))
-                .copied()
-                .collect();
-            self.tail.extend(plan.linked.iter().filter(|&row| !led.contains(row)));
+            if self.tail.ends_with(&plan.linked) {
+                self.tail.truncate(self.tail.len() - plan.linked.len());
+            } else {
+                let linked: HashSet<u32> = plan.linked.iter().copied().collect();
+                self.tail.retain(|t| !linked.contains(t));
+            }
+            let most = (2 * rows.len().isqrt()).clamp(1, PIVOTS);
+            let room = most.saturating_sub(self.pivots.len());
+            self.pivots.extend(plan.linked.iter().take(room));
+            // A row whose every neighbour declined to lead to it is still scanned.
+            let led = |row: &u32| {
+                self.pivots.contains(row) || self.neighbours(*row).iter().any(|&n| self.neighbours(n).contains(row))
+            };
+            let declined: Vec<u32> = plan.linked.iter().copied().filter(|row| !led(row)).collect();
+            // At the front, so that the next batch is another.
+            self.tail.splice(0..0, declined.iter().copied());
+            let gone_in = declined.len() < plan.linked.len();
+            self.stubborn = if gone_in { self.stubborn.min(self.tail.len()) } else { self.tail.len() };
         }
-        if swept {
+        if let Some(stranded) = plan.stranded {
+            self.searched_for_stranded = true;
+            self.tail.extend(stranded);
+        }
+        if plan.width.is_some() {
+            self.width = plan.width;
+        }
+        if !plan.freed.is_empty() {
             for &row in &plan.freed {
                 self.set(row, &[]);
                 rows.free(row);
@@ -233,7 +236,9 @@ impl Graph {
             if self.pivots.is_empty() {
                 self.pivots.extend(rows.faces().map(|(row, _)| row).find(|&row| self.links.row(row)[0] != NONE));
             }
-            self.strand(rows);
+            let stranded = self.stranded(rows);
+            self.tail.extend(stranded);
+            self.stubborn = 0;
         }
         true
     }

@@ -163,7 +163,7 @@ impl Graph {
         let mut number = vec![NONE; rows.rows()];
         kept.iter().zip(0u32..).for_each(|((row, _), n)| number[*row as usize] = n);
         let pivots: Vec<u32> = self.pivots.iter().map(|&p| number[p as usize]).filter(|&n| n != NONE).collect();
-        let (parameters, width, write) = (self.parameters, self.width, stamp.write);
+        let (parameters, width, write) = (self.parameters, self.width.unwrap_or(super::tune::HOPELESS), stamp.write);
         let header = Header { parameters, width, rows: kept.len(), pivots: pivots.len(), write };
         let header = header.bytes(stamp, rows.dimension());
         let mut section = Section::new(out);
@@ -230,7 +230,7 @@ impl Graph {
         }
         section.verify("vectors")?;
         let mut graph = Self::empty(rows, header.parameters);
-        graph.width = header.width;
+        graph.width = Some(header.width);
         let place = |n: u32| places.get(n as usize).copied().ok_or_else(|| format!("it has no row {n}"));
         let mut section = Section::new(from);
         for _ in 0..header.pivots {
@@ -271,7 +271,8 @@ impl Graph {
             return Err(format!("it lacks {} of {} faces", graph.tail.len(), rows.len()));
         }
         if dropped {
-            graph.strand(rows);
+            let stranded = graph.stranded(rows);
+            graph.tail.extend(stranded);
         }
         Ok(graph)
     }

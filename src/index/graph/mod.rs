@@ -68,8 +68,12 @@ pub(crate) struct Graph {
     tail: Vec<u32>,
     /// Linked rows that are nobody's any more.
     dead: Vec<u32>,
-    /// How many candidates a walk keeps, as measured when the graph was built.
-    width: usize,
+    /// How many candidates a walk keeps, as measured once all faces were linked. Until then the exact scan
+    /// answers.
+    width: Option<usize>,
+    /// Rows of the tail that stay there, since linking them did not lead to them.
+    stubborn: usize,
+    searched_for_stranded: bool,
     /// Counts what makes a plan stale.
     version: u64,
     /// Working memory of searches, one for each that runs.
@@ -81,8 +85,18 @@ impl Graph {
         let mut links = Table::new(parameters.degree);
         (0..rows.rows()).for_each(|_| links.push(std::iter::repeat(NONE)));
         let tail = rows.faces().map(|(row, _)| row).collect();
-        let (pivots, dead, spare) = (Vec::new(), Vec::new(), Mutex::new(Vec::new()));
-        Self { parameters, links, pivots, tail, dead, width: parameters.candidates, version: 0, spare }
+        Self {
+            parameters,
+            links,
+            pivots: Vec::new(),
+            tail,
+            dead: Vec::new(),
+            width: None,
+            stubborn: 0,
+            searched_for_stranded: false,
+            version: 0,
+            spare: Mutex::new(Vec::new()),
+        }
     }
 
     /// The neighbours of a row.
@@ -98,18 +112,24 @@ impl Graph {
         links[neighbours.len()..].fill(NONE);
     }
 
-    /// How many candidates a walk keeps.
-    pub(super) fn width(&self) -> usize {
+    /// Neighbours of a row, on average.
+    pub(crate) fn mean_degree(&self) -> f64 {
+        let all: usize = (0..self.links.len() as u32).map(|row| self.neighbours(row).len()).sum();
+        all as f64 / self.links.len().max(1) as f64
+    }
+
+    /// How many candidates a walk keeps; `None` until all faces were linked once.
+    pub(crate) fn width(&self) -> Option<usize> {
         self.width
     }
 
     /// Rows that wait to be linked.
-    pub(super) fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.tail.len()
     }
 
     /// Removed rows that are still stepped on.
-    pub(super) fn tombstones(&self) -> usize {
+    pub(crate) fn tombstones(&self) -> usize {
         self.dead.len()
     }
 
@@ -131,6 +151,7 @@ impl Graph {
         let waiting = self.tail.iter().position(|&t| t == row);
         if let Some(at) = waiting {
             self.tail.swap_remove(at);
+            self.stubborn = self.stubborn.min(self.tail.len());
         }
         if waiting.is_some() && self.links.row(row)[0] == NONE {
             rows.free(row);

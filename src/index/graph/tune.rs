@@ -15,12 +15,14 @@ use super::Graph;
 const ASKED: usize = 1000;
 /// Widths tried.
 const LADDER: [usize; 14] = [16, 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384, 512, 768];
+/// Wider than any gallery is large.
+pub(super) const HOPELESS: usize = u32::MAX as usize;
 /// Two distances are one when they differ by rounding only.
 const SAME: f32 = 1e-6;
 
 impl Graph {
-    /// Sets the width; [`usize::MAX`] when none was enough, so that the exact scan answers.
-    pub(super) fn tune(&mut self, rows: &Rows) {
+    /// The width; [`HOPELESS`] when none was enough, so that the exact scan answers.
+    pub(super) fn measure(&self, rows: &Rows) -> usize {
         let step = (rows.len() / ASKED).max(1);
         let asked: Vec<u64> = rows.faces().map(|(_, f)| f).step_by(step).take(ASKED).collect();
         let vectors: Vec<Vec<f32>> = asked.iter().filter_map(|&f| Some(rows.vector(rows.row_of(f)?))).collect();
@@ -42,6 +44,6 @@ impl Graph {
             (0..probes.len()).into_par_iter().filter(|&at| hit(at)).count()
         };
         let enough = (self.parameters.recall * probes.len() as f64).ceil() as usize;
-        self.width = LADDER.into_iter().find(|&width| found(width) >= enough).unwrap_or(usize::MAX / 8);
+        LADDER.into_iter().find(|&width| found(width) >= enough).unwrap_or(HOPELESS)
     }
 }
