@@ -59,8 +59,8 @@ pub use engine::{
 pub use error::{Error, Result};
 pub use gallery::{
     Backup, By, Candidate, CheckReport, DEFAULT_GALLERY, Database, DatabaseOptions, DatabaseStats, Enrolled,
-    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, GalleryStats, Identification, NewFace, Pending, Person,
-    PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
+    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, GalleryStats, Identification, IndexChoice, IndexStats, NewFace,
+    Pending, Person, PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
 };
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, weights};

@@ -166,8 +166,10 @@ impl Database {
         }
         if fresh {
             let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
-            shelves.insert(gallery.to_string(), shelf);
+            shelves.insert(gallery.to_string(), shelf.clone());
         }
+        drop(writer);
+        shelf.tend();
         let enrolled = Enrolled { name: name.to_string(), person: id, face: number, status: EnrolmentStatus::Added };
         Ok((enrolled, Pending(ticket)))
     }

@@ -29,6 +29,10 @@ pub(super) struct Inside {
     of: HashMap<u64, Vec<u64>>,
     seen: HashMap<[u8; 32], Vec<u64>>,
     index: FaceIndex,
+    /// Why the index on disk was not used, where there was reason to look for one.
+    pub index_note: Option<String>,
+    /// Faces that came or went since the index was saved.
+    pub unsaved: usize,
     /// Mean vectors by person, made when first asked for and dropped when faces change.
     means: Option<Arc<FaceIndex>>,
 }
@@ -51,6 +55,8 @@ impl Shelf {
             of: HashMap::new(),
             seen: HashMap::new(),
             index,
+            index_note: None,
+            unsaved: 0,
             means: None,
         };
         Self { id, record, inside: RwLock::new(inside) }
@@ -98,6 +104,7 @@ impl Shelf {
             dimension: self.record.dimension as usize,
             people: inside.people.len(),
             faces: inside.faces.len(),
+            index: inside.index_stats(),
             vector_bytes: inside.faces.len() * self.record.dimension as usize * size_of::<f32>(),
         }
     }
@@ -170,6 +177,10 @@ impl Inside {
         &self.index
     }
 
+    pub(super) fn index_mut(&mut self) -> &mut FaceIndex {
+        &mut self.index
+    }
+
     pub(super) fn add_person(&mut self, id: u64, record: PersonRecord) {
         self.by_name.insert(record.name.clone(), id);
         self.people.insert(id, record);
@@ -196,6 +207,7 @@ impl Inside {
 
     pub(super) fn add_face(&mut self, id: u64, record: &FaceRecord) {
         self.means = None;
+        self.unsaved += 1;
         self.index.insert(id, &record.vector);
         self.faces.insert(id, Held { person: record.person, source: record.source_sha256 });
         self.of.entry(record.person).or_default().push(id);
@@ -207,6 +219,7 @@ impl Inside {
     pub(super) fn remove_face(&mut self, id: u64) {
         self.means = None;
         let Some(held) = self.faces.remove(&id) else { return };
+        self.unsaved += 1;
         self.index.remove(id);
         if let Some(faces) = self.of.get_mut(&held.person) {
             faces.retain(|f| *f != id);

@@ -3,17 +3,11 @@
 use super::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr_free::normal;
 
-/// Normal numbers without another crate.
-mod rand_distr_free {
-    use rand::Rng;
-
-    /// Box and Muller, 1958.
-    pub(super) fn normal(rng: &mut impl Rng) -> f32 {
-        let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
-        ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
-    }
+/// A normal number (Box and Muller, 1958).
+fn normal(rng: &mut impl Rng) -> f32 {
+    let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
+    ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
 }
 
 fn unit(v: Vec<f32>) -> Vec<f32> {
@@ -226,7 +220,7 @@ fn recall(index: &FaceIndex, probes: &[Vec<f32>], allowed: Allowed) -> (f64, f64
 
 #[test]
 fn the_graph_finds_the_nearest() {
-    let (index, _, mut faces_of, centres) = with_graph(3000, 128, 1);
+    let (index, _, mut faces_of, centres) = with_graph(2000, 128, 1);
     let probes: Vec<Vec<f32>> = centres.iter().step_by(6).map(|c| faces_of.face(c)).collect();
     let (first, ten) = recall(&index, &probes, None);
     let width = index.graph().unwrap().width().unwrap();
@@ -238,4 +232,221 @@ fn the_graph_finds_the_nearest() {
     assert!(first >= 0.995, "among a third: {first}");
     let few = |f: u64| f.is_multiple_of(500);
     assert_eq!(recall(&index, &probes, Some(&few)).0, 1.0, "a selective filter is answered by the scan");
+}
+
+/// Faces come, go and change in any order, with upkeep in between: the graph stays sound, nothing that was
+/// just enrolled is missed, and nobody forgotten is answered.
+#[test]
+fn faces_come_and_go() {
+    for seed in 0..2 {
+        println!("seed {seed}");
+        let (mut index, mut kept, mut faces_of, mut centres) = with_graph(500, 64, seed);
+        let mut next = kept.len() as u64;
+        let (mut hits, mut asked) = (0, 0);
+        for round in 0..40 {
+            for _ in 0..40 {
+                match faces_of.rng.random_range(0..10) {
+                    0..5 => {
+                        if faces_of.rng.random_bool(0.2) {
+                            centres.push(faces_of.person());
+                        }
+                        let at = faces_of.rng.random_range(0..centres.len());
+                        let v = faces_of.face(&centres[at].clone());
+                        index.insert(next, &v);
+                        assert_eq!(index.nearest(&v, 1, None)[0].face, next, "enrolled a moment ago");
+                        kept.push((next, v));
+                        next += 1;
+                    }
+                    5..9 if !kept.is_empty() => {
+                        let (face, v) = kept.swap_remove(faces_of.rng.random_range(0..kept.len()));
+                        assert!(index.remove(face));
+                        assert!(index.nearest(&v, 5, None).iter().all(|n| n.face != face), "forgotten");
+                    }
+                    _ if !kept.is_empty() => {
+                        let at = faces_of.rng.random_range(0..kept.len());
+                        let v = any(&mut faces_of.rng, 64);
+                        index.insert(kept[at].0, &v);
+                        assert_eq!(index.nearest(&v, 1, None)[0].face, kept[at].0, "replaced");
+                        kept[at].1 = v;
+                    }
+                    _ => {}
+                }
+            }
+            if round % 3 == 0 {
+                for _ in 0..round % 4 {
+                    if let Some(plan) = index.plan(round % 2 == 0) {
+                        assert!(index.apply(plan));
+                    }
+                }
+                index.check().unwrap_or_else(|fault| panic!("seed {seed}, round {round}: {fault}"));
+            }
+            let at = faces_of.rng.random_range(0..centres.len());
+            let probe = faces_of.face(&centres[at].clone());
+            hits += usize::from(index.nearest(&probe, 1, None) == index.exact(&probe, 1, None));
+            asked += 1;
+        }
+        assert!(hits * 100 >= asked * 98, "seed {seed}: {hits} of {asked}");
+        settle(&mut index);
+        index.check().unwrap();
+        assert_eq!((index.graph().unwrap().tombstones(), index.len()), (0, kept.len()));
+        // Everybody goes, and a few come back.
+        for (face, _) in kept.drain(..) {
+            assert!(index.remove(face));
+        }
+        settle(&mut index);
+        index.check().unwrap();
+        assert!(index.nearest(&any(&mut faces_of.rng, 64), 3, None).is_empty());
+        for face in 0..40 {
+            index.insert(face, &any(&mut faces_of.rng, 64));
+            settle(&mut index);
+        }
+        index.check().unwrap();
+        let v = index.vector(7).unwrap();
+        assert_eq!(index.nearest(&v, 1, None)[0].face, 7);
+    }
+}
+
+#[test]
+fn many_at_one_place_do_not_cut_the_graph() {
+    let (mut index, kept, mut faces_of, centres) = with_graph(500, 64, 4);
+    for copy in 0..300 {
+        index.insert(10_000 + copy, &kept[0].1);
+    }
+    settle(&mut index);
+    index.check().unwrap();
+    let near = index.nearest(&kept[0].1, 20, None);
+    assert!(near.iter().all(|n| n.distance == 0.0), "{near:?}");
+    for centre in &centres {
+        let probe = faces_of.face(centre);
+        assert_eq!(index.nearest(&probe, 1, None), index.exact(&probe, 1, None));
+    }
+    for copy in 0..300 {
+        index.remove(10_000 + copy);
+    }
+    assert_eq!(index.nearest(&kept[0].1, 2, None), index.exact(&kept[0].1, 2, None), "among the removed");
+}
+
+#[test]
+fn one_outcome_on_any_number_of_cores() {
+    let (index, kept, mut faces_of, centres) = with_graph(800, 64, 6);
+    let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let mut other = FaceIndex::new(64, Precision::F32);
+    kept.iter().for_each(|(face, v)| other.insert(*face, v));
+    other.begin_graph(Parameters::default());
+    alone.install(|| settle(&mut other));
+    let stamp = stamp();
+    let written = |index: &FaceIndex| {
+        let mut bytes = Vec::new();
+        index.graph().unwrap().write(&index.rows, &stamp, &mut bytes).unwrap();
+        bytes
+    };
+    assert_eq!(written(&index), written(&other));
+    let probe = faces_of.face(&centres[5]);
+    assert_eq!(index.nearest(&probe, 5, None), other.nearest(&probe, 5, None));
+}
+
+fn stamp() -> Stamp {
+    Stamp { database: [7; 16], gallery: 3, write: 99, model: "dlib-resnet/00ff/five-point".to_string() }
+}
+
+#[test]
+fn a_saved_graph_is_brought_up_to_the_store_and_a_damaged_one_is_not_used() {
+    let (mut index, mut kept, mut faces_of, centres) = with_graph(400, 64, 8);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index/3.graph");
+    assert!(index.save(&path, &stamp()).unwrap());
+    let probes: Vec<Vec<f32>> = centres.iter().map(|c| faces_of.face(c)).collect();
+
+    // The same faces in another order, some gone, some new, one changed.
+    for _ in 0..60 {
+        let (face, _) = kept.swap_remove(faces_of.rng.random_range(0..kept.len()));
+        index.remove(face);
+    }
+    for face in 5000..5060 {
+        let v = any(&mut faces_of.rng, 64);
+        index.insert(face, &v);
+        kept.push((face, v));
+    }
+    kept[3].1 = any(&mut faces_of.rng, 64);
+    let mut again = FaceIndex::new(64, Precision::F32);
+    kept.iter().rev().for_each(|(face, v)| again.insert(*face, v));
+    let later = Stamp { write: 200, ..stamp() };
+    let graph = again.load(&path, &later).unwrap();
+    assert_eq!(graph.waiting(), 61, "what came and what changed is scanned");
+    again.put_graph(graph);
+    again.check().unwrap();
+    for probe in &probes {
+        assert_eq!(again.nearest(probe, 1, None), again.exact(probe, 1, None));
+    }
+    let changed = &kept[3];
+    assert_eq!(again.nearest(&changed.1, 1, None)[0].face, changed.0);
+
+    let bytes = std::fs::read(&path).unwrap();
+    let refused = |bytes: &[u8], what: &str| {
+        std::fs::write(&path, bytes).unwrap();
+        assert!(again.load(&path, &stamp()).is_err(), "{what}");
+    };
+    // Every bit of the header, the sums and what stands about them; then anywhere.
+    for bit in (0..120 * 8).chain((0..200).map(|_| faces_of.rng.random_range(0..bytes.len() * 8))) {
+        let mut torn = bytes.clone();
+        torn[bit / 8] ^= 1 << (bit % 8);
+        // The number of the last write is told, not trusted; its checksum is held all the same.
+        refused(&torn, &format!("bit {bit}"));
+    }
+    for cut in [0, 1, 7, 12, 100, bytes.len() / 2, bytes.len() - 1] {
+        refused(&bytes[..cut], "cut short");
+    }
+    refused(&[bytes.as_slice(), b"x"].concat(), "something follows");
+    std::fs::write(&path, &bytes).unwrap();
+    for other in [
+        Stamp { database: [8; 16], ..stamp() },
+        Stamp { gallery: 4, ..stamp() },
+        Stamp { model: "another".to_string(), ..stamp() },
+    ] {
+        assert!(again.load(&path, &other).is_err());
+    }
+    let empty = FaceIndex::new(64, Precision::F32);
+    assert!(empty.load(&path, &stamp()).is_err(), "a gallery that has none of its faces");
+    assert!(FaceIndex::new(128, Precision::F32).load(&path, &stamp()).is_err(), "another dimension");
+    std::fs::remove_file(&path).unwrap();
+    assert!(again.load(&path, &stamp()).is_err(), "no file");
+}
+
+#[test]
+fn searches_go_on_while_faces_come() {
+    use std::sync::RwLock;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    let (index, kept, mut faces_of, centres) = with_graph(700, 64, 12);
+    let index = RwLock::new(index);
+    let (over, searches, misses) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    std::thread::scope(|scope| {
+        for reader in 0..3usize {
+            let (index, kept, over, searches, misses) = (&index, &kept, &over, &searches, &misses);
+            scope.spawn(move || {
+                let mut at = reader * 131;
+                while !over.load(Ordering::Relaxed) {
+                    let (face, v) = &kept[at % kept.len()];
+                    let near = index.read().unwrap().nearest(v, 1, None);
+                    misses.fetch_add(u64::from(near[0].face != *face), Ordering::Relaxed);
+                    at += 7;
+                    searches.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        for face in 0..1300u64 {
+            let v = faces_of.face(&centres[face as usize % centres.len()].clone());
+            index.write().unwrap().insert(100_000 + face, &v);
+            assert_eq!(index.read().unwrap().nearest(&v, 1, None)[0].face, 100_000 + face);
+            let plan = index.read().unwrap().plan(face % 50 == 0);
+            if let Some(plan) = plan {
+                index.write().unwrap().apply(plan);
+            }
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    let index = index.into_inner().unwrap();
+    index.check().unwrap();
+    let (searches, misses) = (searches.into_inner(), misses.into_inner());
+    println!("{searches} searches, {misses} missed, {} waiting", index.graph().unwrap().waiting());
+    assert!(searches > 0 && misses * 200 <= searches, "{misses} of {searches} missed the face itself");
 }

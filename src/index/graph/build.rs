@@ -16,9 +16,10 @@ const FIRST_BATCH: usize = 16;
 const TAIL: usize = 1024;
 /// Rows linked in one go of upkeep: a few milliseconds.
 const UPKEEP: usize = 16;
-/// Removed rows that are stepped on before a sweep, beside one in [`SWEEP_SHARE`].
+/// Removed rows that are stepped on before a sweep, and swept at once.
 const SWEEP: usize = 256;
-const SWEEP_SHARE: usize = 32;
+/// How often rows that no walk comes to are linked again before they are left to the scan.
+const ROUNDS: u8 = 2;
 /// Most pivots.
 const PIVOTS: usize = 512;
 /// Neighbours whose products with a candidate are computed at once.
@@ -48,7 +49,7 @@ impl Graph {
         graph
     }
 
-    /// Linked rows that no walk comes to, and that are not scanned either.
+    /// Linked faces that no walk comes to, and that are not scanned either.
     pub(super) fn stranded(&self, rows: &Rows) -> Vec<u32> {
         let reached = self.reached();
         let waiting: HashSet<u32> = self.tail.iter().copied().collect();
@@ -145,8 +146,8 @@ impl Graph {
     pub(crate) fn plan(&self, rows: &Rows, all: bool) -> Option<Plan> {
         let all = all || self.width.is_none();
         let dead = self.dead.len();
-        if dead > if all { 0 } else { SWEEP + rows.rows() / SWEEP_SHARE } {
-            return Some(self.sweep(rows));
+        if dead > if all { 0 } else { SWEEP } {
+            return Some(self.sweep(rows, if all { SWEEP.max(rows.rows() / BATCH_SHARE) } else { SWEEP }));
         }
         if self.tail.len() > if all { self.stubborn } else { TAIL.max(self.stubborn) } {
             let linked = self.links.len().saturating_sub(self.tail.len());
@@ -156,11 +157,11 @@ impl Graph {
             let lists = self.link(rows, &batch);
             return Some(Plan { lists, linked: batch, ..self.nothing() });
         }
+        if self.disturbed > if all { 0 } else { TAIL.max(rows.rows() / BATCH_SHARE) } {
+            return Some(Plan { stranded: Some(self.stranded(rows)), ..self.nothing() });
+        }
         if self.width.is_none() && !rows.is_empty() {
-            let stranded = if self.searched_for_stranded { Vec::new() } else { self.stranded(rows) };
-            // Those are linked once more first.
-            let width = stranded.is_empty().then(|| self.measure(rows));
-            return Some(Plan { stranded: Some(stranded), width, ..self.nothing() });
+            return Some(Plan { width: Some(self.measure(rows)), ..self.nothing() });
         }
         None
     }
@@ -171,9 +172,10 @@ impl Graph {
     }
 
     /// New neighbours for every row that leads to a removed one: from its own and those of the removed.
-    fn sweep(&self, rows: &Rows) -> Plan {
+    fn sweep(&self, rows: &Rows, most: usize) -> Plan {
+        let freed = self.dead[..most.min(self.dead.len())].to_vec();
         let mut gone = vec![false; rows.rows()];
-        self.dead.iter().for_each(|&d| gone[d as usize] = true);
+        freed.iter().for_each(|&d| gone[d as usize] = true);
         let alive = |row: &u32| !gone[*row as usize];
         let lists = (0..rows.rows() as u32)
             .into_par_iter()
@@ -188,7 +190,7 @@ impl Graph {
                 (row, self.no_more_than_fit(rows, row, list))
             })
             .collect();
-        Plan { lists, freed: self.dead.clone(), ..self.nothing() }
+        Plan { lists, freed, ..self.nothing() }
     }
 
     /// Carries a plan out; `false` when the graph has changed since, and nothing was done.
@@ -216,11 +218,16 @@ impl Graph {
             // At the front, so that the next batch is another.
             self.tail.splice(0..0, declined.iter().copied());
             let gone_in = declined.len() < plan.linked.len();
+            self.disturbed += plan.linked.len();
             self.stubborn = if gone_in { self.stubborn.min(self.tail.len()) } else { self.tail.len() };
         }
         if let Some(stranded) = plan.stranded {
-            self.searched_for_stranded = true;
+            self.disturbed = 0;
             self.tail.extend(stranded);
+            self.rounds = self.rounds.saturating_add(1);
+            if self.rounds >= ROUNDS {
+                self.stubborn = self.tail.len();
+            }
         }
         if plan.width.is_some() {
             self.width = plan.width;
@@ -230,15 +237,13 @@ impl Graph {
                 self.set(row, &[]);
                 rows.free(row);
             }
+            self.disturbed += plan.freed.len();
             let freed: HashSet<u32> = plan.freed.into_iter().collect();
             self.pivots.retain(|p| !freed.contains(p));
-            self.dead.clear();
+            self.dead.retain(|d| !freed.contains(d));
             if self.pivots.is_empty() {
                 self.pivots.extend(rows.faces().map(|(row, _)| row).find(|&row| self.links.row(row)[0] != NONE));
             }
-            let stranded = self.stranded(rows);
-            self.tail.extend(stranded);
-            self.stubborn = 0;
         }
         true
     }

@@ -20,7 +20,8 @@
 //! Invariants, held against by `check`:
 //! 1. `links` has a row for every row; neighbours come first, [`NONE`] after; none is the row itself, a
 //!    row twice, or free;
-//! 2. every face is in the tail or reached by a walk that goes everywhere;
+//! 2. every face is in the tail or reached by a walk that goes everywhere, when nothing was linked or freed
+//!    since that was last looked at (`disturbed`);
 //! 3. pivots and the dead are linked rows.
 
 mod build;
@@ -73,7 +74,10 @@ pub(crate) struct Graph {
     width: Option<usize>,
     /// Rows of the tail that stay there, since linking them did not lead to them.
     stubborn: usize,
-    searched_for_stranded: bool,
+    /// Rows linked and freed since it was last seen that a walk can come to every other.
+    disturbed: usize,
+    /// How often rows that no walk came to were linked again, since faces last came or went.
+    rounds: u8,
     /// Counts what makes a plan stale.
     version: u64,
     /// Working memory of searches, one for each that runs.
@@ -93,7 +97,8 @@ impl Graph {
             dead: Vec::new(),
             width: None,
             stubborn: 0,
-            searched_for_stranded: false,
+            disturbed: 0,
+            rounds: 0,
             version: 0,
             spare: Mutex::new(Vec::new()),
         }
@@ -143,11 +148,13 @@ impl Graph {
             self.links.push(std::iter::repeat(NONE));
         }
         self.tail.push(row);
+        self.rounds = 0;
     }
 
     /// A row is nobody's any more.
     pub(super) fn removed(&mut self, rows: &mut Rows, row: u32) {
         self.version += 1;
+        self.rounds = 0;
         let waiting = self.tail.iter().position(|&t| t == row);
         if let Some(at) = waiting {
             self.tail.swap_remove(at);
@@ -211,6 +218,9 @@ impl Graph {
         tail.dedup();
         if tail.len() != self.tail.len() || tail.iter().any(|&t| rows.face(t).is_none()) {
             return Err("a row waits twice, or is nobody's".to_string());
+        }
+        if self.disturbed > 0 {
+            return Ok(());
         }
         let reached = self.reached();
         let lost = rows.faces().find(|(row, _)| !reached[*row as usize] && tail.binary_search(row).is_err());
