@@ -29,7 +29,7 @@ pub use check::{CheckReport, repair};
 pub use enroll::{Enrolled, EnrolmentPolicy, EnrolmentStatus, NewFace, Pending};
 pub use identify::{By, Candidate, Identification, SearchPolicy, Threshold};
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
-pub use reindex::{IndexChoice, IndexStats};
+pub use reindex::IndexStats;
 pub use transfer::Backup;
 
 use crate::error::{Error, GalleryError, Result};

@@ -13,31 +13,18 @@ use serde::Serialize;
 use super::Database;
 use super::shelf::{Inside, Shelf};
 use crate::error::{Result, StoreError};
-use crate::index::{CROSSOVER, Parameters, Stamp};
+use crate::index::{CROSSOVER, IndexChoice, Parameters, Stamp};
 
 /// Faces that may come and go before the graph's file is written again when the database is closed,
 /// beside one in [`BEHIND_SHARE`]. A file that is this far behind is as good: what it lacks is scanned.
 const BEHIND: usize = 512;
 const BEHIND_SHARE: usize = 32;
 
-/// What answers the searches of a gallery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum IndexChoice {
-    /// The exact scan in a small gallery, a graph in a large one.
-    #[default]
-    Auto,
-    /// Every vector is looked at: the answer is the true one.
-    Exact,
-    /// A graph, whatever the gallery's size.
-    Graph,
-}
-
 /// The index of a gallery in numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct IndexStats {
-    /// `exact` or `graph`.
-    pub kind: &'static str,
+    /// What answers.
+    pub kind: IndexChoice,
     /// Bytes that it takes in memory, vectors and their codes included.
     pub bytes: usize,
     /// Candidates that a search of the graph keeps.
@@ -53,19 +40,18 @@ pub struct IndexStats {
 impl Inside {
     pub(super) fn index_stats(&self) -> IndexStats {
         let graph = self.index().graph();
-        let width = graph.and_then(|g| g.width());
         IndexStats {
-            kind: if width.is_some() { "graph" } else { "exact" },
+            kind: self.index().kind(),
             bytes: self.index().bytes(),
-            width,
+            width: self.index().width(),
             waiting: graph.map_or(0, |g| g.waiting()),
-            removed: graph.map_or(0, |g| g.tombstones()),
+            removed: self.index().removed_rows(),
             note: self.index_note.clone(),
         }
     }
 
     fn has_graph(&self) -> bool {
-        self.index().graph().is_some_and(|g| g.width().is_some())
+        self.index().kind() == IndexChoice::Graph
     }
 }
 
@@ -82,6 +68,12 @@ impl Shelf {
         if let Some(plan) = plan {
             self.write().index_mut().apply(plan);
         }
+    }
+
+    /// Builds the graph of `hnsw_rs`; writers wait until it stands.
+    fn build_hnsw(&self, progress: &dyn Fn(usize, usize)) {
+        let mut inside = self.write();
+        inside.index_mut().build(IndexChoice::Hnsw, progress);
     }
 
     /// Builds a graph anew; `progress` is told faces done and all faces.
@@ -138,17 +130,23 @@ impl Database {
     /// and [`IndexStats::note`] says why it was not saved.
     pub fn use_index(&self, gallery: &str, choice: IndexChoice, progress: &dyn Fn(usize, usize)) -> Result<IndexStats> {
         let shelf = self.shelf(gallery)?;
-        let (faces, there) = {
+        let (faces, there, kind) = {
             let inside = shelf.read();
-            (inside.index().len(), inside.has_graph())
+            (inside.index().len(), inside.has_graph(), inside.index().kind())
         };
+        if choice == IndexChoice::Hnsw {
+            if kind != IndexChoice::Hnsw && faces > 0 {
+                shelf.build_hnsw(progress);
+            }
+            return Ok(shelf.read().index_stats());
+        }
         let wanted = match choice {
             IndexChoice::Auto => faces >= CROSSOVER || there,
             IndexChoice::Graph => faces > 0,
-            IndexChoice::Exact => false,
+            IndexChoice::Exact | IndexChoice::Hnsw => false,
         };
         if !wanted {
-            shelf.write().index_mut().drop_graph();
+            shelf.write().index_mut().drop_over();
         } else if !there {
             shelf.build(progress);
             let saved = self.save_index(&shelf);
@@ -168,8 +166,10 @@ impl Database {
         let faces = shelf.read().index().len();
         shelf.write().index_note = None;
         if choice == IndexChoice::Exact || faces == 0 || (choice == IndexChoice::Auto && faces < CROSSOVER) {
-            shelf.write().index_mut().drop_graph();
+            shelf.write().index_mut().drop_over();
             self.remove_index(&shelf)?;
+        } else if choice == IndexChoice::Hnsw {
+            shelf.build_hnsw(progress);
         } else {
             shelf.build(progress);
             self.save_index(&shelf)?;
@@ -270,14 +270,14 @@ mod tests {
             last = Some(pending);
         };
         (0..400).for_each(|n| enroll(&database, n));
-        assert_eq!(database.stats().unwrap().galleries[0].index.kind, "exact", "a small gallery");
+        assert_eq!(database.stats().unwrap().galleries[0].index.kind, IndexChoice::Exact, "a small gallery");
         let calls = std::sync::atomic::AtomicUsize::new(0);
         let progress = |done: usize, all: usize| {
             assert!(done <= all);
             calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         };
         let stats = database.reindex("main", IndexChoice::Graph, &progress).unwrap();
-        assert_eq!((stats.kind, stats.waiting, stats.removed), ("graph", 0, 0));
+        assert_eq!((stats.kind, stats.waiting, stats.removed), (IndexChoice::Graph, 0, 0));
         assert!(calls.into_inner() > 2);
         // Too few to be worth writing again: the next opening finds them missing, and scans them.
         (400..420).for_each(|n| enroll(&database, n));
@@ -297,7 +297,7 @@ mod tests {
         };
         let database = open();
         let stats = database.stats().unwrap().galleries[0].index.clone();
-        assert_eq!((stats.kind, stats.waiting, stats.note), ("graph", 20, None));
+        assert_eq!((stats.kind, stats.waiting, stats.note), (IndexChoice::Graph, 20, None));
         all_there(&database, &enrolled);
         assert!(database.check().unwrap().is_clean());
         // Forgotten for good: out of the graph, and out of its file.
@@ -315,21 +315,24 @@ mod tests {
         std::fs::write(&file, &bytes).unwrap();
         let database = open();
         let stats = database.stats().unwrap().galleries[0].index.clone();
-        assert_eq!(stats.kind, "exact");
+        assert_eq!(stats.kind, IndexChoice::Exact);
         assert!(stats.note.is_some_and(|n| n.contains("checksum")));
         all_there(&database, &enrolled);
         let stats = database.use_index("main", IndexChoice::Graph, &|_, _| {}).unwrap();
-        assert_eq!((stats.kind, stats.note), ("graph", None));
-        assert_eq!(database.use_index("main", IndexChoice::Exact, &|_, _| {}).unwrap().kind, "exact");
+        assert_eq!((stats.kind, stats.note), (IndexChoice::Graph, None));
+        assert_eq!(database.use_index("main", IndexChoice::Hnsw, &|_, _| {}).unwrap().kind, IndexChoice::Hnsw);
+        all_there(&database, &enrolled);
+        assert!(database.check().unwrap().is_clean());
+        assert_eq!(database.use_index("main", IndexChoice::Exact, &|_, _| {}).unwrap().kind, IndexChoice::Exact);
         assert!(file.exists(), "one search by the scan takes no file away");
-        assert_eq!(database.reindex("main", IndexChoice::Auto, &|_, _| {}).unwrap().kind, "exact");
+        assert_eq!(database.reindex("main", IndexChoice::Auto, &|_, _| {}).unwrap().kind, IndexChoice::Exact);
         assert!(!file.exists(), "a small gallery needs none");
         assert!(database.reindex("nobody", IndexChoice::Auto, &|_, _| {}).is_err());
         // What stands where the file belongs cannot be written over.
         std::fs::create_dir(&file).unwrap();
         assert_eq!(database.reindex("main", IndexChoice::Graph, &|_, _| {}).unwrap_err().code(), "store.io");
         let stats = database.use_index("main", IndexChoice::Exact, &|_, _| {}).unwrap();
-        assert_eq!(stats.kind, "exact");
+        assert_eq!(stats.kind, IndexChoice::Exact);
         let stats = database.use_index("main", IndexChoice::Graph, &|_, _| {}).unwrap();
         assert!(stats.note.is_some_and(|n| n.starts_with("not saved")), "used all the same");
         all_there(&database, &enrolled);

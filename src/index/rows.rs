@@ -40,7 +40,7 @@ const ROUNDING: f64 = 1e-5;
 
 /// How vectors are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum Precision {
+pub enum Precision {
     /// As they were given.
     #[default]
     F32,
@@ -209,6 +209,14 @@ impl Rows {
         self.free.push(row);
     }
 
+    /// Frees every row that is nobody's. No index may stand over the rows.
+    pub(super) fn free_unused(&mut self) {
+        let free: std::collections::HashSet<u32> = self.free.iter().copied().collect();
+        let nobody = |row: &u32| self.faces[*row as usize] == NOBODY && !free.contains(row);
+        let unused: Vec<u32> = (0..self.faces.len() as u32).filter(nobody).collect();
+        unused.into_iter().for_each(|row| self.free(row));
+    }
+
     /// Moves the last rows into the free ones. No index may stand over the rows.
     pub(super) fn compact(&mut self) {
         let mut free = std::mem::take(&mut self.free);
@@ -348,7 +356,9 @@ impl Rows {
             }
             let vector = self.vector(row);
             let off = length_error(&vector);
-            if !(off < 3e-3) || off > self.length_error {
+            // Written so that a length that is not a number is a fault.
+            let sound = off < 3e-3 && off <= self.length_error;
+            if !sound {
                 return Err(format!("the vector of face {face} is {off} from length 1"));
             }
             let (codes, error) = encode(&vector, self.scale);

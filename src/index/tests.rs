@@ -187,8 +187,11 @@ fn settle(index: &mut FaceIndex) {
     }
 }
 
+/// Faces and their vectors.
+type Kept = Vec<(u64, Vec<f32>)>;
+
 /// A gallery of `people` with three faces each, its graph, and its content.
-fn with_graph(people: u64, dimension: usize, seed: u64) -> (FaceIndex, Vec<(u64, Vec<f32>)>, Faces, Vec<Vec<f32>>) {
+fn with_graph(people: u64, dimension: usize, seed: u64) -> (FaceIndex, Kept, Faces, Vec<Vec<f32>>) {
     let mut faces_of = Faces::new(dimension, seed);
     let mut index = FaceIndex::new(dimension, Precision::F32);
     let (mut kept, mut centres) = (Vec::new(), Vec::new());
@@ -223,7 +226,7 @@ fn the_graph_finds_the_nearest() {
     let (index, _, mut faces_of, centres) = with_graph(2000, 128, 1);
     let probes: Vec<Vec<f32>> = centres.iter().step_by(6).map(|c| faces_of.face(c)).collect();
     let (first, ten) = recall(&index, &probes, None);
-    let width = index.graph().unwrap().width().unwrap();
+    let width = index.width().unwrap();
     println!("width {width}: recall@1 {first}, recall@10 {ten}");
     assert!(width < 768, "no width was enough");
     assert!(first >= 0.999 && ten >= 0.85, "recall@1 {first}, recall@10 {ten}");
@@ -449,4 +452,33 @@ fn searches_go_on_while_faces_come() {
     let (searches, misses) = (searches.into_inner(), misses.into_inner());
     println!("{searches} searches, {misses} missed, {} waiting", index.graph().unwrap().waiting());
     assert!(searches > 0 && misses * 200 <= searches, "{misses} of {searches} missed the face itself");
+}
+
+#[test]
+fn hnsw_rs_answers_behind_the_same_door() {
+    let (mut index, kept, mut faces_of, centres) = with_graph(500, 64, 20);
+    index.build(IndexChoice::Hnsw, &|done, all| assert!(done <= all));
+    assert_eq!(index.kind(), IndexChoice::Hnsw);
+    index.check().unwrap();
+    let probes: Vec<Vec<f32>> = centres.iter().map(|c| faces_of.face(c)).collect();
+    let (first, _) = recall(&index, &probes, None);
+    assert!(first >= 0.99, "recall@1 {first}, width {:?}", index.width());
+    // Gone is gone, what comes is found, and a number that comes again is not there twice.
+    for (face, v) in kept.iter().take(100) {
+        assert!(index.remove(*face));
+        assert!(index.nearest(v, 3, None).iter().all(|n| n.face != *face));
+    }
+    let moved = any(&mut faces_of.rng, 64);
+    index.insert(kept[200].0, &moved);
+    index.insert(77_777, &moved);
+    let near = index.nearest(&moved, 3, None);
+    assert_eq!(faces(&near)[..2], [kept[200].0, 77_777]);
+    index.check().unwrap();
+    let even = |f: u64| f.is_multiple_of(2);
+    assert_eq!(recall(&index, &probes, Some(&even)).0, 1.0);
+    kept.iter().skip(100).take(600).for_each(|(face, _)| assert!(index.remove(*face)));
+    assert_eq!(recall(&index, &probes, None), (1.0, 1.0), "the scan answers once most points are nobody's");
+    index.build(IndexChoice::Exact, &|_, _| {});
+    index.check().unwrap();
+    assert_eq!((index.kind(), index.removed_rows()), (IndexChoice::Exact, 0));
 }

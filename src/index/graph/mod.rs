@@ -36,6 +36,7 @@ use super::table::Table;
 pub(crate) use build::Plan;
 pub(crate) use file::Stamp;
 use search::Scratch;
+pub(crate) use tune::measured;
 
 /// No neighbour.
 const NONE: u32 = u32::MAX;
@@ -115,12 +116,6 @@ impl Graph {
         let links = self.links.row_mut(row);
         links[..neighbours.len()].copy_from_slice(neighbours);
         links[neighbours.len()..].fill(NONE);
-    }
-
-    /// Neighbours of a row, on average.
-    pub(crate) fn mean_degree(&self) -> f64 {
-        let all: usize = (0..self.links.len() as u32).map(|row| self.neighbours(row).len()).sum();
-        all as f64 / self.links.len().max(1) as f64
     }
 
     /// How many candidates a walk keeps; `None` until all faces were linked once.

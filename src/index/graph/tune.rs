@@ -7,8 +7,8 @@
 
 use rayon::prelude::*;
 
-use super::super::exact;
-use super::super::rows::Rows;
+use super::super::rows::{Probe, Rows};
+use super::super::{Neighbour, exact};
 use super::Graph;
 
 /// Faces searched for.
@@ -20,30 +20,36 @@ pub(super) const HOPELESS: usize = u32::MAX as usize;
 /// Two distances are one when they differ by rounding only.
 const SAME: f32 = 1e-6;
 
-impl Graph {
-    /// The width; [`HOPELESS`] when none was enough, so that the exact scan answers.
-    pub(super) fn measure(&self, rows: &Rows) -> usize {
-        let step = (rows.len() / ASKED).max(1);
-        let asked: Vec<u64> = rows.faces().map(|(_, f)| f).step_by(step).take(ASKED).collect();
-        let vectors: Vec<Vec<f32>> = asked.iter().filter_map(|&f| Some(rows.vector(rows.row_of(f)?))).collect();
-        let probes: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
-        // The face itself is among the nearest two, unless others share its very place: then it does not matter.
-        let truth = exact::nearest_of_each(rows, &probes, 2, None);
-        let others: Vec<f32> = truth
-            .iter()
-            .zip(&asked)
-            .map(|(near, &face)| near.iter().find(|n| n.face != face).map_or(0.0, |n| n.distance))
-            .collect();
-        let found = |width: usize| -> usize {
-            let hit = |at: usize| -> bool {
-                let Some(probe) = rows.probe(probes[at]) else { return false };
-                let near = self.nearest_by(rows, &probe, 2, None, width);
-                let Some(near) = near else { return true };
-                near.iter().find(|n| n.face != asked[at]).is_some_and(|n| n.distance <= others[at] + SAME)
-            };
-            (0..probes.len()).into_par_iter().filter(|&at| hit(at)).count()
+/// The width that `search` needs, see above; [`HOPELESS`] when none was enough, so that the exact scan
+/// answers. `search` finds the nearest two with a width; `None` where it leaves the answer to the scan.
+pub(crate) fn measured(
+    rows: &Rows,
+    recall: f64,
+    search: impl Fn(&Probe, usize) -> Option<Vec<Neighbour>> + Sync,
+) -> usize {
+    let step = (rows.len() / ASKED).max(1);
+    let asked: Vec<u64> = rows.faces().map(|(_, f)| f).step_by(step).take(ASKED).collect();
+    let vectors: Vec<Vec<f32>> = asked.iter().filter_map(|&f| Some(rows.vector(rows.row_of(f)?))).collect();
+    let values: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
+    let probes: Vec<Probe> = values.iter().filter_map(|v| rows.probe(v)).collect();
+    // The face itself is among the nearest two, unless others share its very place: then it does not matter.
+    let truth = exact::nearest_of_each(rows, &values, 2, None);
+    let other = |near: &[Neighbour], face: u64| near.iter().find(|n| n.face != face).map(|n| n.distance);
+    let enough = (recall * probes.len() as f64).ceil() as usize;
+    let found = |width: usize| -> usize {
+        let hit = |at: usize| -> bool {
+            let Some(near) = search(&probes[at], width) else { return true };
+            let wanted = other(&truth[at], asked[at]).unwrap_or(0.0);
+            other(&near, asked[at]).is_some_and(|distance| distance <= wanted + SAME)
         };
-        let enough = (self.parameters.recall * probes.len() as f64).ceil() as usize;
-        LADDER.into_iter().find(|&width| found(width) >= enough).unwrap_or(HOPELESS)
+        (0..probes.len()).into_par_iter().filter(|&at| hit(at)).count()
+    };
+    LADDER.into_iter().find(|&width| found(width) >= enough).unwrap_or(HOPELESS)
+}
+
+impl Graph {
+    /// How wide this graph's walks must be.
+    pub(super) fn measure(&self, rows: &Rows) -> usize {
+        measured(rows, self.parameters.recall, |probe, width| self.nearest_by(rows, probe, 2, None, width))
     }
 }
