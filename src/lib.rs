@@ -60,9 +60,10 @@ pub use engine::{
 pub use error::{Error, Result};
 pub use gallery::{
     Backup, By, Candidate, CheckReport, DEFAULT_GALLERY, Database, DatabaseOptions, DatabaseStats, Enrolled,
-    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, GalleryStats, Identification, NewFace, Pending, Person,
+    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, GalleryStats, Identification, IndexStats, NewFace, Pending, Person,
     PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
 };
+pub use index::{Allowed, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, weights};
 pub use pipeline::{Face, StageTimes};

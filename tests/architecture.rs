@@ -50,7 +50,7 @@ const KNOW_CANDLE: &[&str] = &["nn", "detect", "embed"];
 const KNOWS_SLED: &str = "store";
 const KNOWS_BINCODE: &str = "store/codec.rs";
 /// Where unsafe code may stand: SIMD kernels.
-const KERNELS: &[&str] = &["nn/kernels", "vector/kernels.rs"];
+const KERNELS: &[&str] = &["nn/kernels", "vector/kernels"];
 /// Rooms of pure numbers: no file, no network, no thread of their own.
 const PURE: &[&str] = &["geometry", "vector", "verify"];
 

@@ -49,6 +49,8 @@ pub(super) enum Command {
     Stats(Place),
     /// Check every record of a database, or repair it
     Check(Check),
+    /// Make the index of a gallery anew
+    Reindex(super::index_args::Reindex),
     /// Write a whole database into one file
     Backup(BackupArgs),
     /// Make a database out of a backup
@@ -354,6 +356,8 @@ pub(super) struct Enroll {
     #[command(flatten)]
     pub search: Search,
     #[command(flatten)]
+    pub way: super::index_args::Way,
+    #[command(flatten)]
     pub place: Place,
 }
 
@@ -418,6 +422,8 @@ pub(super) struct Identify {
     pub search: Search,
     #[command(flatten)]
     pub who: Who,
+    #[command(flatten)]
+    pub way: super::index_args::Way,
     #[command(flatten)]
     pub place: Place,
 }

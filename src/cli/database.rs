@@ -1,10 +1,11 @@
-//! `kith stats`, `check`, `backup` and `restore`
+//! `kith stats`, `check`, `reindex`, `backup` and `restore`
 
 use serde_json::json;
 
 use super::args::{BackupArgs, Check, Common, Place, RestoreArgs};
+use super::index_args::{Reindex, with_bar};
 use super::{DONE, FAILED, output};
-use crate::{CheckReport, Database, repair};
+use crate::{CheckReport, Database, IndexChoice, IndexStats, repair};
 
 pub(super) fn stats(common: &Common, place: &Place) -> anyhow::Result<u8> {
     let stats = place.open(false)?.stats()?;
@@ -24,6 +25,38 @@ pub(super) fn stats(common: &Common, place: &Place) -> anyhow::Result<u8> {
             "  gallery {}: {} people, {} faces of {} numbers by {}",
             g.name, g.people, g.faces, g.dimension, g.model
         ));
+        output::line(&format!("    index: {}", described(&g.index)));
+    }
+    Ok(DONE)
+}
+
+/// An index in words.
+fn described(index: &IndexStats) -> String {
+    let kind = match index.kind {
+        IndexChoice::Graph => "graph",
+        IndexChoice::Hnsw => "hnsw_rs",
+        IndexChoice::Auto | IndexChoice::Exact => "exact scan",
+    };
+    let mut said = format!("{kind}, {:.1} MB in memory", index.bytes as f64 / 1e6);
+    if let Some(width) = index.width {
+        let (waiting, removed) = (index.waiting, index.removed);
+        said +=
+            &format!(", {width} candidates a search, {waiting} faces not linked yet, {removed} forgotten not swept");
+    }
+    if let Some(note) = &index.note {
+        said += &format!(" ({note})");
+    }
+    said
+}
+
+pub(super) fn reindex(common: &Common, command: &Reindex) -> anyhow::Result<u8> {
+    let (gallery, choice) = (&command.place.gallery, command.way.index.into());
+    let database = command.place.open(false)?;
+    let stats = with_bar(common, |told| database.reindex(gallery, choice, told))?;
+    if common.json {
+        output::json(&json!({ "gallery": gallery, "index": stats }))?;
+    } else {
+        output::line(&format!("gallery {gallery}: {}", described(&stats)));
     }
     Ok(DONE)
 }

@@ -12,6 +12,7 @@ mod detect;
 mod embed;
 mod enroll;
 mod identify;
+mod index_args;
 mod output;
 mod people;
 mod verify;
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Forget(c) => people::forget(&args.common, c),
         Command::Stats(c) => database::stats(&args.common, c),
         Command::Check(c) => database::check(&args.common, c),
+        Command::Reindex(c) => database::reindex(&args.common, c),
         Command::Backup(c) => database::backup(&args.common, c),
         Command::Restore(c) => database::restore(&args.common, c),
         Command::Weights(c) => weights::run(&args.common, &c.action),

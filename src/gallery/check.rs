@@ -48,7 +48,7 @@ impl Database {
                 let same = shelf.is_some_and(|s| {
                     let inside = s.read();
                     inside.face(face).is_some_and(|h| h.person == record.person && h.source == record.source_sha256)
-                        && inside.vector(face) == Some(&record.vector)
+                        && inside.vector(face).as_ref() == Some(&record.vector)
                 });
                 if !same {
                     report.faults.push(format!("face {face} in memory is not what is stored"));

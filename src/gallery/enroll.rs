@@ -9,7 +9,6 @@ use super::shelf::Shelf;
 use super::{Database, Threshold, usable};
 use crate::error::{GalleryError, GateRefusal, Result};
 use crate::geometry::{BBox, Landmarks};
-use crate::index::Index;
 use crate::store::{ChipRecord, FaceRecord, GalleryRecord, Key, PersonRecord, QualityRecord, Ticket, now_ms};
 use crate::vector::{Embedding, squared_distance};
 
@@ -167,8 +166,10 @@ impl Database {
         }
         if fresh {
             let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
-            shelves.insert(gallery.to_string(), shelf);
+            shelves.insert(gallery.to_string(), shelf.clone());
         }
+        drop(writer);
+        shelf.tend();
         let enrolled = Enrolled { name: name.to_string(), person: id, face: number, status: EnrolmentStatus::Added };
         Ok((enrolled, Pending(ticket)))
     }
@@ -234,7 +235,7 @@ impl Shelf {
         }
         let vector = face.embedding.values();
         let near =
-            |f: &&u64| inside.vector(**f).is_some_and(|v| squared_distance(v, vector) < SAME_PICTURE * SAME_PICTURE);
+            |f: &&u64| inside.vector(**f).is_some_and(|v| squared_distance(&v, vector) < SAME_PICTURE * SAME_PICTURE);
         let face = *inside.faces_of(person).iter().find(near)?;
         found(face, EnrolmentStatus::SameFace)
     }

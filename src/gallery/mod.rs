@@ -14,6 +14,7 @@ mod crash;
 mod enroll;
 mod identify;
 mod people;
+mod reindex;
 mod shelf;
 mod transfer;
 
@@ -28,6 +29,7 @@ pub use check::{CheckReport, repair};
 pub use enroll::{Enrolled, EnrolmentPolicy, EnrolmentStatus, NewFace, Pending};
 pub use identify::{By, Candidate, Identification, SearchPolicy, Threshold};
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
+pub use reindex::IndexStats;
 pub use transfer::Backup;
 
 use crate::error::{Error, GalleryError, Result};
@@ -83,6 +85,8 @@ pub struct GalleryStats {
     pub people: usize,
     /// Faces.
     pub faces: usize,
+    /// What answers its searches.
+    pub index: IndexStats,
     /// Bytes that the vectors take in memory.
     pub vector_bytes: usize,
 }
@@ -141,7 +145,9 @@ impl Database {
             Ok(())
         })?;
         let shelves = shelves.into_values().map(|s| (s.record().name.clone(), Arc::new(s))).collect();
-        Ok(Self { store, shelves: RwLock::new(shelves) })
+        let database = Self { store, shelves: RwLock::new(shelves) };
+        database.load_indexes();
+        Ok(database)
     }
 
     /// Names of the galleries.

@@ -263,7 +263,7 @@ impl Database {
             shelf.write().remove_person(id);
             (faces.len(), ticket)
         };
-        self.forgotten(ticket, scrub)?;
+        self.forgotten(&shelf, ticket, scrub)?;
         Ok(gone)
     }
 
@@ -286,13 +286,15 @@ impl Database {
             let record = inside.people.get(&held.person);
             (record.map(|r| listed(held.person, r, faces)), ticket)
         };
-        self.forgotten(ticket, scrub)?;
+        self.forgotten(&shelf, ticket, scrub)?;
         Ok(person.ok_or_else(|| GalleryError::UnknownFace { face, gallery: gallery.to_string() })?)
     }
 
-    fn forgotten(&self, ticket: crate::store::Ticket, scrub: bool) -> Result<()> {
+    fn forgotten(&self, shelf: &super::shelf::Shelf, ticket: crate::store::Ticket, scrub: bool) -> Result<()> {
         self.store.settle(ticket)?;
+        shelf.tend();
         if scrub {
+            self.scrub_index(shelf)?;
             self.store.rewrite()?;
         }
         Ok(())

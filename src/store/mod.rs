@@ -7,6 +7,7 @@
 //! | `CURRENT` | two lines: `kith database`, and the name of the folder with the records |
 //! | `records-N` | sled's files; one tree, keys as in `keys`, values as in `codec` |
 //! | `acknowledged` | the number of the last acknowledged write, in a file of its own (`witness`) |
+//! | `index` | what can be made again from the records: indexes of large galleries |
 //! | `LOCK` | held by the one process that has the database open, with its name in it (`lock`) |
 //!
 //! Invariants:
@@ -36,6 +37,9 @@ pub(crate) use open::OpenMode;
 pub(crate) use records::{ChipRecord, FaceRecord, GalleryRecord, HeadRecord, PersonRecord, QualityRecord};
 
 use crate::error::StoreError;
+
+/// The folder of what can be made again from the records.
+const CACHES: &str = "index";
 
 /// What has been applied, and what of it is on disk for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +75,11 @@ impl Store {
     /// The database's folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The folder of what can be made again from the records. It need not be there.
+    pub(crate) fn caches(&self) -> PathBuf {
+        self.folder.join(CACHES)
     }
 
     /// The head record as last applied.

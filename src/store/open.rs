@@ -196,7 +196,11 @@ pub(super) fn only_ours(folder: &Path, create: bool) -> Result<(), StoreError> {
         names.push(entry.map_err(|e| io(folder, "reading", &e))?.file_name().to_string_lossy().into_owned());
     }
     let ours = |name: &String| {
-        name == lock::NAME || name.starts_with(RECORDS) || name.starts_with(CURRENT) || name.starts_with(witness::NAME)
+        name == lock::NAME
+            || name == super::CACHES
+            || name.starts_with(RECORDS)
+            || name.starts_with(CURRENT)
+            || name.starts_with(witness::NAME)
     };
     if let Some(other) = names.iter().find(|n| !ours(n)) {
         return Err(StoreError::NotADatabase { path: path(), found: format!("it holds {other}") });
