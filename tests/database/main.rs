@@ -1,6 +1,8 @@
 //! The database held against a model, and against everything that happens to files.
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
+mod formats;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
