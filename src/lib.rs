@@ -54,13 +54,13 @@ pub use detect::Detection;
 pub use detect::mtcnn::MtcnnOptions;
 pub use engine::{
     Comparison, ComparisonTimes, Engine, EngineBuilder, EnrolOptions, FaceChoice, IdentifiedFace, LabelledPhoto,
-    Measured, Outcome, ScoredPair, SideFaces,
+    Measured, Outcome, ReembedOptions, Reembedded, ScoredPair, SideFaces,
 };
 pub use error::{Error, Result};
 pub use gallery::{
     Backup, By, Candidate, CheckReport, DEFAULT_GALLERY, Database, DatabaseOptions, DatabaseStats, Enrolled,
-    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, GalleryStats, Identification, NewFace, Pending, Person,
-    PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
+    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, Exported, GalleryStats, Identification, Imported, MasterKey,
+    NewFace, Pending, Person, PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
 };
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, weights};

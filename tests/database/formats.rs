@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kith::geometry::{BBox, Landmarks};
-use kith::{Database, DatabaseOptions, Embedding, EnrolmentPolicy, ModelId, NewFace, PersonFilter, SearchPolicy};
+use kith::{
+    Database, DatabaseOptions, Embedding, EnrolmentPolicy, MasterKey, ModelId, NewFace, PersonFilter, SearchPolicy,
+};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -84,8 +86,15 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/databases")
 }
 
+/// Fixtures whose name says `sealed` are encrypted, with this key.
+fn options(path: &Path) -> DatabaseOptions {
+    let sealed = path.to_string_lossy().contains("sealed");
+    let key = sealed.then(|| MasterKey::parse(&"5a".repeat(32)).unwrap());
+    DatabaseOptions { create: true, wait: Duration::ZERO, key }
+}
+
 fn open(path: &Path) -> Database {
-    Database::open(path, &DatabaseOptions { create: false, wait: Duration::ZERO }).unwrap()
+    Database::open(path, &DatabaseOptions { create: false, ..options(path) }).unwrap()
 }
 
 #[test]
@@ -93,7 +102,7 @@ fn fixture_of_the_present_format() {
     let folder = tempfile::tempdir().unwrap();
     let path = std::env::var("KITH_TEST_FIXTURE").map_or_else(|_| folder.path().join("faces"), PathBuf::from);
     assert!(!path.exists(), "a fixture is never made again");
-    fill(&Database::open(&path, &DatabaseOptions { create: true, wait: Duration::ZERO }).unwrap());
+    fill(&Database::open(&path, &options(&path)).unwrap());
     holds(&open(&path), "made just now");
 }
 
@@ -104,7 +113,7 @@ fn databases_of_every_past_format_open() {
         let fixture = entry.unwrap().path();
         let what = fixture.file_name().unwrap().to_string_lossy().into_owned();
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("faces");
+        let path = folder.path().join(&what);
         copy(&fixture, &path);
         holds(&open(&path), &what);
         holds(&open(&path), &format!("{what}, opened again"));

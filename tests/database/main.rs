@@ -1,7 +1,10 @@
 //! The database held against a model, and against everything that happens to files.
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
+mod durability;
 mod formats;
+mod sealed;
+mod transfer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -44,11 +47,11 @@ fn face(number: u64) -> NewFace {
 }
 
 fn open(path: &Path) -> Result<Database, Error> {
-    Database::open(path, &DatabaseOptions { create: true, wait: Duration::from_secs(10) })
+    Database::open(path, &DatabaseOptions { create: true, wait: Duration::from_secs(10), key: None })
 }
 
 fn existing(path: &Path) -> Result<Database, Error> {
-    Database::open(path, &DatabaseOptions { create: false, wait: Duration::ZERO })
+    Database::open(path, &DatabaseOptions { create: false, wait: Duration::ZERO, key: None })
 }
 
 fn enroll(database: &Database, name: &str, number: u64) -> kith::Enrolled {
@@ -94,6 +97,10 @@ fn random_operations_agree_with_a_model() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("faces");
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // Every other database is encrypted.
+        let key = (seed % 2 == 1).then(|| kith::MasterKey::generate().unwrap());
+        let options = DatabaseOptions { create: true, wait: Duration::from_secs(10), key };
+        let open = |path: &Path| Database::open(path, &options);
         let mut database = open(&path).unwrap();
         // Person to (face number in the database, number of its vector).
         let mut model: BTreeMap<String, Vec<(u64, u64)>> = BTreeMap::new();
@@ -327,7 +334,11 @@ fn what_is_no_database_is_left_alone() {
 
 /// A small database of people 0 to 9, closed.
 fn small(path: &Path) {
-    let database = open(path).unwrap();
+    small_with(path, &DatabaseOptions::default());
+}
+
+fn small_with(path: &Path, options: &DatabaseOptions) {
+    let database = Database::open(path, options).unwrap();
     for number in 0..30 {
         enroll(&database, &format!("p{}", number % 10), number);
     }
@@ -335,9 +346,20 @@ fn small(path: &Path) {
 
 #[test]
 fn a_changed_bit_in_any_file_is_never_a_wrong_answer_nor_a_panic() {
+    damage(None);
+}
+
+#[test]
+fn a_changed_bit_in_any_file_of_an_encrypted_database_is_neither() {
+    damage(Some(kith::MasterKey::generate().unwrap()));
+}
+
+fn damage(key: Option<kith::MasterKey>) {
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("original");
-    small(&original);
+    let options = DatabaseOptions { create: false, wait: Duration::ZERO, key };
+    let existing = |path: &Path| Database::open(path, &options);
+    small_with(&original, &DatabaseOptions { create: true, ..options.clone() });
     let mut rng = ChaCha8Rng::seed_from_u64(99);
     let (mut refused, mut sound, mut repaired) = (0, 0, 0);
     for file in files(&original) {
@@ -376,7 +398,7 @@ fn a_changed_bit_in_any_file_is_never_a_wrong_answer_nor_a_panic() {
                 Err(Error::Store(e)) => {
                     refused += 1;
                     assert!(!matches!(e, StoreError::Locked { .. } | StoreError::TooNew { .. }), "{what}: {e}");
-                    if let Ok(report) = repair(&copied, Duration::ZERO) {
+                    if let Ok(report) = repair(&copied, &options) {
                         repaired += 1;
                         assert!(!report.is_clean(), "{what}: a repair that says nothing");
                         right_or_unknown(&existing(&copied).unwrap(), &what);
@@ -438,10 +460,10 @@ fn a_backup_restores_to_the_same_answers_and_a_damaged_one_to_nothing() {
     let (path, file) = (folder.path().join("faces"), folder.path().join("faces.bak"));
     small(&path);
     let database = open(&path).unwrap();
-    let written = database.backup(&file).unwrap();
+    let written = database.backup(&file, None).unwrap();
     assert_eq!(written.bytes, std::fs::metadata(&file).unwrap().len());
     let restored = folder.path().join("restored");
-    Database::restore(&file, &restored).unwrap();
+    Database::restore(&file, &restored, None, None).unwrap();
     let again = existing(&restored).unwrap();
     for number in 0..30 {
         assert_eq!(who(&again, number), who(&database, number));
@@ -449,7 +471,7 @@ fn a_backup_restores_to_the_same_answers_and_a_damaged_one_to_nothing() {
     assert!(again.check().unwrap().is_clean());
     let fresh = enroll(&again, "new", 500);
     assert!(database.stats().unwrap().galleries[0].faces == 30 && fresh.face > 30, "numbers go on, not again");
-    assert_eq!(Database::restore(&file, &path).unwrap_err().code(), "store.not_a_database");
+    assert_eq!(Database::restore(&file, &path, None, None).unwrap_err().code(), "store.not_a_database");
 
     let bytes = std::fs::read(&file).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(5);
@@ -463,7 +485,7 @@ fn a_backup_restores_to_the_same_answers_and_a_damaged_one_to_nothing() {
         let damaged = folder.path().join("damaged.bak");
         std::fs::write(&damaged, changed).unwrap();
         let target = folder.path().join("never");
-        let refused = Database::restore(&damaged, &target).unwrap_err();
+        let refused = Database::restore(&damaged, &target, None, None).unwrap_err();
         assert_eq!(refused.code(), "store.bad_archive", "round {round}: {refused}");
         assert!(!target.exists(), "nothing is made of a damaged backup");
     }
