@@ -55,6 +55,8 @@ pub(super) fn check(common: &Common, command: &Check) -> anyhow::Result<u8> {
 pub(super) fn backup(common: &Common, command: &BackupArgs) -> anyhow::Result<u8> {
     let database = command.place.open(false)?;
     let encrypted = database.stats()?.encrypted;
+    let none = "this database is not encrypted: there is no key ring to copy; leave --ring away";
+    anyhow::ensure!(encrypted || command.ring.is_none(), none);
     let done = database.backup(&command.file, command.ring.as_deref())?;
     if common.json {
         output::json(&json!({

@@ -10,9 +10,9 @@ use sha2::{Digest, Sha256};
 use super::Engine;
 use crate::detect::Detection;
 use crate::error::Result;
-use crate::gallery::{Database, FaceToEmbed};
+use crate::gallery::{Database, FaceAnew, FaceToEmbed};
 use crate::media::{Limits, Photo, encode_png};
-use crate::vector::{Embedding, ModelId};
+use crate::vector::ModelId;
 
 /// Faces embedded and made durable together.
 const TOGETHER: usize = 32;
@@ -47,9 +47,6 @@ fn alignment(model: &ModelId) -> &str {
     model.as_str().rsplit('/').next().unwrap_or_default()
 }
 
-/// New vector, pictures to keep, and whether it came from the photo.
-type Anew = (Embedding, Option<(Vec<u8>, Vec<u8>)>, bool);
-
 impl Engine {
     /// Embeds every face of a gallery with this engine's model; the gallery answers with the old vectors
     /// until all are done, and then with the new. Can be interrupted and called again. Chips serve where
@@ -77,42 +74,44 @@ impl Engine {
         let photos = by_digest(&options.photos, &options.limits);
         let mut done = Reembedded { before, ..Reembedded::default() };
         for together in left.chunks(TOGETHER) {
-            let embedded: Vec<(u64, Anew)> = together
+            let embedded: Vec<(FaceAnew, bool)> = together
                 .par_iter()
                 .map(|&face| {
                     let anew = match database.reembed_face(&change, face)? {
-                        Some(f) => self.anew(&f, chips_fit, &photos, &options.limits)?,
+                        Some(f) => self.anew(face, &f, chips_fit, &photos, &options.limits)?,
                         None => None,
                     };
                     progress();
-                    Ok(anew.map(|anew| (face, anew)))
+                    Ok(anew)
                 })
                 .collect::<Result<Vec<_>>>()?
                 .into_iter()
                 .flatten()
                 .collect();
-            let photos = embedded.iter().filter(|(_, (_, _, photo))| *photo).count();
+            let photos = embedded.iter().filter(|(_, from_photo)| *from_photo).count();
             done.from_photos += photos;
             done.from_chips += embedded.len() - photos;
-            let faces = embedded.into_iter().map(|(face, (embedding, pictures, _))| (face, embedding, pictures));
-            database.settle(database.reembed_put(&change, faces.collect())?)?;
+            let faces = embedded.into_iter().map(|(anew, _)| anew).collect();
+            database.settle(database.reembed_put(&change, faces)?)?;
         }
         done.left_out = database.reembed_finish(&change, options.leave_out)?;
         Ok(done)
     }
 
-    /// A face's new vector; `None` when there is nothing to make it from.
+    /// A face's new vector, and whether it came from the photo; `None` when there is nothing to make it from.
     fn anew(
         &self,
+        number: u64,
         face: &FaceToEmbed,
         chips_fit: bool,
         photos: &HashMap<[u8; 32], PathBuf>,
         limits: &Limits,
-    ) -> Result<Option<Anew>> {
+    ) -> Result<Option<(FaceAnew, bool)>> {
         if let Some((chip, _)) = face.pictures.as_ref().filter(|_| chips_fit) {
             let chip = Photo::from_bytes(chip, "a kept chip", limits)?;
             let embedding = self.embed_chips(&[chip.raster().clone()])?.remove(0);
-            return Ok(Some((embedding, face.pictures.clone(), false)));
+            let pictures = face.pictures.clone();
+            return Ok(Some((FaceAnew { face: number, embedding, pictures }, false)));
         }
         let Some(wanted) = &face.source_sha256 else { return Ok(None) };
         let own = PathBuf::from(&face.source);
@@ -130,7 +129,7 @@ impl Engine {
                 Some((_, thumbnail)) => Some((encode_png(&chips[0])?, thumbnail.clone())),
                 None => None,
             };
-            return Ok(Some((embedding, pictures, true)));
+            return Ok(Some((FaceAnew { face: number, embedding, pictures }, true)));
         }
         Ok(None)
     }

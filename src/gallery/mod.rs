@@ -33,7 +33,7 @@ pub use export::Exported;
 pub use identify::{By, Candidate, Identification, SearchPolicy, Threshold};
 pub use import::Imported;
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
-pub(crate) use reembed::FaceToEmbed;
+pub(crate) use reembed::{FaceAnew, FaceToEmbed};
 pub use transfer::Backup;
 
 use crate::error::{Error, GalleryError, Result};

@@ -38,6 +38,15 @@ pub(crate) struct FaceToEmbed {
     pub pictures: Option<(Vec<u8>, Vec<u8>)>,
 }
 
+/// A face with its new vector.
+#[derive(Debug, Clone)]
+pub(crate) struct FaceAnew {
+    pub face: u64,
+    pub embedding: Embedding,
+    /// As in [`FaceToEmbed`], to be kept.
+    pub pictures: Option<(Vec<u8>, Vec<u8>)>,
+}
+
 impl Database {
     /// Begins a change of model, or goes on with one. One to yet another model is given up.
     ///
@@ -112,13 +121,9 @@ impl Database {
     }
 
     /// Stores new vectors, in one write.
-    pub(crate) fn reembed_put(
-        &self,
-        change: &Reembedding,
-        faces: Vec<(u64, Embedding, Option<(Vec<u8>, Vec<u8>)>)>,
-    ) -> Result<Pending> {
+    pub(crate) fn reembed_put(&self, change: &Reembedding, faces: Vec<FaceAnew>) -> Result<Pending> {
         let mut writer = self.store.writer()?;
-        for (face, embedding, pictures) in faces {
+        for FaceAnew { face, embedding, pictures } in faces {
             let key = Key::Face(change.old, face);
             let Some(mut record) = self.store.get::<FaceRecord>(key)? else { continue };
             record.half = change.to.half;
