@@ -55,13 +55,13 @@ pub use detect::Detection;
 pub use detect::mtcnn::MtcnnOptions;
 pub use engine::{
     Comparison, ComparisonTimes, Engine, EngineBuilder, EnrolOptions, FaceChoice, IdentifiedFace, LabelledPhoto,
-    Measured, Outcome, ScoredPair, SideFaces,
+    Measured, Outcome, ReembedOptions, Reembedded, ScoredPair, SideFaces,
 };
 pub use error::{Error, Result};
 pub use gallery::{
     Backup, By, Candidate, CheckReport, DEFAULT_GALLERY, Database, DatabaseOptions, DatabaseStats, Enrolled,
-    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, GalleryStats, Identification, IndexStats, NewFace, Pending, Person,
-    PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
+    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, Exported, GalleryStats, Identification, Imported, IndexStats,
+    MasterKey, NewFace, Pending, Person, PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
 };
 pub use index::{Allowed, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use media::{Limits, Photo, Raster};

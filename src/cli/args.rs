@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
+use super::store_args::{ExportArgs, ImportArgs, KeyArgs, KeySource, Reembed, Rekey};
 use crate::nn::DeviceChoice;
 use crate::nn::weights::{Precision, data_folder};
 use crate::{
@@ -55,6 +56,16 @@ pub(super) enum Command {
     Backup(BackupArgs),
     /// Make a database out of a backup
     Restore(RestoreArgs),
+    /// Write a gallery as JSON lines and .npy, for other programs
+    Export(ExportArgs),
+    /// Enrol what `kith export` wrote
+    Import(ImportArgs),
+    /// Embed a gallery's faces with another --model, from kept chips or from their photos
+    Reembed(Reembed),
+    /// Make a key for an encrypted database
+    Key(KeyArgs),
+    /// Give a database another key, encrypt it, or make it plain
+    Rekey(Rekey),
     /// List, check, import and download weights
     Weights(Weights),
 }
@@ -285,6 +296,8 @@ pub(super) struct Place {
     /// Wait this long for another process to let go of the database
     #[arg(long, global = true, default_value_t = 5.0, value_name = "SECONDS")]
     pub wait: f64,
+    #[command(flatten)]
+    pub key: KeySource,
 }
 
 impl Place {
@@ -300,7 +313,11 @@ impl Place {
     }
 
     pub(super) fn open(&self, create: bool) -> anyhow::Result<Database> {
-        Ok(Database::open(self.folder()?, &DatabaseOptions { create, wait: self.wait() })?)
+        Ok(Database::open(self.folder()?, &self.options(create)?)?)
+    }
+
+    pub(super) fn options(&self, create: bool) -> anyhow::Result<DatabaseOptions> {
+        Ok(DatabaseOptions { create, wait: self.wait(), key: self.key.key()? })
     }
 }
 
@@ -347,6 +364,10 @@ pub(super) struct Enroll {
     /// Keep each face's chip and a thumbnail, which a change of model needs
     #[arg(long)]
     pub keep_chips: bool,
+    /// Where this makes the gallery: how its vectors are stored. f16 takes half the space and moves
+    /// distances by less than 0.001
+    #[arg(long, value_enum, default_value = "f32")]
+    pub store: Stored,
     /// Put the person into this group (may be said again)
     #[arg(long, value_name = "NAME")]
     pub group: Vec<String>,
@@ -367,6 +388,7 @@ impl Enroll {
             choice: if self.largest { FaceChoice::Largest } else { FaceChoice::Only },
             allow: self.allow.clone(),
             keep_chips: self.keep_chips,
+            half: matches!(self.store, Stored::F16),
             search: SearchPolicy {
                 max_fpir: self.search.max_fpir,
                 threshold: self.search.threshold,
@@ -522,6 +544,10 @@ pub(super) struct Check {
 pub(super) struct BackupArgs {
     /// The file to write
     pub file: PathBuf,
+    /// Of an encrypted database: copy its key ring here, in place of the copy that is there. A backup
+    /// opens with the key and this alone. Keep one copy, the newest: whoever is forgotten drops out of it
+    #[arg(long, value_name = "FILE")]
+    pub ring: Option<PathBuf>,
     #[command(flatten)]
     pub place: Place,
 }
@@ -530,6 +556,9 @@ pub(super) struct BackupArgs {
 pub(super) struct RestoreArgs {
     /// The backup
     pub file: PathBuf,
+    /// Of an encrypted database: the newest copy of its key ring, or the ring in the living database
+    #[arg(long, value_name = "FILE")]
+    pub ring: Option<PathBuf>,
     #[command(flatten)]
     pub place: Place,
 }

@@ -13,8 +13,11 @@ mod embed;
 mod enroll;
 mod identify;
 mod index_args;
+mod key;
 mod output;
 mod people;
+mod reembed;
+mod store_args;
 mod verify;
 mod weights;
 
@@ -53,6 +56,11 @@ pub fn main() -> ExitCode {
         Command::Reindex(c) => database::reindex(&args.common, c),
         Command::Backup(c) => database::backup(&args.common, c),
         Command::Restore(c) => database::restore(&args.common, c),
+        Command::Export(c) => database::export(&args.common, c),
+        Command::Import(c) => database::import(&args.common, c),
+        Command::Reembed(c) => reembed::run(&args.common, c),
+        Command::Key(c) => key::run(&args.common, c),
+        Command::Rekey(c) => key::rekey(&args.common, c),
         Command::Weights(c) => weights::run(&args.common, &c.action),
     };
     match answer {

@@ -17,6 +17,7 @@ mod calibrate;
 mod calibrations;
 mod comparison;
 mod gallery;
+mod reembed;
 
 use std::time::Instant;
 
@@ -24,6 +25,7 @@ pub use builder::EngineBuilder;
 pub use calibrate::{LabelledPhoto, Measured};
 pub use comparison::{Comparison, ComparisonTimes, Outcome, ScoredPair, SideFaces};
 pub use gallery::{EnrolOptions, IdentifiedFace};
+pub use reembed::{ReembedOptions, Reembedded};
 
 use crate::compare::{Mark, Pane, Picture, draw_seed, stretched};
 use crate::detect::Detection;
