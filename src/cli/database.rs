@@ -102,7 +102,9 @@ pub(super) fn backup(common: &Common, command: &BackupArgs) -> anyhow::Result<u8
     match &command.ring {
         Some(ring) => output::line(&format!("{}: the key ring, in place of any older copy", ring.display())),
         None if encrypted => {
-            output::line("the key ring is not in it, and it opens with none other: keep a copy with --ring FILE");
+            output::line(
+                "the key ring is not in it, and without that nothing opens it: keep a copy of the ring with --ring FILE",
+            );
         }
         None => {}
     }

@@ -100,8 +100,9 @@ fn records_are_synced_before_they_are_acknowledged() {
     for number in 0..8 {
         let said = of("write", &format!("acknowledged {number}\\n"));
         let said = said.first().unwrap_or_else(|| panic!("acknowledgement {number} is not in the trace"));
-        let before =
-            |calls: Vec<&Call>| calls.into_iter().filter(|c| c.ended < said.began).map(|c| (c.began, c.ended)).last();
+        let before = |calls: Vec<&Call>| {
+            calls.into_iter().filter(|c| c.ended < said.began).map(|c| (c.began, c.ended)).next_back()
+        };
         let logged = before(of("pwrite64", "/records-1/db>")).unwrap();
         let synced = before(of("fdatasync", "/records-1/db>")).unwrap();
         let witnessed = before(of("write", "/acknowledged>")).unwrap();

@@ -30,7 +30,7 @@ fn face(number: u64, dimension: usize, model: &str) -> NewFace {
         score: 0.75,
         quality: [30.0, 0.1, 0.5, 1.0, 2.0, 3.0],
         source: format!("photo-{number}.jpg"),
-        source_sha256: (number % 2 == 0).then_some([number as u8; 32]),
+        source_sha256: number.is_multiple_of(2).then_some([number as u8; 32]),
         pictures: (number == 2).then(|| (vec![1, 2, 3], vec![4, 5])),
     }
 }
