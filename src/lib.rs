@@ -37,6 +37,7 @@ mod detect;
 mod embed;
 mod engine;
 pub mod error;
+pub mod eval;
 mod gallery;
 pub mod geometry;
 mod index;

@@ -37,6 +37,8 @@ pub(super) enum Command {
     Embed(Embed),
     /// Measure a model's error rates on labelled photos and write its calibration record
     Calibrate(Calibrate),
+    /// Measure accuracy and error rates on labelled photos, and report them
+    Eval(super::eval_args::Eval),
     /// Remember faces under a name
     Enroll(Enroll),
     /// Say who is in a photo

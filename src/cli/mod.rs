@@ -11,6 +11,8 @@ mod database;
 mod detect;
 mod embed;
 mod enroll;
+mod eval;
+mod eval_args;
 mod identify;
 mod output;
 mod people;
@@ -43,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Detect(c) => detect::run(&args.common, c),
         Command::Embed(c) => embed::run(&args.common, c),
         Command::Calibrate(c) => calibrate::run(&args.common, c),
+        Command::Eval(c) => eval::run(&args.common, c),
         Command::Enroll(c) => enroll::run(&args.common, c),
         Command::Identify(c) => identify::run(&args.common, c),
         Command::People(c) => people::run(&args.common, c),

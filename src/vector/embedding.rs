@@ -46,6 +46,9 @@ impl fmt::Display for ModelId {
     }
 }
 
+/// How far rounding may bring the squared length of a unit vector of any dimension from 1.
+const UNIT_TOLERANCE: f64 = 1e-5;
+
 /// A face as a unit vector.
 ///
 /// ```
@@ -82,6 +85,19 @@ impl Embedding {
         }
         values.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32);
         Ok(Self { values, model })
+    }
+
+    /// Takes over numbers that [`Embedding::from_raw`] scaled before, bit for bit.
+    ///
+    /// # Errors
+    /// [`ModelError::BadEmbedding`] when their length is not 1 to f32 rounding.
+    pub(crate) fn from_unit(values: Vec<f32>, model: ModelId) -> Result<Self, ModelError> {
+        let squared: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
+        // Also false for a sum that is not a number.
+        if (squared - 1.0).abs() < UNIT_TOLERANCE {
+            return Ok(Self { values, model });
+        }
+        Err(ModelError::BadEmbedding { reason: format!("its squared length is {squared}, not 1") })
     }
 
     /// The numbers, of Euclidean length 1.
