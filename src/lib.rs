@@ -45,6 +45,7 @@ pub mod media;
 mod nn;
 mod pipeline;
 mod store;
+pub mod train;
 mod vector;
 pub mod verify;
 

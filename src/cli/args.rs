@@ -39,6 +39,8 @@ pub(super) enum Command {
     Calibrate(Calibrate),
     /// Measure accuracy and error rates on labelled photos, and report them
     Eval(super::eval_args::Eval),
+    /// Train a model on your own photos
+    Train(super::eval_args::Train),
     /// Remember faces under a name
     Enroll(Enroll),
     /// Say who is in a photo

@@ -6,6 +6,7 @@ use clap::{Args as Group, Subcommand, ValueEnum};
 
 use super::args::Common;
 use crate::eval::{EmbeddingCache, FOLDS};
+use crate::train::ClassicOptions;
 use crate::{Engine, FaceChoice};
 
 #[derive(Debug, Group)]
@@ -18,6 +19,10 @@ pub(super) struct Eval {
 pub(super) enum EvalWhat {
     /// Verification: judge pairs of photos, with one model or several side by side
     Pairs(EvalPairs),
+    /// Open-set identification: enrol some people of a folder, search for them and for strangers
+    Identify(EvalIdentify),
+    /// Detection: hold the faces found against labelled boxes
+    Detect(EvalDetect),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -28,6 +33,16 @@ pub(super) enum WhichFace {
     Largest,
     /// A photo with several faces is a failure to acquire
     Only,
+}
+
+impl WhichFace {
+    pub(super) fn choice(self) -> FaceChoice {
+        match self {
+            WhichFace::Central => FaceChoice::Central,
+            WhichFace::Largest => FaceChoice::Largest,
+            WhichFace::Only => FaceChoice::Only,
+        }
+    }
 }
 
 /// What every evaluation of embedders takes.
@@ -51,14 +66,6 @@ pub(super) struct Evaluated {
 }
 
 impl Evaluated {
-    pub(super) fn choice(&self) -> FaceChoice {
-        match self.face {
-            WhichFace::Central => FaceChoice::Central,
-            WhichFace::Largest => FaceChoice::Largest,
-            WhichFace::Only => FaceChoice::Only,
-        }
-    }
-
     pub(super) fn names(&self, common: &Common) -> Vec<String> {
         if self.models.is_empty() { vec![common.model.clone()] } else { self.models.clone() }
     }
@@ -98,7 +105,96 @@ pub(super) struct EvalPairs {
 
 impl EvalPairs {
     pub(super) fn images(&self) -> PathBuf {
-        let own = || self.list.parent().unwrap_or(Path::new(".")).to_path_buf();
-        self.images.clone().unwrap_or_else(own)
+        beside(&self.list, self.images.as_ref())
     }
+}
+
+/// The folder of a list's photos.
+fn beside(list: &Path, images: Option<&PathBuf>) -> PathBuf {
+    let own = || list.parent().unwrap_or(Path::new(".")).to_path_buf();
+    images.cloned().unwrap_or_else(own)
+}
+
+impl EvalDetect {
+    pub(super) fn images(&self) -> PathBuf {
+        beside(&self.boxes, self.images.as_ref())
+    }
+}
+
+#[derive(Debug, Group)]
+pub(super) struct EvalIdentify {
+    /// A folder with one folder of photos for each person
+    pub people: PathBuf,
+    /// Share of those who have enough photos to enrol; everybody else is a stranger
+    #[arg(long, default_value_t = 0.5, value_name = "SHARE")]
+    pub enrolled: f64,
+    /// Photos enrolled of each; the rest of theirs are searched for
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub gallery_photos: usize,
+    #[command(flatten)]
+    pub evaluated: Evaluated,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct EvalDetect {
+    /// Labelled boxes as CSV: file,x0,y0,x1,y1 and optionally five landmarks as x,y; a line with a file
+    /// alone is a photo without a face, a last column `ignore` a face that need not be found
+    #[arg(long, value_name = "FILE")]
+    pub boxes: PathBuf,
+    /// The folder that the listed photos are in; the list's own folder when not said
+    #[arg(long, value_name = "FOLDER")]
+    pub images: Option<PathBuf>,
+    /// Write the report as one HTML page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Train {
+    #[command(subcommand)]
+    pub what: TrainWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TrainWhat {
+    /// Eigenfaces: the directions in which faces differ most (Turk and Pentland, 1991)
+    Eigenfaces {
+        #[command(flatten)]
+        classic: TrainClassic,
+        /// Leave out this many leading directions, which hold the light
+        #[arg(long, default_value_t = ClassicOptions::default().drop, value_name = "N")]
+        drop: usize,
+        /// Do not scale directions to unit variance
+        #[arg(long)]
+        no_whitening: bool,
+    },
+    /// Fisherfaces: the directions that part people best (Belhumeur, Hespanha and Kriegman, 1997)
+    Fisherfaces {
+        #[command(flatten)]
+        classic: TrainClassic,
+    },
+}
+
+/// What the training of both takes.
+#[derive(Debug, Group)]
+pub(super) struct TrainClassic {
+    /// A folder with one folder of photos for each person
+    #[arg(value_name = "PEOPLE")]
+    pub people: PathBuf,
+    /// What to call the model: for --model, and the file in your weights folder; the method's own name when
+    /// not said
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Write to this file instead
+    #[arg(long, short, value_name = "FILE", conflicts_with = "name")]
+    pub output: Option<PathBuf>,
+    /// Share of the faces' variance that principal components keep
+    #[arg(long, default_value_t = ClassicOptions::default().variance, value_name = "SHARE")]
+    pub variance: f64,
+    /// Leave out the people named in this pairs.txt, so that an evaluation on it is honest
+    #[arg(long, value_name = "FILE")]
+    pub except: Option<PathBuf>,
+    /// Which face counts where a photo shows several
+    #[arg(long, value_enum, default_value = "central")]
+    pub face: WhichFace,
 }

@@ -16,6 +16,7 @@ mod eval_args;
 mod identify;
 mod output;
 mod people;
+mod train;
 mod verify;
 mod weights;
 
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Embed(c) => embed::run(&args.common, c),
         Command::Calibrate(c) => calibrate::run(&args.common, c),
         Command::Eval(c) => eval::run(&args.common, c),
+        Command::Train(c) => train::run(&args.common, c),
         Command::Enroll(c) => enroll::run(&args.common, c),
         Command::Identify(c) => identify::run(&args.common, c),
         Command::People(c) => people::run(&args.common, c),

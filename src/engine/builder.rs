@@ -105,7 +105,9 @@ fn load_embedder(store: &WeightStore, name: &str, device: &Device) -> Result<Box
         inception_resnet_v1::ARCHITECTURE => {
             Ok(Box::new(InceptionResnetV1::new(&loaded.tensors, &loaded.sha256, device)?))
         }
-        known @ (EIGENFACES | FISHERFACES) => Ok(Box::new(Classic::new(known, &loaded.tensors, &loaded.sha256, device)?)),
+        known @ (EIGENFACES | FISHERFACES) => {
+            Ok(Box::new(Classic::new(known, &loaded.tensors, &loaded.sha256, device)?))
+        }
         _ => Err(Error::from(WeightsError::UnknownModel {
             name: name.to_string(),
             known: format!("embedders: {}, {}", dlib_resnet::ARCHITECTURE, inception_resnet_v1::ARCHITECTURE),

@@ -32,10 +32,13 @@ impl BoxList {
     /// [`EvalError::BadLine`], [`EvalError::NoPhoto`] or [`EvalError::Io`].
     pub fn read(file: &Path, images: &Path) -> Result<Self, EvalError> {
         let shown = file.display().to_string();
-        let text = std::fs::read_to_string(file)
-            .map_err(|e| EvalError::Io { path: shown.clone(), reason: e.to_string() })?;
-        let mut reader =
-            csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+        let text =
+            std::fs::read_to_string(file).map_err(|e| EvalError::Io { path: shown.clone(), reason: e.to_string() })?;
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .from_reader(text.as_bytes());
         let (mut list, mut places) = (BoxList { photos: Vec::new(), faces: Vec::new() }, HashMap::new());
         for row in reader.records() {
             let bad = |line: u64, reason: String| EvalError::BadLine { path: shown.clone(), line, reason };

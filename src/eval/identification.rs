@@ -244,7 +244,8 @@ mod tests {
 
     fn people(photos: &[usize]) -> Vec<Person> {
         let photo = |p: usize, i: usize| PathBuf::from(format!("{p}/{i}"));
-        let person = |(p, &n): (usize, &usize)| Person { name: p.to_string(), photos: (0..n).map(|i| photo(p, i)).collect() };
+        let person =
+            |(p, &n): (usize, &usize)| Person { name: p.to_string(), photos: (0..n).map(|i| photo(p, i)).collect() };
         photos.iter().enumerate().map(person).collect()
     }
 

@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn counts_and_areas_laid_out_by_hand() {
-        let labelled = vec![vec![face(0.0, false), face(100.0, false)], vec![face(0.0, true), face(50.0, false)], vec![]];
+        let labelled =
+            vec![vec![face(0.0, false), face(100.0, false)], vec![face(0.0, true), face(50.0, false)], vec![]];
         let detected = vec![
             // One off by a tenth, the same again (false), one nowhere near.
             vec![detection(1.0, 0.99), detection(0.0, 0.6), detection(300.0, 0.8)],

@@ -84,7 +84,8 @@ pub(super) fn key<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 /// Photos from which nothing came.
 pub(super) fn failures(failures: &[Failure], treatment: &str) -> String {
-    let mut html = format!("<h2>Failures to acquire: {}</h2><p class=\"soft\">{}</p>", failures.len(), escaped(treatment));
+    let mut html =
+        format!("<h2>Failures to acquire: {}</h2><p class=\"soft\">{}</p>", failures.len(), escaped(treatment));
     if failures.is_empty() {
         return html;
     }
@@ -173,7 +174,12 @@ fn summary(v: &Verification) -> String {
                 m.d_prime.map_or("&ndash;".into(), |d| format!("{d:.2}")),
             ];
             row.extend(shown.iter().map(|&i| match &m.tar_at_far[i].measured {
-                Some(t) => format!("{} <span class=\"soft small\">{} to {}</span>", percent(t.tar), percent(t.low), percent(t.high)),
+                Some(t) => format!(
+                    "{} <span class=\"soft small\">{} to {}</span>",
+                    percent(t.tar),
+                    percent(t.low),
+                    percent(t.high)
+                ),
                 None => "&ndash;".into(),
             }));
             row.push(format!("{:.4}", m.best.distance));
@@ -229,17 +235,16 @@ pub fn verification_page(
     body.push_str(&summary(v));
     let folds = match v.models[0].accuracy.folds.len() {
         1 => "Accuracy is that of the best threshold on these very pairs, so it flatters.".to_string(),
-        n => format!("Accuracy: mean of {n} folds, each judged by the threshold that is best on the others, &plusmn; its standard error."),
+        n => format!(
+            "Accuracy: mean of {n} folds, each judged by the threshold that is best on the others, &plusmn; its standard error."
+        ),
     };
     let _ = writeln!(body, "<p class=\"soft small\">{folds} {}</p>", support(v));
 
     let curves: Vec<&[CurvePoint]> = v.models.iter().map(|m| m.curve.as_slice()).collect();
     let from = decade_below(curves.iter().flat_map(|c| c.iter()).map(|p| p.fmr));
     let least = decade_below(curves.iter().flat_map(|c| c.iter()).map(|p| p.fnmr));
-    let lowest = curves
-        .iter()
-        .flat_map(|c| c.iter().find(|p| p.fmr > 0.0).map(|p| 1.0 - p.fnmr))
-        .fold(1.0, f64::min);
+    let lowest = curves.iter().flat_map(|c| c.iter().find(|p| p.fmr > 0.0).map(|p| 1.0 - p.fnmr)).fold(1.0, f64::min);
     let floor = ((lowest * 10.0).floor() / 10.0).clamp(0.0, 0.9);
     body.push_str("<h2>Error rates over all thresholds</h2>");
     body.push_str(&key(names()));
@@ -255,7 +260,7 @@ pub fn verification_page(
     body.push_str("<div class=\"figures\">");
     for m in &v.models {
         let caption = format!("{}; the line is the best threshold, {:.3}", escaped(&m.name), m.best.distance);
-        body.push_str(&figure(&histogram(&m.histogram, m.best.distance)?, &caption));
+        body.push_str(&figure(&histogram(&m.histogram, Some(m.best.distance))?, &caption));
     }
     body.push_str("</div>\n");
     for (m, engine) in v.models.iter().zip(engines) {

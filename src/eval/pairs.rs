@@ -121,10 +121,15 @@ impl PairList {
             }
             if genuine != (pairs.len() % (2 * each) < each) {
                 let wanted = if genuine { "different people" } else { "the same person" };
-                return Err(bad_line(file, line, format!("pair {} of the fold should be of {wanted}", pairs.len() % (2 * each) + 1)));
+                return Err(bad_line(
+                    file,
+                    line,
+                    format!("pair {} of the fold should be of {wanted}", pairs.len() % (2 * each) + 1),
+                ));
             }
             let mut find = |name: &str, number: &str| -> Result<u32, EvalError> {
-                let number: u32 = number.parse().map_err(|_| bad_line(file, line, format!("{number:?} is no number")))?;
+                let number: u32 =
+                    number.parse().map_err(|_| bad_line(file, line, format!("{number:?} is no number")))?;
                 let stem = images.join(name).join(format!("{name}_{number:04}"));
                 let path = |ending: &str| PathBuf::from(format!("{}.{ending}", stem.display()));
                 let found = ENDINGS.iter().map(|e| path(e)).find(|p| p.is_file());
@@ -147,8 +152,11 @@ impl PairList {
     }
 
     fn csv(file: &Path, text: &str, images: &Path) -> Result<Self, EvalError> {
-        let mut reader =
-            csv::ReaderBuilder::new().has_headers(false).flexible(true).trim(csv::Trim::All).from_reader(text.as_bytes());
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .trim(csv::Trim::All)
+            .from_reader(text.as_bytes());
         let (mut photos, mut pairs) = (Photos::default(), Vec::new());
         let mut dealt = [0usize; 2];
         for row in reader.records() {
@@ -163,7 +171,13 @@ impl PairList {
                 "1" | "true" | "yes" => true,
                 "0" | "false" | "no" => false,
                 "same" if line == 1 => continue,
-                other => return Err(bad_line(file, line, format!("same is {other:?}, must be 1, 0, true, false, yes or no"))),
+                other => {
+                    return Err(bad_line(
+                        file,
+                        line,
+                        format!("same is {other:?}, must be 1, 0, true, false, yes or no"),
+                    ));
+                }
             };
             let mut find = |photo: &str| -> Result<u32, EvalError> {
                 let path = images.join(photo);
@@ -295,10 +309,8 @@ fn impostor_pairs(members: &[&Person], most: usize, rng: &mut ChaCha8Rng) -> Vec
         let p = rng.random_range(0..members.len());
         let q = (p + rng.random_range(1..members.len())) % members.len();
         let (p, q) = (p.min(q), p.max(q));
-        let pair = (
-            (p, rng.random_range(0..members[p].photos.len())),
-            (q, rng.random_range(0..members[q].photos.len())),
-        );
+        let pair =
+            ((p, rng.random_range(0..members[p].photos.len())), (q, rng.random_range(0..members[q].photos.len())));
         if seen.insert(pair) {
             drawn.push(pair);
         }

@@ -3,7 +3,7 @@
 //! A page is light or dark as its reader likes, but plotters knows fixed colours only. So every colour drawn
 //! here is a mark, and [`STYLE`] gives each mark its colour in either light.
 
-use plotters::coord::combinators::IntoLogRange;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
 use plotters::prelude::*;
 
 use super::scores::{CurvePoint, Histogram};
@@ -66,8 +66,14 @@ fn rate(v: &f64) -> String {
     if *v >= 0.01 { format!("{v}") } else { format!("{v:e}") }
 }
 
-/// Lines over a logarithmic x axis from `from` to 1, and a linear y axis from `floor` to 1.
-pub(super) fn over_log(lines: &[Line], axes: &Axes, from: f64, floor: f64) -> Result<String, EvalError> {
+/// Draws lines into a chart over any pair of axes.
+fn lines_over<X, Y>(lines: &[Line], axes: &Axes, from: (f64, f64), x: X, y: Y, tick: Tick) -> Result<String, EvalError>
+where
+    X: AsRangedCoord<Value = f64>,
+    Y: AsRangedCoord<Value = f64>,
+    X::CoordDescType: ValueFormatter<f64>,
+    Y::CoordDescType: ValueFormatter<f64>,
+{
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
@@ -75,14 +81,14 @@ pub(super) fn over_log(lines: &[Line], axes: &Axes, from: f64, floor: f64) -> Re
             .margin(12)
             .x_label_area_size(46)
             .y_label_area_size(58)
-            .build_cartesian_2d((from..1.0).log_scale(), floor..1.0)
+            .build_cartesian_2d(x, y)
             .map_err(drawing)?;
         chart
             .configure_mesh()
             .x_desc(axes.x)
             .y_desc(axes.y)
-            .x_label_formatter(&rate)
-            .y_label_formatter(&|v| format!("{v:.2}"))
+            .x_label_formatter(&tick.0)
+            .y_label_formatter(&tick.1)
             .label_style(("sans-serif", 14).into_font().color(&INK))
             .axis_style(INK)
             .bold_line_style(GRID)
@@ -90,52 +96,39 @@ pub(super) fn over_log(lines: &[Line], axes: &Axes, from: f64, floor: f64) -> Re
             .draw()
             .map_err(drawing)?;
         for (at, line) in lines.iter().enumerate() {
-            let visible = line.points.iter().copied().map(|(x, y)| (x.max(from), y.max(floor)));
-            chart
-                .draw_series(LineSeries::new(visible, SERIES[at % SERIES.len()].stroke_width(2)))
-                .map_err(drawing)?;
+            let visible = line.points.iter().map(|&(x, y)| (x.max(from.0), y.max(from.1)));
+            let style = SERIES[at % SERIES.len()].stroke_width(2);
+            chart.draw_series(LineSeries::new(visible, style)).map_err(drawing)?;
         }
         area.present().map_err(drawing)?;
     }
     Ok(described(svg, &format!("{} over {}", axes.y, axes.x)))
+}
+
+/// Writes a tick of the x and of the y axis.
+type Tick = (fn(&f64) -> String, fn(&f64) -> String);
+
+fn two_digits(v: &f64) -> String {
+    format!("{v:.2}")
+}
+
+/// Lines over a logarithmic x axis from `from` to 1, and a linear y axis from `floor` to 1.
+pub(super) fn over_log(lines: &[Line], axes: &Axes, from: f64, floor: f64) -> Result<String, EvalError> {
+    lines_over(lines, axes, (from, floor), (from..1.0).log_scale(), floor..1.0, (rate, two_digits))
 }
 
 /// Lines over two logarithmic axes, x from `from.0` and y from `from.1` to 1.
 pub(super) fn log_log(lines: &[Line], axes: &Axes, from: (f64, f64)) -> Result<String, EvalError> {
-    let mut svg = String::new();
-    {
-        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
-        let mut chart = ChartBuilder::on(&area)
-            .margin(12)
-            .x_label_area_size(46)
-            .y_label_area_size(58)
-            .build_cartesian_2d((from.0..1.0).log_scale(), (from.1..1.0).log_scale())
-            .map_err(drawing)?;
-        chart
-            .configure_mesh()
-            .x_desc(axes.x)
-            .y_desc(axes.y)
-            .x_label_formatter(&rate)
-            .y_label_formatter(&rate)
-            .label_style(("sans-serif", 14).into_font().color(&INK))
-            .axis_style(INK)
-            .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
-            .draw()
-            .map_err(drawing)?;
-        for (at, line) in lines.iter().enumerate() {
-            let visible = line.points.iter().copied().map(|(x, y)| (x.max(from.0), y.max(from.1)));
-            chart
-                .draw_series(LineSeries::new(visible, SERIES[at % SERIES.len()].stroke_width(2)))
-                .map_err(drawing)?;
-        }
-        area.present().map_err(drawing)?;
-    }
-    Ok(described(svg, &format!("{} over {}", axes.y, axes.x)))
+    lines_over(lines, axes, from, (from.0..1.0).log_scale(), (from.1..1.0).log_scale(), (rate, rate))
 }
 
-/// Shares of genuine and of impostor pairs by distance, and a threshold as an upright line.
-pub(super) fn histogram(counts: &Histogram, threshold: f32) -> Result<String, EvalError> {
+/// Lines over two linear axes from 0 to 1.
+pub(super) fn linear(lines: &[Line], axes: &Axes) -> Result<String, EvalError> {
+    lines_over(lines, axes, (0.0, 0.0), 0.0..1.0, 0.0..1.0, (two_digits, two_digits))
+}
+
+/// Shares of genuine and of impostor pairs by distance, and a threshold, where there is one, as an upright line.
+pub(super) fn histogram(counts: &Histogram, threshold: Option<f32>) -> Result<String, EvalError> {
     let mut svg = String::new();
     let shares = |columns: &[u64]| -> Vec<f64> {
         let all = columns.iter().sum::<u64>().max(1) as f64;
@@ -172,8 +165,10 @@ pub(super) fn histogram(counts: &Histogram, threshold: f32) -> Result<String, Ev
             });
             chart.draw_series(bars).map_err(drawing)?;
         }
-        let at = f64::from(threshold).clamp(from, to);
-        chart.draw_series(LineSeries::new([(at, 0.0), (at, top)], INK.stroke_width(1))).map_err(drawing)?;
+        if let Some(threshold) = threshold {
+            let at = f64::from(threshold).clamp(from, to);
+            chart.draw_series(LineSeries::new([(at, 0.0), (at, top)], INK.stroke_width(1))).map_err(drawing)?;
+        }
         area.present().map_err(drawing)?;
     }
     Ok(described(svg, "genuine and impostor pairs by distance"))

@@ -145,13 +145,7 @@ impl Scores {
             let trials = self.genuine.len() as u64;
             let hits = self.genuine.partition_point(|&d| d <= point.distance) as u64;
             let (low, high) = rate_interval(hits, trials);
-            Tar {
-                tar: 1.0 - point.fnmr,
-                low,
-                high,
-                distance: point.distance,
-                impostors_below: point.impostors_below,
-            }
+            Tar { tar: 1.0 - point.fnmr, low, high, distance: point.distance, impostors_below: point.impostors_below }
         });
         let needed = (crate::verify::Calibration::LEAST_SUPPORT as f64 / far).ceil() as u64;
         TarAtFar { far, measured, impostor_pairs_needed: needed }
@@ -210,9 +204,8 @@ impl Scores {
     /// one is taken, halfway between two measured distances, so that it leans to neither side.
     pub fn best_threshold(&self) -> BestThreshold {
         let (genuine, impostor) = (&self.genuine, &self.impostor);
-        let right = |d: f32| {
-            genuine.partition_point(|&g| g <= d) + impostor.len() - impostor.partition_point(|&i| i <= d)
-        };
+        let right =
+            |d: f32| genuine.partition_point(|&g| g <= d) + impostor.len() - impostor.partition_point(|&i| i <= d);
         let thresholds = self.thresholds();
         let counts: Vec<usize> = thresholds.iter().map(|&d| right(d)).collect();
         let most = counts.iter().copied().max().unwrap_or(0);
@@ -293,13 +286,17 @@ mod tests {
         let mut area = 0.0;
         for g in &genuine {
             for i in &impostor {
-                area += if g < i { 1.0 } else if g == i { 0.5 } else { 0.0 };
+                area += if g < i {
+                    1.0
+                } else if g == i {
+                    0.5
+                } else {
+                    0.0
+                };
             }
         }
         assert!((s.area_under_roc() - area / 120_000.0).abs() < 1e-12);
-        let right = |t: f32| {
-            genuine.iter().filter(|&&d| d <= t).count() + impostor.iter().filter(|&&d| d > t).count()
-        };
+        let right = |t: f32| genuine.iter().filter(|&&d| d <= t).count() + impostor.iter().filter(|&&d| d > t).count();
         let most = (0..=400).map(|i| right(i as f32 / 200.0 + 1e-4)).max().unwrap();
         let best = s.best_threshold();
         assert_eq!((best.accuracy * 700.0).round() as usize, most);

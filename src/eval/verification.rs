@@ -204,7 +204,11 @@ fn mistakes(list: &PairList, distances: &[f32], threshold: f32) -> (Vec<Mistake>
     impostor.sort_by(|a, b| a.1.total_cmp(&b.1));
     let shown = |pairs: Vec<(&Pair, f32)>| -> Vec<Mistake> {
         let photo = |number: u32| list.photos[number as usize].clone();
-        pairs.into_iter().take(MISTAKES).map(|(p, distance)| Mistake { a: photo(p.a), b: photo(p.b), distance }).collect()
+        pairs
+            .into_iter()
+            .take(MISTAKES)
+            .map(|(p, distance)| Mistake { a: photo(p.a), b: photo(p.b), distance })
+            .collect()
     };
     (shown(genuine), shown(impostor))
 }

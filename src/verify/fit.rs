@@ -34,7 +34,8 @@ pub fn fit_calibration(
     }
     genuine.par_sort_unstable_by(f32::total_cmp);
     impostor.par_sort_unstable_by(f32::total_cmp);
-    let points: Vec<OperatingPoint> = RATES.iter().filter_map(|&fmr| operating_point(fmr, &genuine, &impostor)).collect();
+    let points: Vec<OperatingPoint> =
+        RATES.iter().filter_map(|&fmr| operating_point(fmr, &genuine, &impostor)).collect();
     let needed = (Calibration::LEAST_SUPPORT as f64 / Calibration::MIDPOINT_FMR).ceil();
     let midpoint = points
         .iter()
