@@ -122,7 +122,14 @@ impl Embedder for Classic {
     }
 
     fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
-        super::check_sizes(chips, &self.model, CLASSIC_48.size)?;
+        let (width, height) = CLASSIC_48.size;
+        if let Some(wrong) = chips.iter().find(|c| (c.width(), c.height()) != (width, height)) {
+            return Err(ModelError::WrongChip {
+                model: self.model.to_string(),
+                expected: (width as usize, height as usize),
+                received: (wrong.width() as usize, wrong.height() as usize),
+            });
+        }
         if chips.is_empty() {
             return Ok(Vec::new());
         }

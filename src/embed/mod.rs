@@ -31,19 +31,6 @@ pub trait Embedder: Send + Sync {
 /// Chips that go through a network at a time: bounds memory on crowds.
 const BATCH: usize = 32;
 
-/// # Errors
-/// [`ModelError::WrongChip`] for the first chip of another size.
-fn check_sizes(chips: &[Raster], model: &ModelId, (width, height): (u32, u32)) -> Result<(), ModelError> {
-    match chips.iter().find(|c| (c.width(), c.height()) != (width, height)) {
-        None => Ok(()),
-        Some(wrong) => Err(ModelError::WrongChip {
-            model: model.to_string(),
-            expected: (width as usize, height as usize),
-            received: (wrong.width() as usize, wrong.height() as usize),
-        }),
-    }
-}
-
 /// Checks the chips' sizes, feeds them to `network` as `[n, 3, h, w]` batches with each value `v` of
 /// channel `c` as `(v - mean[c]) * factor`, and scales the answers to length one.
 fn embed_in_batches(
@@ -54,7 +41,13 @@ fn embed_in_batches(
     device: &candle_core::Device,
     network: impl Fn(&candle_core::Tensor) -> candle_core::Result<candle_core::Tensor>,
 ) -> Result<Vec<Embedding>, ModelError> {
-    check_sizes(chips, model, (width, height))?;
+    if let Some(wrong) = chips.iter().find(|c| (c.width(), c.height()) != (width, height)) {
+        return Err(ModelError::WrongChip {
+            model: model.to_string(),
+            expected: (width as usize, height as usize),
+            received: (wrong.width() as usize, wrong.height() as usize),
+        });
+    }
     let plane = width as usize * height as usize;
     let mut embeddings = Vec::with_capacity(chips.len());
     for batch in chips.chunks(BATCH) {

@@ -18,7 +18,7 @@ use crate::engine::{Engine, FaceChoice};
 use crate::error::{EvalError, Result};
 use crate::media::Limits;
 use crate::vector::Embedding;
-use crate::verify::Policy;
+use crate::verify::{Policy, fpir};
 
 /// Gallery sizes at which the growth of FPIR is measured, and the whole gallery.
 const SIZES: [usize; 8] = [1, 3, 10, 30, 100, 300, 1000, 3000];
@@ -217,12 +217,7 @@ fn one_model(
         let point = |people: usize| {
             let taken = strangers.iter().filter(|row| row[..people].iter().any(|&d| d <= distance)).count();
             let faces: usize = split.gallery[..people].iter().map(Vec::len).sum();
-            GrowthPoint {
-                people,
-                faces,
-                measured: taken as f64 / strangers.len() as f64,
-                predicted: -(faces as f64 * (-fmr).ln_1p()).exp_m1(),
-            }
+            GrowthPoint { people, faces, measured: taken as f64 / strangers.len() as f64, predicted: fpir(fmr, faces) }
         };
         let calibration = engine.calibration()?.id();
         Some(Growth { calibration, distance, fmr, sizes: sizes.map(point).collect() })

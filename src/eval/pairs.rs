@@ -317,3 +317,124 @@ fn impostor_pairs(members: &[&Person], most: usize, rng: &mut ChaCha8Rng) -> Vec
     }
     drawn
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder(files: &[&str]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = folder.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"x").unwrap();
+        }
+        folder
+    }
+
+    fn read(text: &str, images: &Path) -> Result<PairList, EvalError> {
+        let file = images.join("list");
+        std::fs::write(&file, text).unwrap();
+        PairList::read(&file, images)
+    }
+
+    #[test]
+    fn pairs_txt_is_read_fold_by_fold() {
+        let images = folder(&["A_B/A_B_0001.jpg", "A_B/A_B_0012.png", "C/C_0003.jpg"]);
+        let text = "2\t1\nA_B\t1\t12\nA_B\t1\tC\t3\r\nA_B\t12\t1\nC\t3\tA_B\t12\n\n";
+        let list = read(text, images.path()).unwrap();
+        assert_eq!((list.folds, list.photos.len()), (2, 3));
+        let shape: Vec<(bool, u16)> = list.pairs.iter().map(|p| (p.genuine, p.fold)).collect();
+        assert_eq!(shape, [(true, 0), (false, 0), (true, 1), (false, 1)]);
+        assert_eq!((list.pairs[3].a, list.pairs[3].b), (2, 1));
+        let view_1 = read("1\nA_B\t1\t12\nA_B\t1\tC\t3\n", images.path()).unwrap();
+        assert_eq!((view_1.folds, view_1.pairs.len()), (1, 2));
+    }
+
+    #[test]
+    fn what_is_wrong_with_pairs_txt_is_said_with_its_line() {
+        let images = folder(&["A/A_0001.jpg", "A/A_0002.jpg", "B/B_0001.jpg"]);
+        for (text, code, words) in [
+            ("1\t1\nA\t1\t3\nA\t1\tB\t1\n", "eval.no_photo", "A_0003.jpg"),
+            ("1\t1\nA\t1\tB\t1\nA\t1\t2\n", "eval.bad_line", "line 2: pair 1 of the fold should be of the same person"),
+            ("1\t1\nA\t1\t2\n", "eval.bad_line", "1 pairs, 1 folds of 2 x 1 were announced"),
+            ("1\t1\nA\t1\t2\nA\t1\tB\t1\nA\t1\t2\n", "eval.bad_line", "line 4: more pairs"),
+            ("1\t1\nA\tx\t2\n", "eval.bad_line", "\"x\" is no number"),
+            ("1\t1\nA 1 2\n", "eval.bad_line", "three or four columns"),
+            ("0\t300\n", "eval.bad_line", "0 folds"),
+            ("1\t2\t3\n", "eval.bad_line", "first line"),
+        ] {
+            let error = read(text, images.path()).unwrap_err();
+            assert_eq!(error.code(), code, "{text:?}: {error}");
+            assert!(error.to_string().contains(words), "{text:?}: {error}");
+        }
+        let nowhere = PairList::read(&images.path().join("nowhere"), images.path()).unwrap_err();
+        assert_eq!(nowhere.code(), "eval.io");
+    }
+
+    #[test]
+    fn csv_with_a_heading_or_without() {
+        let images = folder(&["a.jpg", "b.jpg", "c, d.jpg"]);
+        let rows = "a.jpg,b.jpg,1\na.jpg,\"c, d.jpg\",no\nb.jpg,\"c, d.jpg\",FALSE\n";
+        for text in [rows.to_string(), format!("file_x,file_y,same\n{rows}")] {
+            let list = read(&text, images.path()).unwrap();
+            assert_eq!(list.pairs.iter().map(|p| p.genuine).collect::<Vec<_>>(), [true, false, false]);
+            assert_eq!((list.folds, list.photos.len()), (1, 3), "one genuine pair makes no second fold");
+        }
+        for (text, words) in [
+            ("a.jpg,b.jpg\n", "2 columns"),
+            ("a.jpg,b.jpg,maybe\n", "\"maybe\""),
+            ("a.jpg,b.jpg,1\nfile_x,file_y,same\n", "line 2"),
+            ("a.jpg,nobody.jpg,1\n", "nobody.jpg"),
+        ] {
+            let error = read(text, images.path()).unwrap_err().to_string();
+            assert!(error.contains(words), "{text:?}: {error}");
+        }
+        let many = "a.jpg,b.jpg,1\na.jpg,b.jpg,0\n".repeat(25);
+        let list = read(&many, images.path()).unwrap();
+        assert_eq!(list.folds, 10);
+        for fold in 0..10 {
+            let of = |genuine| list.pairs.iter().filter(|p| p.fold == fold && p.genuine == genuine).count();
+            assert!(of(true) >= 2 && of(false) >= 2);
+        }
+    }
+
+    fn people(photos: &[usize]) -> Vec<Person> {
+        let photo = |p: usize, i: usize| PathBuf::from(format!("{p}/{i}"));
+        let person =
+            |(p, &n): (usize, &usize)| Person { name: p.to_string(), photos: (0..n).map(|i| photo(p, i)).collect() };
+        photos.iter().enumerate().map(person).collect()
+    }
+
+    #[test]
+    fn drawn_pairs_are_what_they_say_and_nobody_is_in_two_folds() {
+        let people = people(&[4, 1, 3, 2, 1, 6, 2, 1, 1, 2]);
+        let list = PairList::drawn(&people, 3, 5, 42).unwrap();
+        assert_eq!(list, PairList::drawn(&people, 3, 5, 42).unwrap());
+        assert_ne!(list.pairs, PairList::drawn(&people, 3, 5, 43).unwrap().pairs);
+        let owner = |photo: u32| list.photos[photo as usize].parent().unwrap().to_path_buf();
+        let mut fold_of = HashMap::new();
+        let mut seen = std::collections::HashSet::new();
+        for p in &list.pairs {
+            assert_eq!(owner(p.a) == owner(p.b), p.genuine);
+            assert!(p.a != p.b && seen.insert((p.a.min(p.b), p.a.max(p.b))), "drawn twice");
+            for photo in [p.a, p.b] {
+                assert_eq!(*fold_of.entry(owner(photo)).or_insert(p.fold), p.fold);
+            }
+        }
+        for fold in 0..3 {
+            let of = |genuine| list.pairs.iter().filter(|p| p.fold == fold && p.genuine == genuine).count();
+            assert!((1..=5).contains(&of(true)) && (1..=5).contains(&of(false)));
+        }
+    }
+
+    #[test]
+    fn every_pair_and_too_few() {
+        let list = PairList::every(&people(&[3, 1, 2])).unwrap();
+        assert_eq!((list.pairs.len(), list.pairs.iter().filter(|p| p.genuine).count()), (15, 4));
+        assert!(PairList::every(&people(&[1, 1])).is_err() && PairList::every(&people(&[5])).is_err());
+        assert!(PairList::drawn(&people(&[1, 1, 1]), 10, 300, 1).is_err());
+        assert!(PairList::drawn(&people(&[9]), 10, 300, 1).is_err());
+        assert_eq!(PairList::drawn(&people(&[2, 1]), 10, 300, 1).unwrap().folds, 1);
+    }
+}

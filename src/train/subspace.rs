@@ -233,6 +233,98 @@ mod tests {
         }
     }
 
+    /// Greatest angle between two subspaces in radians (A. Bjorck, G. Golub, 1973): the sine is the length of
+    /// what the worst direction of one has outside the other.
+    fn angle(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
+        let basis = |rows: &[Vec<f64>]| {
+            let columns = Mat::from_fn(rows[0].len(), rows.len(), |i, j| rows[j][i]);
+            columns.thin_svd().unwrap().U().to_owned()
+        };
+        let (a, b) = (basis(a), basis(b));
+        let outside = &b - &a * (a.transpose() * &b);
+        outside.thin_svd().unwrap().S()[0].min(1.0).asin()
+    }
+
+    struct Golden {
+        chips: Vec<Vec<f32>>,
+        people: Vec<usize>,
+        values: serde_json::Value,
+        directions: Vec<Vec<f64>>,
+    }
+
+    /// What scikit-learn makes of the same chips (tests/golden/subspace.py).
+    fn golden() -> Golden {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let values = serde_json::from_str(&std::fs::read_to_string(folder.join("subspace.json")).unwrap()).unwrap();
+        let values: serde_json::Value = values;
+        let sheet = crate::media::Photo::open(folder.join("subspace_chips.png")).unwrap();
+        assert_eq!(sheet.sha256(), values["chips_sha256"].as_str());
+        let tile = |at: i64| {
+            let mut chip = crate::media::Raster::new(48, 48, [0; 3]);
+            chip.blit(sheet.raster(), -48 * (at % 8), -48 * (at / 8));
+            crate::embed::classic::pixels(&chip)
+        };
+        let numbers: Vec<f64> = std::fs::read(folder.join("subspace.f32"))
+            .unwrap()
+            .chunks_exact(4)
+            .map(|b| f64::from(f32::from_le_bytes(b.try_into().unwrap())))
+            .collect();
+        let people = values["people"].as_array().unwrap().iter().map(|p| p.as_u64().unwrap() as usize).collect();
+        let directions = numbers.chunks_exact(48 * 48).map(<[f64]>::to_vec).collect();
+        Golden { chips: (0..32).map(tile).collect(), people, values, directions }
+    }
+
+    fn numbers(value: &serde_json::Value) -> Vec<f64> {
+        value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+    }
+
+    #[test]
+    fn eigenfaces_are_scikit_learns_principal_components() {
+        let golden = golden();
+        let learnt = eigenfaces(&golden.chips, ALL).unwrap();
+        for (got, wanted) in learnt.weights.iter().zip(numbers(&golden.values["variances"])) {
+            assert!((got / wanted - 1.0).abs() < 1e-5, "{got} {wanted}");
+        }
+        for k in 1..=8 {
+            let angle = angle(&learnt.directions[..k], &golden.directions[..k]);
+            assert!(angle < 1e-4, "the first {k} span another space: {angle} radians");
+        }
+        let shares = numbers(&golden.values["shares"]);
+        let kept = eigenfaces(&golden.chips, Kept { variance: 0.9, drop: 0, whiten: true }).unwrap();
+        let mut held = 0.0;
+        let wanted = shares
+            .iter()
+            .take_while(|s| {
+                let more = held < 0.9;
+                held += **s;
+                more
+            })
+            .count();
+        assert_eq!(kept.directions.len(), wanted);
+        for (direction, wanted) in kept.directions.iter().zip(numbers(&golden.values["whitened_first_chip"])) {
+            let chip = golden.chips[0].iter().zip(&kept.mean).map(|(&v, m)| f64::from(v) - m);
+            let got: f64 = chip.zip(direction).map(|(v, d)| v * d).sum();
+            assert!((got.abs() - wanted).abs() < 1e-4, "{got} {wanted}");
+        }
+    }
+
+    #[test]
+    fn fisherfaces_are_scikit_learns_discriminants() {
+        let golden = golden();
+        let learnt = fisherfaces(&golden.chips, &golden.people, 1.0).unwrap();
+        assert_eq!(learnt.directions.len(), 3);
+        for k in 1..=3 {
+            let angle = angle(&learnt.directions[..k], &golden.directions[8..8 + k]);
+            assert!(angle < 1e-3, "the first {k} span another space: {angle} radians");
+        }
+        let total: f64 = learnt.weights.iter().sum();
+        for (got, wanted) in learnt.weights.iter().zip(numbers(&golden.values["between_over_total"])) {
+            assert!((got / total - wanted).abs() < 1e-5, "{} {wanted}", got / total);
+        }
+        let apart = angle(&learnt.directions, &golden.directions[..3]);
+        assert!(apart > 0.1, "discriminants are not the leading components: {apart}");
+    }
+
     #[test]
     fn too_little_to_learn_from_is_said() {
         let (chips, _) = drawn(1, 3, 10);

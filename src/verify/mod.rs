@@ -11,5 +11,5 @@ pub use calibration::{Calibration, OperatingPoint};
 pub use fit::fit_calibration;
 pub(crate) use fit::operating_point;
 pub use interval::rate_interval;
-pub use search::SearchThreshold;
+pub use search::{SearchThreshold, fpir};
 pub use verdict::{Decision, Judge, Policy, SimilarityScale, Verdict};
