@@ -73,15 +73,15 @@ mod tests {
     #[test]
     fn a_folds_own_pairs_have_no_say_in_its_threshold() {
         // In fold 0 a threshold of 0.6 would be perfect; the other folds ask for one between 0.2 and 0.3.
-        let pairs: Vec<Pair> = (0..3).flat_map(|f| [pair(true, f), pair(false, f)]).collect();
-        let distances = [0.5, 0.7, 0.2, 0.3, 0.2, 0.3];
-        let c = cross_validate(&pairs, &distances, 3).unwrap();
+        let pairs: Vec<Pair> = (0..5).flat_map(|f| [pair(true, f), pair(false, f)]).collect();
+        let distances = [0.5, 0.7, 0.2, 0.3, 0.2, 0.3, 0.2, 0.3, 0.2, 0.3];
+        let c = cross_validate(&pairs, &distances, 5).unwrap();
         assert!((c.folds[0].distance - 0.25).abs() < 1e-6);
         let accuracies: Vec<f64> = c.folds.iter().map(|f| f.accuracy).collect();
-        assert_eq!(accuracies, [0.5, 1.0, 1.0]);
-        assert!((c.accuracy - 5.0 / 6.0).abs() < 1e-12);
-        // Sample deviation of (0.5, 1, 1) is 0.2887; over the root of three it is a sixth.
-        assert!((c.standard_error.unwrap() - 1.0 / 6.0).abs() < 1e-9);
+        assert_eq!(accuracies, [0.5, 1.0, 1.0, 1.0, 1.0]);
+        assert!((c.accuracy - 0.9).abs() < 1e-12);
+        // The sample deviation of (0.5, 1, 1, 1, 1) is the root of 0.05; over the root of five it is a tenth.
+        assert!((c.standard_error.unwrap() - 0.1).abs() < 1e-9);
     }
 
     #[test]

@@ -292,3 +292,29 @@ fn described(m: &ModelVerification) -> String {
         m.name, m.dimension, m.detector
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files_cannot_write_html() {
+        let failure = Failure {
+            photo: "x".into(),
+            code: "refusal.no_face",
+            message: "<img src=x onerror=\"alert('&')\">.jpg: no face found".to_string(),
+        };
+        let html = failures(&[failure], "treatment");
+        assert!(
+            html.contains("&lt;img src=x onerror=&quot;alert(&#39;&amp;&#39;)&quot;&gt;.jpg") && !html.contains("<img")
+        );
+        assert!(key(["<b>"].into_iter()).contains("&lt;b&gt;"));
+    }
+
+    #[test]
+    fn axes_begin_at_the_decade_below_what_was_measured() {
+        assert!((decade_below([0.0, 0.02, 0.5].into_iter()) - 0.01).abs() < 1e-12);
+        assert_eq!(decade_below([0.0].into_iter()), 0.1);
+        assert_eq!(decade_below([0.9].into_iter()), 0.1);
+    }
+}
