@@ -55,7 +55,7 @@ const KNOWS_BINCODE: &str = "store/codec.rs";
 /// Where unsafe code may stand: SIMD kernels.
 const KERNELS: &[&str] = &["nn/kernels", "vector/kernels.rs"];
 /// The only room that may name the linear algebra.
-const KNOWS_FAER: &str = "train";
+const KNOWS_NALGEBRA: &str = "train";
 /// Rooms of pure numbers: no file, no network, no thread of their own.
 const PURE: &[&str] = &["geometry", "vector", "verify"];
 
@@ -123,7 +123,7 @@ fn candle_and_io_stay_where_they_belong() {
             let impure = ["std::fs", "std::net", "std::thread", "println!"].iter().any(|w| code.contains(w));
             assert!(!impure || !PURE.contains(&room.as_str()), "{shown} is no longer pure");
             let kernel = KERNELS.iter().any(|k| file.ends_with(k) || file.parent().is_some_and(|f| f.ends_with(k)));
-            assert!(!code.contains("faer::") || room == KNOWS_FAER, "{shown} names faer");
+            assert!(!code.contains("nalgebra::") || room == KNOWS_NALGEBRA, "{shown} names nalgebra");
             assert!(!code.contains("sled::") || room == KNOWS_SLED, "{shown} names sled");
             assert!(!code.contains("bincode::") || file.ends_with(KNOWS_BINCODE), "{shown} names bincode");
             assert!(kernel || !code.contains("unsafe "), "{shown}: unsafe belongs in kernels and memory maps only");

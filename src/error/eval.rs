@@ -44,12 +44,6 @@ pub enum EvalError {
         /// What the plotting library said.
         reason: String,
     },
-    /// The solver found no answer.
-    #[error("training failed: {reason}")]
-    Training {
-        /// What the linear algebra said.
-        reason: String,
-    },
 }
 
 impl EvalError {
@@ -61,7 +55,6 @@ impl EvalError {
             Self::NoPhoto { .. } => "eval.no_photo",
             Self::TooLittle { .. } => "eval.too_little",
             Self::Drawing { .. } => "eval.drawing",
-            Self::Training { .. } => "eval.training",
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Eigenfaces and Fisherfaces from chips: principal components by a singular value decomposition, and
+//! Eigenfaces and Fisherfaces from chips: principal components by the singular values of all chips, and
 //! Fisher's linear discriminant on top. Pure numbers, in double precision.
 //!
 //! M. Turk, A. Pentland, "Eigenfaces for recognition", 1991; P. Belhumeur, J. Hespanha, D. Kriegman,
 //! "Eigenfaces vs. Fisherfaces", PAMI 1997.
 
-use faer::{Mat, MatRef, Side};
+use nalgebra::{DMatrix, SymmetricEigen};
 
 use crate::error::EvalError;
 
@@ -31,29 +31,44 @@ pub struct Learnt {
     pub weights: Vec<f64>,
 }
 
-/// Singular values below this share of the largest are rounding, not variance.
-const ROUNDING: f64 = 1e-10;
+/// Variances below this share of the largest are rounding: they come of sums of squares in double precision.
+const ROUNDING: f64 = 1e-11;
 
 fn too_little(reason: String) -> EvalError {
     EvalError::TooLittle { reason }
 }
 
-fn solver(e: impl std::fmt::Debug) -> EvalError {
-    EvalError::Training { reason: format!("{e:?}") }
+/// Eigenvalues in falling order, and the eigenvectors as columns in the same order.
+fn falling(matrix: DMatrix<f64>) -> (Vec<f64>, DMatrix<f64>) {
+    let eigen = SymmetricEigen::new(matrix);
+    let mut order: Vec<usize> = (0..eigen.eigenvalues.len()).collect();
+    order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]));
+    let values = order.iter().map(|&i| eigen.eigenvalues[i]).collect();
+    (values, eigen.eigenvectors.select_columns(&order))
+}
+
+/// How many of the falling values are more than rounding.
+fn rank(values: &[f64]) -> usize {
+    values.iter().take_while(|v| **v > values[0] * ROUNDING && **v > 0.0).count()
 }
 
 /// Rows, less their mean.
-fn centred(chips: &[Vec<f32>]) -> (Vec<f64>, Mat<f64>) {
+fn centred(chips: &[Vec<f32>]) -> (Vec<f64>, DMatrix<f64>) {
     let (n, width) = (chips.len(), chips.first().map_or(0, Vec::len));
     let mut mean = vec![0.0; width];
     for chip in chips {
         mean.iter_mut().zip(chip).for_each(|(m, &v)| *m += f64::from(v) / n as f64);
     }
-    let matrix = Mat::from_fn(n, width, |i, j| f64::from(chips[i][j]) - mean[j]);
+    let matrix = DMatrix::from_fn(n, width, |i, j| f64::from(chips[i][j]) - mean[j]);
     (mean, matrix)
 }
 
-/// The directions in which the chips differ most.
+fn rows(matrix: &DMatrix<f64>) -> Vec<Vec<f64>> {
+    matrix.row_iter().map(|row| row.iter().copied().collect()).collect()
+}
+
+/// The directions in which the chips differ most: the right singular vectors of the centred chips, by way of
+/// the eigenvectors of the smaller of `X X'` and `X' X` (section 2 of Turk and Pentland).
 ///
 /// # Errors
 /// [`EvalError::TooLittle`] for fewer than two chips, or when nothing is left after dropping.
@@ -63,11 +78,11 @@ pub fn eigenfaces(chips: &[Vec<f32>], kept: Kept) -> Result<Learnt, EvalError> {
         return Err(too_little(format!("{n} faces, at least 2 are needed")));
     }
     let (mean, matrix) = centred(chips);
-    let svd = matrix.thin_svd().map_err(solver)?;
-    // The variance along direction i is s_i^2 / (n - 1).
-    let singular: Vec<f64> = (0..svd.S().dim()).map(|i| svd.S()[i]).collect();
-    let rank = singular.iter().take_while(|s| **s > singular[0] * ROUNDING && **s > 0.0).count();
-    let variances: Vec<f64> = singular[..rank].iter().map(|s| s * s / (n - 1) as f64).collect();
+    let wide = matrix.ncols() > n;
+    let transposed = matrix.transpose();
+    let (squares, vectors) = falling(if wide { &matrix * &transposed } else { &transposed * &matrix });
+    // The variance along a direction is its squared singular value over n - 1.
+    let variances: Vec<f64> = squares[..rank(&squares)].iter().map(|s| s / (n - 1) as f64).collect();
     let wanted = variances.iter().sum::<f64>() * kept.variance.clamp(0.0, 1.0);
     let mut held = 0.0;
     let short = variances.iter().take_while(|v| {
@@ -77,17 +92,16 @@ pub fn eigenfaces(chips: &[Vec<f32>], kept: Kept) -> Result<Learnt, EvalError> {
     });
     let count = short.count();
     if count <= kept.drop {
-        return Err(too_little(format!(
-            "{count} directions hold the variance asked for, and {} are dropped",
-            kept.drop
-        )));
+        let reason = format!("{count} directions hold the variance asked for, and {} are dropped", kept.drop);
+        return Err(too_little(reason));
     }
-    let v = svd.V();
-    let directions = (kept.drop..count).map(|i| {
-        let scale = if kept.whiten { 1.0 / variances[i].sqrt() } else { 1.0 };
-        (0..v.nrows()).map(|j| v[(j, i)] * scale).collect()
-    });
-    Ok(Learnt { mean, directions: directions.collect(), weights: variances[kept.drop..count].to_vec() })
+    let chosen = vectors.columns(kept.drop, count - kept.drop);
+    let mut directions = if wide { chosen.transpose() * &matrix } else { chosen.transpose() };
+    for (mut row, variance) in directions.row_iter_mut().zip(&variances[kept.drop..]) {
+        let length = row.norm() * if kept.whiten { variance.sqrt() } else { 1.0 };
+        row /= length;
+    }
+    Ok(Learnt { mean, directions: rows(&directions), weights: variances[kept.drop..count].to_vec() })
 }
 
 /// The directions that part the people best: principal components first, so that the scatter within people
@@ -100,64 +114,59 @@ pub fn eigenfaces(chips: &[Vec<f32>], kept: Kept) -> Result<Learnt, EvalError> {
 pub fn fisherfaces(chips: &[Vec<f32>], people: &[usize], variance: f64) -> Result<Learnt, EvalError> {
     let mut counts = std::collections::BTreeMap::new();
     people.iter().for_each(|p| *counts.entry(*p).or_insert(0usize) += 1);
-    let several = |p: &usize| counts.get(p).is_some_and(|n| *n > 1);
-    let chosen: Vec<usize> = (0..chips.len()).filter(|&i| several(&people[i])).collect();
     let classes: Vec<usize> = counts.iter().filter(|(_, n)| **n > 1).map(|(p, _)| *p).collect();
     if classes.len() < 2 {
         return Err(too_little(format!("{} people have two faces or more, at least 2 are needed", classes.len())));
     }
-    let chips: Vec<Vec<f32>> = chosen.iter().map(|&i| chips[i].clone()).collect();
-    let class: Vec<usize> = chosen.iter().map(|&i| classes.binary_search(&people[i]).unwrap_or(0)).collect();
-    let mut first = eigenfaces(&chips, Kept { variance, drop: 0, whiten: false })?;
+    let (mut kept, mut class) = (Vec::new(), Vec::new());
+    for (chip, person) in chips.iter().zip(people) {
+        if let Ok(place) = classes.binary_search(person) {
+            kept.push(chip.clone());
+            class.push(place);
+        }
+    }
+    let mut first = eigenfaces(&kept, Kept { variance, drop: 0, whiten: false })?;
     // The scatter within has rank n - c at most (Belhumeur et al., section 2.4).
-    first.directions.truncate((chips.len() - classes.len()).max(1));
+    first.directions.truncate((kept.len() - classes.len()).max(1));
     let width = first.mean.len();
-    let components = Mat::from_fn(first.directions.len(), width, |i, j| first.directions[i][j]);
-    let (_, matrix) = centred(&chips);
-    let reduced = &matrix * components.transpose();
-    let within_people = discriminants(reduced.as_ref(), &class, classes.len())?;
-    let directions = &within_people.0 * &components;
-    let rows = (0..directions.nrows()).map(|i| (0..width).map(|j| directions[(i, j)]).collect());
-    Ok(Learnt { mean: first.mean, directions: rows.collect(), weights: within_people.1 })
+    let components = DMatrix::from_fn(first.directions.len(), width, |i, j| first.directions[i][j]);
+    let reduced = centred(&kept).1 * components.transpose();
+    let (discriminants, ratios) = discriminants(&reduced, &class, classes.len())?;
+    Ok(Learnt { mean: first.mean, directions: rows(&(discriminants * components)), weights: ratios })
 }
 
 /// Fisher's discriminants of centred rows, as rows, and the ratio of variances along each: the solutions of
 /// `between w = ratio within w`, scaled so that `w' within w = 1`, both scatters divided by the number of
 /// rows. At most one direction fewer than there are classes has a ratio above zero.
-fn discriminants(rows: MatRef<f64>, class: &[usize], classes: usize) -> Result<(Mat<f64>, Vec<f64>), EvalError> {
-    let (n, width) = (rows.nrows(), rows.ncols());
-    let mut means = Mat::<f64>::zeros(classes, width);
+fn discriminants(rows: &DMatrix<f64>, class: &[usize], classes: usize) -> Result<(DMatrix<f64>, Vec<f64>), EvalError> {
+    let (n, width) = rows.shape();
+    let mut means = DMatrix::<f64>::zeros(classes, width);
     let mut sizes = vec![0.0; classes];
-    for i in 0..n {
-        sizes[class[i]] += 1.0;
-        for j in 0..width {
-            means[(class[i], j)] += rows[(i, j)];
-        }
+    for (row, &c) in rows.row_iter().zip(class) {
+        sizes[c] += 1.0;
+        let mut mean = means.row_mut(c);
+        mean += row;
     }
-    let inside = Mat::from_fn(n, width, |i, j| rows[(i, j)] - means[(class[i], j)] / sizes[class[i]]);
+    let inside = DMatrix::from_fn(n, width, |i, j| rows[(i, j)] - means[(class[i], j)] / sizes[class[i]]);
     // The rows' own mean is zero, so a class's mean is its distance from it.
-    let between = Mat::from_fn(classes, width, |c, j| means[(c, j)] / sizes[c] * (sizes[c] / n as f64).sqrt());
-    let scatter = inside.transpose() * &inside * faer::Scale(1.0 / n as f64);
-    let eigen = scatter.self_adjoint_eigen(Side::Lower).map_err(solver)?;
-    let values: Vec<f64> = (0..width).map(|i| eigen.S()[i]).collect();
-    let largest = values.iter().copied().fold(0.0, f64::max);
-    if largest <= 0.0 {
+    let between = DMatrix::from_fn(classes, width, |c, j| means[(c, j)] / (sizes[c] * n as f64).sqrt());
+    let (within, vectors) = falling(inside.transpose() * &inside / n as f64);
+    // Where the scatter within is empty no direction can be scaled to it.
+    let usable = rank(&within);
+    if usable == 0 {
         return Err(too_little("the faces of each person are all the same picture".to_string()));
     }
-    // Where the scatter within is empty no direction can be scaled to it.
-    let usable: Vec<usize> = (0..width).filter(|&i| values[i] > largest * ROUNDING).collect();
-    let u = eigen.U();
-    let whitening = Mat::from_fn(width, usable.len(), |j, k| u[(j, usable[k])] / values[usable[k]].sqrt());
+    let mut whitening = vectors.columns(0, usable).into_owned();
+    for (mut column, value) in whitening.column_iter_mut().zip(&within) {
+        column /= value.sqrt();
+    }
     let spread = &between * &whitening;
-    let svd = spread.thin_svd().map_err(solver)?;
-    let ratios: Vec<f64> = (0..svd.S().dim()).map(|i| svd.S()[i] * svd.S()[i]).collect();
-    let count = ratios.iter().take(classes - 1).take_while(|r| **r > ratios[0] * ROUNDING && **r > 0.0).count();
+    let (ratios, turns) = falling(spread.transpose() * &spread);
+    let count = rank(&ratios).min(classes - 1);
     if count == 0 {
         return Err(too_little("all people have the same mean face".to_string()));
     }
-    let turned = &whitening * svd.V();
-    let rows = Mat::from_fn(count, width, |k, j| turned[(j, k)]);
-    Ok((rows, ratios[..count].to_vec()))
+    Ok(((whitening * turns.columns(0, count)).transpose(), ratios[..count].to_vec()))
 }
 
 #[cfg(test)]
@@ -236,13 +245,10 @@ mod tests {
     /// Greatest angle between two subspaces in radians (A. Bjorck, G. Golub, 1973): the sine is the length of
     /// what the worst direction of one has outside the other.
     fn angle(a: &[Vec<f64>], b: &[Vec<f64>]) -> f64 {
-        let basis = |rows: &[Vec<f64>]| {
-            let columns = Mat::from_fn(rows[0].len(), rows.len(), |i, j| rows[j][i]);
-            columns.thin_svd().unwrap().U().to_owned()
-        };
+        let basis = |rows: &[Vec<f64>]| DMatrix::from_fn(rows[0].len(), rows.len(), |i, j| rows[j][i]).qr().q();
         let (a, b) = (basis(a), basis(b));
         let outside = &b - &a * (a.transpose() * &b);
-        outside.thin_svd().unwrap().S()[0].min(1.0).asin()
+        outside.singular_values()[0].min(1.0).asin()
     }
 
     struct Golden {
