@@ -37,6 +37,7 @@ mod detect;
 mod embed;
 mod engine;
 pub mod error;
+pub mod eval;
 mod gallery;
 pub mod geometry;
 mod index;
@@ -45,6 +46,7 @@ mod nn;
 mod pipeline;
 mod simd;
 mod store;
+pub mod train;
 mod vector;
 pub mod verify;
 

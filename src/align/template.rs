@@ -19,6 +19,14 @@ pub static DLIB_150: Template = Template {
     points: [[46.8, 45.3], [101.3, 46.3], [73.4, 79.2], [49.0, 102.5], [99.2, 102.9]],
 };
 
+/// A tight 48x48 chip, from above the brows to below the lips: [`DLIB_150`] cut to the square of 105 pixels
+/// from (21.5, 24) and reduced. Hair, ears and background, which subspaces would learn, stay out.
+pub static CLASSIC_48: Template = Template {
+    name: "five-point-48-grey",
+    size: (48, 48),
+    points: [[11.29, 9.47], [36.21, 9.92], [23.45, 24.96], [12.3, 35.61], [35.25, 35.8]],
+};
+
 #[cfg(test)]
 mod tests {
     use super::super::Alignment;

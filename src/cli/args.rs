@@ -38,6 +38,10 @@ pub(super) enum Command {
     Embed(Embed),
     /// Measure a model's error rates on labelled photos and write its calibration record
     Calibrate(Calibrate),
+    /// Measure accuracy and error rates on labelled photos, and report them
+    Eval(super::eval_args::Eval),
+    /// Train a model on your own photos
+    Train(super::eval_args::Train),
     /// Remember faces under a name
     Enroll(Enroll),
     /// Say who is in a photo
@@ -132,8 +136,12 @@ pub(super) struct Line {
     /// Highest false-match rate to accept: of impostor pairs, the share taken for one person
     #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
     pub max_fmr: f64,
+    /// Where --max-fmr is below what the calibration measured, continue its thresholds instead of refusing;
+    /// the answer says that the rate is an extrapolation
+    #[arg(long)]
+    pub extrapolate: bool,
     /// Decide at this distance between unit vectors instead (0 to 2)
-    #[arg(long, value_name = "DISTANCE", conflicts_with = "max_fmr")]
+    #[arg(long, value_name = "DISTANCE", conflicts_with_all = ["max_fmr", "extrapolate"])]
     pub threshold: Option<f32>,
 }
 
@@ -141,6 +149,7 @@ impl Line {
     pub(super) fn policy(&self) -> Policy {
         match self.threshold {
             Some(distance) => Policy::Distance(distance),
+            None if self.extrapolate => Policy::ContinuedFmr(self.max_fmr),
             None => Policy::MaxFmr(self.max_fmr),
         }
     }
@@ -208,10 +217,14 @@ pub(super) struct Embed {
 pub(super) struct Calibrate {
     /// A folder with one folder of photos for each person; of several faces the one nearest the
     /// centre counts
-    pub people: PathBuf,
+    #[arg(required_unless_present = "show")]
+    pub people: Option<PathBuf>,
     /// Write the record here
-    #[arg(long, short, value_name = "FILE")]
-    pub output: PathBuf,
+    #[arg(long, short, value_name = "FILE", required_unless_present = "show")]
+    pub output: Option<PathBuf>,
+    /// Measure nothing: show the record that the model has now
+    #[arg(long, conflicts_with_all = ["people", "output", "source"])]
+    pub show: bool,
     /// What to say of the photos' origin in the record
     #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
@@ -327,8 +340,11 @@ pub(super) struct Search {
     /// Share of strangers who may be taken for somebody in the gallery
     #[arg(long, value_name = "RATE", default_value_t = SearchPolicy::DEFAULT_FPIR)]
     pub max_fpir: f64,
+    /// Bound the false-match rate of each comparison instead; the answer says what it makes of the search
+    #[arg(long, value_name = "RATE", conflicts_with = "max_fpir")]
+    pub max_fmr: Option<f64>,
     /// Decide at this distance between unit vectors instead (0 to 2)
-    #[arg(long, value_name = "DISTANCE", conflicts_with = "max_fpir")]
+    #[arg(long, value_name = "DISTANCE", conflicts_with_all = ["max_fpir", "max_fmr"])]
     pub threshold: Option<f32>,
 }
 
@@ -391,6 +407,7 @@ impl Enroll {
             half: matches!(self.store, Stored::F16),
             search: SearchPolicy {
                 max_fpir: self.search.max_fpir,
+                max_fmr: self.search.max_fmr,
                 threshold: self.search.threshold,
                 ..SearchPolicy::default()
             },
@@ -455,6 +472,7 @@ impl Identify {
         SearchPolicy {
             top: self.top.max(1),
             max_fpir: self.search.max_fpir,
+            max_fmr: self.search.max_fmr,
             threshold: self.search.threshold,
             by: match self.by {
                 Stand::Best => By::Best,

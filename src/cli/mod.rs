@@ -11,6 +11,8 @@ mod database;
 mod detect;
 mod embed;
 mod enroll;
+mod eval;
+mod eval_args;
 mod identify;
 mod index_args;
 mod key;
@@ -18,6 +20,7 @@ mod output;
 mod people;
 mod reembed;
 mod store_args;
+mod train;
 mod verify;
 mod weights;
 
@@ -47,6 +50,8 @@ pub fn main() -> ExitCode {
         Command::Detect(c) => detect::run(&args.common, c),
         Command::Embed(c) => embed::run(&args.common, c),
         Command::Calibrate(c) => calibrate::run(&args.common, c),
+        Command::Eval(c) => eval::run(&args.common, c),
+        Command::Train(c) => train::run(&args.common, c),
         Command::Enroll(c) => enroll::run(&args.common, c),
         Command::Identify(c) => identify::run(&args.common, c),
         Command::People(c) => people::run(&args.common, c),

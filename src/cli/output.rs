@@ -18,6 +18,20 @@ pub(super) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// Prints rows in columns: the first to the left, numbers to the right.
+pub(super) fn table(rows: &[Vec<String>]) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(c, (cell, &width))| match c {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        line(cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
 /// The error as programs read it.
 pub(super) fn error_object(error: &anyhow::Error) -> serde_json::Value {
     let code = error.downcast_ref::<Error>().map_or("failed", Error::code);

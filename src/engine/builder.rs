@@ -6,6 +6,7 @@ use super::{Engine, calibrations};
 use crate::detect::Detector;
 use crate::detect::mtcnn::{Mtcnn, MtcnnOptions};
 use crate::embed::Embedder;
+use crate::embed::classic::{Classic, EIGENFACES, FISHERFACES};
 use crate::embed::dlib_resnet::{self, DlibResnet};
 use crate::embed::inception_resnet_v1::{self, InceptionResnetV1};
 use crate::error::{Error, Result, WeightsError};
@@ -103,6 +104,9 @@ fn load_embedder(store: &WeightStore, name: &str, device: &Device) -> Result<Box
         dlib_resnet::ARCHITECTURE => Ok(Box::new(DlibResnet::new(&loaded.tensors, &loaded.sha256, device)?)),
         inception_resnet_v1::ARCHITECTURE => {
             Ok(Box::new(InceptionResnetV1::new(&loaded.tensors, &loaded.sha256, device)?))
+        }
+        known @ (EIGENFACES | FISHERFACES) => {
+            Ok(Box::new(Classic::new(known, &loaded.tensors, &loaded.sha256, device)?))
         }
         _ => Err(Error::from(WeightsError::UnknownModel {
             name: name.to_string(),

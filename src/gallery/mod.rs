@@ -16,8 +16,8 @@ mod export;
 mod identify;
 mod import;
 mod people;
-mod reindex;
 mod reembed;
+mod reindex;
 mod shelf;
 mod transfer;
 
@@ -34,8 +34,8 @@ pub use export::Exported;
 pub use identify::{By, Candidate, Identification, SearchPolicy, Threshold};
 pub use import::Imported;
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
-pub use reindex::IndexStats;
 pub(crate) use reembed::{FaceAnew, FaceToEmbed};
+pub use reindex::IndexStats;
 pub use transfer::Backup;
 
 use crate::error::{Error, GalleryError, Result};

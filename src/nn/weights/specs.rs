@@ -5,13 +5,24 @@
 pub struct TensorSpec {
     /// Its name.
     pub name: String,
-    /// Its shape, outermost dimension first.
+    /// Its shape, outermost dimension first; [`TensorSpec::ANY`] where any length will do.
     pub shape: Vec<usize>,
 }
 
+impl TensorSpec {
+    /// A length that the file may choose, such as how many directions a trained subspace has.
+    pub const ANY: usize = 0;
+
+    /// Whether a tensor of that shape will do.
+    pub(super) fn admits(&self, shape: &[usize]) -> bool {
+        let fits = |(wanted, length): (&usize, &usize)| wanted == length || (*wanted == Self::ANY && *length > 0);
+        self.shape.len() == shape.len() && self.shape.iter().zip(shape).all(fits)
+    }
+}
+
 /// Names of the architectures that kith runs.
-pub fn architectures() -> [&'static str; 3] {
-    ["mtcnn", "dlib-resnet", "inception-resnet-v1"]
+pub fn architectures() -> [&'static str; 5] {
+    ["mtcnn", "dlib-resnet", "inception-resnet-v1", "eigenfaces", "fisherfaces"]
 }
 
 /// The tensors of the architecture, in the order of the network; `None` for an unknown name.
@@ -20,8 +31,14 @@ pub fn of(architecture: &str) -> Option<Vec<TensorSpec>> {
         "mtcnn" => Some(mtcnn()),
         "dlib-resnet" => Some(dlib_resnet()),
         "inception-resnet-v1" => Some(inception_resnet_v1()),
+        "eigenfaces" | "fisherfaces" => Some(subspace()),
         _ => None,
     }
+}
+
+/// Mean and directions of 48x48 grey chips.
+fn subspace() -> Vec<TensorSpec> {
+    vec![spec("mean", &[48 * 48]), spec("projection", &[TensorSpec::ANY, 48 * 48])]
 }
 
 fn spec(name: impl Into<String>, shape: &[usize]) -> TensorSpec {
