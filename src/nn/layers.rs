@@ -24,10 +24,6 @@ impl<'a> WeightSource<'a> {
         Self { tensors: self.tensors, device: self.device, prefix: format!("{}{prefix}.", self.prefix) }
     }
 
-    pub(crate) fn is_cpu(&self) -> bool {
-        self.device.is_cpu()
-    }
-
     pub(crate) fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(&format!("{}{name}", self.prefix))
     }

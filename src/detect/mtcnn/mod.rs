@@ -5,21 +5,23 @@
 //! rounding, the two overlap measures) are those of facenet-pytorch 2.6.0, whose weights these are.
 //!
 //! P-net slides over every level of an image pyramid and proposes boxes; R-net throws most of them
-//! away; O-net refines the rest and places five landmarks. Levels run in parallel, each in strips of
-//! bounded memory; the candidates of all levels go through R-net and O-net in one batch a stage.
+//! away; O-net refines the rest and places five landmarks. P-net runs over strips of rows of all
+//! levels in parallel; the candidates of all levels go through R-net and O-net in one batch a stage.
 
 mod boxes;
 mod nets;
 mod pyramid;
+mod strips;
 
 use rayon::prelude::*;
 
 use self::boxes::Candidate;
 use self::nets::{ONet, PNet, RNet, Refined};
+use self::strips::StripPNet;
 use super::{Detection, Detector};
 use crate::error::ModelError;
 use crate::geometry::{Overlap, non_maximum_suppression};
-use crate::media::{ChannelOrder, Raster, resize_area};
+use crate::media::{Raster, Region, resize_area};
 use crate::nn::weights::TensorMap;
 use crate::nn::{Device, WeightSource, backend};
 
@@ -52,9 +54,15 @@ const SAME_FACE: f32 = 0.7;
 /// Candidates that go through R-net or O-net at a time: bounds memory on crowds.
 const BATCH: usize = 256;
 
+/// P-net, on kernels of our own or on the accelerator.
+enum Proposer {
+    Processor(StripPNet),
+    Accelerator(PNet),
+}
+
 /// The detector. See the module's own page for the paper.
 pub struct Mtcnn {
-    pnet: PNet,
+    pnet: Proposer,
     rnet: RNet,
     onet: ONet,
     options: MtcnnOptions,
@@ -71,8 +79,13 @@ impl Mtcnn {
         options.check()?;
         let source = WeightSource::new(tensors, device.inner());
         let failed = backend("loading MTCNN");
+        let pnet = &source.under("pnet");
         Ok(Self {
-            pnet: PNet::load(&source.under("pnet")).map_err(&failed)?,
+            pnet: if device.is_cpu() {
+                Proposer::Processor(StripPNet::load(pnet).map_err(&failed)?)
+            } else {
+                Proposer::Accelerator(PNet::load(pnet).map_err(&failed)?)
+            },
             rnet: RNet::load(&source.under("rnet")).map_err(&failed)?,
             onet: ONet::load(&source.under("onet")).map_err(&failed)?,
             options,
@@ -83,21 +96,34 @@ impl Mtcnn {
     /// Boxes that P-net proposes, over all levels of the pyramid.
     fn propose(&self, photo: &Raster) -> Result<Vec<Candidate>, ModelError> {
         let levels = pyramid::levels(photo.width(), photo.height(), &self.options);
-        let on_level = |level: &pyramid::Level| -> Result<Vec<Candidate>, ModelError> {
-            let pixels = level.pixels(photo);
-            let maps = self.pnet.run(&pixels, level, &self.device).map_err(backend("P-net"))?;
-            let found = boxes::from_maps(&maps, level.scale, self.options.thresholds[0]);
-            Ok(boxes::suppress(&found, SAME_WITHIN_LEVEL))
+        let threshold = self.options.thresholds[0];
+        let found: Vec<Vec<Candidate>> = match &self.pnet {
+            Proposer::Processor(strips) => strips.run(photo, &levels, threshold),
+            Proposer::Accelerator(pnet) => {
+                levels.iter().map(|level| self.on_whole_level(pnet, photo, level)).collect::<Result<_, _>>()?
+            }
         };
-        // An accelerator takes one level at a time; the processor's cores share them.
-        let per_level: Vec<Vec<Candidate>> = if self.device.is_cpu() {
-            levels.par_iter().map(on_level).collect::<Result<_, _>>()?
-        } else {
-            levels.iter().map(on_level).collect::<Result<_, _>>()?
-        };
+        let per_level: Vec<Vec<Candidate>> =
+            found.par_iter().with_max_len(1).map(|f| boxes::suppress(f, SAME_WITHIN_LEVEL)).collect();
         let all: Vec<Candidate> = per_level.into_iter().flatten().collect();
         let kept = boxes::suppress(&all, SAME_FACE);
         Ok(kept.iter().map(|c| c.moved_by_plain_lengths().squared()).collect())
+    }
+
+    fn on_whole_level(
+        &self,
+        pnet: &PNet,
+        photo: &Raster,
+        level: &pyramid::Level,
+    ) -> Result<Vec<Candidate>, ModelError> {
+        let (width, height) = (level.width, level.height);
+        let mut pixels = vec![0f32; 3 * width * height];
+        let whole = Region { x0: 0, y0: 0, x1: photo.width() as usize, y1: photo.height() as usize };
+        resize_area(photo, whole, width, height, &mut pixels);
+        let maps = candle_core::Tensor::from_vec(pixels, (1, 3, height, width), self.device.inner())
+            .and_then(|x| pnet.run(&x))
+            .map_err(backend("P-net"))?;
+        Ok(boxes::from_maps(&maps, level.scale, self.options.thresholds[0]))
     }
 
     /// The candidates' crops at `side` x `side`, through `network`, in batches.
@@ -115,7 +141,7 @@ impl Mtcnn {
             let each = 3 * side * side;
             let mut pixels = vec![0f32; batch.len() * each];
             pixels.par_chunks_mut(each).zip(batch).for_each(|(out, (_, region))| {
-                resize_area(photo, *region, side, side, out, ChannelOrder::Planar);
+                resize_area(photo, *region, side, side, out);
             });
             let shape = (batch.len(), 3, side, side);
             let refined = candle_core::Tensor::from_vec(pixels, shape, self.device.inner())

@@ -1,7 +1,7 @@
 //! The image pyramid that P-net slides over.
 
 use super::MtcnnOptions;
-use crate::media::{ChannelOrder, Raster, Region, resize_area};
+use crate::media::{AreaRows, Raster, Region};
 
 /// Side of P-net's window in pixels of its level.
 pub(super) const CELL: u32 = 12;
@@ -33,12 +33,17 @@ pub(super) fn levels(width: u32, height: u32, options: &MtcnnOptions) -> Vec<Lev
 }
 
 impl Level {
-    /// The photo's normalised pixels at this level: `[3, height, width]`.
-    pub(super) fn pixels(&self, photo: &Raster) -> Vec<f32> {
-        let mut out = vec![0f32; 3 * self.width * self.height];
+    /// The photo's normalised pixels at this level, row by row; each level from the photo itself.
+    pub(super) fn pixels<'a>(&self, photo: &'a Raster) -> AreaRows<'a> {
         let whole = Region { x0: 0, y0: 0, x1: photo.width() as usize, y1: photo.height() as usize };
-        resize_area(photo, whole, self.width, self.height, &mut out, ChannelOrder::Planar);
-        out
+        AreaRows::new(photo, whole, self.width, self.height)
+    }
+
+    /// Rows and columns of P-net's window positions: a 3x3 convolution, 2x2 pooling in ceil mode, two more
+    /// 3x3.
+    pub(super) fn cells(&self) -> (usize, usize) {
+        let along = |length: usize| (length - 2).div_ceil(2) - 4;
+        (along(self.height), along(self.width))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Operators of our own for the processor, where candle's general ones cost most of the time.
 
-mod conv;
+mod lanes;
+mod rows;
 
-pub(crate) use conv::{ConvPrelu, Planes};
+pub(crate) use rows::{Row, RowConv};
