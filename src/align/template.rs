@@ -19,6 +19,13 @@ pub static DLIB_150: Template = Template {
     points: [[46.8, 45.3], [101.3, 46.3], [73.4, 79.2], [49.0, 102.5], [99.2, 102.9]],
 };
 
+/// The 112x112 chip of ArcFace (J. Deng et al., CVPR 2019) and of most embedders since.
+pub static ARCFACE_112: Template = Template {
+    name: "five-point-112",
+    size: (112, 112),
+    points: [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
+};
+
 #[cfg(test)]
 mod tests {
     use super::super::Alignment;

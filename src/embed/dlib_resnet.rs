@@ -130,7 +130,7 @@ impl Embedder for DlibResnet {
     }
 
     fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
-        let pixels = (self.mean, PIXEL_FACTOR);
+        let pixels = (self.mean, [PIXEL_FACTOR; 3]);
         let network = |x: &Tensor| self.forward(x);
         embed_in_batches(chips, &self.model, DLIB_150.size, pixels, self.device.inner(), network)
     }

@@ -231,7 +231,7 @@ impl Embedder for InceptionResnetV1 {
     }
 
     fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
-        let pixels = (PIXEL_MEAN, PIXEL_FACTOR);
+        let pixels = (PIXEL_MEAN, [PIXEL_FACTOR; 3]);
         let network = |x: &Tensor| self.forward(x, |_, _| {});
         embed_in_batches(chips, &self.model, (SIDE, SIDE), pixels, self.device.inner(), network)
     }

@@ -2,6 +2,7 @@
 
 pub mod dlib_resnet;
 pub mod inception_resnet_v1;
+pub mod mobilefacenet;
 
 use crate::align::Alignment;
 use crate::error::ModelError;
@@ -31,12 +32,12 @@ pub trait Embedder: Send + Sync {
 const BATCH: usize = 32;
 
 /// Checks the chips' sizes, feeds them to `network` as `[n, 3, h, w]` batches with each value `v` of
-/// channel `c` as `(v - mean[c]) * factor`, and scales the answers to length one.
+/// channel `c` as `(v - mean[c]) * factor[c]`, and scales the answers to length one.
 fn embed_in_batches(
     chips: &[Raster],
     model: &ModelId,
     (width, height): (u32, u32),
-    (mean, factor): ([f32; 3], f32),
+    (mean, factor): ([f32; 3], [f32; 3]),
     device: &candle_core::Device,
     network: impl Fn(&candle_core::Tensor) -> candle_core::Result<candle_core::Tensor>,
 ) -> Result<Vec<Embedding>, ModelError> {
@@ -54,7 +55,7 @@ fn embed_in_batches(
         for (out, chip) in values.chunks_exact_mut(3 * plane).zip(batch) {
             for (at, pixel) in chip.data().chunks_exact(3).enumerate() {
                 for c in 0..3 {
-                    out[c * plane + at] = (f32::from(pixel[c]) - mean[c]) * factor;
+                    out[c * plane + at] = (f32::from(pixel[c]) - mean[c]) * factor[c];
                 }
             }
         }

@@ -44,13 +44,20 @@ pub(crate) struct Conv2d {
     bias: Option<Tensor>,
     stride: usize,
     padding: (usize, usize),
+    groups: usize,
 }
 
 impl Conv2d {
     /// `weight` is `[out, in, rows, columns]`, `bias` `[out]`.
     pub(crate) fn new(weight: Tensor, bias: Option<Tensor>, stride: usize, padding: (usize, usize)) -> Result<Self> {
         let bias = bias.map(|b| b.reshape((1, (), 1, 1))).transpose()?;
-        Ok(Self { weight, bias, stride, padding })
+        Ok(Self { weight, bias, stride, padding, groups: 1 })
+    }
+
+    /// Each of `groups` equal parts of the channels by itself; weights are `[out, in / groups, ...]`.
+    pub(crate) fn grouped(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
     }
 
     /// Reads `NAME.weight` and, where there is one, `NAME.bias`.
@@ -67,21 +74,21 @@ impl Conv2d {
             Some(bias) => (bias.flatten_all()? * scale)?.add(shift)?,
             None => shift.clone(),
         };
-        Self::new(weight, Some(bias), self.stride, self.padding)
+        Ok(Self::new(weight, Some(bias), self.stride, self.padding)?.grouped(self.groups))
     }
 
     /// `[n, in, h, w]` to `[n, out, h', w']`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (rows, columns) = self.padding;
         let y = if rows == columns {
-            x.conv2d(&self.weight, rows, self.stride, 1, 1)?
+            x.conv2d(&self.weight, rows, self.stride, 1, self.groups)?
         } else {
             x.pad_with_zeros(2, rows, rows)?.pad_with_zeros(3, columns, columns)?.conv2d(
                 &self.weight,
                 0,
                 self.stride,
                 1,
-                1,
+                self.groups,
             )?
         };
         match &self.bias {

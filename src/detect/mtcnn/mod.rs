@@ -39,14 +39,19 @@ pub struct MtcnnOptions {
     pub thresholds: [f32; 3],
     /// Ratio between neighbouring levels of the pyramid, above 0 and below 1.
     pub factor: f64,
+    /// A photo whose longer side is longer is treated as if it were this long: `min_face` grows in
+    /// proportion. `None`, the default, looks for `min_face` in photos of any size.
+    pub max_side: Option<u32>,
 }
 
 impl Default for MtcnnOptions {
     fn default() -> Self {
-        Self { min_face: 20, thresholds: [0.6, 0.7, 0.7], factor: 0.709 }
+        Self { min_face: 20, thresholds: [0.6, 0.7, 0.7], factor: 0.709, max_side: None }
     }
 }
 
+/// Architecture name, as the manifest has it.
+pub const ARCHITECTURE: &str = "mtcnn";
 /// Overlap above which P-net's boxes of one level are one.
 const SAME_WITHIN_LEVEL: f32 = 0.5;
 /// Overlap above which boxes of any levels, and boxes after R-net and O-net, are one.
@@ -159,6 +164,9 @@ impl MtcnnOptions {
         if self.min_face < pyramid::CELL {
             return wrong("min-face", self.min_face.to_string(), "at least 12 pixels");
         }
+        if self.max_side.is_some_and(|side| side < pyramid::CELL) {
+            return wrong("max-side", format!("{:?}", self.max_side.unwrap_or_default()), "at least 12 pixels");
+        }
         if self.thresholds.iter().any(|t| !(0.0..=1.0).contains(t)) {
             return wrong("detection thresholds", format!("{:?}", self.thresholds), "between 0 and 1");
         }
@@ -171,7 +179,7 @@ impl MtcnnOptions {
 
 impl Detector for Mtcnn {
     fn name(&self) -> &str {
-        "mtcnn"
+        ARCHITECTURE
     }
 
     fn detect(&self, photo: &Raster) -> Result<Vec<Detection>, ModelError> {

@@ -20,7 +20,9 @@ pub(super) struct Level {
 /// holds one window.
 pub(super) fn levels(width: u32, height: u32, options: &MtcnnOptions) -> Vec<Level> {
     let cell = f64::from(CELL);
-    let mut scale = cell / f64::from(options.min_face);
+    let longest = f64::from(width.max(height));
+    let shrunk = options.max_side.map_or(1.0, |side| (f64::from(side) / longest).min(1.0));
+    let mut scale = cell / f64::from(options.min_face) * shrunk;
     let mut shorter = f64::from(width.min(height)) * scale;
     let mut levels = Vec::new();
     while shorter >= cell {
@@ -58,6 +60,15 @@ mod tests {
         assert_eq!(levels.len(), 10);
         let last = levels[9];
         assert!(512.0 * last.scale >= 12.0 && 512.0 * last.scale * 0.709 < 12.0);
+    }
+
+    #[test]
+    fn a_bound_on_the_longer_side_drops_the_finest_levels_alone() {
+        let bounded = |max_side| levels(3000, 2000, &MtcnnOptions { max_side, ..Default::default() });
+        assert_eq!(bounded(Some(3000)), bounded(None));
+        assert_eq!(bounded(Some(5000)), bounded(None));
+        assert_eq!((bounded(Some(1500))[0].width, bounded(Some(1500))[0].height), (901, 601));
+        assert!(bounded(Some(12)).is_empty());
     }
 
     #[test]

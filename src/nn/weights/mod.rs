@@ -2,9 +2,12 @@
 
 mod dlib;
 mod files;
+#[cfg(test)]
+pub(crate) mod golden;
 mod import;
 mod locate;
 mod manifest;
+mod onnx;
 #[cfg(feature = "pull")]
 mod pull;
 mod safetensors_file;
@@ -24,6 +27,7 @@ pub use manifest::{Kind, Manifest, ModelEntry, Upstream};
 pub use pull::{Progress, PullOptions, Pulled, pull};
 #[cfg(test)]
 pub(crate) use specs::of as specs_of;
+pub(crate) use specs::{MOBILEFACENET_BLOCKS, YUNET_N, YUNET_S, YunetShape};
 pub use specs::{TensorSpec, architectures};
 
 use crate::error::WeightsError;
