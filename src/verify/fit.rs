@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn thresholds_let_through_what_they_say() {
         let (genuine, impostor) = (draw(5_000, 0.3, 0.03, 1), draw(200_000, 0.7, 0.04, 2));
-        let c = fit_calibration("m", "drawn", genuine.clone(), impostor.clone(), 3).unwrap();
+        let c = fit_calibration("m", "mtcnn", "drawn", genuine.clone(), impostor.clone(), 3).unwrap();
         assert_eq!((c.genuine_pairs, c.impostor_pairs, c.failures_to_acquire), (5_000, 200_000, 3));
         for p in &c.points {
             let through = impostor.iter().filter(|&&d| d <= p.distance).count();
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn the_slope_is_the_most_likely_one() {
         let (genuine, impostor) = (draw(3_000, 0.35, 0.05, 3), draw(60_000, 0.6, 0.05, 4));
-        let c = fit_calibration("m", "drawn", genuine.clone(), impostor.clone(), 0).unwrap();
+        let c = fit_calibration("m", "mtcnn", "drawn", genuine.clone(), impostor.clone(), 0).unwrap();
         let likelihood = |slope: f32| -> f64 {
             let c = Calibration { slope, ..c.clone() };
             let mean = |d: &[f32], same: bool| -> f64 {

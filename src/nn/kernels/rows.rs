@@ -104,20 +104,25 @@ pub(crate) struct RowConv<const K: usize> {
     route: Route,
 }
 
-/// What a tile reads and writes.
-struct Tile<const K: usize> {
-    /// The tile's first column in the first channel of each row of the window.
+/// What a row's tiles read and write.
+struct Job<'a, const K: usize> {
+    /// The first column in the first channel of each row of the window.
     rows: [*const f32; K],
     /// From a channel to the next.
     stride: usize,
     inputs: usize,
-    /// `[inputs, K, K, N]`.
+    /// Output channels of each block.
+    blocks: &'a [usize],
+    /// Block by block: `[inputs, K, K, channels of the block]`.
     weights: *const f32,
-    /// `[N]` each.
+    /// One an output channel each.
     bias: *const f32,
     slope: *const f32,
     out: *mut f32,
     out_stride: usize,
+    /// Vectors of columns in all, and in a tile at most.
+    vectors: usize,
+    widest: usize,
 }
 
 impl<const K: usize> RowConv<K> {
@@ -174,33 +179,32 @@ impl<const K: usize> RowConv<K> {
         }
         assert_eq!(out.channels, self.outputs, "a row for these channels");
         assert!(width + K - 1 <= stride && width <= out.stride, "rows of that width");
-        let mut done = 0;
-        for &block in &self.blocks {
-            let tile = Tile {
-                rows: rows.map(|row| row.values.as_ptr()),
-                stride,
-                inputs: self.inputs,
-                weights: self.weights[done * self.inputs * K * K..].as_ptr(),
-                bias: self.bias[done..].as_ptr(),
-                slope: self.slope[done..].as_ptr(),
-                out: out.values[done * out.stride..].as_mut_ptr(),
-                out_stride: out.stride,
-            };
-            // SAFETY: the route is one that this processor can take. Vectors of columns begin below `width`,
-            // so they end within the stride of `out`; reads of the window go at most two vectors beyond a
-            // channel, which a `Row` has room for. Weights, bias and slope hold the block.
-            unsafe {
-                match self.route {
-                    Route::Plain => block_of::<Plain, K>(&tile, block, width, self.route.tile().1),
-                    #[cfg(target_arch = "x86_64")]
-                    Route::Avx2 => block_avx2(&tile, block, width, self.route.tile().1),
-                    #[cfg(target_arch = "x86_64")]
-                    Route::Avx512 => block_avx512(&tile, block, width, self.route.tile().1),
-                    #[cfg(target_arch = "aarch64")]
-                    Route::Neon => block_neon(&tile, block, width, self.route.tile().1),
-                }
+        let job = Job {
+            rows: rows.map(|row| row.values.as_ptr()),
+            stride,
+            inputs: self.inputs,
+            blocks: &self.blocks,
+            weights: self.weights.as_ptr(),
+            bias: self.bias.as_ptr(),
+            slope: self.slope.as_ptr(),
+            out: out.values.as_mut_ptr(),
+            out_stride: out.stride,
+            vectors: width.div_ceil(LANES),
+            widest: self.route.tile().1,
+        };
+        // SAFETY: the route is one that this processor can take. Vectors of columns begin below `width`, so
+        // they end within the stride of `out`; reads of the window go at most two numbers beyond the last
+        // vector of a channel, which a `Row` has room for. Weights, bias and slope hold all blocks.
+        unsafe {
+            match self.route {
+                Route::Plain => all::<Plain, K>(&job),
+                #[cfg(target_arch = "x86_64")]
+                Route::Avx2 => all_avx2(&job),
+                #[cfg(target_arch = "x86_64")]
+                Route::Avx512 => all_avx512(&job),
+                #[cfg(target_arch = "aarch64")]
+                Route::Neon => all_neon(&job),
             }
-            done += block;
         }
     }
 
@@ -250,83 +254,86 @@ fn pool(upper: &Row, lower: &Row, width: usize, out: &mut Row) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn block_avx2<const K: usize>(tile: &Tile<K>, block: usize, width: usize, widest: usize) {
+unsafe fn all_avx2<const K: usize>(job: &Job<K>) {
     // SAFETY: handed on to the caller.
-    unsafe { block_of::<Avx2, K>(tile, block, width, widest) }
+    unsafe { all::<Avx2, K>(job) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn block_avx512<const K: usize>(tile: &Tile<K>, block: usize, width: usize, widest: usize) {
+unsafe fn all_avx512<const K: usize>(job: &Job<K>) {
     // SAFETY: handed on to the caller.
-    unsafe { block_of::<Avx512, K>(tile, block, width, widest) }
+    unsafe { all::<Avx512, K>(job) }
 }
 
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
-unsafe fn block_neon<const K: usize>(tile: &Tile<K>, block: usize, width: usize, widest: usize) {
+unsafe fn all_neon<const K: usize>(job: &Job<K>) {
     // SAFETY: handed on to the caller.
-    unsafe { block_of::<Neon, K>(tile, block, width, widest) }
+    unsafe { all::<Neon, K>(job) }
 }
 
-/// All columns of a block of output channels, in tiles of up to `widest` vectors.
+/// All columns, tile by tile, and for each tile all output channels, block by block: so the tile's part of
+/// the input stays in the nearest cache while the weights pass over it.
 ///
 /// # Safety
-/// The processor has the instructions of `L`; for every vector that begins below `width` the rows may
-/// be read over that vector and `K - 1` numbers more, in every channel, and `out` written over it; the
-/// weights hold `block` channels.
+/// The processor has the instructions of `L`; the rows may be read over `job.vectors` vectors and `K - 1`
+/// numbers more, in every channel, and `out` written over as many; weights, bias and slope hold the blocks.
 #[inline(always)]
-unsafe fn block_of<L: Lanes, const K: usize>(tile: &Tile<K>, block: usize, width: usize, widest: usize) {
-    let vectors = width.div_ceil(LANES);
+unsafe fn all<L: Lanes, const K: usize>(job: &Job<K>) {
     let mut at = 0;
-    while at < vectors {
-        let v = widest.min(vectors - at);
-        // SAFETY: handed on to the caller.
-        unsafe {
-            match (block, v) {
-                (1, 1) => tile_body::<L, K, 1, 1>(tile, at),
-                (1, 2) => tile_body::<L, K, 1, 2>(tile, at),
-                (1, _) => tile_body::<L, K, 1, 3>(tile, at),
-                (2, 1) => tile_body::<L, K, 2, 1>(tile, at),
-                (2, 2) => tile_body::<L, K, 2, 2>(tile, at),
-                (2, _) => tile_body::<L, K, 2, 3>(tile, at),
-                (3, 1) => tile_body::<L, K, 3, 1>(tile, at),
-                (3, 2) => tile_body::<L, K, 3, 2>(tile, at),
-                (3, _) => tile_body::<L, K, 3, 3>(tile, at),
-                (4, 1) => tile_body::<L, K, 4, 1>(tile, at),
-                (4, 2) => tile_body::<L, K, 4, 2>(tile, at),
-                (4, _) => tile_body::<L, K, 4, 3>(tile, at),
-                (5, 1) => tile_body::<L, K, 5, 1>(tile, at),
-                (5, 2) => tile_body::<L, K, 5, 2>(tile, at),
-                (5, _) => tile_body::<L, K, 5, 3>(tile, at),
-                (6, 1) => tile_body::<L, K, 6, 1>(tile, at),
-                (6, 2) => tile_body::<L, K, 6, 2>(tile, at),
-                (6, _) => tile_body::<L, K, 6, 3>(tile, at),
-                (7, 1) => tile_body::<L, K, 7, 1>(tile, at),
-                (7, 2) => tile_body::<L, K, 7, 2>(tile, at),
-                (7, _) => tile_body::<L, K, 7, 3>(tile, at),
-                (_, 1) => tile_body::<L, K, 8, 1>(tile, at),
-                (_, 2) => tile_body::<L, K, 8, 2>(tile, at),
-                (_, _) => tile_body::<L, K, 8, 3>(tile, at),
+    while at < job.vectors {
+        let v = job.widest.min(job.vectors - at);
+        let mut first = 0;
+        for &block in job.blocks {
+            // SAFETY: handed on to the caller.
+            unsafe {
+                match (block, v) {
+                    (1, 1) => tile::<L, K, 1, 1>(job, first, at),
+                    (1, 2) => tile::<L, K, 1, 2>(job, first, at),
+                    (1, _) => tile::<L, K, 1, 3>(job, first, at),
+                    (2, 1) => tile::<L, K, 2, 1>(job, first, at),
+                    (2, 2) => tile::<L, K, 2, 2>(job, first, at),
+                    (2, _) => tile::<L, K, 2, 3>(job, first, at),
+                    (3, 1) => tile::<L, K, 3, 1>(job, first, at),
+                    (3, 2) => tile::<L, K, 3, 2>(job, first, at),
+                    (3, _) => tile::<L, K, 3, 3>(job, first, at),
+                    (4, 1) => tile::<L, K, 4, 1>(job, first, at),
+                    (4, 2) => tile::<L, K, 4, 2>(job, first, at),
+                    (4, _) => tile::<L, K, 4, 3>(job, first, at),
+                    (5, 1) => tile::<L, K, 5, 1>(job, first, at),
+                    (5, 2) => tile::<L, K, 5, 2>(job, first, at),
+                    (5, _) => tile::<L, K, 5, 3>(job, first, at),
+                    (6, 1) => tile::<L, K, 6, 1>(job, first, at),
+                    (6, 2) => tile::<L, K, 6, 2>(job, first, at),
+                    (6, _) => tile::<L, K, 6, 3>(job, first, at),
+                    (7, 1) => tile::<L, K, 7, 1>(job, first, at),
+                    (7, 2) => tile::<L, K, 7, 2>(job, first, at),
+                    (7, _) => tile::<L, K, 7, 3>(job, first, at),
+                    (_, 1) => tile::<L, K, 8, 1>(job, first, at),
+                    (_, 2) => tile::<L, K, 8, 2>(job, first, at),
+                    (_, _) => tile::<L, K, 8, 3>(job, first, at),
+                }
             }
+            first += block;
         }
         at += v;
     }
 }
 
-/// `N` output channels of `V` vectors of columns, the first of them vector `at`.
+/// Output channels `first` to `first + N` of `V` vectors of columns, the first of them vector `at`.
 ///
 /// # Safety
-/// As for [`block_of`].
+/// As for [`all`].
 #[inline(always)]
-unsafe fn tile_body<L: Lanes, const K: usize, const N: usize, const V: usize>(tile: &Tile<K>, at: usize) {
+unsafe fn tile<L: Lanes, const K: usize, const N: usize, const V: usize>(job: &Job<K>, first: usize, at: usize) {
     // SAFETY: the caller holds the pointers valid for what is read and written here.
     unsafe {
-        let mut sums: [[L::Vector; V]; N] = std::array::from_fn(|n| [L::splat(tile.bias.add(n)); V]);
-        let mut weights = tile.weights;
-        for input in 0..tile.inputs {
-            for row in tile.rows {
-                let line = row.add(input * tile.stride + at * LANES);
+        let mut sums: [[L::Vector; V]; N] = std::array::from_fn(|n| [L::splat(job.bias.add(first + n)); V]);
+        let mut weights = job.weights.add(first * job.inputs * K * K);
+        for input in 0..job.inputs {
+            for row in job.rows {
+                let line = row.add(input * job.stride + at * LANES);
                 for dx in 0..K {
                     let pixels: [L::Vector; V] = std::array::from_fn(|v| L::load(line.add(dx + v * LANES)));
                     for (n, sum) in sums.iter_mut().enumerate() {
@@ -342,10 +349,10 @@ unsafe fn tile_body<L: Lanes, const K: usize, const N: usize, const V: usize>(ti
         let zeros = [0f32; LANES];
         let zero = L::load(zeros.as_ptr());
         for (n, sum) in sums.iter().enumerate() {
-            let slope = L::splat(tile.slope.add(n));
+            let slope = L::splat(job.slope.add(first + n));
             for (v, &sum) in sum.iter().enumerate() {
                 let value = L::multiply_add(slope, L::min(sum, zero), L::max(sum, zero));
-                L::store(tile.out.add(n * tile.out_stride + (at + v) * LANES), value);
+                L::store(job.out.add((first + n) * job.out_stride + (at + v) * LANES), value);
             }
         }
     }
