@@ -36,6 +36,8 @@ pub struct AreaRows<'a> {
     height: usize,
     /// First and one past the last byte of each output column's window, from the region's left edge.
     columns: Vec<(usize, usize)>,
+    /// How many columns each window has.
+    widths: Vec<f32>,
 }
 
 impl<'a> AreaRows<'a> {
@@ -47,9 +49,9 @@ impl<'a> AreaRows<'a> {
         let Region { x0, y0, x1, y1 } = region;
         assert!(x0 < x1 && y0 < y1 && x1 <= src.width() as usize && y1 <= src.height() as usize, "{region:?}");
         assert!(width > 0 && height > 0, "{width}x{height}");
-        let bytes = |(left, right): (usize, usize)| (left * 3, right * 3);
-        let columns = (0..width).map(|x| bytes(window(x, x1 - x0, width))).collect();
-        Self { src, region, height, columns }
+        let windows = (0..width).map(|x| window(x, x1 - x0, width));
+        let widths = windows.clone().map(|(left, right)| (right - left) as f32).collect();
+        Self { src, region, height, columns: windows.map(|(left, right)| (left * 3, right * 3)).collect(), widths }
     }
 
     /// Writes red, green and blue of row `y`. `sums` is room for the work: the same for one row after
@@ -62,52 +64,58 @@ impl<'a> AreaRows<'a> {
         let Region { x0, x1, y0, y1 } = self.region;
         let (top, bottom) = window(y, y1 - y0, self.height);
         let line = |y: usize| &self.src.row((y0 + y) as u32)[x0 * 3..x1 * 3];
-        // The window's rows are summed first, which the compiler turns into vector code, then the sums are
-        // gathered column by column. Sums of bytes are exact.
+        // The window's rows are summed first, which the compiler turns into vector code. Sums of bytes are
+        // exact.
         if bottom - top <= RowSums::ROWS_IN_16_BITS {
             sums.short.clear();
             sums.short.extend(line(top).iter().map(|&byte| u16::from(byte)));
             for y in top + 1..bottom {
                 sums.short.iter_mut().zip(line(y)).for_each(|(sum, &byte)| *sum += u16::from(byte));
             }
-            self.gather(&sums.short, bottom - top, red, green, blue);
+            run_up(&sums.short, &mut sums.upto);
         } else {
             sums.long.clear();
             sums.long.resize((x1 - x0) * 3, 0);
             for y in top..bottom {
                 sums.long.iter_mut().zip(line(y)).for_each(|(sum, &byte)| *sum += u32::from(byte));
             }
-            self.gather(&sums.long, bottom - top, red, green, blue);
+            run_up(&sums.long, &mut sums.upto);
+        }
+        let upto = &sums.upto[..];
+        let width = self.columns.len();
+        let (red, green, blue) = (&mut red[..width], &mut green[..width], &mut blue[..width]);
+        for (&(left, right), ((r, g), b)) in self.columns.iter().zip(red.iter_mut().zip(&mut *green).zip(&mut *blue)) {
+            let (before, after) = (&upto[left..left + 3], &upto[right..right + 3]);
+            let total = |c: usize| after[c].wrapping_sub(before[c]) as f32;
+            (*r, *g, *b) = (total(0), total(1), total(2));
+        }
+        let rows = (bottom - top) as f32;
+        for plane in [red, green, blue] {
+            for (value, width) in plane.iter_mut().zip(&self.widths) {
+                *value = (*value / (rows * width) - MIDDLE) * FACTOR;
+            }
         }
     }
+}
 
-    fn gather<T: Copy + Into<u32>>(
-        &self,
-        sums: &[T],
-        rows: usize,
-        red: &mut [f32],
-        green: &mut [f32],
-        blue: &mut [f32],
-    ) {
-        let width = self.columns.len();
-        let colours = red[..width].iter_mut().zip(&mut green[..width]).zip(&mut blue[..width]);
-        for (&(left, right), ((r, g), b)) in self.columns.iter().zip(colours) {
-            let mut total = [0u32; 3];
-            for pixel in sums[left..right].as_chunks::<3>().0 {
-                (0..3).for_each(|c| total[c] += pixel[c].into());
-            }
-            let count = (rows * (right - left) / 3) as f32;
-            let value = |total: u32| (total as f32 / count - MIDDLE) * FACTOR;
-            (*r, *g, *b) = (value(total[0]), value(total[1]), value(total[2]));
-        }
+/// Writes to place `i` the sum of every third number before it: of its own colour's, left of it.
+/// Sums wrap around; their differences do not, as long as those fit.
+fn run_up<T: Copy + Into<u32>>(sums: &[T], upto: &mut Vec<u32>) {
+    upto.resize(sums.len() + 3, 0);
+    let mut total = [0u32; 3];
+    for (to, pixel) in upto.as_chunks_mut::<3>().0[1..].iter_mut().zip(sums.as_chunks::<3>().0) {
+        total = std::array::from_fn(|c| total[c].wrapping_add(pixel[c].into()));
+        *to = total;
     }
 }
 
 /// Room for [`AreaRows::row`].
 #[derive(Default)]
 pub struct RowSums {
+    /// The window's rows summed.
     short: Vec<u16>,
     long: Vec<u32>,
+    upto: Vec<u32>,
 }
 
 impl RowSums {
