@@ -43,6 +43,7 @@ mod index;
 pub mod media;
 mod nn;
 mod pipeline;
+mod simd;
 mod store;
 mod vector;
 pub mod verify;

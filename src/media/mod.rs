@@ -16,6 +16,6 @@ pub use encode::{encode_jpeg, encode_png, save, write_whole};
 pub use limits::Limits;
 pub use photo::Photo;
 pub use raster::Raster;
-pub use resize::{AreaRows, Region, RowSums, fit_within, resize_area, resize_bilinear};
+pub use resize::{AreaRows, Region, RowSums, fit_within, resize_area, resize_area_interleaved, resize_bilinear};
 pub use text::{draw_label, draw_text, measure};
 pub use warp::warp;

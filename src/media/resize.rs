@@ -60,6 +60,32 @@ impl<'a> AreaRows<'a> {
     /// # Panics
     /// When a row is shorter than the width, or `y` is outside.
     pub fn row(&self, y: usize, sums: &mut RowSums, red: &mut [f32], green: &mut [f32], blue: &mut [f32]) {
+        let rows = self.sum(y, sums);
+        let width = self.columns.len();
+        let (red, green, blue) = (&mut red[..width], &mut green[..width], &mut blue[..width]);
+        let totals = self.totals(&sums.upto).zip(red.iter_mut().zip(&mut *green).zip(&mut *blue));
+        totals.for_each(|(total, ((r, g), b))| (*r, *g, *b) = total.into());
+        for plane in [red, green, blue] {
+            for (value, width) in plane.iter_mut().zip(&self.widths) {
+                *value = normalised(*value, rows * width);
+            }
+        }
+    }
+
+    /// Writes row `y` pixel by pixel.
+    ///
+    /// # Panics
+    /// When `y` is outside.
+    pub fn interleaved_row(&self, y: usize, sums: &mut RowSums, out: &mut [f32]) {
+        let rows = self.sum(y, sums);
+        let totals = self.totals(&sums.upto).zip(&self.widths);
+        for ((total, width), pixel) in totals.zip(out.as_chunks_mut::<3>().0) {
+            *pixel = total.map(|t| normalised(t, rows * width));
+        }
+    }
+
+    /// Sums up the rows of row `y`'s window, and along them; says how many they are.
+    fn sum(&self, y: usize, sums: &mut RowSums) -> f32 {
         assert!(y < self.height, "row {y} of {}", self.height);
         let Region { x0, x1, y0, y1 } = self.region;
         let (top, bottom) = window(y, y1 - y0, self.height);
@@ -81,21 +107,20 @@ impl<'a> AreaRows<'a> {
             }
             run_up(&sums.long, &mut sums.upto);
         }
-        let upto = &sums.upto[..];
-        let width = self.columns.len();
-        let (red, green, blue) = (&mut red[..width], &mut green[..width], &mut blue[..width]);
-        for (&(left, right), ((r, g), b)) in self.columns.iter().zip(red.iter_mut().zip(&mut *green).zip(&mut *blue)) {
-            let (before, after) = (&upto[left..left + 3], &upto[right..right + 3]);
-            let total = |c: usize| after[c].wrapping_sub(before[c]) as f32;
-            (*r, *g, *b) = (total(0), total(1), total(2));
-        }
-        let rows = (bottom - top) as f32;
-        for plane in [red, green, blue] {
-            for (value, width) in plane.iter_mut().zip(&self.widths) {
-                *value = (*value / (rows * width) - MIDDLE) * FACTOR;
-            }
-        }
+        (bottom - top) as f32
     }
+
+    /// The sums of each window.
+    fn totals(&self, upto: &[u32]) -> impl Iterator<Item = [f32; 3]> {
+        self.columns.iter().map(|&(left, right)| {
+            let (before, after) = (&upto[left..left + 3], &upto[right..right + 3]);
+            std::array::from_fn(|c| after[c].wrapping_sub(before[c]) as f32)
+        })
+    }
+}
+
+fn normalised(total: f32, count: f32) -> f32 {
+    (total / count - MIDDLE) * FACTOR
 }
 
 /// Writes to place `i` the sum of every third number before it: of its own colour's, left of it.
@@ -136,6 +161,19 @@ pub fn resize_area(src: &Raster, region: Region, width: usize, height: usize, ou
     let mut sums = RowSums::default();
     for (y, ((r, g), b)) in lines.enumerate() {
         rows.row(y, &mut sums, r, g, b);
+    }
+}
+
+/// The whole of [`AreaRows`] pixel by pixel, `[height, width, 3]`.
+///
+/// # Panics
+/// As [`resize_area`].
+pub fn resize_area_interleaved(src: &Raster, region: Region, width: usize, height: usize, out: &mut [f32]) {
+    let rows = AreaRows::new(src, region, width, height);
+    assert_eq!(out.len(), 3 * width * height, "three numbers a pixel");
+    let mut sums = RowSums::default();
+    for (y, row) in out.chunks_mut(3 * width).enumerate() {
+        rows.interleaved_row(y, &mut sums, row);
     }
 }
 
@@ -192,7 +230,9 @@ mod tests {
             let region = Region { x0, y0, x1: rng.random_range(x0 + 1..=w), y1: rng.random_range(y0 + 1..=h) };
             let (ow, oh) = (rng.random_range(1..70), rng.random_range(1..70));
             let mut planar = vec![0f32; 3 * ow * oh];
+            let mut mixed = planar.clone();
             resize_area(&src, region, ow, oh, &mut planar);
+            resize_area_interleaved(&src, region, ow, oh, &mut mixed);
             for (y, x, c) in (0..oh).flat_map(|y| (0..ow).flat_map(move |x| (0..3).map(move |c| (y, x, c)))) {
                 let (top, bottom) = (y * (region.y1 - y0) / oh, ((y + 1) * (region.y1 - y0)).div_ceil(oh));
                 let (left, right) = (x * (region.x1 - x0) / ow, ((x + 1) * (region.x1 - x0)).div_ceil(ow));
@@ -203,6 +243,7 @@ mod tests {
                 let mean = sum / ((bottom - top) * (right - left)) as f64;
                 let wanted = (mean - 127.5) / 128.0;
                 assert!((f64::from(planar[c * ow * oh + y * ow + x]) - wanted).abs() < 1e-6);
+                assert_eq!(planar[c * ow * oh + y * ow + x], mixed[(y * ow + x) * 3 + c]);
             }
         }
     }

@@ -16,14 +16,15 @@ mod strips;
 use rayon::prelude::*;
 
 use self::boxes::Candidate;
-use self::nets::{ONet, PNet, RNet, Refined};
+use self::nets::{ONET_SIDE, PNet, RNET_SIDE, Refined, Refiner};
 use self::strips::StripPNet;
 use super::{Detection, Detector};
 use crate::error::ModelError;
 use crate::geometry::{Overlap, non_maximum_suppression};
-use crate::media::{Raster, Region, resize_area};
+use crate::media::{Raster, Region, resize_area, resize_area_interleaved};
 use crate::nn::weights::TensorMap;
 use crate::nn::{Device, WeightSource, backend};
+use crate::simd::Simd;
 
 /// What MTCNN can be told. The defaults are facenet-pytorch's.
 ///
@@ -68,8 +69,8 @@ enum Proposer {
 /// The detector. See the module's own page for the paper.
 pub struct Mtcnn {
     pnet: Proposer,
-    rnet: RNet,
-    onet: ONet,
+    rnet: Refiner,
+    onet: Refiner,
     options: MtcnnOptions,
     device: Device,
 }
@@ -82,17 +83,18 @@ impl Mtcnn {
     /// device fails or a tensor is missing.
     pub fn new(tensors: &TensorMap, device: &Device, options: MtcnnOptions) -> Result<Self, ModelError> {
         options.check()?;
+        let simd = Simd::chosen()?;
         let source = WeightSource::new(tensors, device.inner());
         let failed = backend("loading MTCNN");
         let pnet = &source.under("pnet");
         Ok(Self {
             pnet: if device.is_cpu() {
-                Proposer::Processor(StripPNet::load(pnet).map_err(&failed)?)
+                Proposer::Processor(StripPNet::load(pnet, simd).map_err(&failed)?)
             } else {
                 Proposer::Accelerator(PNet::load(pnet).map_err(&failed)?)
             },
-            rnet: RNet::load(&source.under("rnet")).map_err(&failed)?,
-            onet: ONet::load(&source.under("onet")).map_err(&failed)?,
+            rnet: Refiner::rnet(&source.under("rnet"), simd).map_err(&failed)?,
+            onet: Refiner::onet(&source.under("onet"), simd).map_err(&failed)?,
             options,
             device: device.clone(),
         })
@@ -131,27 +133,20 @@ impl Mtcnn {
         Ok(boxes::from_maps(&maps, level.scale, self.options.thresholds[0]))
     }
 
-    /// The candidates' crops at `side` x `side`, through `network`, in batches.
+    /// What `network` says of the candidates' crops at `side` x `side`.
     fn refine(
         &self,
         photo: &Raster,
         candidates: &[Candidate],
         side: usize,
-        network: impl Fn(&candle_core::Tensor) -> candle_core::Result<Vec<Refined>>,
+        network: &Refiner,
     ) -> Result<Vec<(Candidate, Refined)>, ModelError> {
         let mut answers = Vec::with_capacity(candidates.len());
         let cropped: Vec<(Candidate, _)> =
             candidates.iter().filter_map(|c| Some((*c, c.region(photo.width(), photo.height())?))).collect();
         for batch in cropped.chunks(BATCH) {
-            let each = 3 * side * side;
-            let mut pixels = vec![0f32; batch.len() * each];
-            pixels.par_chunks_mut(each).zip(batch).for_each(|(out, (_, region))| {
-                resize_area(photo, *region, side, side, out);
-            });
-            let shape = (batch.len(), 3, side, side);
-            let refined = candle_core::Tensor::from_vec(pixels, shape, self.device.inner())
-                .and_then(|x| network(&x))
-                .map_err(backend("R-net or O-net"))?;
+            let crop = |i: usize, pixels: &mut [f32]| resize_area_interleaved(photo, batch[i].1, side, side, pixels);
+            let refined = network.run(batch.len(), side, &self.device, crop).map_err(backend("R-net or O-net"))?;
             answers.extend(batch.iter().map(|(c, _)| *c).zip(refined));
         }
         Ok(answers)
@@ -186,7 +181,7 @@ impl Detector for Mtcnn {
         let proposed = self.propose(photo)?;
 
         let passed: Vec<Candidate> = self
-            .refine(photo, &proposed, RNet::SIDE, |x| self.rnet.run(x))?
+            .refine(photo, &proposed, RNET_SIDE, &self.rnet)?
             .into_iter()
             .filter(|(_, r)| r.score > self.options.thresholds[1])
             .map(|(c, r)| Candidate { score: r.score, shift: r.shift, ..c })
@@ -195,7 +190,7 @@ impl Detector for Mtcnn {
             boxes::suppress(&passed, SAME_FACE).iter().map(|c| c.moved_by_pixel_lengths().squared()).collect();
 
         let mut faces: Vec<Detection> = self
-            .refine(photo, &second, ONet::SIDE, |x| self.onet.run(x))?
+            .refine(photo, &second, ONET_SIDE, &self.onet)?
             .into_iter()
             .filter(|(_, r)| r.score > self.options.thresholds[2])
             .map(|(c, r)| {

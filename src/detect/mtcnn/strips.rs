@@ -13,6 +13,7 @@ use super::nets::face_probability;
 use super::pyramid::Level;
 use crate::media::{AreaRows, Raster, RowSums};
 use crate::nn::{Row, RowConv, WeightSource};
+use crate::simd::Simd;
 
 /// Strips for each thread, so that none waits long for the last.
 const STRIPS_A_THREAD: usize = 6;
@@ -40,12 +41,12 @@ struct Strip {
 }
 
 impl StripPNet {
-    pub(super) fn load(source: &WeightSource) -> Result<Self> {
+    pub(super) fn load(source: &WeightSource, simd: Simd) -> Result<Self> {
         Ok(Self {
-            conv1: RowConv::load(source, "conv1", Some("prelu1"))?,
-            conv2: RowConv::load(source, "conv2", Some("prelu2"))?,
-            conv3: RowConv::load(source, "conv3", Some("prelu3"))?,
-            class: RowConv::load(source, "conv4_1", None)?,
+            conv1: RowConv::load(source, "conv1", Some("prelu1"), simd)?,
+            conv2: RowConv::load(source, "conv2", Some("prelu2"), simd)?,
+            conv3: RowConv::load(source, "conv3", Some("prelu3"), simd)?,
+            class: RowConv::load(source, "conv4_1", None, simd)?,
             shift: source.get("conv4_2.weight")?.flatten_all()?.to_vec1()?,
             shift_bias: source.get("conv4_2.bias")?.to_vec1()?,
         })
@@ -179,8 +180,10 @@ mod tests {
         let loaded = WeightStore::new(None).load("mtcnn").unwrap();
         let cpu = candle_core::Device::Cpu;
         let source = WeightSource::new(&loaded.tensors, &cpu);
-        let (whole, strips) =
-            (PNet::load(&source.under("pnet")).unwrap(), StripPNet::load(&source.under("pnet")).unwrap());
+        let (whole, strips) = (
+            PNet::load(&source.under("pnet")).unwrap(),
+            StripPNet::load(&source.under("pnet"), Simd::available()[0]).unwrap(),
+        );
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         for (width, height) in [(20, 20), (21, 35), (150, 97), (64, 201), (333, 90)] {
             let data = (0..width * height * 3).map(|_| rng.random()).collect();

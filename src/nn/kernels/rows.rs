@@ -16,6 +16,7 @@ use super::lanes::Neon;
 use super::lanes::{Avx2, Avx512};
 use super::lanes::{LANES, Lanes, Plain};
 use crate::nn::WeightSource;
+use crate::simd::Simd;
 
 /// Channels of a row of a map, each `stride` numbers apart.
 pub(crate) struct Row {
@@ -43,50 +44,12 @@ impl Row {
     }
 }
 
-/// How rows are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Route {
-    Plain,
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-    #[cfg(target_arch = "aarch64")]
-    Neon,
-}
-
-impl Route {
-    /// Every route that this processor can take, best first.
-    fn available() -> Vec<Self> {
-        let mut routes = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            if is_x86_feature_detected!("avx512f") {
-                routes.push(Self::Avx512);
-            }
-            routes.push(Self::Avx2);
-        }
-        #[cfg(target_arch = "aarch64")]
-        routes.push(Self::Neon);
-        routes.push(Self::Plain);
-        routes
-    }
-
-    fn best() -> Self {
-        Self::available()[0]
-    }
-
-    /// Output channels, and vectors of columns, that a tile keeps in registers at most.
-    fn tile(self) -> (usize, usize) {
-        match self {
-            Self::Plain => (4, 1),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => (5, 1),
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => (8, 3),
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon => (5, 1),
-        }
+/// Output channels, and vectors of columns, that a tile keeps in registers at most.
+fn widest_tile(simd: Simd) -> (usize, usize) {
+    match simd {
+        Simd::Avx512 => (8, 3),
+        Simd::Avx2 | Simd::Neon => (5, 1),
+        Simd::Scalar => (4, 1),
     }
 }
 
@@ -101,7 +64,7 @@ pub(crate) struct RowConv<const K: usize> {
     bias: Vec<f32>,
     /// One an output; 1 where nothing follows the convolution.
     slope: Vec<f32>,
-    route: Route,
+    simd: Simd,
 }
 
 /// What a row's tiles read and write.
@@ -127,7 +90,7 @@ struct Job<'a, const K: usize> {
 
 impl<const K: usize> RowConv<K> {
     /// Reads `CONV.weight`, `CONV.bias` and, where named, `PRELU.weight`.
-    pub(crate) fn load(source: &WeightSource, conv: &str, prelu: Option<&str>) -> Result<Self> {
+    pub(crate) fn load(source: &WeightSource, conv: &str, prelu: Option<&str>, simd: Simd) -> Result<Self> {
         let weight = source.get(&format!("{conv}.weight"))?;
         let (outputs, inputs, rows, columns) = weight.dims4()?;
         if (rows, columns) != (K, K) {
@@ -141,16 +104,16 @@ impl<const K: usize> RowConv<K> {
         if bias.len() != outputs || slope.len() != outputs {
             bail!("{conv} has {outputs} outputs, {} biases and {} slopes", bias.len(), slope.len());
         }
-        Ok(Self::new(inputs, &weight.flatten_all()?.to_vec1()?, bias, slope, Route::best()))
+        Ok(Self::new(inputs, &weight.flatten_all()?.to_vec1()?, bias, slope, simd))
     }
 
     /// `weight` is `[outputs, inputs, K, K]`.
-    fn new(inputs: usize, weight: &[f32], bias: Vec<f32>, slope: Vec<f32>, route: Route) -> Self {
+    fn new(inputs: usize, weight: &[f32], bias: Vec<f32>, slope: Vec<f32>, simd: Simd) -> Self {
         let outputs = bias.len();
         let each = inputs * K * K;
         assert!(weight.len() == outputs * each && slope.len() == outputs, "as many numbers as the sizes say");
         // Blocks as even as can be: ten channels are five and five, not eight and two.
-        let count = outputs.div_ceil(route.tile().0);
+        let count = outputs.div_ceil(widest_tile(simd).0);
         let blocks: Vec<usize> = (0..count).map(|i| outputs * (i + 1) / count - outputs * i / count).collect();
         let mut weights = Vec::with_capacity(weight.len());
         let mut first = 0;
@@ -160,7 +123,7 @@ impl<const K: usize> RowConv<K> {
             }
             first += block;
         }
-        Self { inputs, outputs, blocks, weights, bias, slope, route }
+        Self { inputs, outputs, blocks, weights, bias, slope, simd }
     }
 
     /// A row for the results over rows of `width` columns.
@@ -190,20 +153,20 @@ impl<const K: usize> RowConv<K> {
             out: out.values.as_mut_ptr(),
             out_stride: out.stride,
             vectors: width.div_ceil(LANES),
-            widest: self.route.tile().1,
+            widest: widest_tile(self.simd).1,
         };
-        // SAFETY: the route is one that this processor can take. Vectors of columns begin below `width`, so
+        // SAFETY: a `Simd` is only made where the processor has its instructions. Vectors of columns begin below `width`, so
         // they end within the stride of `out`; reads of the window go at most two numbers beyond the last
         // vector of a channel, which a `Row` has room for. Weights, bias and slope hold all blocks.
         unsafe {
-            match self.route {
-                Route::Plain => all::<Plain, K>(&job),
+            match self.simd {
                 #[cfg(target_arch = "x86_64")]
-                Route::Avx2 => all_avx2(&job),
+                Simd::Avx2 => all_avx2(&job),
                 #[cfg(target_arch = "x86_64")]
-                Route::Avx512 => all_avx512(&job),
+                Simd::Avx512 => all_avx512(&job),
                 #[cfg(target_arch = "aarch64")]
-                Route::Neon => all_neon(&job),
+                Simd::Neon => all_neon(&job),
+                _ => all::<Plain, K>(&job),
             }
         }
     }
@@ -211,13 +174,13 @@ impl<const K: usize> RowConv<K> {
     /// Writes the greatest of each 2x2 window of two rows of results, `width` columns wide; of a window
     /// that hangs over the edge what is inside counts.
     pub(crate) fn pool(&self, upper: &Row, lower: &Row, width: usize, out: &mut Row) {
-        match self.route {
+        match self.simd {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: the route is one that this processor can take.
-            Route::Avx512 => unsafe { pool_avx512(upper, lower, width, out) },
+            // SAFETY: a `Simd` is only made where the processor has its instructions.
+            Simd::Avx512 => unsafe { pool_avx512(upper, lower, width, out) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: as above.
-            Route::Avx2 => unsafe { pool_avx2(upper, lower, width, out) },
+            Simd::Avx2 => unsafe { pool_avx2(upper, lower, width, out) },
             _ => pool(upper, lower, width, out),
         }
     }
@@ -399,8 +362,8 @@ mod tests {
 
         let lines = rows_of(&map, inputs, rows, columns);
         let (out_rows, width) = (rows - K + 1, columns - K + 1);
-        for route in Route::available() {
-            let conv = RowConv::<K>::new(inputs, &weight, bias.clone(), slope.clone(), route);
+        for simd in Simd::available() {
+            let conv = RowConv::<K>::new(inputs, &weight, bias.clone(), slope.clone(), simd);
             let mut out = conv.row(width);
             for r in 0..out_rows {
                 conv.forward(std::array::from_fn(|k| &lines[r + k]), width, &mut out);
@@ -408,10 +371,7 @@ mod tests {
                     for (x, &got) in out.channel(c)[..width].iter().enumerate() {
                         let biased = wanted[(c * out_rows + r) * width + x] + bias[c];
                         let w = if biased > 0.0 { biased } else { biased * slope[c] };
-                        assert!(
-                            (got - w).abs() < 1e-4,
-                            "{route:?} {inputs}->{outputs} {rows}x{columns}: {got} for {w}"
-                        );
+                        assert!((got - w).abs() < 1e-4, "{simd} {inputs}->{outputs} {rows}x{columns}: {got} for {w}");
                     }
                 }
             }
@@ -419,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn every_route_gives_candles_convolution() {
+    fn every_path_gives_candles_convolution() {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
         for _ in 0..60 {
             hold::<3>(&mut rng);
@@ -429,8 +389,8 @@ mod tests {
 
     #[test]
     fn pooling_counts_what_is_inside() {
-        for route in Route::available() {
-            let conv = RowConv::<1>::new(1, &[1.0, 1.0], vec![0.0; 2], vec![1.0; 2], route);
+        for simd in Simd::available() {
+            let conv = RowConv::<1>::new(1, &[1.0, 1.0], vec![0.0; 2], vec![1.0; 2], simd);
             let map = [1., 2., -3., 7., 0., -5., 4., 0., -5., 6., 9., -8.];
             let rows = rows_of(&map, 2, 2, 3);
             let mut out = conv.row(2);

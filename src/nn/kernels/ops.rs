@@ -1,0 +1,246 @@
+//! Operators with their addresses worked out, and how each is cut into pieces for several threads.
+
+use super::lanes::LANES;
+use super::layout::{Layout, View};
+use super::pack::PackedConv;
+use super::program::Task;
+use super::tile::{Kernels, TALLEST, Tile, Window};
+
+/// The maps of a workspace, by number: where each begins.
+#[derive(Clone, Copy)]
+pub(super) struct Bases<'a>(pub &'a [*mut f32]);
+
+// SAFETY: the pointers are followed only by `Op::run`, whose callers hold that no two pieces that run at
+// the same time touch the same numbers.
+unsafe impl Send for Bases<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Bases<'_> {}
+
+/// Products that are worth a piece of their own: about ten microseconds of one core.
+const PIECE: usize = 600_000;
+/// Numbers of input that a piece may span and still leave room for weights in a core's second cache.
+const CACHED: usize = 200_000;
+
+pub(super) enum Op {
+    Conv(ConvOp),
+    Max(WindowOp),
+    Mean(WindowOp),
+}
+
+pub(super) struct ConvOp {
+    conv: PackedConv,
+    from: View,
+    to: View,
+    add: Option<View>,
+    runs: Vec<usize>,
+    run: usize,
+    rows: usize,
+    columns: usize,
+}
+
+pub(super) struct WindowOp {
+    kernels: &'static Kernels,
+    from: View,
+    to: View,
+    window: (usize, usize),
+    stride: usize,
+    from_size: (usize, usize),
+    to_size: (usize, usize),
+    vectors: usize,
+    /// Vectors written as zeros behind those.
+    zeros: usize,
+}
+
+impl Op {
+    pub(super) fn new(task: &Task, layouts: &[Layout], kernels: &'static Kernels) -> Self {
+        let (from, to) = (task.reads(), task.writes());
+        let (input, output) = (&layouts[from.map.id], &layouts[to.map.id]);
+        let window_op = |window, stride| WindowOp {
+            kernels,
+            from: input.view(from, (0, 0), 1),
+            to: output.view(to, (0, 0), 1),
+            window,
+            stride,
+            from_size: (from.map.rows, from.map.columns),
+            to_size: (to.map.rows, to.map.columns),
+            vectors: from.channels.div_ceil(LANES),
+            zeros: to.channels.div_ceil(LANES) - from.channels.div_ceil(LANES),
+        };
+        match task {
+            Task::Conv { conv, add, .. } => {
+                let packed = conv.packed();
+                let (rows, columns) = conv.result_size(from.map);
+                let (runs, run) = input.runs(packed.window, packed.inputs);
+                Self::Conv(ConvOp {
+                    from: input.view(from, packed.padding, packed.stride),
+                    to: output.view(to, (0, 0), 1),
+                    add: add.map(|a| layouts[a.map.id].view(a, (0, 0), 1)),
+                    conv: conv.clone(),
+                    runs,
+                    run,
+                    rows,
+                    columns,
+                })
+            }
+            Task::MaxPool { window, stride, .. } => Self::Max(window_op((*window, *window), *stride)),
+            Task::Mean { window, stride, .. } => Self::Mean(window_op(*window, *stride)),
+        }
+    }
+
+    /// Multiplications for one image.
+    pub(super) fn products(&self) -> usize {
+        match self {
+            Self::Conv(op) => op.rows * op.columns * op.conv.packed().outputs * op.conv.packed().depth(),
+            _ => 0,
+        }
+    }
+
+    /// Into how many pieces the operator falls for `n` images on `threads`.
+    pub(super) fn pieces(&self, n: usize, threads: usize) -> usize {
+        match self {
+            Self::Conv(op) => {
+                let (panels, blocks) = op.cut(n, threads);
+                panels * blocks
+            }
+            Self::Max(op) | Self::Mean(op) => op.pieces(n, threads),
+        }
+    }
+
+    /// Computes one piece.
+    ///
+    /// # Safety
+    /// `bases` are the maps of a workspace for at least `n` images, laid out as this operator was
+    /// lowered for; `piece < self.pieces(n, threads)`; what runs at the same time are other pieces of
+    /// this operator or operators of the same step.
+    pub(super) unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
+        // SAFETY: handed on to the caller.
+        unsafe {
+            match self {
+                Self::Conv(op) => op.run(bases, n, threads, piece),
+                Self::Max(op) => op.run(bases, n, threads, piece, false),
+                Self::Mean(op) => op.run(bases, n, threads, piece, true),
+            }
+        }
+    }
+}
+
+/// Part `i` of `parts` nearly equal parts of `0..length`.
+fn part(length: usize, parts: usize, i: usize) -> std::ops::Range<usize> {
+    length * i / parts..length * (i + 1) / parts
+}
+
+impl ConvOp {
+    /// Into how many groups of panels, and blocks of pixels, the work falls. Large weights are read
+    /// once (a group sees all pixels); large maps are read once (a block sees all weights).
+    fn cut(&self, n: usize, threads: usize) -> (usize, usize) {
+        let packed = self.conv.packed();
+        let pixels = n * self.rows * self.columns;
+        let tiles = pixels.div_ceil(packed.kernels.tall());
+        let work = pixels * packed.vectors() * LANES * packed.depth();
+        let read = pixels * packed.depth().min(packed.inputs * packed.stride * packed.stride);
+        let wanted = if threads == 1 { 1 } else { (work / PIECE).clamp(1, 4 * threads) };
+        let mut blocks = read.div_ceil(CACHED).clamp(1, tiles);
+        let mut panels = 1;
+        if packed.vectors() * LANES * packed.depth() > read {
+            panels = packed.panels().min(wanted);
+        }
+        if panels * blocks < wanted {
+            blocks = wanted.div_ceil(panels).clamp(blocks, tiles);
+        }
+        (panels, blocks)
+    }
+
+    /// # Safety
+    /// As for [`Op::run`].
+    unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
+        let packed = self.conv.packed();
+        let (groups, blocks) = self.cut(n, threads);
+        let panels = part(packed.panels(), groups, piece / blocks);
+        let tall = packed.kernels.tall();
+        let block = part(n * self.rows * self.columns, blocks, piece % blocks);
+        let tiles = block.len().div_ceil(tall);
+        let (from, to) = (bases.0[self.from.map], bases.0[self.to.map]);
+        let add = self.add.map(|view| (bases.0[view.map], view));
+        for panel in panels {
+            let panel = packed.panel(panel);
+            for tile in 0..tiles {
+                let pixels = part(block.len(), tiles, tile);
+                let first = block.start + pixels.start;
+                let mut t = Tile {
+                    pixels: [std::ptr::null(); TALLEST],
+                    runs: &self.runs,
+                    run: self.run,
+                    weights: panel.weights,
+                    bias: panel.bias,
+                    after: panel.after,
+                    out: [std::ptr::null_mut(); TALLEST],
+                    add: add.map(|_| [std::ptr::null(); TALLEST]),
+                };
+                let (mut image, rest) = (first / (self.rows * self.columns), first % (self.rows * self.columns));
+                let (mut row, mut column) = (rest / self.columns, rest % self.columns);
+                for p in 0..pixels.len() {
+                    // SAFETY: image, row and column are inside the result, whose windows are inside the
+                    // map and whose numbers are inside the target (the program's first invariant).
+                    unsafe {
+                        t.pixels[p] = from.add(self.from.at(image, row, column));
+                        t.out[p] = to.add(self.to.at(image, row, column) + panel.first);
+                        if let (Some((base, view)), Some(add)) = (add, &mut t.add) {
+                            add[p] = base.add(view.at(image, row, column) + panel.first);
+                        }
+                    }
+                    column += 1;
+                    if column == self.columns {
+                        (row, column) = (row + 1, 0);
+                        if row == self.rows {
+                            (image, row) = (image + 1, 0);
+                        }
+                    }
+                }
+                // SAFETY: the kernels were chosen for this processor; the pointers are valid as above,
+                // and nothing else touches them as the caller and the second invariant hold.
+                unsafe { packed.kernels.tile(pixels.len(), panel.vectors, &t) }
+            }
+        }
+    }
+}
+
+impl WindowOp {
+    fn pieces(&self, n: usize, threads: usize) -> usize {
+        let lines = n * self.to_size.0;
+        let work = lines * self.to_size.1 * self.window.0 * self.window.1 * self.vectors * LANES;
+        if threads == 1 { 1 } else { (work / (PIECE / 8)).clamp(1, 4 * threads).min(lines) }
+    }
+
+    /// # Safety
+    /// As for [`Op::run`].
+    unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize, mean: bool) {
+        let (rows, columns) = self.window;
+        let factor = 1.0 / (rows * columns) as f32;
+        let (from, to) = (bases.0[self.from.map], bases.0[self.to.map]);
+        for line in part(n * self.to_size.0, self.pieces(n, threads), piece) {
+            let (image, row) = (line / self.to_size.0, line % self.to_size.0);
+            for column in 0..self.to_size.1 {
+                let (top, left) = (row * self.stride, column * self.stride);
+                // SAFETY: the window is cut at the map's end, and the target is inside its map (the
+                // program's first invariant); nothing else touches either meanwhile.
+                unsafe {
+                    let window = Window {
+                        from: from.add(self.from.at(image, top, left)),
+                        rows: rows.min(self.from_size.0 - top),
+                        columns: columns.min(self.from_size.1 - left),
+                        row: self.from.row,
+                        column: self.from.pixel,
+                        out: to.add(self.to.at(image, row, column)),
+                        vectors: self.vectors,
+                    };
+                    if mean {
+                        (self.kernels.mean)(&window, factor);
+                    } else {
+                        (self.kernels.greatest)(&window);
+                    }
+                    window.out.add(self.vectors * LANES).write_bytes(0, self.zeros * LANES);
+                }
+            }
+        }
+    }
+}
