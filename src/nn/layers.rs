@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 
-use super::kernels::{Activation, ConvWeights, PackedConv};
+use super::kernels::{Activation, ConvWeights, DepthwiseConv, PackedConv};
 use super::weights::TensorMap;
 use crate::simd::Simd;
 
@@ -85,6 +85,9 @@ impl Conv2d {
 
     /// The same convolution, then `activation`, for the processor's own kernels.
     pub(crate) fn packed(&self, activation: Activation, simd: Simd) -> Result<PackedConv> {
+        if self.groups != 1 {
+            bail!("a convolution in {} groups", self.groups);
+        }
         let (outputs, inputs, rows, columns) = self.weight.dims4()?;
         let bias: Vec<f32> = self.bias.as_ref().map_or(Ok(Vec::new()), |b| b.flatten_all()?.to_vec1())?;
         let conv = ConvWeights {
@@ -98,6 +101,26 @@ impl Conv2d {
             activation,
         };
         Ok(PackedConv::new(&conv, simd))
+    }
+
+    /// As [`Self::packed`], for a convolution of each channel alone.
+    pub(crate) fn packed_depthwise(&self, activation: Activation, simd: Simd) -> Result<DepthwiseConv> {
+        let (outputs, inputs, rows, columns) = self.weight.dims4()?;
+        let bias: Vec<f32> = self.bias.as_ref().map_or(Ok(Vec::new()), |b| b.flatten_all()?.to_vec1())?;
+        if inputs != 1 || self.groups != outputs {
+            bail!("a convolution of {inputs} inputs an output in {} groups mixes channels", self.groups);
+        }
+        let conv = ConvWeights {
+            weight: &self.weight.flatten_all()?.to_vec1()?,
+            outputs,
+            inputs,
+            window: (rows, columns),
+            bias: &bias,
+            stride: self.stride,
+            padding: self.padding,
+            activation,
+        };
+        Ok(DepthwiseConv::new(&conv, simd))
     }
 
     /// `[n, in, h, w]` to `[n, out, h', w']`.

@@ -8,13 +8,17 @@
 mod decode;
 mod net;
 
-use self::net::{Net, STRIDES};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use self::net::{Answers, Net, PackedNet, STRIDES};
 use super::{Detection, Detector};
 use crate::error::ModelError;
 use crate::geometry::{Landmarks, Overlap, non_maximum_suppression};
 use crate::media::{Raster, fit_within};
 use crate::nn::weights::{TensorMap, YunetShape};
-use crate::nn::{Device, WeightSource, backend};
+use crate::nn::{Device, Program, WeightSource, backend};
+use crate::simd::Simd;
 
 /// What YuNet can be told.
 ///
@@ -48,10 +52,21 @@ const WHOLE_RANGE: u32 = 512;
 /// How many times smaller that one is.
 const STEP: u32 = 3;
 
+/// Sizes of input whose programs are kept; cameras and folders have few.
+const KEPT_PROGRAMS: usize = 6;
+
+/// The network in the form in which it runs.
+enum Form {
+    /// On the processor: our own kernels, laid out for the sizes seen last.
+    Programs { net: PackedNet, kept: Mutex<VecDeque<((usize, usize), Arc<Program>)>> },
+    /// On an accelerator: the tensor library's.
+    Layers(Net),
+}
+
 /// The detector. See the module's own page for the paper.
 pub struct Yunet {
     name: String,
-    net: Net,
+    form: Form,
     options: YunetOptions,
     device: Device,
 }
@@ -71,16 +86,43 @@ impl Yunet {
     ) -> Result<Self, ModelError> {
         options.check()?;
         let source = WeightSource::new(tensors, device.inner());
-        let net = Net::load(&source, shape).map_err(backend("loading YuNet"))?;
-        Ok(Self { name: name.to_string(), net, options, device: device.clone() })
+        let failed = backend("loading YuNet");
+        let net = Net::load(&source, shape).map_err(&failed)?;
+        let form = if device.is_cpu() {
+            Form::Programs { net: net.packed(Simd::chosen()?).map_err(&failed)?, kept: Mutex::default() }
+        } else {
+            Form::Layers(net)
+        };
+        Ok(Self { name: name.to_string(), form, options, device: device.clone() })
+    }
+
+    fn run(&self, picture: &Raster) -> Result<Vec<Answers>, ModelError> {
+        let (columns, rows) = padded(picture);
+        match &self.form {
+            Form::Programs { net, kept } => {
+                let program = program(net, kept, (rows, columns));
+                let levels = program.run(1, |_, out| {
+                    for y in 0..rows {
+                        interleaved(picture, y, out.row(y));
+                    }
+                });
+                let levels = levels.into_iter().zip(STRIDES);
+                Ok(levels.map(|(values, stride)| Answers { columns: columns / stride, values }).collect())
+            }
+            Form::Layers(net) => {
+                let mut values = vec![0f32; 3 * rows * columns];
+                planar(picture, rows * columns, columns, &mut values);
+                let answers = candle_core::Tensor::from_vec(values, (1, 3, rows, columns), self.device.inner())
+                    .and_then(|x| net.run(&x))
+                    .map_err(backend("YuNet"))?;
+                Ok(answers.into())
+            }
+        }
     }
 
     /// Faces of a copy of the photo, in pixels of the copy.
     fn on_copy(&self, copy: &Raster) -> Result<Vec<Detection>, ModelError> {
-        let (columns, rows) = padded(copy);
-        let answers = candle_core::Tensor::from_vec(input(copy), (1, 3, rows, columns), self.device.inner())
-            .and_then(|x| self.net.run(&x))
-            .map_err(backend("YuNet"))?;
+        let answers = self.run(copy)?;
         let levels = answers.iter().zip(STRIDES);
         Ok(levels.flat_map(|(a, stride)| decode::faces(a, stride, self.options.score)).collect())
     }
@@ -105,11 +147,9 @@ fn padded(picture: &Raster) -> (usize, usize) {
     (fill(picture.width()), fill(picture.height()))
 }
 
-/// Planes of blue, green and red, 0 to 255, filled up with zeros.
-fn input(picture: &Raster) -> Vec<f32> {
-    let (columns, rows) = padded(picture);
-    let plane = rows * columns;
-    let mut values = vec![0f32; 3 * plane];
+/// Planes of blue, green and red, 0 to 255, each `plane` numbers in rows of `columns`; what the picture
+/// does not fill is left as it is.
+fn planar(picture: &Raster, plane: usize, columns: usize, values: &mut [f32]) {
     for y in 0..picture.height() {
         for (x, &[red, green, blue]) in picture.row(y).as_chunks::<3>().0.iter().enumerate() {
             let at = y as usize * columns + x;
@@ -118,7 +158,32 @@ fn input(picture: &Raster) -> Vec<f32> {
             values[2 * plane + at] = f32::from(red);
         }
     }
-    values
+}
+
+/// Blue, green and red of row `y`, 0 to 255, filled up with zeros.
+fn interleaved(picture: &Raster, y: usize, out: &mut [f32]) {
+    let row = if y < picture.height() as usize { picture.row(y as u32) } else { &[] };
+    let (filled, rest) = out.split_at_mut(row.len());
+    for (to, &[red, green, blue]) in filled.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<3>().0) {
+        *to = [f32::from(blue), f32::from(green), f32::from(red)];
+    }
+    rest.fill(0.0);
+}
+
+/// The program for that many rows and columns: a kept one, else a new one, which the one used longest
+/// ago makes way for.
+fn program(
+    net: &PackedNet,
+    kept: &Mutex<VecDeque<((usize, usize), Arc<Program>)>>,
+    size: (usize, usize),
+) -> Arc<Program> {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    let at = kept.iter().position(|(s, _)| *s == size);
+    let entry = at.and_then(|at| kept.remove(at)).unwrap_or_else(|| (size, Arc::new(net.program(size.0, size.1))));
+    let program = entry.1.clone();
+    kept.push_front(entry);
+    kept.truncate(KEPT_PROGRAMS);
+    program
 }
 
 /// Longer sides of the copies that a photo with that longer side is looked at in.

@@ -7,7 +7,8 @@
 use candle_core::{Result, Tensor};
 
 use crate::nn::weights::YunetShape;
-use crate::nn::{Conv2d, WeightSource, max_pool};
+use crate::nn::{Activation, Conv2d, DepthwiseConv, Map, PackedConv, Program, ProgramBuilder, WeightSource, max_pool};
+use crate::simd::Simd;
 
 /// Pixels from a cell to the next, at each level.
 pub(super) const STRIDES: [usize; 3] = [8, 16, 32];
@@ -18,7 +19,6 @@ const HEADS: [&str; 4] = ["cls", "obj", "bbox", "kps"];
 
 /// What the network says of one level: `[rows, columns, OUTPUTS]`, class and objectness as logits.
 pub(super) struct Answers {
-    pub rows: usize,
     pub columns: usize,
     pub values: Vec<f32>,
 }
@@ -53,13 +53,92 @@ impl Unit {
         })
     }
 
+    fn packed(&self, after: Activation, simd: Simd) -> Result<PackedUnit> {
+        Ok(PackedUnit(self.pointwise.packed(Activation::None, simd)?, self.depthwise.packed_depthwise(after, simd)?))
+    }
+
     /// Without the ReLU that follows a unit everywhere but in the heads.
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.depthwise.forward(&self.pointwise.forward(x)?)
     }
 }
 
-/// The network. See [`super`] for the paper.
+/// A unit ready for the kernels.
+struct PackedUnit(PackedConv, DepthwiseConv);
+
+impl PackedUnit {
+    fn append(&self, builder: &mut ProgramBuilder, x: Map) -> Map {
+        builder.step();
+        let y = builder.conv_to_new(&self.0, x);
+        builder.step();
+        builder.depthwise_to_new(&self.1, y)
+    }
+}
+
+/// The network for the processor: packed once, laid out for each size of input.
+pub(super) struct PackedNet {
+    stem: PackedConv,
+    first: PackedUnit,
+    stages: Vec<[PackedUnit; 2]>,
+    neck: [PackedUnit; 3],
+    shared: Option<[PackedUnit; 3]>,
+    heads: [PackedUnit; 3],
+    simd: Simd,
+}
+
+/// Stages whose results are levels, counted without the first.
+fn is_level(stage: usize) -> bool {
+    stage >= 2
+}
+
+/// Stages that halve what they hand on, counted without the first.
+fn halves(stage: usize) -> bool {
+    (1..4).contains(&stage)
+}
+
+impl PackedNet {
+    /// The network for `rows` x `columns` of blue, green and red, 0 to 255, in multiples of 32. Gives the
+    /// three levels' answers, finest first.
+    pub(super) fn program(&self, rows: usize, columns: usize) -> Program {
+        let (mut builder, input) = ProgramBuilder::new(rows, columns, 3);
+        let builder = &mut builder;
+        let half = |builder: &mut ProgramBuilder, x: Map| {
+            let y = builder.map(x.rows / 2, x.columns / 2, x.channels);
+            builder.step().max_pool(x, y, 2, 2);
+            y
+        };
+        let stem = builder.conv_to_new(&self.stem, input);
+        let first = self.first.append(builder, stem);
+        let mut x = half(builder, first);
+        let mut levels = Vec::new();
+        for (i, [first, second]) in self.stages.iter().enumerate() {
+            x = first.append(builder, x);
+            x = second.append(builder, x);
+            if is_level(i) {
+                levels.push(x);
+            }
+            if halves(i) {
+                x = half(builder, x);
+            }
+        }
+        // From the coarsest level down, each taking up what the coarser one found.
+        let mut answers = Vec::new();
+        let mut coarser: Option<Map> = None;
+        for (level, &x) in levels.iter().enumerate().rev() {
+            if let Some(coarser) = coarser {
+                builder.step().add_coarser(coarser, x, 2);
+            }
+            let found = self.neck[level].append(builder, x);
+            coarser = Some(found);
+            let shared = self.shared.as_ref().map_or(found, |shared| shared[level].append(builder, found));
+            answers.push(self.heads[level].append(builder, shared).into());
+        }
+        answers.reverse();
+        std::mem::replace(builder, ProgramBuilder::new(1, 1, 1).0).finish(&answers, self.simd)
+    }
+}
+
+/// The network as layers. See [`super`] for the paper.
 pub(super) struct Net {
     stem: Conv2d,
     first: Unit,
@@ -93,6 +172,23 @@ impl Net {
         })
     }
 
+    pub(super) fn packed(&self, simd: Simd) -> Result<PackedNet> {
+        let relu = |unit: &Unit| unit.packed(Activation::Relu, simd);
+        let three = |[a, b, c]: &[Unit; 3], after: Activation| -> Result<[PackedUnit; 3]> {
+            Ok([a.packed(after.clone(), simd)?, b.packed(after.clone(), simd)?, c.packed(after, simd)?])
+        };
+        let stages = self.stages.iter().map(|[first, second]| Ok([relu(first)?, relu(second)?]));
+        Ok(PackedNet {
+            stem: self.stem.packed(Activation::Relu, simd)?,
+            first: relu(&self.first)?,
+            stages: stages.collect::<Result<_>>()?,
+            neck: three(&self.neck, Activation::Relu)?,
+            shared: self.shared.as_ref().map(|shared| three(shared, Activation::Relu)).transpose()?,
+            heads: three(&self.heads, Activation::None)?,
+            simd,
+        })
+    }
+
     /// The answers of the three levels, finest first, for `[1, 3, h, w]` of blue, green and red, 0 to 255;
     /// height and width are multiples of 32.
     pub(super) fn run(&self, x: &Tensor) -> Result<[Answers; 3]> {
@@ -101,12 +197,10 @@ impl Net {
         let mut levels = Vec::new();
         for (i, [first, second]) in self.stages.iter().enumerate() {
             x = second.forward(&first.forward(&x)?.relu()?)?.relu()?;
-            // Stages 3, 4 and 5 (of six) are the levels; every stage but the first two of these and the last
-            // halves what it hands on.
-            if i >= 2 {
+            if is_level(i) {
                 levels.push(x.clone());
             }
-            if (1..4).contains(&i) {
+            if halves(i) {
                 x = half(&x)?;
             }
         }
@@ -127,8 +221,8 @@ impl Net {
                 None => x.clone(),
             };
             let y = self.heads[level].forward(&x)?;
-            let (_, _, rows, columns) = y.dims4()?;
-            Ok(Answers { rows, columns, values: y.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1()? })
+            let columns = y.dim(3)?;
+            Ok(Answers { columns, values: y.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1()? })
         };
         Ok([answers(0, &fine)?, answers(1, &middle)?, answers(2, &coarse)?])
     }
@@ -159,13 +253,29 @@ mod tests {
 
     fn hold(tensors: &TensorMap, shape: &YunetShape, x: &Tensor, wanted: &Value, tolerance: impl Fn(f64) -> f64) {
         let net = Net::load(&WeightSource::new(tensors, &Device::Cpu), shape).unwrap();
-        let answers = net.run(x).unwrap();
-        for (answers, stride) in answers.iter().zip(STRIDES) {
-            for head in HEADS {
-                let name = format!("{head}_{stride}");
-                let wanted = &wanted[&name];
-                let tolerance = tolerance(wanted["std"].as_f64().unwrap());
-                golden::hold(wanted, &name, &output(answers, head), tolerance);
+        let (_, _, rows, columns) = x.dims4().unwrap();
+        let pixels: Vec<f32> = x.permute((0, 2, 3, 1)).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        let by_program = |simd: Simd| {
+            let program = net.packed(simd).unwrap().program(rows, columns);
+            // Twice: a workspace that was used holds nothing that matters.
+            let run = || {
+                program.run(1, |_, out| {
+                    pixels.chunks(3 * columns).enumerate().for_each(|(y, row)| out.row(y).copy_from_slice(row));
+                })
+            };
+            run();
+            let levels = run().into_iter().zip(STRIDES);
+            let answers = levels.map(|(values, stride)| Answers { columns: columns / stride, values });
+            (simd.to_string(), answers.collect::<Vec<_>>())
+        };
+        let by_layers = ("layers".to_string(), net.run(x).unwrap().into());
+        for (by, answers) in std::iter::once(by_layers).chain(Simd::available().into_iter().map(by_program)) {
+            for (answers, stride) in answers.iter().zip(STRIDES) {
+                for head in HEADS {
+                    let wanted = &wanted[&format!("{head}_{stride}")];
+                    let tolerance = tolerance(wanted["std"].as_f64().unwrap());
+                    golden::hold(wanted, &format!("{head}_{stride} by {by}"), &output(answers, head), tolerance);
+                }
             }
         }
     }
@@ -183,7 +293,8 @@ mod tests {
     fn published_weights_give_what_onnx_runtime_gives() {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let photo = Photo::open(root.join("tests/fixtures/photos/astronaut.png")).unwrap();
-        let x = super::super::input(photo.raster());
+        let mut x = vec![0f32; 3 * 512 * 512];
+        super::super::planar(photo.raster(), 512 * 512, 512, &mut x);
         for (name, shape) in NETS {
             let Some(loaded) = golden::published(name) else { continue };
             let x = Tensor::from_vec(x.clone(), (1, 3, 512, 512), &Device::Cpu).unwrap();

@@ -4,6 +4,7 @@
 //! for one input size, with packed weights and reused maps, whose convolutions are implicit matrix
 //! products.
 
+mod depthwise;
 mod lanes;
 mod layout;
 mod lines;
@@ -14,6 +15,7 @@ mod rows;
 mod run;
 mod tile;
 
+pub(crate) use depthwise::DepthwiseConv;
 pub(crate) use pack::{Activation, ConvWeights, PackedConv};
 pub(crate) use program::{Map, ProgramBuilder};
 pub(crate) use rows::{Row, RowConv};
