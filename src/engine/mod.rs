@@ -204,7 +204,7 @@ impl Engine {
             Err(e) => Err(e),
         };
         let score = match (first(a)?, first(b)?) {
-            (Some(a), Some(b)) => a.embedding.cosine(&b.embedding)?.max(0.0) * 100.0,
+            (Some(a), Some(b)) => f64::from(a.embedding.cosine(&b.embedding)?).max(0.0) * 100.0,
             _ => 0.0,
         };
         let (left, right) = (stretched(a.raster()), stretched(b.raster()));
