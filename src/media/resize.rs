@@ -2,6 +2,7 @@
 
 use fast_image_resize as fir;
 use fast_image_resize::images::{Image, ImageRef};
+use rayon::prelude::*;
 
 use super::Raster;
 
