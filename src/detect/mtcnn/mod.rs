@@ -62,8 +62,8 @@ const BATCH: usize = 256;
 
 /// P-net, on kernels of our own or on the accelerator.
 enum Proposer {
-    Processor(StripPNet),
-    Accelerator(PNet),
+    Processor(Box<StripPNet>),
+    Accelerator(Box<PNet>),
 }
 
 /// The detector. See the module's own page for the paper.
@@ -89,9 +89,9 @@ impl Mtcnn {
         let pnet = &source.under("pnet");
         Ok(Self {
             pnet: if device.is_cpu() {
-                Proposer::Processor(StripPNet::load(pnet, simd).map_err(&failed)?)
+                Proposer::Processor(Box::new(StripPNet::load(pnet, simd).map_err(&failed)?))
             } else {
-                Proposer::Accelerator(PNet::load(pnet).map_err(&failed)?)
+                Proposer::Accelerator(Box::new(PNet::load(pnet).map_err(&failed)?))
             },
             rnet: Refiner::rnet(&source.under("rnet"), simd).map_err(&failed)?,
             onet: Refiner::onet(&source.under("onet"), simd).map_err(&failed)?,

@@ -55,12 +55,15 @@ const STEP: u32 = 3;
 /// Sizes of input whose programs are kept; cameras and folders have few.
 const KEPT_PROGRAMS: usize = 6;
 
+/// Programs by rows and columns of their input, the one used last first.
+type KeptPrograms = Mutex<VecDeque<((usize, usize), Arc<Program>)>>;
+
 /// The network in the form in which it runs.
 enum Form {
     /// On the processor: our own kernels, laid out for the sizes seen last.
-    Programs { net: PackedNet, kept: Mutex<VecDeque<((usize, usize), Arc<Program>)>> },
+    Programs { net: Box<PackedNet>, kept: KeptPrograms },
     /// On an accelerator: the tensor library's.
-    Layers(Net),
+    Layers(Box<Net>),
 }
 
 /// The detector. See the module's own page for the paper.
@@ -89,9 +92,9 @@ impl Yunet {
         let failed = backend("loading YuNet");
         let net = Net::load(&source, shape).map_err(&failed)?;
         let form = if device.is_cpu() {
-            Form::Programs { net: net.packed(Simd::chosen()?).map_err(&failed)?, kept: Mutex::default() }
+            Form::Programs { net: Box::new(net.packed(Simd::chosen()?).map_err(&failed)?), kept: Mutex::default() }
         } else {
-            Form::Layers(net)
+            Form::Layers(Box::new(net))
         };
         Ok(Self { name: name.to_string(), form, options, device: device.clone() })
     }
@@ -172,11 +175,7 @@ fn interleaved(picture: &Raster, y: usize, out: &mut [f32]) {
 
 /// The program for that many rows and columns: a kept one, else a new one, which the one used longest
 /// ago makes way for.
-fn program(
-    net: &PackedNet,
-    kept: &Mutex<VecDeque<((usize, usize), Arc<Program>)>>,
-    size: (usize, usize),
-) -> Arc<Program> {
+fn program(net: &PackedNet, kept: &KeptPrograms, size: (usize, usize)) -> Arc<Program> {
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     let at = kept.iter().position(|(s, _)| *s == size);
     let entry = at.and_then(|at| kept.remove(at)).unwrap_or_else(|| (size, Arc::new(net.program(size.0, size.1))));
