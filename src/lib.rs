@@ -50,11 +50,12 @@ pub mod train;
 mod vector;
 pub mod verify;
 
-pub use align::{Alignment, DLIB_150, Template};
+pub use align::{ARCFACE_112, Alignment, DLIB_150, Template};
 pub use attributes::{FaceQuality, QualityBounds};
 pub use compare::similarity_colour;
 pub use detect::Detection;
 pub use detect::mtcnn::MtcnnOptions;
+pub use detect::yunet::YunetOptions;
 pub use engine::{
     Comparison, ComparisonTimes, Engine, EngineBuilder, EnrolOptions, FaceChoice, IdentifiedFace, LabelledPhoto,
     Measured, Outcome, ReembedOptions, Reembedded, ScoredPair, SideFaces,

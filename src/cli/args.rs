@@ -10,7 +10,7 @@ use crate::nn::DeviceChoice;
 use crate::nn::weights::{Precision, data_folder};
 use crate::{
     By, Calibration, DEFAULT_GALLERY, Database, DatabaseOptions, Engine, EngineBuilder, EnrolOptions, FaceChoice,
-    Limits, MtcnnOptions, PersonFilter, Policy, Result, SearchPolicy,
+    Limits, MtcnnOptions, PersonFilter, Policy, Result, SearchPolicy, YunetOptions,
 };
 
 /// kith: who is this face?
@@ -85,9 +85,15 @@ pub(super) struct Common {
     /// Where the networks run: auto, cpu, cuda, cuda:N or metal
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// Embedder: a name from `kith weights list`, or of weights that you imported
-    #[arg(long, global = true, default_value = "dlib-resnet", value_name = "NAME")]
-    pub model: String,
+    /// Which pair of networks: accurate is mtcnn and dlib-resnet, fast is yunet and mobilefacenet
+    #[arg(long, global = true, value_enum, default_value = "accurate")]
+    pub profile: Profile,
+    /// Detector in place of the profile's: a name from `kith weights list`, or of weights that you imported
+    #[arg(long, global = true, value_name = "NAME")]
+    pub detector: Option<String>,
+    /// Embedder in place of the profile's: likewise
+    #[arg(long, global = true, value_name = "NAME")]
+    pub model: Option<String>,
     /// A folder to look for weights in first
     #[arg(long, global = true, value_name = "FOLDER")]
     pub weights: Option<PathBuf>,
@@ -97,6 +103,10 @@ pub(super) struct Common {
     /// Smallest face to look for, in pixels
     #[arg(long, global = true, default_value_t = 20, value_name = "PIXELS")]
     pub min_face: u32,
+    /// Look at photos whose longer side is longer as if it were this long: faster, and small faces are
+    /// passed over. When not said, mtcnn takes photos as they are, and yunet 1280
+    #[arg(long, global = true, value_name = "PIXELS")]
+    pub max_side: Option<u32>,
     /// Refuse photos of more megapixels
     #[arg(long, global = true, default_value_t = 100.0, value_name = "N")]
     pub max_megapixels: f64,
@@ -105,14 +115,48 @@ pub(super) struct Common {
     pub threads: Option<NonZeroUsize>,
 }
 
+/// A detector and an embedder that go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Profile {
+    /// The networks that are built in
+    Accurate,
+    /// Several times faster; the weights are to be pulled or imported first
+    Fast,
+}
+
+impl Profile {
+    fn detector(self) -> &'static str {
+        match self {
+            Self::Accurate => "mtcnn",
+            Self::Fast => "yunet",
+        }
+    }
+
+    fn model(self) -> &'static str {
+        match self {
+            Self::Accurate => "dlib-resnet",
+            Self::Fast => "mobilefacenet",
+        }
+    }
+}
+
 impl Common {
     pub(super) fn limits(&self) -> Limits {
         Limits { max_pixels: (self.max_megapixels.max(0.0) * 1e6) as u64, ..Limits::default() }
     }
 
+    /// The embedder that was asked for.
+    pub(super) fn model_name(&self) -> &str {
+        self.model.as_deref().unwrap_or(self.profile.model())
+    }
+
     pub(super) fn builder(&self) -> anyhow::Result<EngineBuilder> {
-        let options = MtcnnOptions { min_face: self.min_face, ..MtcnnOptions::default() };
-        let mut builder = Engine::builder().device(self.device).model(&self.model).detection(options);
+        let mtcnn = MtcnnOptions { min_face: self.min_face, max_side: self.max_side, ..MtcnnOptions::default() };
+        let mut yunet = YunetOptions { min_face: self.min_face, ..YunetOptions::default() };
+        yunet.max_side = self.max_side.unwrap_or(yunet.max_side);
+        let detector = self.detector.as_deref().unwrap_or(self.profile.detector());
+        let builder = Engine::builder().device(self.device).detector(detector).model(self.model_name());
+        let mut builder = builder.detection(mtcnn).yunet(yunet);
         if let Some(folder) = &self.weights {
             builder = builder.weights(folder);
         }

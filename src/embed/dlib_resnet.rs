@@ -49,7 +49,7 @@ impl DlibResnet {
         let (width, height) = DLIB_150.size;
         Ok(Self {
             network: Layers::load(&source).map_err(&failed)?.for_device(device, "loading dlib's ResNet")?,
-            input: Input { width, height, mean: std::array::from_fn(|c| mean[c]), factor: PIXEL_FACTOR },
+            input: Input { width, height, mean: std::array::from_fn(|c| mean[c]), factor: [PIXEL_FACTOR; 3] },
             model: ModelId::new(ARCHITECTURE, weights_sha256, &alignment.name()),
             device: device.clone(),
         })

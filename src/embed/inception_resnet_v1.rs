@@ -58,7 +58,7 @@ impl InceptionResnetV1 {
     }
 
     const ALIGNMENT: Alignment = Alignment::BoxCrop { size: SIDE, margin: 0 };
-    const INPUT: Input = Input { width: SIDE, height: SIDE, mean: PIXEL_MEAN, factor: PIXEL_FACTOR };
+    const INPUT: Input = Input { width: SIDE, height: SIDE, mean: PIXEL_MEAN, factor: [PIXEL_FACTOR; 3] };
 }
 
 /// The layers in order.

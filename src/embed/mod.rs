@@ -3,6 +3,7 @@
 pub mod classic;
 pub mod dlib_resnet;
 pub mod inception_resnet_v1;
+pub mod mobilefacenet;
 
 use candle_core::{Result as TensorResult, Tensor};
 
@@ -68,9 +69,9 @@ trait Layered: Sized {
 struct Input {
     width: u32,
     height: u32,
-    /// Each value `v` of channel `c` goes in as `(v - mean[c]) * factor`.
+    /// Each value `v` of channel `c` goes in as `(v - mean[c]) * factor[c]`.
     mean: [f32; 3],
-    factor: f32,
+    factor: [f32; 3],
 }
 
 /// Checks the chips' sizes, feeds them to `network` in batches, and scales the answers to length one.
@@ -113,7 +114,7 @@ fn embed_in_batches<L: Layered>(
 
 impl Input {
     fn value(&self, v: u8, channel: usize) -> f32 {
-        (f32::from(v) - self.mean[channel]) * self.factor
+        (f32::from(v) - self.mean[channel]) * self.factor[channel]
     }
 
     fn interleaved(&self, chip: &Raster, rows: &mut InputRows) {

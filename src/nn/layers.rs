@@ -5,7 +5,7 @@
 
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 
-use super::kernels::{Activation, ConvWeights, PackedConv};
+use super::kernels::{Activation, ConvWeights, DepthwiseConv, PackedConv};
 use super::weights::TensorMap;
 use crate::simd::Simd;
 
@@ -50,13 +50,20 @@ pub(crate) struct Conv2d {
     bias: Option<Tensor>,
     stride: usize,
     padding: (usize, usize),
+    groups: usize,
 }
 
 impl Conv2d {
     /// `weight` is `[out, in, rows, columns]`, `bias` `[out]`.
     pub(crate) fn new(weight: Tensor, bias: Option<Tensor>, stride: usize, padding: (usize, usize)) -> Result<Self> {
         let bias = bias.map(|b| b.reshape((1, (), 1, 1))).transpose()?;
-        Ok(Self { weight, bias, stride, padding })
+        Ok(Self { weight, bias, stride, padding, groups: 1 })
+    }
+
+    /// Each of `groups` equal parts of the channels by itself; weights are `[out, in / groups, ...]`.
+    pub(crate) fn grouped(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
     }
 
     /// Reads `NAME.weight` and, where there is one, `NAME.bias`.
@@ -73,11 +80,14 @@ impl Conv2d {
             Some(bias) => (bias.flatten_all()? * scale)?.add(shift)?,
             None => shift.clone(),
         };
-        Self::new(weight, Some(bias), self.stride, self.padding)
+        Ok(Self::new(weight, Some(bias), self.stride, self.padding)?.grouped(self.groups))
     }
 
     /// The same convolution, then `activation`, for the processor's own kernels.
     pub(crate) fn packed(&self, activation: Activation, simd: Simd) -> Result<PackedConv> {
+        if self.groups != 1 {
+            bail!("a convolution in {} groups", self.groups);
+        }
         let (outputs, inputs, rows, columns) = self.weight.dims4()?;
         let bias: Vec<f32> = self.bias.as_ref().map_or(Ok(Vec::new()), |b| b.flatten_all()?.to_vec1())?;
         let conv = ConvWeights {
@@ -93,18 +103,38 @@ impl Conv2d {
         Ok(PackedConv::new(&conv, simd))
     }
 
+    /// As [`Self::packed`], for a convolution of each channel alone.
+    pub(crate) fn packed_depthwise(&self, activation: Activation, simd: Simd) -> Result<DepthwiseConv> {
+        let (outputs, inputs, rows, columns) = self.weight.dims4()?;
+        let bias: Vec<f32> = self.bias.as_ref().map_or(Ok(Vec::new()), |b| b.flatten_all()?.to_vec1())?;
+        if inputs != 1 || self.groups != outputs {
+            bail!("a convolution of {inputs} inputs an output in {} groups mixes channels", self.groups);
+        }
+        let conv = ConvWeights {
+            weight: &self.weight.flatten_all()?.to_vec1()?,
+            outputs,
+            inputs,
+            window: (rows, columns),
+            bias: &bias,
+            stride: self.stride,
+            padding: self.padding,
+            activation,
+        };
+        Ok(DepthwiseConv::new(&conv, simd))
+    }
+
     /// `[n, in, h, w]` to `[n, out, h', w']`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (rows, columns) = self.padding;
         let y = if rows == columns {
-            x.conv2d(&self.weight, rows, self.stride, 1, 1)?
+            x.conv2d(&self.weight, rows, self.stride, 1, self.groups)?
         } else {
             x.pad_with_zeros(2, rows, rows)?.pad_with_zeros(3, columns, columns)?.conv2d(
                 &self.weight,
                 0,
                 self.stride,
                 1,
-                1,
+                self.groups,
             )?
         };
         match &self.bias {

@@ -4,10 +4,9 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::pyramid::{CELL, Level, STRIDE};
 use crate::nn::{
-    Activation, Conv2d, ConvPrelu, Device, Linear, PRelu, PackedConv, Planes, Program, ProgramBuilder, WeightSource,
-    max_pool, pooled_length,
+    Activation, Conv2d, Device, Linear, PRelu, PackedConv, Program, ProgramBuilder, WeightSource, max_pool,
+    pooled_length,
 };
 use crate::simd::Simd;
 
@@ -19,7 +18,6 @@ pub(super) const ONET_SIDE: usize = 48;
 
 /// What P-net says of every cell of a level, in row-major order.
 pub(super) struct Maps {
-    pub rows: usize,
     pub columns: usize,
     /// Probability of a face, `[rows, columns]`.
     pub scores: Vec<f32>,
@@ -59,50 +57,16 @@ impl Block {
 }
 
 /// Probability of the second of two classes.
-fn face_probability(no_face: f32, face: f32) -> f32 {
+pub(super) fn face_probability(no_face: f32, face: f32) -> f32 {
     1.0 / (1.0 + (no_face - face).exp())
 }
 
-/// Rows of cells that P-net computes at a time: bounds the memory of a level whatever the photo's
-/// size, and gives every core work on the finest level, which holds half of all cells.
-const STRIP: usize = 48;
-
-/// The proposal network: a 12x12 window at stride 2, run as convolutions over a whole level.
+/// The proposal network: a 12x12 window at stride 2, run as convolutions over a whole level, on
+/// candle's tensors; the processor has [`super::strips::StripPNet`].
 pub(super) struct PNet {
     blocks: [Block; 3],
     class: Conv2d,
     shift: Conv2d,
-    /// The same network on our own kernels, where it runs on the processor.
-    direct: Option<DirectPNet>,
-}
-
-/// P-net on the processor's kernels: its maps are large and its channels few, where lowering each
-/// convolution to a matrix product is slowest.
-struct DirectPNet {
-    conv1: ConvPrelu<3>,
-    conv2: ConvPrelu<3>,
-    conv3: ConvPrelu<3>,
-    class: ConvPrelu<1>,
-    shift: ConvPrelu<1>,
-}
-
-impl DirectPNet {
-    fn load(source: &WeightSource) -> Result<Self> {
-        Ok(Self {
-            conv1: ConvPrelu::load(source, "conv1", Some("prelu1"))?,
-            conv2: ConvPrelu::load(source, "conv2", Some("prelu2"))?,
-            conv3: ConvPrelu::load(source, "conv3", Some("prelu3"))?,
-            class: ConvPrelu::load(source, "conv4_1", None)?,
-            shift: ConvPrelu::load(source, "conv4_2", None)?,
-        })
-    }
-
-    /// Class logits `[2, h', w']` and shifts `[4, h', w']` of `[3, h, w]`.
-    fn forward(&self, x: &Planes) -> (Vec<f32>, Vec<f32>) {
-        let x = self.conv1.forward(x).max_pool_2x2();
-        let x = self.conv3.forward(&self.conv2.forward(&x));
-        (self.class.forward(&x).values, self.shift.forward(&x).values)
-    }
 }
 
 impl PNet {
@@ -111,66 +75,20 @@ impl PNet {
             blocks: [Block::load(source, 1)?, Block::load(source, 2)?, Block::load(source, 3)?],
             class: Conv2d::load(source, "conv4_1", 1, NO_PADDING)?,
             shift: Conv2d::load(source, "conv4_2", 1, NO_PADDING)?,
-            direct: if source.is_cpu() { Some(DirectPNet::load(source)?) } else { None },
         })
     }
 
-    /// Class logits `[n, 2, h', w']` and shifts `[n, 4, h', w']` of `[n, 3, h, w]`.
-    pub(super) fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+    /// Answers for every cell of `[1, 3, h, w]`.
+    pub(super) fn run(&self, x: &Tensor) -> Result<Maps> {
         let x = max_pool(&self.blocks[0].forward(x)?, 2, 2, true)?;
         let x = self.blocks[2].forward(&self.blocks[1].forward(&x)?)?;
-        Ok((self.class.forward(&x)?, self.shift.forward(&x)?))
+        let columns = x.dim(3)?;
+        let class: Vec<f32> = self.class.forward(&x)?.flatten_all()?.to_vec1()?;
+        let shifts: Vec<f32> = self.shift.forward(&x)?.flatten_all()?.to_vec1()?;
+        let (no_face, face) = class.split_at(class.len() / 2);
+        let scores = no_face.iter().zip(face).map(|(n, f)| face_probability(*n, *f)).collect();
+        Ok(Maps { columns, scores, shifts })
     }
-
-    /// Runs over a level given as `[3, height, width]` pixels.
-    pub(super) fn run(&self, pixels: &[f32], level: &Level, device: &Device) -> Result<Maps> {
-        let rows = cells(level.height);
-        let columns = cells(level.width);
-        let strips: Vec<usize> = (0..rows).step_by(if device.is_cpu() { STRIP } else { rows }).collect();
-        let run_strip = |&first: &usize| -> Result<(Vec<f32>, Vec<f32>)> {
-            let last = rows.min(first + if device.is_cpu() { STRIP } else { rows });
-            // A cell sees the `CELL` rows below its own first row; the last strip takes all that is left,
-            // since pooling in ceil mode may use a row more.
-            let from = first * STRIDE as usize;
-            let to = if last == rows { level.height } else { (last - 1) * STRIDE as usize + CELL as usize };
-            let strip: Vec<f32> = pixels
-                .chunks(level.height * level.width)
-                .flat_map(|plane| &plane[from * level.width..to * level.width])
-                .copied()
-                .collect();
-            if let Some(direct) = &self.direct {
-                let x = Planes { channels: 3, rows: to - from, columns: level.width, values: strip };
-                return Ok(direct.forward(&x));
-            }
-            let x = Tensor::from_vec(strip, (1, 3, to - from, level.width), device.inner())?;
-            let (class, shift) = self.forward(&x)?;
-            Ok((class.flatten_all()?.to_vec1()?, shift.flatten_all()?.to_vec1()?))
-        };
-        let answers: Vec<(Vec<f32>, Vec<f32>)> = if device.is_cpu() {
-            strips.par_iter().map(run_strip).collect::<Result<_>>()?
-        } else {
-            strips.iter().map(run_strip).collect::<Result<_>>()?
-        };
-        let plane = rows * columns;
-        let mut maps = Maps { rows, columns, scores: vec![0.0; plane], shifts: vec![0.0; 4 * plane] };
-        let mut done = 0;
-        for (class, shift) in answers {
-            let part = class.len() / 2;
-            for at in 0..part {
-                maps.scores[done + at] = face_probability(class[at], class[part + at]);
-            }
-            for k in 0..4 {
-                maps.shifts[k * plane + done..][..part].copy_from_slice(&shift[k * part..][..part]);
-            }
-            done += part;
-        }
-        Ok(maps)
-    }
-}
-
-/// Cells along an axis of `length` pixels: a 3x3 convolution, 2x2 pooling in ceil mode, two more 3x3.
-fn cells(length: usize) -> usize {
-    (length - 2).div_ceil(2) - 4
 }
 
 /// Window and stride of a pooling in ceil mode.

@@ -2,7 +2,7 @@
 //! as wide as the widest padding that any convolution asks of the map.
 
 use super::lanes::LANES;
-use super::program::{Map, ProgramBuilder, Slice, Task};
+use super::program::{Map, ProgramBuilder, Slice};
 
 /// Strides of one map, in numbers.
 #[derive(Debug, Clone, Copy)]
@@ -36,10 +36,8 @@ impl View {
 pub(super) fn layouts(builder: &ProgramBuilder) -> Vec<Layout> {
     let mut borders = vec![(0, 0); builder.maps.len()];
     for task in builder.steps.iter().flatten() {
-        if let Task::Conv { conv, from, .. } = task {
-            let (border, padding) = (&mut borders[from.map.id], conv.packed().padding);
-            *border = (border.0.max(padding.0), border.1.max(padding.1));
-        }
+        let (border, padding) = (&mut borders[task.reads().map.id], task.padding());
+        *border = (border.0.max(padding.0), border.1.max(padding.1));
     }
     let layout = |(map, border): (&Map, (usize, usize))| {
         let pixel = if map.id == 0 { map.channels } else { map.channels.next_multiple_of(LANES) };

@@ -1,5 +1,6 @@
 //! Operators with their addresses worked out, and how each is cut into pieces for several threads.
 
+use super::depthwise::{DepthwiseConv, add_coarser};
 use super::lanes::LANES;
 use super::layout::{Layout, View};
 use super::pack::PackedConv;
@@ -23,6 +24,8 @@ const CACHED: usize = 200_000;
 
 pub(super) enum Op {
     Conv(ConvOp),
+    Depthwise(DepthwiseOp),
+    AddCoarser(CoarserOp),
     Max(WindowOp),
     Mean(WindowOp),
 }
@@ -34,6 +37,23 @@ pub(super) struct ConvOp {
     add: Option<View>,
     runs: Vec<usize>,
     run: usize,
+    rows: usize,
+    columns: usize,
+}
+
+pub(super) struct DepthwiseOp {
+    conv: DepthwiseConv,
+    from: View,
+    to: View,
+    rows: usize,
+    columns: usize,
+}
+
+pub(super) struct CoarserOp {
+    from: View,
+    to: View,
+    factor: usize,
+    channels: usize,
     rows: usize,
     columns: usize,
 }
@@ -82,6 +102,24 @@ impl Op {
                     columns,
                 })
             }
+            Task::Depthwise { conv, .. } => {
+                let (padding, stride) = (conv.packed().padding, conv.packed().stride);
+                Self::Depthwise(DepthwiseOp {
+                    conv: conv.clone(),
+                    from: input.view(from, padding, stride),
+                    to: output.view(to, (0, 0), 1),
+                    rows: to.map.rows,
+                    columns: to.map.columns,
+                })
+            }
+            Task::AddCoarser { factor, .. } => Self::AddCoarser(CoarserOp {
+                from: input.view(from, (0, 0), 1),
+                to: output.view(to, (0, 0), 1),
+                factor: *factor,
+                channels: to.channels,
+                rows: to.map.rows,
+                columns: to.map.columns,
+            }),
             Task::MaxPool { window, stride, .. } => Self::Max(window_op((*window, *window), *stride)),
             Task::Mean { window, stride, .. } => Self::Mean(window_op(*window, *stride)),
         }
@@ -91,6 +129,7 @@ impl Op {
     pub(super) fn products(&self) -> usize {
         match self {
             Self::Conv(op) => op.rows * op.columns * op.conv.packed().outputs * op.conv.packed().depth(),
+            Self::Depthwise(op) => op.products(),
             _ => 0,
         }
     }
@@ -102,6 +141,8 @@ impl Op {
                 let (panels, blocks) = op.cut(n, threads);
                 panels * blocks
             }
+            Self::Depthwise(op) => lines(n * op.rows, op.products() * n / (PIECE / 4), threads),
+            Self::AddCoarser(op) => lines(n * op.rows, n * op.rows * op.columns * op.channels / (PIECE / 8), threads),
             Self::Max(op) | Self::Mean(op) => op.pieces(n, threads),
         }
     }
@@ -117,11 +158,18 @@ impl Op {
         unsafe {
             match self {
                 Self::Conv(op) => op.run(bases, n, threads, piece),
+                Self::Depthwise(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
+                Self::AddCoarser(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
                 Self::Max(op) => op.run(bases, n, threads, piece, false),
                 Self::Mean(op) => op.run(bases, n, threads, piece, true),
             }
         }
     }
+}
+
+/// Into how many pieces `lines` fall, where `wanted` would be worth while.
+fn lines(lines: usize, wanted: usize, threads: usize) -> usize {
+    if threads == 1 { 1 } else { wanted.clamp(1, 4 * threads).min(lines) }
 }
 
 /// Part `i` of `parts` nearly equal parts of `0..length`.
@@ -199,6 +247,55 @@ impl ConvOp {
                 // SAFETY: the kernels were chosen for this processor; the pointers are valid as above,
                 // and nothing else touches them as the caller and the second invariant hold.
                 unsafe { packed.kernels.tile(pixels.len(), panel.vectors, &t) }
+            }
+        }
+    }
+}
+
+impl DepthwiseOp {
+    fn products(&self) -> usize {
+        let packed = self.conv.packed();
+        self.rows * self.columns * packed.channels * packed.window.0 * packed.window.1
+    }
+
+    /// # Safety
+    /// As for [`Op::run`], with some of the rows of all images.
+    unsafe fn run(&self, bases: Bases, lines: std::ops::Range<usize>) {
+        let packed = self.conv.packed();
+        let (from, to) = (bases.0[self.from.map], bases.0[self.to.map]);
+        for line in lines {
+            let (image, row) = (line / self.rows, line % self.rows);
+            // SAFETY: the windows are inside the map with its border, and the results inside theirs (the
+            // program's first invariant); nothing else touches either meanwhile. The view's steps are those
+            // of the stride; within a window they are of single rows and pixels.
+            unsafe {
+                packed.run(
+                    from.add(self.from.at(image, row, 0)),
+                    self.from.row / packed.stride,
+                    self.from.pixel / packed.stride,
+                    self.from.pixel,
+                    to.add(self.to.at(image, row, 0)),
+                    self.to.pixel,
+                    self.columns,
+                );
+            }
+        }
+    }
+}
+
+impl CoarserOp {
+    /// # Safety
+    /// As for [`Op::run`], with some of the rows of all images.
+    unsafe fn run(&self, bases: Bases, lines: std::ops::Range<usize>) {
+        let (from, to) = (bases.0[self.from.map], bases.0[self.to.map]);
+        for line in lines {
+            let (image, row) = (line / self.rows, line % self.rows);
+            // SAFETY: the finer row is covered by a row of the coarser map (asked when the program was
+            // built); nothing else touches either meanwhile.
+            unsafe {
+                let coarse = (from.add(self.from.at(image, row / self.factor, 0)).cast_const(), self.from.pixel);
+                let fine = (to.add(self.to.at(image, row, 0)), self.to.pixel);
+                add_coarser(coarse, fine, self.factor, self.channels, self.columns);
             }
         }
     }

@@ -12,6 +12,8 @@ use crate::simd::Simd;
 pub(crate) enum Activation {
     None,
     Relu,
+    /// Bounded by zero and six.
+    Relu6,
     /// `max(x, 0) + slope * min(x, 0)` with one slope an output channel.
     PRelu(Vec<f32>),
 }
@@ -146,6 +148,7 @@ impl Packed {
         let lanes = |of: &Lines| of.numbers()[first..first + vectors * LANES].as_ptr();
         let after = match (&self.activation, &self.slope) {
             (Activation::Relu, _) => After::Relu,
+            (Activation::Relu6, _) => After::Relu6,
             (_, Some(slope)) => After::PRelu(lanes(slope)),
             _ => After::Nothing,
         };

@@ -7,6 +7,7 @@
 //! 3. Borders and the channels that fill a map up to whole vectors hold zeros: maps begin as zeros,
 //!    borders are never written, and fillers are written with sums of zero weights.
 
+use super::depthwise::DepthwiseConv;
 use super::lanes::LANES;
 use super::pack::PackedConv;
 
@@ -57,6 +58,17 @@ pub(super) enum Task {
         to: Slice,
         add: Option<Slice>,
     },
+    Depthwise {
+        conv: DepthwiseConv,
+        from: Slice,
+        to: Slice,
+    },
+    /// Each pixel of `from` is added to the `factor` x `factor` pixels of `to` that it covers.
+    AddCoarser {
+        from: Slice,
+        to: Slice,
+        factor: usize,
+    },
     /// The greatest of each window; a window that hangs over the end counts what is inside.
     MaxPool {
         from: Slice,
@@ -76,13 +88,30 @@ pub(super) enum Task {
 impl Task {
     pub(super) fn reads(&self) -> Slice {
         match self {
-            Self::Conv { from, .. } | Self::MaxPool { from, .. } | Self::Mean { from, .. } => *from,
+            Self::Conv { from, .. }
+            | Self::Depthwise { from, .. }
+            | Self::AddCoarser { from, .. }
+            | Self::MaxPool { from, .. }
+            | Self::Mean { from, .. } => *from,
         }
     }
 
     pub(super) fn writes(&self) -> Slice {
         match self {
-            Self::Conv { to, .. } | Self::MaxPool { to, .. } | Self::Mean { to, .. } => *to,
+            Self::Conv { to, .. }
+            | Self::Depthwise { to, .. }
+            | Self::AddCoarser { to, .. }
+            | Self::MaxPool { to, .. }
+            | Self::Mean { to, .. } => *to,
+        }
+    }
+
+    /// Rows and columns of zeros that it reads around its map.
+    pub(super) fn padding(&self) -> (usize, usize) {
+        match self {
+            Self::Conv { conv, .. } => conv.packed().padding,
+            Self::Depthwise { conv, .. } => conv.packed().padding,
+            _ => (0, 0),
         }
     }
 
@@ -157,6 +186,45 @@ impl ProgramBuilder {
         let to = self.map(rows, columns, conv.packed().outputs);
         self.conv(conv, from, to, None);
         to
+    }
+
+    /// Writes the convolution of each channel alone.
+    ///
+    /// # Panics
+    /// When sizes or channels do not fit.
+    pub(crate) fn depthwise(
+        &mut self,
+        conv: &DepthwiseConv,
+        from: impl Into<Slice>,
+        to: impl Into<Slice>,
+    ) -> &mut Self {
+        let (from, to, packed) = (from.into(), to.into(), conv.packed());
+        assert_eq!((from.channels, to.channels), (packed.channels, packed.channels), "channels in and out");
+        let size = result_size(from.map, packed.window, packed.stride, packed.padding);
+        assert_eq!(size, (to.map.rows, to.map.columns), "a map of the result's size");
+        self.push(Task::Depthwise { conv: conv.clone(), from, to })
+    }
+
+    /// As [`Self::depthwise`] into a new map of the result's size.
+    pub(crate) fn depthwise_to_new(&mut self, conv: &DepthwiseConv, from: impl Into<Slice>) -> Map {
+        let (from, packed) = (from.into(), conv.packed());
+        let (rows, columns) = result_size(from.map, packed.window, packed.stride, packed.padding);
+        let to = self.map(rows, columns, packed.channels);
+        self.depthwise(conv, from, to);
+        to
+    }
+
+    /// Adds to each pixel of `to` the pixel of `from` that covers it, where a pixel of `from` is as large
+    /// as `factor` x `factor` of `to`.
+    ///
+    /// # Panics
+    /// When sizes or channels do not fit.
+    pub(crate) fn add_coarser(&mut self, from: impl Into<Slice>, to: impl Into<Slice>, factor: usize) -> &mut Self {
+        let (from, to) = (from.into(), to.into());
+        assert_eq!(from.channels, to.channels, "channels in and out");
+        let covered = |fine: usize, coarse: usize| factor > 0 && fine <= coarse * factor;
+        assert!(covered(to.map.rows, from.map.rows) && covered(to.map.columns, from.map.columns), "a covering map");
+        self.push(Task::AddCoarser { from, to, factor })
     }
 
     /// Writes the greatest of each `window` x `window` at `stride`. As many windows as `to` has rows
@@ -244,10 +312,14 @@ impl PackedConv {
     /// When the map is smaller than the window.
     pub(crate) fn result_size(&self, map: Map) -> (usize, usize) {
         let packed = self.packed();
-        let length = |length: usize, padding: usize, window: usize| {
-            assert!(length + 2 * padding >= window, "a map of at least one window");
-            (length + 2 * padding - window) / packed.stride + 1
-        };
-        (length(map.rows, packed.padding.0, packed.window.0), length(map.columns, packed.padding.1, packed.window.1))
+        result_size(map, packed.window, packed.stride, packed.padding)
     }
+}
+
+fn result_size(map: Map, window: (usize, usize), stride: usize, padding: (usize, usize)) -> (usize, usize) {
+    let length = |length: usize, padding: usize, window: usize| {
+        assert!(length + 2 * padding >= window, "a map of at least one window");
+        (length + 2 * padding - window) / stride + 1
+    };
+    (length(map.rows, padding.0, window.0), length(map.columns, padding.1, window.1))
 }

@@ -15,6 +15,8 @@ pub(super) const TALLEST: usize = 12;
 pub(super) enum After {
     Nothing,
     Relu,
+    /// Bounded by zero and six.
+    Relu6,
     /// Negative sums are multiplied by the slope of their channel; the pointer is at the panel's first.
     PRelu(*const f32),
 }
@@ -132,6 +134,10 @@ unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
         match t.after {
             After::Nothing => {}
             After::Relu => sums = sums.map(|s| s.map(|v| L::max(v, zero))),
+            After::Relu6 => {
+                let six = L::splat(&6.0);
+                sums = sums.map(|s| s.map(|v| L::min(L::max(v, zero), six)));
+            }
             After::PRelu(slope) => {
                 let slope: [L::Vector; N] = std::array::from_fn(|n| L::load(slope.add(n * LANES)));
                 for s in &mut sums {
