@@ -2,7 +2,7 @@
 //!
 //! [`ConvPrelu`] slides over large maps of few channels. Everything else is a [`Program`]: a network
 //! for one input size, with packed weights and reused maps, whose convolutions are implicit matrix
-//! products.
+//! products, or (3x3 at stride 1 over large maps) products of spread tiles.
 
 mod conv;
 mod lanes;
@@ -13,6 +13,7 @@ mod pack;
 mod program;
 mod run;
 mod tile;
+mod winograd;
 
 pub(crate) use conv::{ConvPrelu, Planes};
 pub(crate) use pack::{Activation, ConvWeights, PackedConv};
