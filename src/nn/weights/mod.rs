@@ -25,10 +25,8 @@ pub use locate::{LoadedWeights, Status, WeightStore, user_folder};
 pub use manifest::{Kind, Manifest, ModelEntry, Upstream};
 #[cfg(feature = "pull")]
 pub use pull::{Progress, PullOptions, Pulled, pull};
-#[cfg(test)]
-pub(crate) use specs::of as specs_of;
 pub(crate) use specs::{MOBILEFACENET_BLOCKS, YUNET_N, YUNET_S, YunetShape};
-pub use specs::{TensorSpec, architectures};
+pub use specs::{TensorSpec, architectures, of as specs_of};
 
 use crate::error::WeightsError;
 

@@ -19,7 +19,7 @@ pub fn architectures() -> &'static [&'static str] {
 }
 
 /// The tensors of the architecture, in the order of the network; `None` for an unknown name.
-pub(crate) fn of(architecture: &str) -> Option<Vec<TensorSpec>> {
+pub fn of(architecture: &str) -> Option<Vec<TensorSpec>> {
     match architecture {
         "mtcnn" => Some(mtcnn()),
         "dlib-resnet" => Some(dlib_resnet()),
