@@ -37,6 +37,7 @@ mod detect;
 mod embed;
 mod engine;
 pub mod error;
+pub mod eval;
 mod gallery;
 pub mod geometry;
 mod index;
@@ -45,6 +46,7 @@ mod nn;
 mod pipeline;
 mod simd;
 mod store;
+pub mod train;
 mod vector;
 pub mod verify;
 
@@ -56,14 +58,15 @@ pub use detect::mtcnn::MtcnnOptions;
 pub use detect::yunet::YunetOptions;
 pub use engine::{
     Comparison, ComparisonTimes, Engine, EngineBuilder, EnrolOptions, FaceChoice, IdentifiedFace, LabelledPhoto,
-    Measured, Outcome, ScoredPair, SideFaces,
+    Measured, Outcome, ReembedOptions, Reembedded, ScoredPair, SideFaces,
 };
 pub use error::{Error, Result};
 pub use gallery::{
     Backup, By, Candidate, CheckReport, DEFAULT_GALLERY, Database, DatabaseOptions, DatabaseStats, Enrolled,
-    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, GalleryStats, Identification, NewFace, Pending, Person,
-    PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
+    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, Exported, GalleryStats, Identification, Imported, IndexStats,
+    MasterKey, NewFace, Pending, Person, PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
 };
+pub use index::{Allowed, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, weights};
 pub use pipeline::{Face, StageTimes};

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
+use super::store_args::{ExportArgs, ImportArgs, KeyArgs, KeySource, Reembed, Rekey};
 use crate::nn::DeviceChoice;
 use crate::nn::weights::{Precision, data_folder};
 use crate::{
@@ -37,6 +38,10 @@ pub(super) enum Command {
     Embed(Embed),
     /// Measure a model's error rates on labelled photos and write its calibration record
     Calibrate(Calibrate),
+    /// Measure accuracy and error rates on labelled photos, and report them
+    Eval(super::eval_args::Eval),
+    /// Train a model on your own photos
+    Train(super::eval_args::Train),
     /// Remember faces under a name
     Enroll(Enroll),
     /// Say who is in a photo
@@ -49,10 +54,22 @@ pub(super) enum Command {
     Stats(Place),
     /// Check every record of a database, or repair it
     Check(Check),
+    /// Make the index of a gallery anew
+    Reindex(super::index_args::Reindex),
     /// Write a whole database into one file
     Backup(BackupArgs),
     /// Make a database out of a backup
     Restore(RestoreArgs),
+    /// Write a gallery as JSON lines and .npy, for other programs
+    Export(ExportArgs),
+    /// Enrol what `kith export` wrote
+    Import(ImportArgs),
+    /// Embed a gallery's faces with another --model, from kept chips or from their photos
+    Reembed(Reembed),
+    /// Make a key for an encrypted database
+    Key(KeyArgs),
+    /// Give a database another key, encrypt it, or make it plain
+    Rekey(Rekey),
     /// List, check, import and download weights
     Weights(Weights),
 }
@@ -159,8 +176,12 @@ pub(super) struct Line {
     /// Highest false-match rate to accept: of impostor pairs, the share taken for one person
     #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
     pub max_fmr: f64,
+    /// Where --max-fmr is below what the calibration measured, continue its thresholds instead of refusing;
+    /// the answer says that the rate is an extrapolation
+    #[arg(long)]
+    pub extrapolate: bool,
     /// Decide at this distance between unit vectors instead (0 to 2)
-    #[arg(long, value_name = "DISTANCE", conflicts_with = "max_fmr")]
+    #[arg(long, value_name = "DISTANCE", conflicts_with_all = ["max_fmr", "extrapolate"])]
     pub threshold: Option<f32>,
 }
 
@@ -168,6 +189,7 @@ impl Line {
     pub(super) fn policy(&self) -> Policy {
         match self.threshold {
             Some(distance) => Policy::Distance(distance),
+            None if self.extrapolate => Policy::ContinuedFmr(self.max_fmr),
             None => Policy::MaxFmr(self.max_fmr),
         }
     }
@@ -235,10 +257,14 @@ pub(super) struct Embed {
 pub(super) struct Calibrate {
     /// A folder with one folder of photos for each person; of several faces the one nearest the
     /// centre counts
-    pub people: PathBuf,
+    #[arg(required_unless_present = "show")]
+    pub people: Option<PathBuf>,
     /// Write the record here
-    #[arg(long, short, value_name = "FILE")]
-    pub output: PathBuf,
+    #[arg(long, short, value_name = "FILE", required_unless_present = "show")]
+    pub output: Option<PathBuf>,
+    /// Measure nothing: show the record that the model has now
+    #[arg(long, conflicts_with_all = ["people", "output", "source"])]
+    pub show: bool,
     /// What to say of the photos' origin in the record
     #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
@@ -323,6 +349,8 @@ pub(super) struct Place {
     /// Wait this long for another process to let go of the database
     #[arg(long, global = true, default_value_t = 5.0, value_name = "SECONDS")]
     pub wait: f64,
+    #[command(flatten)]
+    pub key: KeySource,
 }
 
 impl Place {
@@ -338,7 +366,11 @@ impl Place {
     }
 
     pub(super) fn open(&self, create: bool) -> anyhow::Result<Database> {
-        Ok(Database::open(self.folder()?, &DatabaseOptions { create, wait: self.wait() })?)
+        Ok(Database::open(self.folder()?, &self.options(create)?)?)
+    }
+
+    pub(super) fn options(&self, create: bool) -> anyhow::Result<DatabaseOptions> {
+        Ok(DatabaseOptions { create, wait: self.wait(), key: self.key.key()? })
     }
 }
 
@@ -348,8 +380,11 @@ pub(super) struct Search {
     /// Share of strangers who may be taken for somebody in the gallery
     #[arg(long, value_name = "RATE", default_value_t = SearchPolicy::DEFAULT_FPIR)]
     pub max_fpir: f64,
+    /// Bound the false-match rate of each comparison instead; the answer says what it makes of the search
+    #[arg(long, value_name = "RATE", conflicts_with = "max_fpir")]
+    pub max_fmr: Option<f64>,
     /// Decide at this distance between unit vectors instead (0 to 2)
-    #[arg(long, value_name = "DISTANCE", conflicts_with = "max_fpir")]
+    #[arg(long, value_name = "DISTANCE", conflicts_with_all = ["max_fpir", "max_fmr"])]
     pub threshold: Option<f32>,
 }
 
@@ -385,6 +420,10 @@ pub(super) struct Enroll {
     /// Keep each face's chip and a thumbnail, which a change of model needs
     #[arg(long)]
     pub keep_chips: bool,
+    /// Where this makes the gallery: how its vectors are stored. f16 takes half the space and moves
+    /// distances by less than 0.001
+    #[arg(long, value_enum, default_value = "f32")]
+    pub store: Stored,
     /// Put the person into this group (may be said again)
     #[arg(long, value_name = "NAME")]
     pub group: Vec<String>,
@@ -393,6 +432,8 @@ pub(super) struct Enroll {
     pub label: Vec<(String, String)>,
     #[command(flatten)]
     pub search: Search,
+    #[command(flatten)]
+    pub way: super::index_args::Way,
     #[command(flatten)]
     pub place: Place,
 }
@@ -403,8 +444,10 @@ impl Enroll {
             choice: if self.largest { FaceChoice::Largest } else { FaceChoice::Only },
             allow: self.allow.clone(),
             keep_chips: self.keep_chips,
+            half: matches!(self.store, Stored::F16),
             search: SearchPolicy {
                 max_fpir: self.search.max_fpir,
+                max_fmr: self.search.max_fmr,
                 threshold: self.search.threshold,
                 ..SearchPolicy::default()
             },
@@ -459,6 +502,8 @@ pub(super) struct Identify {
     #[command(flatten)]
     pub who: Who,
     #[command(flatten)]
+    pub way: super::index_args::Way,
+    #[command(flatten)]
     pub place: Place,
 }
 
@@ -467,6 +512,7 @@ impl Identify {
         SearchPolicy {
             top: self.top.max(1),
             max_fpir: self.search.max_fpir,
+            max_fmr: self.search.max_fmr,
             threshold: self.search.threshold,
             by: match self.by {
                 Stand::Best => By::Best,
@@ -556,6 +602,10 @@ pub(super) struct Check {
 pub(super) struct BackupArgs {
     /// The file to write
     pub file: PathBuf,
+    /// Of an encrypted database: copy its key ring here, in place of the copy that is there. A backup
+    /// opens with the key and this alone. Keep one copy, the newest: whoever is forgotten drops out of it
+    #[arg(long, value_name = "FILE")]
+    pub ring: Option<PathBuf>,
     #[command(flatten)]
     pub place: Place,
 }
@@ -564,6 +614,9 @@ pub(super) struct BackupArgs {
 pub(super) struct RestoreArgs {
     /// The backup
     pub file: PathBuf,
+    /// Of an encrypted database: the newest copy of its key ring, or the ring in the living database
+    #[arg(long, value_name = "FILE")]
+    pub ring: Option<PathBuf>,
     #[command(flatten)]
     pub place: Place,
 }

@@ -1,5 +1,6 @@
 //! From a chip to a unit vector: the [`Embedder`] trait and the networks.
 
+pub mod classic;
 pub mod dlib_resnet;
 pub mod inception_resnet_v1;
 pub mod mobilefacenet;

@@ -7,6 +7,7 @@ use crate::detect::Detector;
 use crate::detect::mtcnn::{self, Mtcnn, MtcnnOptions};
 use crate::detect::yunet::{Yunet, YunetOptions};
 use crate::embed::Embedder;
+use crate::embed::classic::{Classic, EIGENFACES, FISHERFACES};
 use crate::embed::dlib_resnet::{self, DlibResnet};
 use crate::embed::inception_resnet_v1::{self, InceptionResnetV1};
 use crate::embed::mobilefacenet::{self, MobileFaceNet};
@@ -144,6 +145,9 @@ fn load_embedder(store: &WeightStore, name: &str, device: &Device) -> Result<Box
             Ok(Box::new(InceptionResnetV1::new(&loaded.tensors, &loaded.sha256, device)?))
         }
         mobilefacenet::ARCHITECTURE => Ok(Box::new(MobileFaceNet::new(&loaded.tensors, &loaded.sha256, device)?)),
+        known @ (EIGENFACES | FISHERFACES) => {
+            Ok(Box::new(Classic::new(known, &loaded.tensors, &loaded.sha256, device)?))
+        }
         _ => Err(not_a(Kind::Embedder, name)),
     }
 }

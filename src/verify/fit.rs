@@ -35,7 +35,8 @@ pub fn fit_calibration(
     }
     genuine.par_sort_unstable_by(f32::total_cmp);
     impostor.par_sort_unstable_by(f32::total_cmp);
-    let points: Vec<OperatingPoint> = RATES.iter().filter_map(|&fmr| point(fmr, &genuine, &impostor)).collect();
+    let points: Vec<OperatingPoint> =
+        RATES.iter().filter_map(|&fmr| operating_point(fmr, &genuine, &impostor)).collect();
     let needed = (Calibration::LEAST_SUPPORT as f64 / Calibration::MIDPOINT_FMR).ceil();
     let midpoint = points
         .iter()
@@ -58,8 +59,8 @@ pub fn fit_calibration(
     Calibration::parse(&serde_json::to_string(&record).map_err(|e| e.to_string())?)
 }
 
-/// The point at `fmr`, or nothing where too few impostor pairs lie below it.
-fn point(fmr: f64, genuine: &[f32], impostor: &[f32]) -> Option<OperatingPoint> {
+/// The point at `fmr` of distances in rising order, or nothing where too few impostor pairs lie below it.
+pub(crate) fn operating_point(fmr: f64, genuine: &[f32], impostor: &[f32]) -> Option<OperatingPoint> {
     let allowed = (fmr * impostor.len() as f64 + 1e-9).floor() as usize;
     let first_refused = impostor.get(allowed)?;
     // Equal distances cannot be parted: all of them stay out.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 
+use super::locate::checksum_file;
 use super::{TensorMap, check, check_finite, dlib, files, onnx, safetensors_file, sha256_hex, specs, torch};
 use crate::error::WeightsError;
 
@@ -67,10 +68,31 @@ pub fn import(
         Precision::F32 => DType::F32,
         Precision::F16 => DType::F16,
     };
-    let bytes = safetensors_file::write(out, &architecture, &tensors, dtype)?;
+    write(out, &architecture, &tensors, dtype)
+}
+
+/// Writes the tensors of a model that was trained here, with their checksum beside, as a download's is.
+///
+/// # Errors
+/// As [`import`].
+pub(crate) fn store(out: &Path, architecture: &str, tensors: &TensorMap) -> Result<Imported, WeightsError> {
+    let shown = out.display().to_string();
+    let specs = specs::of(architecture).ok_or_else(|| WeightsError::UnknownModel {
+        name: architecture.to_string(),
+        known: specs::architectures().join(", "),
+    })?;
+    check(&shown, architecture, &specs, tensors)?;
+    check_finite(&shown, tensors)?;
+    let written = write(out, architecture, tensors, DType::F32)?;
+    files::write_whole(&checksum_file(out), format!("{}\n", written.sha256).as_bytes())?;
+    Ok(written)
+}
+
+fn write(out: &Path, architecture: &str, tensors: &TensorMap, dtype: DType) -> Result<Imported, WeightsError> {
+    let bytes = safetensors_file::write(out, architecture, tensors, dtype)?;
     Ok(Imported {
         path: out.to_path_buf(),
-        architecture,
+        architecture: architecture.to_string(),
         tensors: tensors.len(),
         size: bytes.len() as u64,
         sha256: sha256_hex(&bytes),
@@ -115,6 +137,9 @@ fn guess(tensors: &TensorMap) -> &'static str {
         "mtcnn"
     } else if tensors.contains_key("input.mean") || tensors.contains_key("stem.conv.weight") {
         "dlib-resnet"
+    } else if tensors.contains_key("projection") {
+        // Eigenfaces and Fisherfaces hold the same tensors; whoever knows better says --architecture.
+        "eigenfaces"
     } else {
         onnx::architecture(tensors).unwrap_or("inception-resnet-v1")
     }

@@ -9,13 +9,24 @@ pub(crate) use fast::{MOBILEFACENET_BLOCKS, YUNET_N, YUNET_S, YunetShape};
 pub struct TensorSpec {
     /// Its name.
     pub name: String,
-    /// Its shape, outermost dimension first.
+    /// Its shape, outermost dimension first; [`TensorSpec::ANY`] where any length will do.
     pub shape: Vec<usize>,
+}
+
+impl TensorSpec {
+    /// A length that the file may choose, such as how many directions a trained subspace has.
+    pub const ANY: usize = 0;
+
+    /// Whether a tensor of that shape will do.
+    pub(super) fn admits(&self, shape: &[usize]) -> bool {
+        let fits = |(wanted, length): (&usize, &usize)| wanted == length || (*wanted == Self::ANY && *length > 0);
+        self.shape.len() == shape.len() && self.shape.iter().zip(shape).all(fits)
+    }
 }
 
 /// Names of the architectures that kith runs.
 pub fn architectures() -> &'static [&'static str] {
-    &["mtcnn", "dlib-resnet", "inception-resnet-v1", "yunet-s", "yunet-n", "mobilefacenet"]
+    &["mtcnn", "dlib-resnet", "inception-resnet-v1", "yunet-s", "yunet-n", "mobilefacenet", "eigenfaces", "fisherfaces"]
 }
 
 /// The tensors of the architecture, in the order of the network; `None` for an unknown name.
@@ -27,6 +38,7 @@ pub fn of(architecture: &str) -> Option<Vec<TensorSpec>> {
         "yunet-s" => Some(fast::yunet(&fast::YUNET_S)),
         "yunet-n" => Some(fast::yunet(&fast::YUNET_N)),
         "mobilefacenet" => Some(fast::mobilefacenet()),
+        "eigenfaces" | "fisherfaces" => Some(subspace()),
         _ => None,
     }
 }
@@ -40,6 +52,11 @@ pub(super) fn numbered(architecture: &str) -> Vec<String> {
         "mobilefacenet" => fast::mobilefacenet_numbered(),
         _ => Vec::new(),
     }
+}
+
+/// Mean and directions of 48x48 grey chips.
+fn subspace() -> Vec<TensorSpec> {
+    vec![spec("mean", &[48 * 48]), spec("projection", &[TensorSpec::ANY, 48 * 48])]
 }
 
 fn spec(name: impl Into<String>, shape: &[usize]) -> TensorSpec {
