@@ -21,6 +21,7 @@ pub(super) trait Lanes {
     unsafe fn splat(from: *const f32) -> Self::Vector;
     unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -66,6 +67,11 @@ impl Lanes for Plain {
     #[inline(always)]
     unsafe fn add(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
         Self::pairs(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    unsafe fn subtract(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        Self::pairs(a, b, |a, b| a - b)
     }
 
     #[inline(always)]
@@ -136,6 +142,12 @@ mod x86 {
         }
 
         #[inline(always)]
+        unsafe fn subtract(a: Pair, b: Pair) -> Pair {
+            // SAFETY: see the head of the implementation.
+            unsafe { Pair(_mm256_sub_ps(a.0, b.0), _mm256_sub_ps(a.1, b.1)) }
+        }
+
+        #[inline(always)]
         unsafe fn multiply(a: Pair, b: Pair) -> Pair {
             // SAFETY: see the head of the implementation.
             unsafe { Pair(_mm256_mul_ps(a.0, b.0), _mm256_mul_ps(a.1, b.1)) }
@@ -190,6 +202,12 @@ mod x86 {
         unsafe fn add(a: __m512, b: __m512) -> __m512 {
             // SAFETY: see the head of the implementation.
             unsafe { _mm512_add_ps(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn subtract(a: __m512, b: __m512) -> __m512 {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_sub_ps(a, b) }
         }
 
         #[inline(always)]
@@ -263,6 +281,12 @@ mod arm {
         unsafe fn add(a: Four, b: Four) -> Four {
             // SAFETY: see the head of the implementation.
             std::array::from_fn(|i| unsafe { vaddq_f32(a[i], b[i]) })
+        }
+
+        #[inline(always)]
+        unsafe fn subtract(a: Four, b: Four) -> Four {
+            // SAFETY: see the head of the implementation.
+            std::array::from_fn(|i| unsafe { vsubq_f32(a[i], b[i]) })
         }
 
         #[inline(always)]

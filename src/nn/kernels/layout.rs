@@ -2,12 +2,13 @@
 //! as wide as the widest padding that any convolution asks of the map.
 
 use super::lanes::LANES;
-use super::program::{Map, ProgramBuilder, Slice};
+use super::program::{Map, ProgramBuilder, Slice, Task};
+use super::winograd;
 
 /// Strides of one map, in numbers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
-    /// Rows above and below, columns left and right.
+    /// Rows above and columns left.
     border: (usize, usize),
     /// Numbers that a pixel takes: its channels, filled up to whole vectors except in the input.
     pub pixel: usize,
@@ -34,15 +35,32 @@ impl View {
 
 /// The layouts of all maps.
 pub(super) fn layouts(builder: &ProgramBuilder) -> Vec<Layout> {
-    let mut borders = vec![(0, 0); builder.maps.len()];
+    // Rows above and columns left; rows below and columns right.
+    let mut borders = vec![((0, 0), (0, 0)); builder.maps.len()];
     for task in builder.steps.iter().flatten() {
-        let (border, padding) = (&mut borders[task.reads().map.id], task.padding());
-        *border = (border.0.max(padding.0), border.1.max(padding.1));
+        if let Task::Conv { conv, from, .. } = task {
+            let ((above, left), (below, right)) = &mut borders[from.map.id];
+            let (packed, (rows, columns)) = (conv.packed(), conv.result_size(from.map));
+            (*above, *left) = ((*above).max(packed.padding.0), (*left).max(packed.padding.1));
+            let beyond = |results: usize, length: usize, padding: usize, window: usize| {
+                let results =
+                    if winograd::pays(conv, rows, columns) { winograd::whole_tiles(results) } else { results };
+                ((results - 1) * packed.stride + window).saturating_sub(length + padding)
+            };
+            *below = (*below).max(beyond(rows, from.map.rows, packed.padding.0, packed.window.0));
+            *right = (*right).max(beyond(columns, from.map.columns, packed.padding.1, packed.window.1));
+        }
+        if let Task::Depthwise { conv, from, .. } = task {
+            let ((above, left), (below, right)) = &mut borders[from.map.id];
+            let (rows, columns) = conv.packed().padding;
+            (*above, *left) = ((*above).max(rows), (*left).max(columns));
+            (*below, *right) = ((*below).max(rows), (*right).max(columns));
+        }
     }
-    let layout = |(map, border): (&Map, (usize, usize))| {
+    let layout = |(map, ((above, left), (below, right))): (&Map, ((usize, usize), (usize, usize)))| {
         let pixel = if map.id == 0 { map.channels } else { map.channels.next_multiple_of(LANES) };
-        let row = (map.columns + 2 * border.1) * pixel;
-        Layout { border, pixel, row, image: (map.rows + 2 * border.0) * row }
+        let row = (left + map.columns + right) * pixel;
+        Layout { border: (above, left), pixel, row, image: (above + map.rows + below) * row }
     };
     builder.maps.iter().zip(borders).map(layout).collect()
 }

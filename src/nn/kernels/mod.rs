@@ -2,7 +2,7 @@
 //!
 //! [`RowConv`] streams large maps of few channels row by row. Everything else is a [`Program`]: a network
 //! for one input size, with packed weights and reused maps, whose convolutions are implicit matrix
-//! products.
+//! products, or (3x3 at stride 1 over large maps) products of spread tiles.
 
 mod depthwise;
 mod lanes;
@@ -14,6 +14,7 @@ mod program;
 mod rows;
 mod run;
 mod tile;
+mod winograd;
 
 pub(crate) use depthwise::DepthwiseConv;
 pub(crate) use pack::{Activation, ConvWeights, PackedConv};

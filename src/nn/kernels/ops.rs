@@ -1,15 +1,19 @@
 //! Operators with their addresses worked out, and how each is cut into pieces for several threads.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use super::depthwise::{DepthwiseConv, add_coarser};
 use super::lanes::LANES;
 use super::layout::{Layout, View};
-use super::pack::PackedConv;
+use super::pack::Packed;
 use super::program::Task;
 use super::tile::{Kernels, TALLEST, Tile, Window};
+use super::winograd::{self, Winograd};
 
-/// The maps of a workspace, by number: where each begins.
+/// Where the maps of a workspace begin, by number, and the weights of the program.
 #[derive(Clone, Copy)]
-pub(super) struct Bases<'a>(pub &'a [*mut f32]);
+pub(super) struct Bases<'a>(pub &'a [*mut f32], pub &'a [f32]);
 
 // SAFETY: the pointers are followed only by `Op::run`, whose callers hold that no two pieces that run at
 // the same time touch the same numbers.
@@ -26,12 +30,15 @@ pub(super) enum Op {
     Conv(ConvOp),
     Depthwise(DepthwiseOp),
     AddCoarser(CoarserOp),
+    Winograd(Winograd),
     Max(WindowOp),
     Mean(WindowOp),
 }
 
 pub(super) struct ConvOp {
-    conv: PackedConv,
+    conv: Arc<Packed>,
+    /// Which of the program's weights are its own.
+    weights: Range<usize>,
     from: View,
     to: View,
     add: Option<View>,
@@ -72,7 +79,25 @@ pub(super) struct WindowOp {
 }
 
 impl Op {
-    pub(super) fn new(task: &Task, layouts: &[Layout], kernels: &'static Kernels) -> Self {
+    /// How many weights a task needs.
+    pub(super) fn weights(task: &Task) -> usize {
+        match task {
+            Task::Conv { conv, from, .. } => {
+                let (rows, columns) = conv.result_size(from.map);
+                if winograd::pays(conv, rows, columns) { winograd::spread_length(conv) } else { conv.weights().len() }
+            }
+            _ => 0,
+        }
+    }
+
+    /// Lowers a task; its weights go to `start` in the program's.
+    pub(super) fn new(
+        task: &Task,
+        layouts: &[Layout],
+        kernels: &'static Kernels,
+        start: usize,
+        all_weights: &mut [f32],
+    ) -> Self {
         let (from, to) = (task.reads(), task.writes());
         let (input, output) = (&layouts[from.map.id], &layouts[to.map.id]);
         let window_op = |window, stride| WindowOp {
@@ -90,17 +115,18 @@ impl Op {
             Task::Conv { conv, add, .. } => {
                 let packed = conv.packed();
                 let (rows, columns) = conv.result_size(from.map);
+                let from = input.view(from, packed.padding, packed.stride);
+                let to = output.view(to, (0, 0), 1);
+                let add = add.map(|a| layouts[a.map.id].view(a, (0, 0), 1));
+                let weights = start..start + Self::weights(task);
+                let own = &mut all_weights[weights.clone()];
+                if winograd::pays(conv, rows, columns) {
+                    winograd::spread_all(conv, own);
+                    return Self::Winograd(Winograd { conv: packed.clone(), weights, from, to, add, rows, columns });
+                }
+                own.copy_from_slice(conv.weights());
                 let (runs, run) = input.runs(packed.window, packed.inputs);
-                Self::Conv(ConvOp {
-                    from: input.view(from, packed.padding, packed.stride),
-                    to: output.view(to, (0, 0), 1),
-                    add: add.map(|a| layouts[a.map.id].view(a, (0, 0), 1)),
-                    conv: conv.clone(),
-                    runs,
-                    run,
-                    rows,
-                    columns,
-                })
+                Self::Conv(ConvOp { conv: packed.clone(), weights, from, to, add, runs, run, rows, columns })
             }
             Task::Depthwise { conv, .. } => {
                 let (padding, stride) = (conv.packed().padding, conv.packed().stride);
@@ -128,7 +154,8 @@ impl Op {
     /// Multiplications for one image.
     pub(super) fn products(&self) -> usize {
         match self {
-            Self::Conv(op) => op.rows * op.columns * op.conv.packed().outputs * op.conv.packed().depth(),
+            Self::Winograd(op) => op.products(),
+            Self::Conv(op) => op.rows * op.columns * op.conv.outputs * op.conv.depth(),
             Self::Depthwise(op) => op.products(),
             _ => 0,
         }
@@ -138,6 +165,10 @@ impl Op {
     pub(super) fn pieces(&self, n: usize, threads: usize) -> usize {
         match self {
             Self::Conv(op) => {
+                let (panels, blocks) = op.cut(n, threads);
+                panels * blocks
+            }
+            Self::Winograd(op) => {
                 let (panels, blocks) = op.cut(n, threads);
                 panels * blocks
             }
@@ -158,6 +189,7 @@ impl Op {
         unsafe {
             match self {
                 Self::Conv(op) => op.run(bases, n, threads, piece),
+                Self::Winograd(op) => op.run(bases, n, threads, piece),
                 Self::Depthwise(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
                 Self::AddCoarser(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
                 Self::Max(op) => op.run(bases, n, threads, piece, false),
@@ -173,7 +205,7 @@ fn lines(lines: usize, wanted: usize, threads: usize) -> usize {
 }
 
 /// Part `i` of `parts` nearly equal parts of `0..length`.
-fn part(length: usize, parts: usize, i: usize) -> std::ops::Range<usize> {
+pub(super) fn part(length: usize, parts: usize, i: usize) -> Range<usize> {
     length * i / parts..length * (i + 1) / parts
 }
 
@@ -181,7 +213,7 @@ impl ConvOp {
     /// Into how many groups of panels, and blocks of pixels, the work falls. Large weights are read
     /// once (a group sees all pixels); large maps are read once (a block sees all weights).
     fn cut(&self, n: usize, threads: usize) -> (usize, usize) {
-        let packed = self.conv.packed();
+        let packed = &self.conv;
         let pixels = n * self.rows * self.columns;
         let tiles = pixels.div_ceil(packed.kernels.tall());
         let work = pixels * packed.vectors() * LANES * packed.depth();
@@ -201,7 +233,7 @@ impl ConvOp {
     /// # Safety
     /// As for [`Op::run`].
     unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
-        let packed = self.conv.packed();
+        let packed = &self.conv;
         let (groups, blocks) = self.cut(n, threads);
         let panels = part(packed.panels(), groups, piece / blocks);
         let tall = packed.kernels.tall();
@@ -211,6 +243,7 @@ impl ConvOp {
         let add = self.add.map(|view| (bases.0[view.map], view));
         for panel in panels {
             let panel = packed.panel(panel);
+            let weights = panel.weights(&bases.1[self.weights.clone()], packed.depth());
             for tile in 0..tiles {
                 let pixels = part(block.len(), tiles, tile);
                 let first = block.start + pixels.start;
@@ -218,7 +251,7 @@ impl ConvOp {
                     pixels: [std::ptr::null(); TALLEST],
                     runs: &self.runs,
                     run: self.run,
-                    weights: panel.weights,
+                    weights: weights.as_ptr(),
                     bias: panel.bias,
                     after: panel.after,
                     out: [std::ptr::null_mut(); TALLEST],

@@ -36,8 +36,14 @@ pub(crate) struct ConvWeights<'a> {
 
 /// A convolution ready for the kernels. Cheap to clone: programs for several sizes share the weights.
 #[derive(Clone)]
-pub(crate) struct PackedConv(Arc<Packed>);
+pub(crate) struct PackedConv {
+    packed: Arc<Packed>,
+    /// Panel by panel: `[window rows, window columns, inputs, channels of the panel]`. All panels are
+    /// as wide as the path's widest tile but the last, which is as wide as it must be.
+    weights: Arc<Lines>,
+}
 
+/// All of a packed convolution but its weights, which a program gathers in one place.
 pub(super) struct Packed {
     pub kernels: &'static Kernels,
     pub outputs: usize,
@@ -45,9 +51,6 @@ pub(super) struct Packed {
     pub window: (usize, usize),
     pub stride: usize,
     pub padding: (usize, usize),
-    /// Panel by panel: `[window rows, window columns, inputs, channels of the panel]`. All panels are
-    /// as wide as the path's widest tile but the last, which is as wide as it must be.
-    weights: Lines,
     bias: Lines,
     slope: Option<Lines>,
     activation: Activation,
@@ -88,30 +91,34 @@ impl PackedConv {
         };
         let mut bias = Lines::zeros(vectors * LANES);
         bias.numbers_mut()[..conv.bias.len()].copy_from_slice(conv.bias);
-        Self(Arc::new(Packed {
+        let packed = Packed {
             kernels,
             outputs: conv.outputs,
             inputs: conv.inputs,
             window: conv.window,
             stride: conv.stride,
             padding: conv.padding,
-            weights,
             bias,
             slope,
             activation: conv.activation.clone(),
-        }))
+        };
+        Self { packed: Arc::new(packed), weights: Arc::new(weights) }
     }
 
     pub(crate) fn inputs(&self) -> usize {
-        self.0.inputs
+        self.packed.inputs
     }
 
     pub(crate) fn outputs(&self) -> usize {
-        self.0.outputs
+        self.packed.outputs
     }
 
-    pub(super) fn packed(&self) -> &Packed {
-        &self.0
+    pub(super) fn packed(&self) -> &Arc<Packed> {
+        &self.packed
+    }
+
+    pub(super) fn weights(&self) -> &[f32] {
+        self.weights.numbers()
     }
 }
 
@@ -121,9 +128,15 @@ pub(super) struct Panel {
     pub first: usize,
     /// Vectors of output channels.
     pub vectors: usize,
-    pub weights: *const f32,
     pub bias: *const f32,
     pub after: After,
+}
+
+impl Panel {
+    /// The panel's part of a convolution's weights, which have `depth` numbers an output channel.
+    pub(super) fn weights<'a>(&self, all: &'a [f32], depth: usize) -> &'a [f32] {
+        &all[self.first * depth..][..self.vectors * LANES * depth]
+    }
 }
 
 impl Packed {
@@ -144,7 +157,6 @@ impl Packed {
         let wide = self.kernels.wide();
         let first = panel * wide * LANES;
         let vectors = wide.min(self.vectors() - panel * wide);
-        let weights = &self.weights.numbers()[first * self.depth()..][..vectors * LANES * self.depth()];
         let lanes = |of: &Lines| of.numbers()[first..first + vectors * LANES].as_ptr();
         let after = match (&self.activation, &self.slope) {
             (Activation::Relu, _) => After::Relu,
@@ -152,6 +164,6 @@ impl Packed {
             (_, Some(slope)) => After::PRelu(lanes(slope)),
             _ => After::Nothing,
         };
-        Panel { first, vectors, weights: weights.as_ptr(), bias: lanes(&self.bias), after }
+        Panel { first, vectors, bias: lanes(&self.bias), after }
     }
 }

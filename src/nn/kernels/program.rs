@@ -106,15 +106,6 @@ impl Task {
         }
     }
 
-    /// Rows and columns of zeros that it reads around its map.
-    pub(super) fn padding(&self) -> (usize, usize) {
-        match self {
-            Self::Conv { conv, .. } => conv.packed().padding,
-            Self::Depthwise { conv, .. } => conv.packed().padding,
-            _ => (0, 0),
-        }
-    }
-
     fn adds(&self) -> Option<Slice> {
         match self {
             Self::Conv { add, .. } => *add,

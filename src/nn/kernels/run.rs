@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
+use super::lanes::LANES;
 use super::layout::{Layout, View, layouts};
 use super::lines::Lines;
 use super::ops::{Bases, Op};
-use super::program::{Map, ProgramBuilder, Slice};
+use super::program::{Map, ProgramBuilder, Slice, Task};
 use super::tile::Kernels;
 use crate::simd::Simd;
 
@@ -23,6 +24,8 @@ pub(crate) struct Program {
     input: Map,
     layouts: Vec<Layout>,
     steps: Vec<Step>,
+    /// The weights of all steps in the order in which they are read.
+    weights: Lines,
     outputs: Vec<Output>,
     marks: Vec<(usize, &'static str, Output)>,
     workspaces: Mutex<Vec<Workspace>>,
@@ -40,7 +43,9 @@ struct Output {
 
 struct Workspace {
     capacity: usize,
-    maps: Vec<Lines>,
+    /// Where each map begins.
+    starts: Vec<usize>,
+    memory: Lines,
 }
 
 /// The rows of one input image, to be written.
@@ -69,14 +74,23 @@ impl ProgramBuilder {
     pub(crate) fn finish(self, outputs: &[Slice], simd: Simd) -> Program {
         let layouts = layouts(&self);
         let kernels = Kernels::of(simd);
-        let lower = |step: &Vec<_>| {
-            let ops: Vec<Op> = step.iter().map(|task| Op::new(task, &layouts, kernels)).collect();
+        let mut weights = Lines::zeros(self.steps.iter().flatten().map(Op::weights).sum());
+        let mut used = 0;
+        let mut lower = |step: Vec<Task>| {
+            let mut ops = Vec::with_capacity(step.len());
+            // Each task goes as soon as its weights are in their place, so that few stand there twice.
+            for task in step {
+                ops.push(Op::new(&task, &layouts, kernels, used, weights.numbers_mut()));
+                used += Op::weights(&task);
+            }
             Step { products: ops.iter().map(Op::products).sum(), ops }
         };
+        let steps: Vec<Step> = self.steps.into_iter().map(&mut lower).collect();
         let output = |slice: Slice| Output { slice, view: layouts[slice.map.id].view(slice, (0, 0), 1) };
         Program {
             input: self.maps[0],
-            steps: self.steps.iter().map(lower).collect(),
+            steps,
+            weights,
             outputs: outputs.iter().map(|&s| output(s)).collect(),
             marks: self.marks.iter().map(|&(after, name, slice)| (after, name, output(slice))).collect(),
             workspaces: Mutex::new(Vec::new()),
@@ -104,8 +118,10 @@ impl Program {
         let (fill, mut workspace) = (&fill, self.workspace(n));
         let run = || {
             self.fill(&mut workspace, n, fill);
-            let bases: Vec<*mut f32> = workspace.maps.iter_mut().map(|m| m.numbers_mut().as_mut_ptr()).collect();
-            let bases = Bases(&bases);
+            let base = workspace.memory.numbers_mut().as_mut_ptr();
+            // SAFETY: the memory was made to hold every map behind the ones before it.
+            let bases: Vec<*mut f32> = workspace.starts.iter().map(|&start| unsafe { base.add(start) }).collect();
+            let bases = Bases(&bases, self.weights.numbers());
             for (number, step) in self.steps.iter().enumerate() {
                 step.run(bases, n);
                 for (_, name, output) in self.marks.iter().filter(|(after, ..)| *after == number + 1) {
@@ -124,7 +140,7 @@ impl Program {
         let layout = &self.layouts[0];
         let length = self.input.columns * self.input.channels;
         let first = layout.view(self.input.into(), (0, 0), 1).start;
-        let images = workspace.maps[0].numbers_mut().par_chunks_mut(layout.image).take(n).enumerate();
+        let images = workspace.memory.numbers_mut().par_chunks_mut(layout.image).take(n).enumerate();
         images.for_each(|(i, values)| fill(i, &mut InputRows { values, first, stride: layout.row, length }));
     }
 
@@ -132,7 +148,15 @@ impl Program {
         let kept = self.workspaces.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
         match kept {
             Some(workspace) if workspace.capacity >= n => workspace,
-            _ => Workspace { capacity: n, maps: self.layouts.iter().map(|l| Lines::zeros(l.image * n)).collect() },
+            _ => {
+                let mut starts = Vec::with_capacity(self.layouts.len());
+                let mut length = 0;
+                for layout in &self.layouts {
+                    starts.push(length);
+                    length += (layout.image * n).next_multiple_of(LANES);
+                }
+                Workspace { capacity: n, starts, memory: Lines::zeros(length) }
+            }
         }
     }
 
@@ -203,6 +227,7 @@ mod tests {
 
     use super::*;
     use crate::nn::kernels::pack::{Activation, ConvWeights, PackedConv};
+    use crate::nn::kernels::winograd;
 
     /// Weights, biases, slopes, and the shape of the weights.
     type Numbers = (Vec<f32>, Vec<f32>, Vec<f32>, (usize, usize, usize, usize));
@@ -242,12 +267,18 @@ mod tests {
     #[test]
     fn every_path_gives_candles_convolutions() {
         let mut rng = ChaCha8Rng::seed_from_u64(21);
-        for case in 0..40 {
-            let window = (rng.random_range(1..4), rng.random_range(1..8));
-            let (stride, n) = (rng.random_range(1..3), rng.random_range(1..4));
-            let padding = (rng.random_range(0..=window.0 / 2), rng.random_range(0..=window.1 / 2));
-            let (rows, columns) = (rng.random_range(window.0..14), rng.random_range(window.1..30));
-            let (inputs, left, right) = (rng.random_range(1..40), 16 * rng.random_range(1..4), rng.random_range(1..50));
+        for case in 0..60 {
+            let mut window = (rng.random_range(1..4), rng.random_range(1..8));
+            let (mut stride, n) = (rng.random_range(1..3), rng.random_range(1..4));
+            let mut padding = (rng.random_range(0..=window.0 / 2), rng.random_range(0..=window.1 / 2));
+            let (mut rows, mut columns) = (rng.random_range(window.0..14), rng.random_range(window.1..30));
+            let (mut inputs, left, right) =
+                (rng.random_range(1..40usize), 16 * rng.random_range(1..4), rng.random_range(1..50));
+            // Every other case is one that is computed by tiles.
+            if case % 2 == 1 {
+                (window, stride, padding) = ((3, 3), 1, (case / 2 % 2, case / 4 % 2));
+                (rows, columns, inputs) = (rows + 13, columns + 13, 16 * inputs.div_ceil(16));
+            }
             let cpu = &Device::Cpu;
             let mut conv = |inputs: usize, outputs: usize, window: (usize, usize)| {
                 let scale = 1.0 / ((inputs * window.0 * window.1) as f32).sqrt();
@@ -284,6 +315,7 @@ mod tests {
                     PackedConv::new(&conv, simd)
                 };
                 let a = pack(&a, stride, padding, Activation::PRelu(a.2.clone()));
+                assert!(case % 2 == 0 || winograd::pays(&a, rows - 2, columns - 2), "{case} is not computed by tiles");
                 let b = pack(&b, stride, padding, Activation::Relu);
                 let joined = pack(&joined, 1, (0, 0), Activation::None);
                 let (mut builder, input) = ProgramBuilder::new(rows, columns, inputs);

@@ -5,6 +5,7 @@
 //! nothing between its pixels). The right matrix is packed panel by panel in the order it is read.
 
 use super::lanes::{LANES, Lanes};
+use super::winograd::{Gather, Spread, gather_body, spread_body};
 use crate::simd::Simd;
 
 /// Pixels in the tallest tile of any path.
@@ -19,6 +20,26 @@ pub(super) enum After {
     Relu6,
     /// Negative sums are multiplied by the slope of their channel; the pointer is at the panel's first.
     PRelu(*const f32),
+}
+
+impl After {
+    /// What becomes of vector `n` of a panel.
+    ///
+    /// # Safety
+    /// The slopes can be read, and the processor has the instructions.
+    #[inline(always)]
+    pub(super) unsafe fn apply<L: Lanes>(self, v: L::Vector, n: usize) -> L::Vector {
+        // SAFETY: handed on to the caller.
+        unsafe {
+            let zero = L::splat(&0.0);
+            match self {
+                Self::Nothing => v,
+                Self::Relu => L::max(v, zero),
+                Self::Relu6 => L::min(L::max(v, zero), L::splat(&6.0)),
+                Self::PRelu(slope) => L::multiply_add(L::load(slope.add(n * LANES)), L::min(v, zero), L::max(v, zero)),
+            }
+        }
+    }
 }
 
 /// One tile: `pixels` of it by one panel of output channels.
@@ -62,6 +83,9 @@ pub(super) struct Kernels {
     pub greatest: unsafe fn(&Window),
     /// The sum of a window times the factor.
     pub mean: unsafe fn(&Window, f32),
+    /// Winograd's transform of an input tile, and of a tile of products.
+    pub spread: unsafe fn(&Spread),
+    pub gather: unsafe fn(&Gather),
 }
 
 impl Kernels {
@@ -129,22 +153,9 @@ unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
                 }
             }
         }
-        let zeros = [0f32; LANES];
-        let zero = L::load(zeros.as_ptr());
-        match t.after {
-            After::Nothing => {}
-            After::Relu => sums = sums.map(|s| s.map(|v| L::max(v, zero))),
-            After::Relu6 => {
-                let six = L::splat(&6.0);
-                sums = sums.map(|s| s.map(|v| L::min(L::max(v, zero), six)));
-            }
-            After::PRelu(slope) => {
-                let slope: [L::Vector; N] = std::array::from_fn(|n| L::load(slope.add(n * LANES)));
-                for s in &mut sums {
-                    for (v, slope) in s.iter_mut().zip(slope) {
-                        *v = L::multiply_add(slope, L::min(*v, zero), L::max(*v, zero));
-                    }
-                }
+        for s in &mut sums {
+            for (n, v) in s.iter_mut().enumerate() {
+                *v = t.after.apply::<L>(*v, n);
             }
         }
         for (out, s) in t.out.iter().zip(sums) {
@@ -203,8 +214,20 @@ macro_rules! path {
                 unsafe { window_body::<$lanes>(w, |a, b| <$lanes>::add(a, b), Some(factor)) }
             }
 
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn spread(s: &Spread) {
+                // SAFETY: handed on to the caller.
+                unsafe { spread_body::<$lanes>(s) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn gather(g: &Gather) {
+                // SAFETY: handed on to the caller.
+                unsafe { gather_body::<$lanes>(g) }
+            }
+
             pub(super) static KERNELS: Kernels =
-                Kernels { tiles: path!(@tiles [$($pixels)+], [$($vectors)+]), greatest, mean };
+                Kernels { tiles: path!(@tiles [$($pixels)+], [$($vectors)+]), greatest, mean, spread, gather };
         }
     };
     (@tiles $pixels:tt, [$($vectors:literal)+]) => { &[$(path!(@row $vectors, $pixels)),+] };
