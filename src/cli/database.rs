@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::args::{BackupArgs, Check, Common, Place, RestoreArgs};
+use super::args::Common;
+use super::gallery_args::{BackupArgs, Check, Place, RestoreArgs};
 use super::index_args::{Reindex, with_bar};
 use super::store_args::{ExportArgs, ImportArgs};
 use super::{DONE, FAILED, output};

@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::args::{Common, Enroll};
+use super::args::Common;
+use super::gallery_args::Enroll;
 use super::{DONE, FAILED, output};
 use crate::{Database, Engine, EnrolOptions, Enrolled, EnrolmentStatus, Error, NewFace, Photo};
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde_json::json;
 
-use super::args::{Common, Identify};
+use super::args::Common;
+use super::gallery_args::Identify;
 use super::{DIFFERENT, DONE, FAILED, output};
 use crate::media::save;
 use crate::{Database, Engine, Error, IdentifiedFace, Photo, SearchPolicy, Threshold};

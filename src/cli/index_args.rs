@@ -2,7 +2,8 @@
 
 use clap::{Args as Group, ValueEnum};
 
-use super::args::{Common, Place};
+use super::args::Common;
+use super::gallery_args::Place;
 use super::output;
 use crate::{Database, IndexChoice, IndexStats, Result};
 

@@ -13,6 +13,7 @@ mod embed;
 mod enroll;
 mod eval;
 mod eval_args;
+mod gallery_args;
 mod identify;
 mod index_args;
 mod key;

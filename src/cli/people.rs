@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::args::{Common, Forget, People, PeopleAction};
+use super::args::Common;
+use super::gallery_args::{Forget, People, PeopleAction};
 use super::{DONE, output};
 use crate::{Person, PersonChange};
 

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use clap::{Args as Group, Subcommand};
 
-use super::args::Place;
+use super::gallery_args::Place;
 use crate::MasterKey;
 
 /// Where the key of an encrypted database comes from. It is never printed.

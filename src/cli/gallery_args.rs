@@ -1,0 +1,296 @@
+//! What can be said about galleries and the people in them.
+
+use std::path::PathBuf;
+
+use clap::{Args as Group, Subcommand, ValueEnum};
+
+use super::args::Stored;
+use super::store_args::KeySource;
+use crate::nn::weights::data_folder;
+use crate::{
+    By, DEFAULT_GALLERY, Database, DatabaseOptions, EnrolOptions, FaceChoice, PersonFilter, Result, SearchPolicy,
+};
+
+/// Which database and gallery.
+#[derive(Debug, Group)]
+pub(super) struct Place {
+    /// The database's folder; $KITH_DB, or `kith/faces` in your data folder, when not said
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub db: Option<PathBuf>,
+    /// The gallery in it
+    #[arg(long, global = true, default_value = DEFAULT_GALLERY, value_name = "NAME")]
+    pub gallery: String,
+    /// Wait this long for another process to let go of the database
+    #[arg(long, global = true, default_value_t = 5.0, value_name = "SECONDS")]
+    pub wait: f64,
+    #[command(flatten)]
+    pub key: KeySource,
+}
+
+impl Place {
+    pub(super) fn folder(&self) -> anyhow::Result<PathBuf> {
+        let given = std::env::var_os("KITH_DB").filter(|v| !v.is_empty()).map(PathBuf::from);
+        let own = || Some(data_folder()?.join("faces"));
+        let folder = self.db.clone().or(given).or_else(own);
+        folder.ok_or_else(|| anyhow::anyhow!("no home folder is known; say --db FOLDER"))
+    }
+
+    pub(super) fn wait(&self) -> std::time::Duration {
+        std::time::Duration::try_from_secs_f64(self.wait).unwrap_or(std::time::Duration::MAX)
+    }
+
+    pub(super) fn open(&self, create: bool) -> anyhow::Result<Database> {
+        Ok(Database::open(self.folder()?, &self.options(create)?)?)
+    }
+
+    pub(super) fn options(&self, create: bool) -> anyhow::Result<DatabaseOptions> {
+        Ok(DatabaseOptions { create, wait: self.wait(), key: self.key.key()? })
+    }
+}
+
+/// How a gallery is searched.
+#[derive(Debug, Group)]
+pub(super) struct Search {
+    /// Share of strangers who may be taken for somebody in the gallery
+    #[arg(long, value_name = "RATE", default_value_t = SearchPolicy::DEFAULT_FPIR)]
+    pub max_fpir: f64,
+    /// Bound the false-match rate of each comparison instead; the answer says what it makes of the search
+    #[arg(long, value_name = "RATE", conflicts_with = "max_fpir")]
+    pub max_fmr: Option<f64>,
+    /// Decide at this distance between unit vectors instead (0 to 2)
+    #[arg(long, value_name = "DISTANCE", conflicts_with_all = ["max_fpir", "max_fmr"])]
+    pub threshold: Option<f32>,
+}
+
+/// `KEY=VALUE`
+pub(super) fn label(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.to_string(), value.to_string())),
+        None => Err("a label is KEY=VALUE".to_string()),
+    }
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Enroll {
+    /// The person's name
+    #[arg(required_unless_present = "dir", conflicts_with = "dir")]
+    pub name: Option<String>,
+    /// Photos of the person
+    #[arg(value_name = "IMG", required_unless_present = "dir", conflicts_with = "dir")]
+    pub images: Vec<PathBuf>,
+    /// Enrol a whole folder: one folder of photos for each person, or photos named NAME_0001.jpg
+    #[arg(long, value_name = "PEOPLE")]
+    pub dir: Option<PathBuf>,
+    /// Go on after an interruption. Photos that are enrolled already are passed over undecoded, with
+    /// this or without
+    #[arg(long, requires = "dir")]
+    pub resume: bool,
+    /// Where a photo shows several faces, take the largest instead of refusing
+    #[arg(long)]
+    pub largest: bool,
+    /// Enrol in spite of these refusals
+    #[arg(long, value_name = "REFUSAL", value_delimiter = ',', value_parser = EnrolOptions::REFUSALS)]
+    pub allow: Vec<String>,
+    /// Keep each face's chip and a thumbnail, which a change of model needs
+    #[arg(long)]
+    pub keep_chips: bool,
+    /// Where this makes the gallery: how its vectors are stored. f16 takes half the space and moves
+    /// distances by less than 0.001
+    #[arg(long, value_enum, default_value = "f32")]
+    pub store: Stored,
+    /// Put the person into this group (may be said again)
+    #[arg(long, value_name = "NAME")]
+    pub group: Vec<String>,
+    /// Give the person this label (may be said again)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    pub label: Vec<(String, String)>,
+    #[command(flatten)]
+    pub search: Search,
+    #[command(flatten)]
+    pub way: super::index_args::Way,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+impl Enroll {
+    pub(super) fn options(&self) -> EnrolOptions {
+        EnrolOptions {
+            choice: if self.largest { FaceChoice::Largest } else { FaceChoice::Only },
+            allow: self.allow.clone(),
+            keep_chips: self.keep_chips,
+            half: matches!(self.store, Stored::F16),
+            search: SearchPolicy {
+                max_fpir: self.search.max_fpir,
+                max_fmr: self.search.max_fmr,
+                threshold: self.search.threshold,
+                ..SearchPolicy::default()
+            },
+            groups: self.group.clone(),
+            labels: self.label.iter().cloned().collect(),
+            ..EnrolOptions::default()
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Stand {
+    /// A person's nearest face counts
+    Best,
+    /// The mean of a person's faces counts
+    Mean,
+}
+
+/// Who is meant.
+#[derive(Debug, Group)]
+pub(super) struct Who {
+    /// Only people in this group (said again: in all of them)
+    #[arg(long, value_name = "NAME")]
+    pub group: Vec<String>,
+    /// Only people with this label (said again: with all of them)
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    pub label: Vec<(String, String)>,
+}
+
+impl Who {
+    pub(super) fn filter(&self) -> PersonFilter {
+        PersonFilter { groups: self.group.clone(), labels: self.label.iter().cloned().collect() }
+    }
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Identify {
+    /// The photos
+    #[arg(required = true, value_name = "IMG")]
+    pub images: Vec<PathBuf>,
+    /// Name at most this many people for each face
+    #[arg(long, default_value_t = 3, value_name = "K")]
+    pub top: usize,
+    /// How a person's faces stand for the person
+    #[arg(long, value_enum, default_value = "best")]
+    pub by: Stand,
+    /// Write the photo with names on its faces here; a folder when there are several photos
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    #[command(flatten)]
+    pub search: Search,
+    #[command(flatten)]
+    pub who: Who,
+    #[command(flatten)]
+    pub way: super::index_args::Way,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+impl Identify {
+    pub(super) fn policy(&self) -> SearchPolicy {
+        SearchPolicy {
+            top: self.top.max(1),
+            max_fpir: self.search.max_fpir,
+            max_fmr: self.search.max_fmr,
+            threshold: self.search.threshold,
+            by: match self.by {
+                Stand::Best => By::Best,
+                Stand::Mean => By::Mean,
+            },
+            filter: self.who.filter(),
+        }
+    }
+}
+
+#[derive(Debug, Group)]
+pub(super) struct People {
+    #[command(subcommand)]
+    pub action: Option<PeopleAction>,
+    #[command(flatten)]
+    pub who: Who,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PeopleAction {
+    /// A person and their faces
+    Show {
+        /// Who
+        name: String,
+    },
+    /// Give a person another name
+    Rename {
+        /// Who
+        name: String,
+        /// The new name
+        to: String,
+    },
+    /// Make two people one
+    Merge {
+        /// Who is no more
+        from: String,
+        /// Who gets the faces, groups and labels
+        into: String,
+    },
+    /// Change a person's groups and labels
+    Label {
+        /// Who
+        name: String,
+        /// Join a group (may be said again)
+        #[arg(long, value_name = "GROUP")]
+        join: Vec<String>,
+        /// Leave a group (may be said again)
+        #[arg(long, value_name = "GROUP")]
+        leave: Vec<String>,
+        /// Set a label (may be said again)
+        #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+        set: Vec<(String, String)>,
+        /// Take a label off (may be said again)
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
+    },
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Forget {
+    /// Who
+    #[arg(required_unless_present = "face", conflicts_with = "face")]
+    pub name: Option<String>,
+    /// One face, by its number in `kith people show`
+    #[arg(long, value_name = "ID")]
+    pub face: Option<u64>,
+    /// Do not rewrite the store's files. Faster on a large database; the forgotten bytes stay in its log
+    /// until that is overwritten
+    #[arg(long)]
+    pub no_scrub: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Check {
+    /// Remove what is damaged, say what was lost, and keep the rest
+    #[arg(long)]
+    pub repair: bool,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct BackupArgs {
+    /// The file to write
+    pub file: PathBuf,
+    /// Of an encrypted database: copy its key ring here, in place of the copy that is there. A backup
+    /// opens with the key and this alone. Keep one copy, the newest: whoever is forgotten drops out of it
+    #[arg(long, value_name = "FILE")]
+    pub ring: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct RestoreArgs {
+    /// The backup
+    pub file: PathBuf,
+    /// Of an encrypted database: the newest copy of its key ring, or the ring in the living database
+    #[arg(long, value_name = "FILE")]
+    pub ring: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: Place,
+}
