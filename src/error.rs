@@ -4,6 +4,7 @@
 //! layer, as plain data, so that each room can return its own enum without knowing the others.
 
 mod decision;
+mod eval;
 mod gallery;
 mod model;
 mod photo;
@@ -11,6 +12,7 @@ mod store;
 mod weights;
 
 pub use decision::RefusalError;
+pub use eval::EvalError;
 pub use gallery::{GalleryError, GateRefusal};
 pub use model::ModelError;
 pub use photo::PhotoError;
@@ -45,6 +47,9 @@ pub enum Error {
     /// A gallery refused.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
+    /// Nothing could be measured, or trained.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
 }
 
 impl Error {
@@ -57,6 +62,7 @@ impl Error {
             Error::Refusal(e) => e.code(),
             Error::Store(e) => e.code(),
             Error::Gallery(e) => e.code(),
+            Error::Eval(e) => e.code(),
         }
     }
 }

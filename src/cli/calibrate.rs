@@ -1,14 +1,22 @@
 //! `kith calibrate`
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::args::{Calibrate, Common};
 use super::{DONE, output};
-use crate::LabelledPhoto;
+use crate::eval::people_of;
 use crate::media::write_whole;
+use crate::verify::{Calibration, fpir, rate_interval};
+use crate::{LabelledPhoto, SearchPolicy};
+
+/// Rates whose thresholds are shown, measured or not.
+const RATES: [f64; 6] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
+/// Galleries for which the growth of FPIR is shown, in faces.
+const GALLERIES: [usize; 7] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
 
 pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
-    let photos = labelled(&command.people)?;
+    let (Some(people), Some(output)) = (&command.people, &command.output) else { return show(common) };
+    let photos = labelled(people)?;
     let engine = common.engine()?;
     let people = photos.last().map_or(0, |p| p.person + 1);
     let source = match &command.source {
@@ -20,7 +28,7 @@ pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
     bar.finish_and_clear();
     let record = &measured.calibration;
     let text = serde_json::to_string_pretty(record)? + "\n";
-    write_whole(&command.output, text.as_bytes()).map_err(|e| anyhow::anyhow!("{}: {e}", command.output.display()))?;
+    write_whole(output, text.as_bytes()).map_err(|e| anyhow::anyhow!("{}: {e}", output.display()))?;
     for e in &measured.unreadable {
         eprintln!("kith: {e}");
     }
@@ -31,35 +39,91 @@ pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
         output::json(record)?;
         return Ok(DONE);
     }
-    output::line(&format!("{}: record {} for {}", command.output.display(), record.id(), record.model));
-    output::line(&format!(
-        "{} genuine and {} impostor pairs; no face in {} photos, {} unreadable",
-        record.genuine_pairs,
-        record.impostor_pairs,
-        measured.without_face.len(),
-        measured.unreadable.len()
-    ));
-    output::line("false-match rate   threshold   false-non-match rate   impostor pairs below");
-    for p in &record.points {
-        output::line(&format!("{:>16e}   {:>9.4}   {:>20.4}   {:>20}", p.fmr, p.distance, p.fnmr, p.impostors_below));
+    output::line(&format!("{}:", output.display()));
+    print(record)?;
+    Ok(DONE)
+}
+
+/// The record that verdicts of this model rest on.
+fn show(common: &Common) -> anyhow::Result<u8> {
+    let engine = common.engine()?;
+    let policy = crate::Policy::default();
+    // Refuses for a model without a record, and for a record of another model.
+    engine.judge(policy)?;
+    let record = engine.calibration().ok_or_else(|| anyhow::anyhow!("{} has no calibration", engine.model()))?;
+    if common.json {
+        let mut object = serde_json::to_value(record)?;
+        object["id"] = serde_json::json!(record.id());
+        output::json(&object)?;
+    } else {
+        print(record)?;
     }
     Ok(DONE)
 }
 
-/// One folder a person, in order of their names.
-fn labelled(people: &Path) -> anyhow::Result<Vec<LabelledPhoto>> {
-    let entries = |folder: &Path| -> anyhow::Result<Vec<PathBuf>> {
-        let read = std::fs::read_dir(folder).and_then(|d| d.map(|e| e.map(|e| e.path())).collect());
-        let mut paths: Vec<PathBuf> = read.map_err(|e| anyhow::anyhow!("{}: {e}", folder.display()))?;
-        paths.sort();
-        Ok(paths)
+fn print(record: &Calibration) -> anyhow::Result<()> {
+    output::line(&format!("record {} for {}", record.id(), record.model));
+    output::line(&format!("measured on: {}", record.source));
+    output::line(&format!(
+        "{} genuine and {} impostor pairs; {} photos without a usable face are in none",
+        record.genuine_pairs, record.impostor_pairs, record.failures_to_acquire
+    ));
+    output::line("");
+    let range = |hits: f64, of: u64| {
+        let (low, high) = rate_interval(hits.round() as u64, of);
+        format!("{low:.2e} to {high:.2e}")
     };
-    let mut photos = Vec::new();
-    let folders: Vec<PathBuf> = entries(people)?.into_iter().filter(|p| p.is_dir()).collect();
-    for (person, folder) in folders.iter().enumerate() {
-        let files = entries(folder)?.into_iter().filter(|p| p.is_file());
-        photos.extend(files.map(|path| LabelledPhoto { person, path }));
+    let head = ["FMR", "threshold", "95% of FMR", "impostor pairs below", "FNMR", "95% of FNMR"];
+    let mut rows = vec![head.map(str::to_string).to_vec()];
+    for rate in RATES {
+        rows.push(match record.points.iter().find(|p| p.fmr == rate) {
+            Some(p) => vec![
+                format!("{rate:e}"),
+                format!("{:.4}", p.distance),
+                range(p.impostors_below as f64, record.impostor_pairs),
+                p.impostors_below.to_string(),
+                format!("{:.4}", p.fnmr),
+                range(p.fnmr * record.genuine_pairs as f64, record.genuine_pairs),
+            ],
+            None => {
+                let t = record.for_search(rate, 1)?;
+                let mark = if t.extrapolated { "extrapolated" } else { "between points" };
+                let none = || "-".to_string();
+                vec![format!("{rate:e}"), format!("{:.4}", t.distance), mark.to_string(), none(), none(), none()]
+            }
+        });
     }
-    anyhow::ensure!(!photos.is_empty(), "{}: no folder with photos in it, one a person", people.display());
-    Ok(photos)
+    output::table(&rows);
+    output::line("");
+    output::line("Intervals take pairs for independent; they share photos and people, so the truth is less sure.");
+    output::line("An extrapolated threshold is refused by verify and compare unless --extrapolate asks for it.");
+    output::line("");
+    let default = record.at_fmr(Calibration::MIDPOINT_FMR)?;
+    let bound = SearchPolicy::DEFAULT_FPIR;
+    let mut rows = vec![vec![
+        "faces in the gallery".to_string(),
+        format!("FPIR at {:.4} (FMR {:e})", default.distance, default.fmr),
+        format!("threshold for FPIR {bound}"),
+        "resting on FMR".to_string(),
+    ]];
+    for faces in GALLERIES {
+        let t = record.for_search(bound, faces)?;
+        let mark = if t.extrapolated { " (extrapolated)" } else { "" };
+        let measured = fpir(default.fmr, faces);
+        rows.push(vec![
+            faces.to_string(),
+            format!("{measured:.4}"),
+            format!("{:.4}", t.distance),
+            format!("{:.1e}{mark}", t.fmr),
+        ]);
+    }
+    output::table(&rows);
+    Ok(())
+}
+
+/// One folder a person, in order of their names.
+fn labelled(folder: &Path) -> anyhow::Result<Vec<LabelledPhoto>> {
+    let people = people_of(folder)?;
+    let numbered = people.into_iter().enumerate();
+    Ok(numbered.flat_map(|(person, p)| p.photos.into_iter().map(move |path| LabelledPhoto { person, path })).collect())
 }

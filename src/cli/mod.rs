@@ -11,10 +11,16 @@ mod database;
 mod detect;
 mod embed;
 mod enroll;
+mod eval;
+mod eval_args;
 mod identify;
 mod index_args;
+mod key;
 mod output;
 mod people;
+mod reembed;
+mod store_args;
+mod train;
 mod verify;
 mod weights;
 
@@ -44,6 +50,8 @@ pub fn main() -> ExitCode {
         Command::Detect(c) => detect::run(&args.common, c),
         Command::Embed(c) => embed::run(&args.common, c),
         Command::Calibrate(c) => calibrate::run(&args.common, c),
+        Command::Eval(c) => eval::run(&args.common, c),
+        Command::Train(c) => train::run(&args.common, c),
         Command::Enroll(c) => enroll::run(&args.common, c),
         Command::Identify(c) => identify::run(&args.common, c),
         Command::People(c) => people::run(&args.common, c),
@@ -53,6 +61,11 @@ pub fn main() -> ExitCode {
         Command::Reindex(c) => database::reindex(&args.common, c),
         Command::Backup(c) => database::backup(&args.common, c),
         Command::Restore(c) => database::restore(&args.common, c),
+        Command::Export(c) => database::export(&args.common, c),
+        Command::Import(c) => database::import(&args.common, c),
+        Command::Reembed(c) => reembed::run(&args.common, c),
+        Command::Key(c) => key::run(&args.common, c),
+        Command::Rekey(c) => key::rekey(&args.common, c),
         Command::Weights(c) => weights::run(&args.common, &c.action),
     };
     match answer {

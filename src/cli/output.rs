@@ -18,6 +18,20 @@ pub(super) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// Prints rows in columns: the first to the left, numbers to the right.
+pub(super) fn table(rows: &[Vec<String>]) {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |c: usize| rows.iter().filter_map(|r| r.get(c)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in rows {
+        let cells = row.iter().zip(&widths).enumerate().map(|(c, (cell, &width))| match c {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        line(cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
 /// The error as programs read it.
 pub(super) fn error_object(error: &anyhow::Error) -> serde_json::Value {
     let code = error.downcast_ref::<Error>().map_or("failed", Error::code);
@@ -42,6 +56,12 @@ pub(super) fn bar(common: &Common, count: usize, what: &str) -> ProgressBar {
 pub(super) fn byte_bar(common: &Common, what: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left");
     shown(common, ProgressBar::new(0), style, what, true)
+}
+
+/// A count that goes up, where the end is not known.
+pub(super) fn spinner(common: &Common, what: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {pos} {per_sec}");
+    shown(common, ProgressBar::no_length(), style, what, true)
 }
 
 fn shown(

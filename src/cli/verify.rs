@@ -16,7 +16,10 @@ pub(super) fn run(common: &Common, command: &Verify) -> anyhow::Result<u8> {
             Decision::Same => "same person",
             Decision::Different => "different people",
         };
-        let rate = verdict.threshold_fmr.map_or(String::new(), |r| format!(", false-match rate {r:e}"));
+        let rate = verdict.threshold_fmr.map_or(String::new(), |r| {
+            let how = if verdict.extrapolated { " (extrapolated)" } else { "" };
+            format!(", false-match rate {r:e}{how}")
+        });
         output::line(&format!(
             "{answer}: distance {:.4}, threshold {:.4}{rate}, similarity {:.1}%",
             verdict.distance, verdict.threshold, verdict.similarity

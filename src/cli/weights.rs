@@ -126,7 +126,7 @@ fn run_pull(common: &Common, command: &Pull) -> anyhow::Result<u8> {
     Ok(DONE)
 }
 
-fn weights_folder(common: &Common) -> anyhow::Result<std::path::PathBuf> {
+pub(super) fn weights_folder(common: &Common) -> anyhow::Result<std::path::PathBuf> {
     let folder = common.weights.clone().or_else(user_folder);
     folder.ok_or_else(|| anyhow::anyhow!("no home folder is known; say --weights FOLDER"))
 }

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use super::Engine;
-use crate::detect::Detection;
-use crate::error::{Error, Result};
+use super::{Engine, FaceChoice};
+use crate::error::{Error, RefusalError, Result};
 use crate::media::{Limits, Photo};
 use crate::vector::Embedding;
 use crate::verify::{Calibration, fit_calibration};
@@ -46,10 +45,11 @@ impl Engine {
     ) -> Result<Measured> {
         let embed = |labelled: &LabelledPhoto| -> Result<Option<Embedding>> {
             let answer = Photo::open_with(&labelled.path, limits).map_err(Error::from).and_then(|photo| {
-                let found = self.detect(&photo)?;
-                let Some(face) = nearest_centre(&found, &photo) else { return Ok(None) };
-                let (faces, _) = self.pipeline.embed(photo.raster(), &[face])?;
-                Ok(faces.into_iter().next().map(|f| f.embedding))
+                match self.one_face(&photo, FaceChoice::Central) {
+                    Ok(face) => Ok(Some(face.embedding)),
+                    Err(Error::Refusal(RefusalError::NoFace { .. })) => Ok(None),
+                    Err(e) => Err(e),
+                }
             });
             done();
             answer
@@ -66,8 +66,8 @@ impl Engine {
         }
         let (genuine, impostor) = distances(&known)?;
         let failures = (without_face.len() + unreadable.len()) as u64;
-        let calibration = fit_calibration(self.model().as_str(), source, genuine, impostor, failures)
-            .map_err(|reason| crate::error::RefusalError::CannotCalibrate { reason })?;
+        let calibration = fit_calibration(self.model().as_str(), self.detector(), source, genuine, impostor, failures)
+            .map_err(|reason| RefusalError::CannotCalibrate { reason })?;
         Ok(Measured { calibration, without_face, unreadable })
     }
 }
@@ -88,10 +88,4 @@ fn distances(known: &[(usize, Embedding)]) -> Result<(Vec<f32>, Vec<f32>)> {
         .collect::<Result<_>>()?;
     let (genuine, impostor): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
     Ok((genuine.concat(), impostor.concat()))
-}
-
-fn nearest_centre(found: &[Detection], photo: &Photo) -> Option<Detection> {
-    let centre = (photo.width() as f32 / 2.0, photo.height() as f32 / 2.0);
-    let away = |d: &Detection| (d.bbox.centre().0 - centre.0).hypot(d.bbox.centre().1 - centre.1);
-    found.iter().copied().min_by(|a, b| away(a).total_cmp(&away(b)))
 }

@@ -155,6 +155,7 @@ impl Comparison {
                     (Some(one), _) => format!(", false-match rate {}", rate(one)),
                     _ => String::new(),
                 };
+                let rate = if v.extrapolated { format!("{rate} (extrapolated)") } else { rate };
                 let name = v.model.as_str().split('/').next().unwrap_or_default();
                 [
                     format!("{answer}: {:.1}% alike", v.similarity),

@@ -17,6 +17,7 @@ mod calibrate;
 mod calibrations;
 mod comparison;
 mod gallery;
+mod reembed;
 
 use std::time::Instant;
 
@@ -24,6 +25,7 @@ pub use builder::EngineBuilder;
 pub use calibrate::{LabelledPhoto, Measured};
 pub use comparison::{Comparison, ComparisonTimes, Outcome, ScoredPair, SideFaces};
 pub use gallery::{EnrolOptions, IdentifiedFace};
+pub use reembed::{ReembedOptions, Reembedded};
 
 use crate::compare::{Mark, Pane, Picture, draw_seed, stretched};
 use crate::detect::Detection;
@@ -43,6 +45,9 @@ pub enum FaceChoice {
     Only,
     /// The largest box, however many there are.
     Largest,
+    /// The box whose centre is nearest the photo's, however many there are: in photos that are cut about
+    /// the person whom they are named for, as those of Labeled Faces in the Wild are.
+    Central,
 }
 
 /// Finds, embeds and compares faces. Built once (a fraction of a second), shared by any number of
@@ -142,10 +147,26 @@ impl Engine {
     /// # Errors
     /// [`RefusalError::NoFace`], or [`RefusalError::SeveralFaces`] under [`FaceChoice::Only`].
     pub fn one_face(&self, photo: &Photo, choice: FaceChoice) -> Result<Face> {
-        let found = self.pipeline.detector.detect(photo.raster())?;
-        let chosen = choose(&found, photo, choice)?;
+        let chosen = self.find_one(photo, choice)?;
         let (mut faces, _) = self.pipeline.embed(photo.raster(), &[chosen])?;
         Ok(faces.remove(0))
+    }
+
+    /// The photo's one face, not embedded.
+    ///
+    /// # Errors
+    /// [`RefusalError::NoFace`], or [`RefusalError::SeveralFaces`] under [`FaceChoice::Only`].
+    pub fn find_one(&self, photo: &Photo, choice: FaceChoice) -> Result<Detection> {
+        let found = self.pipeline.detector.detect(photo.raster())?;
+        Ok(choose(&found, photo, choice)?)
+    }
+
+    /// Embeds faces that were found before, in order.
+    ///
+    /// # Errors
+    /// [`crate::error::ModelError::BadEmbedding`] for a detection that encloses nothing.
+    pub fn embed_detections(&self, photo: &Photo, found: &[Detection]) -> Result<Vec<Face>> {
+        Ok(self.pipeline.embed(photo.raster(), found)?.0)
     }
 
     /// Is it the same person? One face in each photo.
@@ -204,7 +225,7 @@ impl Engine {
             Err(e) => Err(e),
         };
         let score = match (first(a)?, first(b)?) {
-            (Some(a), Some(b)) => a.embedding.cosine(&b.embedding)?.max(0.0) * 100.0,
+            (Some(a), Some(b)) => f64::from(a.embedding.cosine(&b.embedding)?).max(0.0) * 100.0,
             _ => 0.0,
         };
         let (left, right) = (stretched(a.raster()), stretched(b.raster()));
@@ -236,6 +257,7 @@ impl std::fmt::Debug for Engine {
 }
 
 fn choose(found: &[Detection], photo: &Photo, choice: FaceChoice) -> Result<Detection, RefusalError> {
+    let photo_size = (photo.width(), photo.height());
     let photo = || photo.origin().to_string();
     match (found, choice) {
         ([], _) => Err(RefusalError::NoFace { photo: photo() }),
@@ -244,6 +266,12 @@ fn choose(found: &[Detection], photo: &Photo, choice: FaceChoice) -> Result<Dete
         ([first, rest @ ..], FaceChoice::Largest) => {
             let larger = |a: Detection, b: &Detection| if b.bbox.area() > a.bbox.area() { *b } else { a };
             Ok(rest.iter().fold(*first, larger))
+        }
+        ([first, rest @ ..], FaceChoice::Central) => {
+            let (x, y) = (photo_size.0 as f32 / 2.0, photo_size.1 as f32 / 2.0);
+            let away = |d: &Detection| (d.bbox.centre().0 - x).hypot(d.bbox.centre().1 - y);
+            let nearer = |a: Detection, b: &Detection| if away(b) < away(&a) { *b } else { a };
+            Ok(rest.iter().fold(*first, nearer))
         }
     }
 }

@@ -51,6 +51,8 @@ pub struct SearchPolicy {
     pub top: usize,
     /// Share of strangers who may be taken for somebody, above 0 and below 1.
     pub max_fpir: f64,
+    /// Bound the false-match rate of each comparison instead, above 0 and below 1.
+    pub max_fmr: Option<f64>,
     /// Decide at this distance instead.
     pub threshold: Option<f32>,
     /// How a person's faces stand for the person.
@@ -69,6 +71,7 @@ impl Default for SearchPolicy {
         Self {
             top: 3,
             max_fpir: Self::DEFAULT_FPIR,
+            max_fmr: None,
             threshold: None,
             by: By::default(),
             filter: PersonFilter::default(),
@@ -106,7 +109,7 @@ pub struct Identification {
     pub threshold_distance: f32,
     /// Faces (or mean vectors) searched.
     pub searched: usize,
-    /// Id of the calibration record, where one was used.
+    /// Id of the calibration record that the threshold or the similarities are of; none without one.
     pub calibration: Option<String>,
 }
 
@@ -122,6 +125,10 @@ impl Database {
         comparisons: usize,
     ) -> Result<Threshold> {
         use crate::error::RefusalError;
+        if let Some(c) = calibration.filter(|c| c.model != model.as_str()) {
+            let (calibrated, model) = (c.model.clone(), model.to_string());
+            return Err(RefusalError::WrongCalibration { calibrated, model }.into());
+        }
         match (policy.threshold, calibration) {
             (Some(d), _) if d > 0.0 && d <= 2.0 => Ok(Threshold::Distance(d)),
             (Some(d), _) => Err(RefusalError::InvalidThreshold {
@@ -131,10 +138,10 @@ impl Database {
             }
             .into()),
             (None, None) => Err(RefusalError::NotCalibrated { model: model.to_string() }.into()),
-            (None, Some(c)) if c.model != model.as_str() => {
-                Err(RefusalError::WrongCalibration { calibrated: c.model.clone(), model: model.to_string() }.into())
-            }
-            (None, Some(c)) => Ok(Threshold::Calibrated(c.for_search(policy.max_fpir, comparisons)?)),
+            (None, Some(c)) => Ok(Threshold::Calibrated(match policy.max_fmr {
+                Some(rate) => c.search_at_fmr(rate, comparisons)?,
+                None => c.for_search(policy.max_fpir, comparisons)?,
+            })),
         }
     }
 
@@ -191,7 +198,7 @@ impl Database {
             threshold,
             threshold_distance: bound,
             searched,
-            calibration: calibration.filter(|_| policy.threshold.is_none()).map(Calibration::id),
+            calibration: calibration.map(Calibration::id),
         })
     }
 }

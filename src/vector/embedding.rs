@@ -84,6 +84,19 @@ impl Embedding {
         Ok(Self { values, model })
     }
 
+    /// Takes numbers that are a unit vector already (to one in a thousand), bit for bit.
+    ///
+    /// # Errors
+    /// [`ModelError::BadEmbedding`] for another length, NaN or infinity.
+    pub(crate) fn of_unit(values: Vec<f32>, model: ModelId) -> Result<Self, ModelError> {
+        let length = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        // Written so that a length that is not a number is refused.
+        if (length - 1.0).abs() < 1e-3 {
+            return Ok(Self { values, model });
+        }
+        Err(ModelError::BadEmbedding { reason: format!("its length is {length}, not 1") })
+    }
+
     /// The numbers, of Euclidean length 1.
     pub fn values(&self) -> &[f32] {
         &self.values

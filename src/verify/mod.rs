@@ -3,10 +3,13 @@
 
 mod calibration;
 mod fit;
+mod interval;
 mod search;
 mod verdict;
 
 pub use calibration::{Calibration, OperatingPoint};
 pub use fit::fit_calibration;
-pub use search::SearchThreshold;
+pub(crate) use fit::operating_point;
+pub use interval::rate_interval;
+pub use search::{SearchThreshold, fpir};
 pub use verdict::{Decision, Judge, Policy, SimilarityScale, Verdict};

@@ -26,6 +26,16 @@ pub struct SearchThreshold {
     pub extrapolated: bool,
 }
 
+/// Share of strangers whom a search among `comparisons` faces takes for somebody, when each comparison matches
+/// at the rate `fmr` and they are independent: `1 - (1 - fmr)^comparisons`.
+///
+/// ```
+/// assert!((kith::verify::fpir(1e-3, 1000) - 0.632).abs() < 1e-3);
+/// ```
+pub fn fpir(fmr: f64, comparisons: usize) -> f64 {
+    -(comparisons as f64 * (-fmr).ln_1p()).exp_m1()
+}
+
 impl Calibration {
     /// The threshold at which a search among `comparisons` faces takes at most `max_fpir` of strangers
     /// for somebody. Below the measured rates the line through the last decade of points (logarithm of
@@ -58,8 +68,19 @@ impl Calibration {
         Ok(SearchThreshold { distance, max_fpir, comparisons, fmr, extrapolated })
     }
 
+    /// The threshold at which one comparison with a stranger matches at most at `max_fmr`, with the share of
+    /// strangers that a search among `comparisons` faces then takes for somebody.
+    ///
+    /// # Errors
+    /// As [`Calibration::at_fmr`].
+    pub fn search_at_fmr(&self, max_fmr: f64, comparisons: usize) -> Result<SearchThreshold, RefusalError> {
+        let point = self.at_fmr(max_fmr)?;
+        let (distance, fmr) = (point.distance, point.fmr);
+        Ok(SearchThreshold { distance, max_fpir: fpir(fmr, comparisons), comparisons, fmr, extrapolated: false })
+    }
+
     /// Distance at a rate below the last point.
-    fn beyond(&self, fmr: f64) -> f32 {
+    pub(super) fn beyond(&self, fmr: f64) -> f32 {
         let Some(last) = self.points.last() else { return 0.0 };
         let decade = self.points.iter().rev().find(|p| p.fmr >= last.fmr * 10.0).unwrap_or(&self.points[0]);
         let decades = (decade.fmr / last.fmr).log10();
@@ -85,6 +106,14 @@ mod tests {
             assert!(t.distance <= before && t.distance >= 0.0, "{t:?}");
             before = t.distance;
         }
+    }
+
+    #[test]
+    fn a_rate_of_one_comparison_says_what_it_makes_of_a_search() {
+        let t = record().search_at_fmr(1e-2, 100).unwrap();
+        assert_eq!((t.distance, t.fmr, t.comparisons, t.extrapolated), (0.5, 1e-2, 100, false));
+        assert!((t.max_fpir - (1.0 - 0.99f64.powi(100))).abs() < 1e-12);
+        assert!(record().search_at_fmr(1e-5, 100).is_err());
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::vector::{Embedding, ModelId};
 pub enum Policy {
     /// At the calibrated threshold whose false-match rate is at most this, above 0 and below 1.
     MaxFmr(f64),
+    /// As [`Policy::MaxFmr`]; but below the rates that were measured the threshold is continued along the last
+    /// decade of points, as in a search, and the verdict says so.
+    ContinuedFmr(f64),
     /// At this Euclidean distance between unit vectors, above 0 and at most 2.
     Distance(f32),
 }
@@ -60,6 +63,8 @@ pub struct Verdict {
     pub threshold: f32,
     /// False-match rate of one comparison at that threshold, where it is known.
     pub threshold_fmr: Option<f64>,
+    /// Whether that rate is below what the calibration measured ([`Policy::ContinuedFmr`]).
+    pub extrapolated: bool,
     /// Smallest calibrated false-match rate at which this pair would still pass, if at any.
     pub passes_at_fmr: Option<f64>,
     /// The model of the embeddings.
@@ -75,6 +80,7 @@ pub struct Judge {
     calibration_id: Option<String>,
     threshold: f32,
     threshold_fmr: Option<f64>,
+    extrapolated: bool,
     model: ModelId,
 }
 
@@ -90,14 +96,20 @@ impl Judge {
         if let Some(c) = calibration.filter(|c| c.model != model.as_str()) {
             return Err(RefusalError::WrongCalibration { calibrated: c.model.clone(), model: model.to_string() });
         }
-        let (threshold, threshold_fmr) = match policy {
+        let known = || calibration.ok_or_else(|| RefusalError::NotCalibrated { model: model.to_string() });
+        let (threshold, threshold_fmr, extrapolated) = match policy {
             Policy::MaxFmr(rate) => {
-                let c = calibration.ok_or_else(|| RefusalError::NotCalibrated { model: model.to_string() })?;
-                let point = c.at_fmr(rate)?;
-                (point.distance, Some(point.fmr))
+                let point = known()?.at_fmr(rate)?;
+                (point.distance, Some(point.fmr), false)
+            }
+            Policy::ContinuedFmr(rate) => {
+                // The threshold of one comparison is that of a search among one face.
+                let t = known()?.for_search(rate, 1)?;
+                let fmr = if t.extrapolated { rate } else { known()?.at_fmr(rate)?.fmr };
+                (t.distance, Some(fmr), t.extrapolated)
             }
             Policy::Distance(distance) if distance > 0.0 && distance <= 2.0 => {
-                (distance, calibration.and_then(|c| c.fmr_of(distance)))
+                (distance, calibration.and_then(|c| c.fmr_of(distance)), false)
             }
             Policy::Distance(distance) => {
                 return Err(RefusalError::InvalidThreshold {
@@ -112,6 +124,7 @@ impl Judge {
             calibration_id: calibration.map(Calibration::id),
             threshold,
             threshold_fmr,
+            extrapolated,
             model: model.clone(),
         })
     }
@@ -153,6 +166,7 @@ impl Judge {
             similarity_scale,
             threshold: self.threshold,
             threshold_fmr: self.threshold_fmr,
+            extrapolated: self.extrapolated,
             passes_at_fmr: self.calibration.as_ref().and_then(|c| c.fmr_of(distance)),
             model: self.model.clone(),
             calibration: self.calibration_id.clone(),
@@ -188,6 +202,21 @@ mod tests {
         let far = decide(0.41);
         assert_eq!((far.decision, far.passes_at_fmr), (Decision::Different, Some(1e-2)));
         assert!(far.similarity < 50.0);
+    }
+
+    #[test]
+    fn beyond_the_measured_rates_only_who_asks_gets_a_threshold_and_it_is_marked() {
+        let (record, model) = (record(), ModelId::from_text("m/abc/test"));
+        let judge = |policy| Judge::new(&model, Some(&record), policy);
+        assert!(matches!(judge(Policy::MaxFmr(1e-5)), Err(RefusalError::Unsupported { .. })));
+        let (a, b) = at_distance(0.19);
+        let beyond = judge(Policy::ContinuedFmr(1e-5)).unwrap().judge(&a, &b).unwrap();
+        assert!(beyond.extrapolated && beyond.threshold_fmr == Some(1e-5));
+        // A tenth a decade, two decades beyond the last point at 0.4.
+        assert!((beyond.threshold - 0.2).abs() < 1e-3 && beyond.decision == Decision::Same);
+        let within = judge(Policy::ContinuedFmr(2e-3)).unwrap().judge(&a, &b).unwrap();
+        assert_eq!((within.extrapolated, within.threshold, within.threshold_fmr), (false, 0.4, Some(1e-3)));
+        assert!(judge(Policy::ContinuedFmr(0.0)).is_err() && judge(Policy::ContinuedFmr(f64::NAN)).is_err());
     }
 
     #[test]

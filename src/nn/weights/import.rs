@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use candle_core::DType;
 
-use super::{TensorMap, check, check_finite, dlib, files, safetensors_file, sha256_hex, specs, torch};
+use super::locate::checksum_file;
+use super::{TensorMap, check, check_finite, dlib, files, onnx, safetensors_file, sha256_hex, specs, torch};
 use crate::error::WeightsError;
 
 /// How the numbers are stored.
@@ -32,8 +33,8 @@ pub struct Imported {
     pub sha256: String,
 }
 
-/// Converts released weights (a torch state_dict, safetensors, or dlib's `.dat`; for MTCNN its three
-/// files together) to one safetensors file. The format is told from the bytes, the architecture from
+/// Converts released weights (a torch state_dict, safetensors, ONNX, or dlib's `.dat`; for MTCNN its
+/// three files together) to one safetensors file. The format is told from the bytes, the architecture from
 /// the tensors unless it is given. The same input gives the same bytes.
 ///
 /// # Errors
@@ -58,6 +59,7 @@ pub fn import(
         name: architecture.clone(),
         known: specs::architectures().join(", "),
     })?;
+    let mut tensors = onnx::named(tensors, &architecture);
     check(&shown, &architecture, &specs, &tensors)?;
     // A classifier's layer, and whatever else the network does not use, stays behind.
     tensors.retain(|name, _| specs.iter().any(|s| s.name == *name));
@@ -66,10 +68,31 @@ pub fn import(
         Precision::F32 => DType::F32,
         Precision::F16 => DType::F16,
     };
-    let bytes = safetensors_file::write(out, &architecture, &tensors, dtype)?;
+    write(out, &architecture, &tensors, dtype)
+}
+
+/// Writes the tensors of a model that was trained here, with their checksum beside, as a download's is.
+///
+/// # Errors
+/// As [`import`].
+pub(crate) fn store(out: &Path, architecture: &str, tensors: &TensorMap) -> Result<Imported, WeightsError> {
+    let shown = out.display().to_string();
+    let specs = specs::of(architecture).ok_or_else(|| WeightsError::UnknownModel {
+        name: architecture.to_string(),
+        known: specs::architectures().join(", "),
+    })?;
+    check(&shown, architecture, &specs, tensors)?;
+    check_finite(&shown, tensors)?;
+    let written = write(out, architecture, tensors, DType::F32)?;
+    files::write_whole(&checksum_file(out), format!("{}\n", written.sha256).as_bytes())?;
+    Ok(written)
+}
+
+fn write(out: &Path, architecture: &str, tensors: &TensorMap, dtype: DType) -> Result<Imported, WeightsError> {
+    let bytes = safetensors_file::write(out, architecture, tensors, dtype)?;
     Ok(Imported {
         path: out.to_path_buf(),
-        architecture,
+        architecture: architecture.to_string(),
         tensors: tensors.len(),
         size: bytes.len() as u64,
         sha256: sha256_hex(&bytes),
@@ -89,10 +112,13 @@ fn read_any(path: &Path) -> Result<TensorMap, WeightsError> {
     if bytes.get(8) == Some(&b'{') {
         return Ok(safetensors_file::parse(&bytes, &shown)?.0);
     }
+    if bytes.first() == Some(&onnx::FIRST_BYTE) {
+        return onnx::parse(&bytes, &shown);
+    }
     Err(WeightsError::Malformed {
         path: shown,
         format: "weights",
-        reason: "neither a torch state_dict, nor safetensors, nor dlib's face network".to_string(),
+        reason: "neither a torch state_dict, nor safetensors, nor ONNX, nor dlib's face network".to_string(),
     })
 }
 
@@ -111,7 +137,10 @@ fn guess(tensors: &TensorMap) -> &'static str {
         "mtcnn"
     } else if tensors.contains_key("input.mean") || tensors.contains_key("stem.conv.weight") {
         "dlib-resnet"
+    } else if tensors.contains_key("projection") {
+        // Eigenfaces and Fisherfaces hold the same tensors; whoever knows better says --architecture.
+        "eigenfaces"
     } else {
-        "inception-resnet-v1"
+        onnx::architecture(tensors).unwrap_or("inception-resnet-v1")
     }
 }

@@ -1,0 +1,245 @@
+//! `kith eval`
+
+use std::path::Path;
+
+use super::args::Common;
+use super::eval_args::{Eval, EvalDetect, EvalIdentify, EvalPairs, EvalWhat};
+use super::{DONE, output};
+use crate::eval::{self, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification, people_of};
+use crate::media::write_whole;
+
+pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
+    match &command.what {
+        EvalWhat::Pairs(c) => pairs(common, c),
+        EvalWhat::Identify(c) => identify(common, c),
+        EvalWhat::Detect(c) => detect(common, c),
+    }
+}
+
+fn pairs(common: &Common, command: &EvalPairs) -> anyhow::Result<u8> {
+    let list = if command.list.is_dir() {
+        let people = people_of(&command.list)?;
+        match command.all_pairs {
+            true => PairList::every(&people)?,
+            false => PairList::drawn(&people, command.folds, command.pairs, command.evaluated.seed)?,
+        }
+    } else {
+        PairList::read(&command.list, &command.images())?
+    };
+    let evaluated = &command.evaluated;
+    let engines = evaluated.engines(common)?;
+    let names = evaluated.names(common);
+    let cache = evaluated.cache(common, &engines[0])?;
+    let (choice, limits) = (evaluated.face.choice(), common.limits());
+    let bar = output::bar(common, list.photos.len(), "embedding");
+    let answer = eval::verification(&engines, &names, &list, choice, &limits, &cache, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    if let Some(path) = &evaluated.html {
+        write_page(path, &eval::verification_page(&answer, &engines, choice, &limits)?)?;
+    }
+    for failure in &answer.failures {
+        eprintln!("kith: {}", failure.message);
+    }
+    if common.json {
+        output::json(&answer)?;
+    } else {
+        print_pairs(&answer, evaluated.html.as_deref());
+    }
+    Ok(DONE)
+}
+
+fn write_page(path: &Path, html: &str) -> anyhow::Result<()> {
+    write_whole(path, html.as_bytes()).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
+}
+
+fn print_pairs(v: &Verification, page: Option<&Path>) {
+    output::line(&v.source);
+    output::line(&format!(
+        "{} genuine and {} impostor pairs of {} photos; no usable face in {} photos ({} genuine, {} impostor pairs)",
+        v.genuine_pairs,
+        v.impostor_pairs,
+        v.photos,
+        v.failures.len(),
+        v.pairs_with_failures.0,
+        v.pairs_with_failures.1
+    ));
+    if !v.failures.is_empty() {
+        output::line(v.treatment);
+    }
+    output::line("");
+    let mut rows = vec![["model", "accuracy", "EER", "AUC", "d'", "threshold"].map(str::to_string).to_vec()];
+    let rates: Vec<f64> = v.models[0].tar_at_far.iter().map(|t| t.far).collect();
+    rows[0].extend(rates.iter().map(|far| format!("TAR@{far:e}")));
+    for m in &v.models {
+        let mut row = vec![
+            m.name.clone(),
+            match m.accuracy.standard_error {
+                Some(e) => format!("{:.4} +- {e:.4}", m.accuracy.accuracy),
+                None => format!("{:.4}", m.accuracy.accuracy),
+            },
+            format!("{:.4}", m.equal_error.rate),
+            format!("{:.5}", m.area_under_roc),
+            m.d_prime.map_or("-".to_string(), |d| format!("{d:.2}")),
+            format!("{:.4}", m.best.distance),
+        ];
+        row.extend(m.tar_at_far.iter().map(|t| t.measured.map_or("-".to_string(), |t| format!("{:.4}", t.tar))));
+        rows.push(row);
+    }
+    output::table(&rows);
+    output::line("");
+    let folds = v.models[0].accuracy.folds.len();
+    output::line(&match folds {
+        1 => "accuracy: of the best threshold on these very pairs, so it flatters".to_string(),
+        n => format!(
+            "accuracy: mean of {n} folds, each judged by the threshold best on the others, +- its standard error"
+        ),
+    });
+    output::line(
+        "TAR@FAR: only where at least 30 impostor pairs lie below the threshold (rule of 30); - where fewer do",
+    );
+    for m in &v.models {
+        if let Some(d) = &m.at_default {
+            output::line(&format!(
+                "{} at its calibrated threshold {:.4} (record {}, FMR {:e}): FMR {:.5}, FNMR {:.5}, accuracy {:.4} here",
+                m.name,
+                d.measured.distance,
+                d.calibration,
+                d.calibrated_fmr,
+                d.measured.fmr,
+                d.measured.fnmr,
+                d.accuracy
+            ));
+        }
+    }
+    if let Some(page) = page {
+        output::line(&format!("report: {}", page.display()));
+    }
+}
+
+fn identify(common: &Common, command: &EvalIdentify) -> anyhow::Result<u8> {
+    let evaluated = &command.evaluated;
+    anyhow::ensure!(
+        command.enrolled > 0.0 && command.enrolled <= 1.0,
+        "--enrolled is {}, must be above 0 and at most 1",
+        command.enrolled
+    );
+    let people = people_of(&command.people)?;
+    let split = Split::drawn(&people, command.enrolled, command.gallery_photos, evaluated.seed)?;
+    let source = format!(
+        "{} photos of {} people, {} enrolled with {} photo{} each, seed {}",
+        split.photos.len(),
+        people.len(),
+        split.gallery.len(),
+        command.gallery_photos.max(1),
+        if command.gallery_photos > 1 { "s" } else { "" },
+        evaluated.seed
+    );
+    let engines = evaluated.engines(common)?;
+    let cache = evaluated.cache(common, &engines[0])?;
+    let (names, choice, limits) = (evaluated.names(common), evaluated.face.choice(), common.limits());
+    let bar = output::bar(common, split.photos.len(), "embedding");
+    let answer = eval::identification(&engines, &names, &split, &source, choice, &limits, &cache, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    if let Some(path) = &evaluated.html {
+        write_page(path, &eval::identification_page(&answer)?)?;
+    }
+    for failure in &answer.failures {
+        eprintln!("kith: {}", failure.message);
+    }
+    if common.json {
+        output::json(&answer)?;
+    } else {
+        print_identification(&answer, evaluated.html.as_deref());
+    }
+    Ok(DONE)
+}
+
+fn print_identification(r: &IdentificationReport, page: Option<&Path>) {
+    output::line(&r.source);
+    output::line(&format!(
+        "{} people enrolled ({} without a usable photo); {} mated and {} non-mated searches; no usable face in {} photos",
+        r.enrolled,
+        r.failures_to_enrol,
+        r.mated_searches,
+        r.non_mated_searches,
+        r.failures.len()
+    ));
+    if !r.failures.is_empty() {
+        output::line(r.treatment);
+    }
+    output::line("");
+    let mut rows = vec![vec!["model".to_string()]];
+    rows[0].extend(r.models[0].ranks.iter().map(|rank| format!("rank {}", rank.rank)));
+    rows[0].extend(r.models[0].tpir_at_fpir.iter().map(|t| format!("FNIR@{:e}", t.far)));
+    for m in &r.models {
+        let mut row = vec![m.name.clone()];
+        row.extend(m.ranks.iter().map(|rank| format!("{:.4}", rank.rate)));
+        let fnir = m.tpir_at_fpir.iter().map(|t| t.measured.map_or("-".to_string(), |t| format!("{:.4}", 1.0 - t.tar)));
+        row.extend(fnir);
+        rows.push(row);
+    }
+    output::table(&rows);
+    output::line("");
+    output::line(
+        "FNIR@FPIR: only where at least 30 strangers were taken for somebody (rule of 30); - where fewer were",
+    );
+    for m in &r.models {
+        let Some(growth) = &m.growth else { continue };
+        output::line("");
+        output::line(&format!(
+            "{}: FPIR by gallery size at distance {:.4} (calibration {}, FMR {:e})",
+            m.name, growth.distance, growth.calibration, growth.fmr
+        ));
+        let head = ["people", "faces", "measured", "1-(1-FMR)^faces"].map(str::to_string).to_vec();
+        let row = |s: &eval::GrowthPoint| {
+            vec![s.people.to_string(), s.faces.to_string(), format!("{:.4}", s.measured), format!("{:.4}", s.predicted)]
+        };
+        output::table(&[vec![head], growth.sizes.iter().map(row).collect()].concat());
+    }
+    if let Some(page) = page {
+        output::line(&format!("report: {}", page.display()));
+    }
+}
+
+fn detect(common: &Common, command: &EvalDetect) -> anyhow::Result<u8> {
+    let list = BoxList::read(&command.boxes, &command.images())?;
+    let engine = common.engine()?;
+    let bar = output::bar(common, list.photos.len(), "detecting");
+    let source = command.boxes.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let answer = eval::detection(&engine, &list, &source, &common.limits(), &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    if let Some(path) = &command.html {
+        write_page(path, &eval::detection_page(&answer)?)?;
+    }
+    for failure in &answer.failures {
+        eprintln!("kith: {}", failure.message);
+    }
+    if common.json {
+        output::json(&answer)?;
+    } else {
+        print_detection(&answer, command.html.as_deref());
+    }
+    Ok(DONE)
+}
+
+fn print_detection(r: &DetectionReport, page: Option<&Path>) {
+    let m = &r.matched;
+    let or_dash = |v: Option<f64>| v.map_or("-".to_string(), |v| format!("{v:.4}"));
+    output::line(&format!("{}: {} photos, {} labelled faces, detector {}", r.source, r.photos, m.faces, r.detector));
+    output::line(&format!("recall {:.4} ({} of {} found)", m.recall, m.found, m.faces));
+    output::line(&format!("precision {} ({} detections on no labelled face)", or_dash(m.precision), m.false_positives));
+    output::line(&format!("average precision {:.4}", m.average_precision));
+    output::line(&format!("mean IoU of found faces {}", or_dash(m.mean_overlap)));
+    output::line(&format!("landmark error {} distances between the eyes", or_dash(m.landmark_error)));
+    for (what, places) in [("missed", &r.missed_faces), ("on no labelled face", &r.spurious_detections)] {
+        for p in places {
+            let b = p.bbox;
+            let score = p.score.map_or(String::new(), |s| format!(", score {s:.4}"));
+            let photo = p.photo.display();
+            output::line(&format!("{what}: {photo}: {:.0},{:.0} to {:.0},{:.0}{score}", b.x0, b.y0, b.x1, b.y1));
+        }
+    }
+    if let Some(page) = page {
+        output::line(&format!("report: {}", page.display()));
+    }
+}

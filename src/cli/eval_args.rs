@@ -1,0 +1,206 @@
+//! What can be said to `kith eval` and `kith train`.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args as Group, Subcommand, ValueEnum};
+
+use super::args::Common;
+use crate::eval::{EmbeddingCache, FOLDS};
+use crate::train::ClassicOptions;
+use crate::{Engine, FaceChoice};
+
+#[derive(Debug, Group)]
+pub(super) struct Eval {
+    #[command(subcommand)]
+    pub what: EvalWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum EvalWhat {
+    /// Verification: judge pairs of photos, with one model or several side by side
+    Pairs(EvalPairs),
+    /// Open-set identification: enrol some people of a folder, search for them and for strangers
+    Identify(EvalIdentify),
+    /// Detection: hold the faces found against labelled boxes
+    Detect(EvalDetect),
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum WhichFace {
+    /// The one nearest the photo's centre
+    Central,
+    /// The largest
+    Largest,
+    /// A photo with several faces is a failure to acquire
+    Only,
+}
+
+impl WhichFace {
+    pub(super) fn choice(self) -> FaceChoice {
+        match self {
+            WhichFace::Central => FaceChoice::Central,
+            WhichFace::Largest => FaceChoice::Largest,
+            WhichFace::Only => FaceChoice::Only,
+        }
+    }
+}
+
+/// What every evaluation of embedders takes.
+#[derive(Debug, Group)]
+pub(super) struct Evaluated {
+    /// Models to evaluate side by side, parted by commas; --model alone when not said
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    pub models: Vec<String>,
+    /// Which face counts where a photo shows several
+    #[arg(long, value_enum, default_value = "central")]
+    pub face: WhichFace,
+    /// Keep embeddings in this folder, by content and model, for the next time. They are biometric data
+    #[arg(long, value_name = "FOLDER")]
+    pub cache: Option<PathBuf>,
+    /// Write the report as one HTML page, with the faces of the worst mistakes in it
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Seed of whatever is drawn
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+}
+
+impl Evaluated {
+    pub(super) fn names(&self, common: &Common) -> Vec<String> {
+        if self.models.is_empty() { vec![common.model_name().to_string()] } else { self.models.clone() }
+    }
+
+    pub(super) fn engines(&self, common: &Common) -> anyhow::Result<Vec<Engine>> {
+        self.names(common).iter().map(|name| Ok(common.builder()?.model(name).build()?)).collect()
+    }
+
+    pub(super) fn cache(&self, common: &Common, engine: &Engine) -> anyhow::Result<EmbeddingCache> {
+        let Some(folder) = &self.cache else { return Ok(EmbeddingCache::none()) };
+        let setup = format!(
+            "detector {}, faces from {} pixels, longer side {:?}, {:?}",
+            engine.detector(),
+            common.min_face,
+            common.max_side,
+            self.face
+        );
+        Ok(EmbeddingCache::open(folder, &setup)?)
+    }
+}
+
+#[derive(Debug, Group)]
+pub(super) struct EvalPairs {
+    /// LFW's pairs.txt, a CSV file (file_x,file_y,same), or a folder with one folder of photos for each
+    /// person, from which pairs are drawn
+    #[arg(value_name = "FILE")]
+    pub list: PathBuf,
+    /// The folder that the listed photos are in; the list's own folder when not said
+    #[arg(long, value_name = "FOLDER")]
+    pub images: Option<PathBuf>,
+    /// From a folder: draw at most this many genuine and as many impostor pairs for each fold
+    #[arg(long, default_value_t = 300, value_name = "N")]
+    pub pairs: usize,
+    /// From a folder: deal the people to this many folds
+    #[arg(long, default_value_t = FOLDS, value_name = "N")]
+    pub folds: usize,
+    /// From a folder: take every pair of photos, in one fold
+    #[arg(long, conflicts_with_all = ["pairs", "folds"])]
+    pub all_pairs: bool,
+    #[command(flatten)]
+    pub evaluated: Evaluated,
+}
+
+impl EvalPairs {
+    pub(super) fn images(&self) -> PathBuf {
+        beside(&self.list, self.images.as_ref())
+    }
+}
+
+/// The folder of a list's photos.
+fn beside(list: &Path, images: Option<&PathBuf>) -> PathBuf {
+    let own = || list.parent().unwrap_or(Path::new(".")).to_path_buf();
+    images.cloned().unwrap_or_else(own)
+}
+
+impl EvalDetect {
+    pub(super) fn images(&self) -> PathBuf {
+        beside(&self.boxes, self.images.as_ref())
+    }
+}
+
+#[derive(Debug, Group)]
+pub(super) struct EvalIdentify {
+    /// A folder with one folder of photos for each person
+    pub people: PathBuf,
+    /// Share of those who have enough photos to enrol; everybody else is a stranger
+    #[arg(long, default_value_t = 0.5, value_name = "SHARE")]
+    pub enrolled: f64,
+    /// Photos enrolled of each; the rest of theirs are searched for
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub gallery_photos: usize,
+    #[command(flatten)]
+    pub evaluated: Evaluated,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct EvalDetect {
+    /// Labelled boxes as CSV: file,x0,y0,x1,y1 and optionally five landmarks as x,y; a line with a file
+    /// alone is a photo without a face, a last column `ignore` a face that need not be found
+    #[arg(long, value_name = "FILE")]
+    pub boxes: PathBuf,
+    /// The folder that the listed photos are in; the list's own folder when not said
+    #[arg(long, value_name = "FOLDER")]
+    pub images: Option<PathBuf>,
+    /// Write the report as one HTML page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Train {
+    #[command(subcommand)]
+    pub what: TrainWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TrainWhat {
+    /// Eigenfaces: the directions in which faces differ most (Turk and Pentland, 1991)
+    Eigenfaces {
+        #[command(flatten)]
+        classic: TrainClassic,
+        /// Leave out this many leading directions, which hold the light
+        #[arg(long, default_value_t = ClassicOptions::default().drop, value_name = "N")]
+        drop: usize,
+        /// Do not scale directions to unit variance
+        #[arg(long)]
+        no_whitening: bool,
+    },
+    /// Fisherfaces: the directions that part people best (Belhumeur, Hespanha and Kriegman, 1997)
+    Fisherfaces {
+        #[command(flatten)]
+        classic: TrainClassic,
+    },
+}
+
+/// What the training of both takes.
+#[derive(Debug, Group)]
+pub(super) struct TrainClassic {
+    /// A folder with one folder of photos for each person
+    #[arg(value_name = "PEOPLE")]
+    pub people: PathBuf,
+    /// What to call the model: for --model, and the file in your weights folder; the method's own name when
+    /// not said
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Write to this file instead
+    #[arg(long, short, value_name = "FILE", conflicts_with = "name")]
+    pub output: Option<PathBuf>,
+    /// Share of the faces' variance that principal components keep
+    #[arg(long, default_value_t = ClassicOptions::default().variance, value_name = "SHARE")]
+    pub variance: f64,
+    /// Leave out the people named in this pairs.txt, so that an evaluation on it is honest
+    #[arg(long, value_name = "FILE")]
+    pub except: Option<PathBuf>,
+    /// Which face counts where a photo shows several
+    #[arg(long, value_enum, default_value = "central")]
+    pub face: WhichFace,
+}

@@ -1,0 +1,87 @@
+//! `kith train`
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::args::Common;
+use super::eval_args::{Train, TrainClassic, TrainWhat};
+use super::{DONE, output};
+use crate::LabelledPhoto;
+use crate::eval::people_of;
+use crate::train::{ClassicKind, ClassicOptions, train_classic};
+
+pub(super) fn run(common: &Common, command: &Train) -> anyhow::Result<u8> {
+    match &command.what {
+        TrainWhat::Eigenfaces { classic: c, drop, no_whitening } => {
+            let options = ClassicOptions { drop: *drop, whiten: !no_whitening, ..options(c) };
+            classic(common, ClassicKind::Eigenfaces, c, &options)
+        }
+        TrainWhat::Fisherfaces { classic: c } => classic(common, ClassicKind::Fisherfaces, c, &options(c)),
+    }
+}
+
+fn options(command: &TrainClassic) -> ClassicOptions {
+    ClassicOptions { variance: command.variance, choice: command.face.choice(), ..ClassicOptions::default() }
+}
+
+fn classic(common: &Common, kind: ClassicKind, command: &TrainClassic, options: &ClassicOptions) -> anyhow::Result<u8> {
+    let out = match &command.output {
+        Some(path) => path.clone(),
+        None => {
+            let name = command.name.as_deref().unwrap_or(kind.name());
+            super::weights::weights_folder(common)?.join(format!("{name}.safetensors"))
+        }
+    };
+    let left_out = match &command.except {
+        Some(list) => named_in(list)?,
+        None => BTreeSet::new(),
+    };
+    let people = people_of(&command.people)?;
+    let kept: Vec<_> = people.iter().filter(|p| !left_out.contains(&p.name)).collect();
+    let photos: Vec<LabelledPhoto> = kept
+        .iter()
+        .enumerate()
+        .flat_map(|(person, p)| p.photos.iter().map(move |path| LabelledPhoto { person, path: path.clone() }))
+        .collect();
+    let engine = common.engine()?;
+    let bar = output::bar(common, photos.len(), "finding faces");
+    let trained = train_classic(&engine, kind, &photos, options, &common.limits(), &out, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    for failure in &trained.failures {
+        eprintln!("kith: {failure}");
+    }
+    if common.json {
+        output::json(&trained)?;
+        return Ok(DONE);
+    }
+    output::line(&format!(
+        "{}: {} numbers, learnt in {:.1} s from {} faces of {} people (found in {:.1} s), sha256 {}",
+        trained.path.display(),
+        trained.dimension,
+        trained.seconds.1,
+        trained.faces,
+        trained.people,
+        trained.seconds.0,
+        trained.sha256
+    ));
+    if !left_out.is_empty() {
+        output::line(&format!("{} people named in the pairs were left out", people.len() - kept.len()));
+    }
+    Ok(DONE)
+}
+
+/// Everybody whom a pairs.txt names.
+fn named_in(list: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let text = std::fs::read_to_string(list).map_err(|e| anyhow::anyhow!("{}: {e}", list.display()))?;
+    let mut names = BTreeSet::new();
+    for line in text.lines().skip(1) {
+        let words: Vec<&str> = line.split('\t').map(str::trim).collect();
+        match words[..] {
+            [name, _, _] => _ = names.insert(name.to_string()),
+            [first, _, second, _] => names.extend([first.to_string(), second.to_string()]),
+            _ => {}
+        }
+    }
+    anyhow::ensure!(!names.is_empty(), "{}: no pair of LFW's pairs.txt is in it", list.display());
+    Ok(names)
+}

@@ -1,0 +1,44 @@
+//! Labelled people: a folder that holds one folder of photos for each.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::EvalError;
+
+/// Somebody, and their photos.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Name of the folder.
+    pub name: String,
+    /// The files in it, in order of their names.
+    pub photos: Vec<PathBuf>,
+}
+
+/// The people of a folder, in order of their names; files whose name begins with a dot, and folders
+/// without any file, are passed over.
+///
+/// # Errors
+/// [`EvalError::Io`] when it cannot be read, [`EvalError::TooLittle`] when nobody is in it.
+pub fn people_of(folder: &Path) -> Result<Vec<Person>, EvalError> {
+    let mut people = Vec::new();
+    for inner in entries(folder)?.into_iter().filter(|p| p.is_dir()) {
+        let photos: Vec<PathBuf> = entries(&inner)?.into_iter().filter(|p| p.is_file()).collect();
+        if !photos.is_empty() {
+            let name = inner.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            people.push(Person { name, photos });
+        }
+    }
+    if people.is_empty() {
+        let reason = format!("{}: no folder with photos in it, one a person", folder.display());
+        return Err(EvalError::TooLittle { reason });
+    }
+    Ok(people)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>, EvalError> {
+    let read = std::fs::read_dir(folder).and_then(|d| d.map(|e| e.map(|e| e.path())).collect());
+    let mut paths: Vec<PathBuf> =
+        read.map_err(|e: std::io::Error| EvalError::Io { path: folder.display().to_string(), reason: e.to_string() })?;
+    paths.retain(|p| !p.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
+    paths.sort();
+    Ok(paths)
+}
