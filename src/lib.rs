@@ -44,26 +44,29 @@ mod index;
 pub mod media;
 mod nn;
 mod pipeline;
+mod simd;
 mod store;
 pub mod train;
 mod vector;
 pub mod verify;
 
-pub use align::{Alignment, DLIB_150, Template};
+pub use align::{ARCFACE_112, Alignment, DLIB_150, Template};
 pub use attributes::{FaceQuality, QualityBounds};
 pub use compare::similarity_colour;
 pub use detect::Detection;
 pub use detect::mtcnn::MtcnnOptions;
+pub use detect::yunet::YunetOptions;
 pub use engine::{
     Comparison, ComparisonTimes, Engine, EngineBuilder, EnrolOptions, FaceChoice, IdentifiedFace, LabelledPhoto,
-    Measured, Outcome, ScoredPair, SideFaces,
+    Measured, Outcome, ReembedOptions, Reembedded, ScoredPair, SideFaces,
 };
 pub use error::{Error, Result};
 pub use gallery::{
     Backup, By, Candidate, CheckReport, DEFAULT_GALLERY, Database, DatabaseOptions, DatabaseStats, Enrolled,
-    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, GalleryStats, Identification, NewFace, Pending, Person,
-    PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
+    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, Exported, GalleryStats, Identification, Imported, IndexStats,
+    MasterKey, NewFace, Pending, Person, PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
 };
+pub use index::{Allowed, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, weights};
 pub use pipeline::{Face, StageTimes};

@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("geometry", &["error"]),
-    ("vector", &["error"]),
+    ("simd", &["error"]),
+    ("vector", &["error", "simd"]),
     ("media", &["error"]),
-    ("nn", &["error", "geometry", "vector", "media"]),
-    ("detect", &["error", "geometry", "vector", "media", "nn"]),
+    ("nn", &["error", "simd", "geometry", "vector", "media"]),
+    ("detect", &["error", "simd", "geometry", "vector", "media", "nn"]),
     ("align", &["error", "geometry", "vector", "media", "nn"]),
     // An embedder names its alignment.
-    ("embed", &["error", "geometry", "vector", "media", "nn", "align"]),
+    ("embed", &["error", "simd", "geometry", "vector", "media", "nn", "align"]),
     ("attributes", &["error", "geometry", "vector", "media", "nn"]),
     ("verify", &["error", "geometry", "vector", "media"]),
     ("store", &["error", "geometry", "vector", "media"]),
@@ -53,7 +54,7 @@ const KNOW_CANDLE: &[&str] = &["nn", "detect", "embed"];
 const KNOWS_SLED: &str = "store";
 const KNOWS_BINCODE: &str = "store/codec.rs";
 /// Where unsafe code may stand: SIMD kernels.
-const KERNELS: &[&str] = &["nn/kernels", "vector/kernels.rs"];
+const KERNELS: &[&str] = &["nn/kernels", "vector/kernels"];
 /// The only room that may name the linear algebra.
 const KNOWS_NALGEBRA: &str = "train";
 /// Rooms of pure numbers: no file, no network, no thread of their own.

@@ -7,7 +7,7 @@ mod crop;
 mod template;
 
 pub use crop::box_crop;
-pub use template::{CLASSIC_48, DLIB_150, Template};
+pub use template::{ARCFACE_112, CLASSIC_48, DLIB_150, Template};
 
 use crate::error::ModelError;
 use crate::geometry::Similarity;

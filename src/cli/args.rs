@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
+use super::store_args::{ExportArgs, ImportArgs, KeyArgs, KeySource, Reembed, Rekey};
 use crate::nn::DeviceChoice;
 use crate::nn::weights::{Precision, data_folder};
 use crate::{
     By, Calibration, DEFAULT_GALLERY, Database, DatabaseOptions, Engine, EngineBuilder, EnrolOptions, FaceChoice,
-    Limits, MtcnnOptions, PersonFilter, Policy, Result, SearchPolicy,
+    Limits, MtcnnOptions, PersonFilter, Policy, Result, SearchPolicy, YunetOptions,
 };
 
 /// kith: who is this face?
@@ -53,10 +54,22 @@ pub(super) enum Command {
     Stats(Place),
     /// Check every record of a database, or repair it
     Check(Check),
+    /// Make the index of a gallery anew
+    Reindex(super::index_args::Reindex),
     /// Write a whole database into one file
     Backup(BackupArgs),
     /// Make a database out of a backup
     Restore(RestoreArgs),
+    /// Write a gallery as JSON lines and .npy, for other programs
+    Export(ExportArgs),
+    /// Enrol what `kith export` wrote
+    Import(ImportArgs),
+    /// Embed a gallery's faces with another --model, from kept chips or from their photos
+    Reembed(Reembed),
+    /// Make a key for an encrypted database
+    Key(KeyArgs),
+    /// Give a database another key, encrypt it, or make it plain
+    Rekey(Rekey),
     /// List, check, import and download weights
     Weights(Weights),
 }
@@ -72,9 +85,15 @@ pub(super) struct Common {
     /// Where the networks run: auto, cpu, cuda, cuda:N or metal
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// Embedder: a name from `kith weights list`, or of weights that you imported
-    #[arg(long, global = true, default_value = "dlib-resnet", value_name = "NAME")]
-    pub model: String,
+    /// Which pair of networks: accurate is mtcnn and dlib-resnet, fast is yunet and mobilefacenet
+    #[arg(long, global = true, value_enum, default_value = "accurate")]
+    pub profile: Profile,
+    /// Detector in place of the profile's: a name from `kith weights list`, or of weights that you imported
+    #[arg(long, global = true, value_name = "NAME")]
+    pub detector: Option<String>,
+    /// Embedder in place of the profile's: likewise
+    #[arg(long, global = true, value_name = "NAME")]
+    pub model: Option<String>,
     /// A folder to look for weights in first
     #[arg(long, global = true, value_name = "FOLDER")]
     pub weights: Option<PathBuf>,
@@ -84,6 +103,10 @@ pub(super) struct Common {
     /// Smallest face to look for, in pixels
     #[arg(long, global = true, default_value_t = 20, value_name = "PIXELS")]
     pub min_face: u32,
+    /// Look at photos whose longer side is longer as if it were this long: faster, and small faces are
+    /// passed over. When not said, mtcnn takes photos as they are, and yunet 1280
+    #[arg(long, global = true, value_name = "PIXELS")]
+    pub max_side: Option<u32>,
     /// Refuse photos of more megapixels
     #[arg(long, global = true, default_value_t = 100.0, value_name = "N")]
     pub max_megapixels: f64,
@@ -92,14 +115,48 @@ pub(super) struct Common {
     pub threads: Option<NonZeroUsize>,
 }
 
+/// A detector and an embedder that go together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Profile {
+    /// The networks that are built in
+    Accurate,
+    /// Several times faster; the weights are to be pulled or imported first
+    Fast,
+}
+
+impl Profile {
+    fn detector(self) -> &'static str {
+        match self {
+            Self::Accurate => "mtcnn",
+            Self::Fast => "yunet",
+        }
+    }
+
+    fn model(self) -> &'static str {
+        match self {
+            Self::Accurate => "dlib-resnet",
+            Self::Fast => "mobilefacenet",
+        }
+    }
+}
+
 impl Common {
     pub(super) fn limits(&self) -> Limits {
         Limits { max_pixels: (self.max_megapixels.max(0.0) * 1e6) as u64, ..Limits::default() }
     }
 
+    /// The embedder that was asked for.
+    pub(super) fn model_name(&self) -> &str {
+        self.model.as_deref().unwrap_or(self.profile.model())
+    }
+
     pub(super) fn builder(&self) -> anyhow::Result<EngineBuilder> {
-        let options = MtcnnOptions { min_face: self.min_face, ..MtcnnOptions::default() };
-        let mut builder = Engine::builder().device(self.device).model(&self.model).detection(options);
+        let mtcnn = MtcnnOptions { min_face: self.min_face, max_side: self.max_side, ..MtcnnOptions::default() };
+        let mut yunet = YunetOptions { min_face: self.min_face, ..YunetOptions::default() };
+        yunet.max_side = self.max_side.unwrap_or(yunet.max_side);
+        let detector = self.detector.as_deref().unwrap_or(self.profile.detector());
+        let builder = Engine::builder().device(self.device).detector(detector).model(self.model_name());
+        let mut builder = builder.detection(mtcnn).yunet(yunet);
         if let Some(folder) = &self.weights {
             builder = builder.weights(folder);
         }
@@ -296,6 +353,8 @@ pub(super) struct Place {
     /// Wait this long for another process to let go of the database
     #[arg(long, global = true, default_value_t = 5.0, value_name = "SECONDS")]
     pub wait: f64,
+    #[command(flatten)]
+    pub key: KeySource,
 }
 
 impl Place {
@@ -311,7 +370,11 @@ impl Place {
     }
 
     pub(super) fn open(&self, create: bool) -> anyhow::Result<Database> {
-        Ok(Database::open(self.folder()?, &DatabaseOptions { create, wait: self.wait() })?)
+        Ok(Database::open(self.folder()?, &self.options(create)?)?)
+    }
+
+    pub(super) fn options(&self, create: bool) -> anyhow::Result<DatabaseOptions> {
+        Ok(DatabaseOptions { create, wait: self.wait(), key: self.key.key()? })
     }
 }
 
@@ -361,6 +424,10 @@ pub(super) struct Enroll {
     /// Keep each face's chip and a thumbnail, which a change of model needs
     #[arg(long)]
     pub keep_chips: bool,
+    /// Where this makes the gallery: how its vectors are stored. f16 takes half the space and moves
+    /// distances by less than 0.001
+    #[arg(long, value_enum, default_value = "f32")]
+    pub store: Stored,
     /// Put the person into this group (may be said again)
     #[arg(long, value_name = "NAME")]
     pub group: Vec<String>,
@@ -369,6 +436,8 @@ pub(super) struct Enroll {
     pub label: Vec<(String, String)>,
     #[command(flatten)]
     pub search: Search,
+    #[command(flatten)]
+    pub way: super::index_args::Way,
     #[command(flatten)]
     pub place: Place,
 }
@@ -379,6 +448,7 @@ impl Enroll {
             choice: if self.largest { FaceChoice::Largest } else { FaceChoice::Only },
             allow: self.allow.clone(),
             keep_chips: self.keep_chips,
+            half: matches!(self.store, Stored::F16),
             search: SearchPolicy {
                 max_fpir: self.search.max_fpir,
                 max_fmr: self.search.max_fmr,
@@ -435,6 +505,8 @@ pub(super) struct Identify {
     pub search: Search,
     #[command(flatten)]
     pub who: Who,
+    #[command(flatten)]
+    pub way: super::index_args::Way,
     #[command(flatten)]
     pub place: Place,
 }
@@ -534,6 +606,10 @@ pub(super) struct Check {
 pub(super) struct BackupArgs {
     /// The file to write
     pub file: PathBuf,
+    /// Of an encrypted database: copy its key ring here, in place of the copy that is there. A backup
+    /// opens with the key and this alone. Keep one copy, the newest: whoever is forgotten drops out of it
+    #[arg(long, value_name = "FILE")]
+    pub ring: Option<PathBuf>,
     #[command(flatten)]
     pub place: Place,
 }
@@ -542,6 +618,9 @@ pub(super) struct BackupArgs {
 pub(super) struct RestoreArgs {
     /// The backup
     pub file: PathBuf,
+    /// Of an encrypted database: the newest copy of its key ring, or the ring in the living database
+    #[arg(long, value_name = "FILE")]
+    pub ring: Option<PathBuf>,
     #[command(flatten)]
     pub place: Place,
 }

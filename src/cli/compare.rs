@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::args::{Common, Compare, open_both};
 use super::{DIFFERENT, DONE, FAILED, output};
-use crate::media::save;
+use crate::media::{save, save_like_opencv};
 use crate::pipeline::milliseconds;
 use crate::{Comparison, ComparisonTimes, Decision, Outcome};
 
@@ -41,6 +41,7 @@ pub(super) fn run(common: &Common, command: &Compare) -> anyhow::Result<u8> {
         let picture = if command.seed_layout { engine.draw_seed(&a, &b)? } else { engine.draw(&a, &b, &comparison) };
         times.draw_ms = milliseconds(drawn.elapsed());
         let written = Instant::now();
+        let save = if command.seed_layout { save_like_opencv } else { save };
         save(&picture, path).map_err(crate::Error::from)?;
         times.write_ms = milliseconds(written.elapsed());
     }

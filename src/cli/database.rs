@@ -1,10 +1,12 @@
-//! `kith stats`, `check`, `backup` and `restore`
+//! `kith stats`, `check`, `reindex`, `backup`, `restore`, `export` and `import`
 
 use serde_json::json;
 
 use super::args::{BackupArgs, Check, Common, Place, RestoreArgs};
+use super::index_args::{Reindex, with_bar};
+use super::store_args::{ExportArgs, ImportArgs};
 use super::{DONE, FAILED, output};
-use crate::{CheckReport, Database, repair};
+use crate::{CheckReport, Database, IndexChoice, IndexStats, repair};
 
 pub(super) fn stats(common: &Common, place: &Place) -> anyhow::Result<u8> {
     let stats = place.open(false)?.stats()?;
@@ -13,9 +15,10 @@ pub(super) fn stats(common: &Common, place: &Place) -> anyhow::Result<u8> {
         return Ok(DONE);
     }
     output::line(&format!(
-        "{}: format {}, {} writes, {:.1} MB on disk",
+        "{}: format {}, {}, {} writes, {:.1} MB on disk",
         stats.path.display(),
         stats.format,
+        if stats.encrypted { "encrypted" } else { "not encrypted" },
         stats.writes,
         stats.bytes as f64 / 1e6
     ));
@@ -24,13 +27,45 @@ pub(super) fn stats(common: &Common, place: &Place) -> anyhow::Result<u8> {
             "  gallery {}: {} people, {} faces of {} numbers by {}",
             g.name, g.people, g.faces, g.dimension, g.model
         ));
+        output::line(&format!("    index: {}", described(&g.index)));
+    }
+    Ok(DONE)
+}
+
+/// An index in words.
+fn described(index: &IndexStats) -> String {
+    let kind = match index.kind {
+        IndexChoice::Graph => "graph",
+        IndexChoice::Hnsw => "hnsw_rs",
+        IndexChoice::Auto | IndexChoice::Exact => "exact scan",
+    };
+    let mut said = format!("{kind}, {:.1} MB in memory", index.bytes as f64 / 1e6);
+    if let Some(width) = index.width {
+        let (waiting, removed) = (index.waiting, index.removed);
+        said +=
+            &format!(", {width} candidates a search, {waiting} faces not linked yet, {removed} forgotten not swept");
+    }
+    if let Some(note) = &index.note {
+        said += &format!(" ({note})");
+    }
+    said
+}
+
+pub(super) fn reindex(common: &Common, command: &Reindex) -> anyhow::Result<u8> {
+    let (gallery, choice) = (&command.place.gallery, command.way.index.into());
+    let database = command.place.open(false)?;
+    let stats = with_bar(common, |told| database.reindex(gallery, choice, told))?;
+    if common.json {
+        output::json(&json!({ "gallery": gallery, "index": stats }))?;
+    } else {
+        output::line(&format!("gallery {gallery}: {}", described(&stats)));
     }
     Ok(DONE)
 }
 
 pub(super) fn check(common: &Common, command: &Check) -> anyhow::Result<u8> {
     let report: CheckReport = if command.repair {
-        repair(command.place.folder()?, command.place.wait())?
+        repair(command.place.folder()?, &command.place.options(false)?)?
     } else {
         command.place.open(false)?.check()?
     };
@@ -51,25 +86,81 @@ pub(super) fn check(common: &Common, command: &Check) -> anyhow::Result<u8> {
 }
 
 pub(super) fn backup(common: &Common, command: &BackupArgs) -> anyhow::Result<u8> {
-    let done = command.place.open(false)?.backup(&command.file)?;
+    let database = command.place.open(false)?;
+    let encrypted = database.stats()?.encrypted;
+    let none = "this database is not encrypted: there is no key ring to copy; leave --ring away";
+    anyhow::ensure!(encrypted || command.ring.is_none(), none);
+    let done = database.backup(&command.file, command.ring.as_deref())?;
     if common.json {
-        output::json(&json!({ "file": command.file, "entries": done.entries, "bytes": done.bytes }))?;
-    } else {
-        output::line(&format!("{}: {} records, {} bytes", command.file.display(), done.entries, done.bytes));
+        output::json(&json!({
+            "file": command.file, "ring": command.ring, "encrypted": encrypted,
+            "entries": done.entries, "bytes": done.bytes,
+        }))?;
+        return Ok(DONE);
+    }
+    output::line(&format!("{}: {} records, {} bytes", command.file.display(), done.entries, done.bytes));
+    match &command.ring {
+        Some(ring) => output::line(&format!("{}: the key ring, in place of any older copy", ring.display())),
+        None if encrypted => {
+            output::line(
+                "the key ring is not in it, and without that nothing opens it: keep a copy of the ring with --ring FILE",
+            );
+        }
+        None => {}
     }
     Ok(DONE)
 }
 
 pub(super) fn restore(common: &Common, command: &RestoreArgs) -> anyhow::Result<u8> {
     let folder = command.place.folder()?;
-    let done = Database::restore(&command.file, &folder)?;
+    let key = command.place.key.key()?;
+    let done = Database::restore(&command.file, &folder, key.as_ref(), command.ring.as_deref())?;
     // A restored database is one that opens.
     let stats = command.place.open(false)?.stats()?;
     if common.json {
-        output::json(&json!({ "path": folder, "entries": done.entries, "galleries": stats.galleries }))?;
+        output::json(&json!({
+            "path": folder, "entries": done.entries, "forgotten": done.forgotten, "galleries": stats.galleries,
+        }))?;
     } else {
         let faces: usize = stats.galleries.iter().map(|g| g.faces).sum();
-        output::line(&format!("{}: {} records restored, {faces} faces", folder.display(), done.entries));
+        let restored = done.entries - done.forgotten;
+        output::line(&format!("{}: {restored} records restored, {faces} faces", folder.display()));
+        if done.forgotten > 0 {
+            output::line(&format!("{} records are of people forgotten since, and stay unread", done.forgotten));
+        }
+    }
+    Ok(DONE)
+}
+
+pub(super) fn export(common: &Common, command: &ExportArgs) -> anyhow::Result<u8> {
+    let database = command.place.open(false)?;
+    let gallery = command.place.gallery.as_str();
+    let faces = database.stats()?.galleries.iter().filter(|g| g.name == gallery).map(|g| g.faces).sum();
+    let bar = output::bar(common, faces, "exporting");
+    let done = database.export(gallery, &command.folder, command.chips, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    let shown = command.folder.display();
+    if common.json {
+        output::json(&json!({ "folder": command.folder, "exported": done }))?;
+    } else {
+        output::line(&format!(
+            "{shown}: {} people, {} faces, {} chips, not encrypted",
+            done.people, done.faces, done.chips
+        ));
+    }
+    Ok(DONE)
+}
+
+pub(super) fn import(common: &Common, command: &ImportArgs) -> anyhow::Result<u8> {
+    let database = command.place.open(true)?;
+    let bar = output::spinner(common, "importing");
+    let done = database.import(&command.place.gallery, &command.folder, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    if common.json {
+        output::json(&json!({ "folder": command.folder, "gallery": command.place.gallery, "imported": done }))?;
+    } else {
+        let (people, added) = (done.people, done.added);
+        output::line(&format!("{people} people: {added} faces enrolled, {} known already", done.known));
     }
     Ok(DONE)
 }

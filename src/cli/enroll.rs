@@ -45,6 +45,7 @@ pub(super) fn run(common: &Common, command: &Enroll) -> anyhow::Result<u8> {
     let builder = common.builder()?;
     let (engine, database) = rayon::join(|| builder.build(), || command.place.open(true));
     let (engine, database) = (engine?, database?);
+    command.way.prepare(common, &database, &command.place.gallery)?;
     let options = command.options();
 
     let bar = output::bar(common, tasks.len(), "enrolling");

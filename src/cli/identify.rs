@@ -14,6 +14,7 @@ pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
     let builder = common.builder()?;
     let (engine, database) = rayon::join(|| builder.build(), || command.place.open(false));
     let (engine, database) = (engine?, database?);
+    command.way.prepare(common, &database, &command.place.gallery)?;
     let policy = command.policy();
     let several = command.images.len() > 1;
     if let Some(folder) = command.output.as_ref().filter(|_| several) {

@@ -14,8 +14,12 @@ mod enroll;
 mod eval;
 mod eval_args;
 mod identify;
+mod index_args;
+mod key;
 mod output;
 mod people;
+mod reembed;
+mod store_args;
 mod train;
 mod verify;
 mod weights;
@@ -54,8 +58,14 @@ pub fn main() -> ExitCode {
         Command::Forget(c) => people::forget(&args.common, c),
         Command::Stats(c) => database::stats(&args.common, c),
         Command::Check(c) => database::check(&args.common, c),
+        Command::Reindex(c) => database::reindex(&args.common, c),
         Command::Backup(c) => database::backup(&args.common, c),
         Command::Restore(c) => database::restore(&args.common, c),
+        Command::Export(c) => database::export(&args.common, c),
+        Command::Import(c) => database::import(&args.common, c),
+        Command::Reembed(c) => reembed::run(&args.common, c),
+        Command::Key(c) => key::run(&args.common, c),
+        Command::Rekey(c) => key::rekey(&args.common, c),
         Command::Weights(c) => weights::run(&args.common, &c.action),
     };
     match answer {

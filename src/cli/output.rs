@@ -58,6 +58,12 @@ pub(super) fn byte_bar(common: &Common, what: &str) -> ProgressBar {
     shown(common, ProgressBar::new(0), style, what, true)
 }
 
+/// A count that goes up, where the end is not known.
+pub(super) fn spinner(common: &Common, what: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} {pos} {per_sec}");
+    shown(common, ProgressBar::no_length(), style, what, true)
+}
+
 fn shown(
     common: &Common,
     bar: ProgressBar,

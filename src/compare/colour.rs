@@ -9,7 +9,8 @@
 /// assert_eq!(similarity_colour(50.0), [255, 255, 0]);
 /// assert_eq!(similarity_colour(100.0), [0, 255, 0]);
 /// ```
-pub fn similarity_colour(percent: f32) -> [u8; 3] {
+pub fn similarity_colour(percent: impl Into<f64>) -> [u8; 3] {
+    let percent: f64 = percent.into();
     let s = if percent.is_nan() { 0.0 } else { percent.clamp(0.0, 100.0) };
     if s < 50.0 { [255, (255.0 * s / 50.0) as u8, 0] } else { [(255.0 * (1.0 - (s - 50.0) / 50.0)) as u8, 255, 0] }
 }

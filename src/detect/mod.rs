@@ -1,6 +1,7 @@
 //! Where the faces are: the [`Detector`] trait and the detectors.
 
 pub mod mtcnn;
+pub mod yunet;
 
 use serde::Serialize;
 

@@ -7,12 +7,15 @@
 
 use candle_core::{Result as TensorResult, Tensor};
 
-use super::{Embedder, embed_in_batches};
+use super::{Embedder, Input, Layered, Network, embed_in_batches};
 use crate::align::{Alignment, DLIB_150};
 use crate::error::ModelError;
 use crate::media::Raster;
 use crate::nn::weights::TensorMap;
-use crate::nn::{Conv2d, Device, Linear, WeightSource, backend, global_average, max_pool};
+use crate::nn::{
+    Activation, Conv2d, Device, Linear, Program, ProgramBuilder, WeightSource, backend, global_average, max_pool,
+};
+use crate::simd::Simd;
 use crate::vector::{Embedding, ModelId};
 
 /// Architecture name, as the manifest has it.
@@ -27,10 +30,8 @@ const BLOCKS: [bool; 14] =
 
 /// The network. See the module's own page for the source.
 pub struct DlibResnet {
-    stem: Conv2d,
-    blocks: Vec<Block>,
-    fc: Linear,
-    mean: [f32; 3],
+    network: Network<Layers>,
+    input: Input,
     model: ModelId,
     device: Device,
 }
@@ -41,14 +42,29 @@ impl DlibResnet {
     /// # Errors
     /// [`ModelError::Backend`] when a tensor is missing or the device fails.
     pub fn new(tensors: &TensorMap, weights_sha256: &str, device: &Device) -> Result<Self, ModelError> {
+        let failed = backend("loading dlib's ResNet");
         let alignment = Alignment::FivePoint(&DLIB_150);
-        let model = ModelId::new(ARCHITECTURE, weights_sha256, &alignment.name());
         let source = WeightSource::new(tensors, device.inner());
-        Self::load(&source, model, device).map_err(backend("loading dlib's ResNet"))
+        let mean: Vec<f32> = source.get("input.mean").and_then(|m| m.to_vec1()).map_err(&failed)?;
+        let (width, height) = DLIB_150.size;
+        Ok(Self {
+            network: Layers::load(&source).map_err(&failed)?.for_device(device, "loading dlib's ResNet")?,
+            input: Input { width, height, mean: std::array::from_fn(|c| mean[c]), factor: [PIXEL_FACTOR; 3] },
+            model: ModelId::new(ARCHITECTURE, weights_sha256, &alignment.name()),
+            device: device.clone(),
+        })
     }
+}
 
-    fn load(source: &WeightSource, model: ModelId, device: &Device) -> TensorResult<Self> {
-        let mean: Vec<f32> = source.get("input.mean")?.to_vec1()?;
+/// The layers in order.
+struct Layers {
+    stem: Conv2d,
+    blocks: Vec<Block>,
+    fc: Linear,
+}
+
+impl Layers {
+    fn load(source: &WeightSource) -> TensorResult<Self> {
         let blocks = BLOCKS.iter().enumerate();
         Ok(Self {
             stem: convolution(&source.under("stem"), "conv", "affine", 2, 0)?,
@@ -56,19 +72,53 @@ impl DlibResnet {
                 .map(|(i, &down)| Block::load(&source.under(format!("block{i}")), down))
                 .collect::<TensorResult<_>>()?,
             fc: Linear::load(source, "fc")?,
-            mean: std::array::from_fn(|c| mean[c]),
-            model,
-            device: device.clone(),
         })
     }
+}
 
-    /// Raw output `[n, 128]` of normalised chips `[n, 3, 150, 150]`.
+impl Layered for Layers {
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let mut x = max_pool(&self.stem.forward(x)?.relu()?, 3, 2, false)?;
         for block in &self.blocks {
             x = block.forward(&x)?;
         }
         self.fc.forward(&global_average(&x)?)
+    }
+
+    fn program(&self, simd: Simd) -> TensorResult<Program> {
+        let (width, height) = DLIB_150.size;
+        let (mut builder, chip) = ProgramBuilder::new(height as usize, width as usize, 3);
+        let stem = builder.conv_to_new(&self.stem.packed(Activation::Relu, simd)?, chip);
+        let mut x = builder.map((stem.rows - 3) / 2 + 1, (stem.columns - 3) / 2 + 1, stem.channels);
+        builder.step().max_pool(stem, x, 3, 2);
+        let mut between = None;
+        for block in &self.blocks {
+            let (first, second) =
+                (block.first.packed(Activation::Relu, simd)?, block.second.packed(Activation::Relu, simd)?);
+            if block.down {
+                builder.step();
+                let y = builder.conv_to_new(&first, x);
+                // The shortcut is filled up with zeros to the convolutions' channels, and where it has
+                // more pixels than they, those stay as they are.
+                let shortcut = builder.map(x.rows / 2, x.columns / 2, y.channels);
+                builder.mean(x, shortcut, (2, 2), 2);
+                (x, between) = (shortcut, Some(y));
+            } else {
+                let y = between.unwrap_or_else(|| builder.map(x.rows, x.columns, x.channels));
+                builder.step().conv(&first, x, y, None);
+                between = Some(y);
+            }
+            let Some(y) = between else { continue };
+            builder.step().conv(&second, y, x, Some(x.into()));
+            if (y.rows, y.columns) != (x.rows, x.columns) {
+                between = None;
+            }
+        }
+        let mean = builder.map(1, 1, x.channels);
+        builder.step().mean(x, mean, (x.rows, x.columns), 1);
+        builder.step();
+        let descriptor = builder.conv_to_new(&self.fc.packed((1, 1), Activation::None, simd)?, mean);
+        Ok(builder.finish(&[descriptor.into()], simd))
     }
 }
 
@@ -130,9 +180,7 @@ impl Embedder for DlibResnet {
     }
 
     fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
-        let pixels = (self.mean, PIXEL_FACTOR);
-        let network = |x: &Tensor| self.forward(x);
-        embed_in_batches(chips, &self.model, DLIB_150.size, pixels, self.device.inner(), network)
+        embed_in_batches(chips, &self.model, &self.input, &self.device, &self.network)
     }
 }
 
@@ -145,23 +193,31 @@ mod tests {
     use crate::nn::weights::WeightStore;
     use crate::nn::{Device, DeviceChoice};
 
-    /// dlib's own raw descriptors of the same chips (tests/golden/dlib_resnet.py), and how far ours are.
+    /// dlib's own raw descriptors of the same chips (tests/golden/dlib_resnet.py), and how far ours are,
+    /// by the tensor library and by the program of every path that this processor has.
     fn distances(tensors: &TensorMap) -> Vec<(String, f32)> {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         let text = std::fs::read_to_string(golden.join("dlib_resnet.json")).unwrap();
         let golden_values: serde_json::Value = serde_json::from_str(&text).unwrap();
-        let net = DlibResnet::new(tensors, "golden", &Device::open(DeviceChoice::Cpu).unwrap()).unwrap();
+        let device = Device::open(DeviceChoice::Cpu).unwrap();
+        let net = DlibResnet::new(tensors, "golden", &device).unwrap();
+        let layers = Layers::load(&WeightSource::new(tensors, device.inner())).unwrap();
+        let programs: Vec<Program> = Simd::available().into_iter().map(|s| layers.program(s).unwrap()).collect();
         let mut answers = Vec::new();
         for (name, wanted) in golden_values["descriptors"].as_object().unwrap() {
             let chip = Photo::open(golden.join(format!("chips/{name}.png"))).unwrap();
-            let pixels: Vec<f32> = (0..3)
-                .flat_map(|c| chip.raster().data().iter().skip(c).step_by(3).map(move |&v| (c, v)))
-                .map(|(c, v)| (f32::from(v) - net.mean[c]) * PIXEL_FACTOR)
-                .collect();
-            let x = Tensor::from_vec(pixels, (1, 3, 150, 150), net.device.inner()).unwrap();
-            let got: Vec<f32> = net.forward(&x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-            let gaps = got.iter().zip(wanted.as_array().unwrap()).map(|(g, w)| f64::from(*g) - w.as_f64().unwrap());
-            answers.push((name.clone(), gaps.map(|d| d * d).sum::<f64>().sqrt() as f32));
+            let chip = [chip.raster().clone()];
+            let x = Tensor::from_vec(net.input.planar(&chip), (1, 3, 150, 150), device.inner()).unwrap();
+            let by_layers: Vec<f32> = layers.forward(&x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+            let mut all = vec![("layers".to_string(), by_layers)];
+            for (simd, program) in Simd::available().into_iter().zip(&programs) {
+                let output = program.run(1, |_, rows| net.input.interleaved(&chip[0], rows)).remove(0);
+                all.push((simd.to_string(), output));
+            }
+            for (by, got) in all {
+                let gaps = got.iter().zip(wanted.as_array().unwrap()).map(|(g, w)| f64::from(*g) - w.as_f64().unwrap());
+                answers.push((format!("{name} by {by}"), gaps.map(|d| d * d).sum::<f64>().sqrt() as f32));
+            }
         }
         answers
     }
@@ -171,7 +227,7 @@ mod tests {
         let loaded = WeightStore::new(None).load(ARCHITECTURE).unwrap();
         let distances = distances(&loaded.tensors);
         println!("distance to dlib's descriptors, f16 weights: {distances:?}");
-        assert_eq!(distances.len(), 9);
+        assert_eq!(distances.len(), 9 * (1 + Simd::available().len()));
         assert!(distances.iter().all(|(_, d)| *d <= 5e-3), "{distances:?}");
     }
 

@@ -4,13 +4,15 @@ use std::path::PathBuf;
 
 use super::{Engine, calibrations};
 use crate::detect::Detector;
-use crate::detect::mtcnn::{Mtcnn, MtcnnOptions};
+use crate::detect::mtcnn::{self, Mtcnn, MtcnnOptions};
+use crate::detect::yunet::{Yunet, YunetOptions};
 use crate::embed::Embedder;
 use crate::embed::classic::{Classic, EIGENFACES, FISHERFACES};
 use crate::embed::dlib_resnet::{self, DlibResnet};
 use crate::embed::inception_resnet_v1::{self, InceptionResnetV1};
-use crate::error::{Error, Result, WeightsError};
-use crate::nn::weights::WeightStore;
+use crate::embed::mobilefacenet::{self, MobileFaceNet};
+use crate::error::{Error, RefusalError, Result, WeightsError};
+use crate::nn::weights::{Kind, Manifest, WeightStore, YUNET_N, YUNET_S};
 use crate::nn::{Device, DeviceChoice};
 use crate::pipeline::Pipeline;
 use crate::verify::Calibration;
@@ -25,9 +27,11 @@ use crate::verify::Calibration;
 #[derive(Debug, Clone)]
 pub struct EngineBuilder {
     device: DeviceChoice,
+    detector: String,
     model: String,
     weights: Option<PathBuf>,
-    detection: MtcnnOptions,
+    mtcnn: MtcnnOptions,
+    yunet: YunetOptions,
     calibration: Option<Calibration>,
 }
 
@@ -35,9 +39,11 @@ impl Default for EngineBuilder {
     fn default() -> Self {
         Self {
             device: DeviceChoice::default(),
+            detector: mtcnn::ARCHITECTURE.to_string(),
             model: dlib_resnet::ARCHITECTURE.to_string(),
             weights: None,
-            detection: MtcnnOptions::default(),
+            mtcnn: MtcnnOptions::default(),
+            yunet: YunetOptions::default(),
             calibration: None,
         }
     }
@@ -56,15 +62,27 @@ impl EngineBuilder {
         self
     }
 
+    /// The detector, by its name in the manifest; `mtcnn` when not said.
+    pub fn detector(mut self, name: impl Into<String>) -> Self {
+        self.detector = name.into();
+        self
+    }
+
     /// A folder to look for weights in, before any other place.
     pub fn weights(mut self, folder: impl Into<PathBuf>) -> Self {
         self.weights = Some(folder.into());
         self
     }
 
-    /// Options of the detector.
+    /// Options of the detector, where it is MTCNN.
     pub fn detection(mut self, options: MtcnnOptions) -> Self {
-        self.detection = options;
+        self.mtcnn = options;
+        self
+    }
+
+    /// Options of the detector, where it is YuNet.
+    pub fn yunet(mut self, options: YunetOptions) -> Self {
+        self.yunet = options;
         self
     }
 
@@ -77,25 +95,46 @@ impl EngineBuilder {
     /// Opens the device and loads the networks, both at once.
     ///
     /// # Errors
-    /// [`crate::error::ModelError::DeviceUnavailable`], or a [`WeightsError`] that says which weights
-    /// are missing or damaged and what to run.
+    /// [`crate::error::ModelError::DeviceUnavailable`], a [`WeightsError`] that says which weights are
+    /// missing or damaged and what to run, or [`RefusalError::WrongDetector`] for a calibration record
+    /// measured behind another detector.
     pub fn build(self) -> Result<Engine> {
         let device = Device::open(self.device)?;
-        let store = WeightStore::new(self.weights);
-        let (detector, embedder) = rayon::join(
-            || -> Result<Box<dyn Detector>> {
-                let loaded = store.load("mtcnn")?;
-                Ok(Box::new(Mtcnn::new(&loaded.tensors, &device, self.detection)?))
-            },
-            || load_embedder(&store, &self.model, &device),
-        );
+        let store = WeightStore::new(self.weights.clone());
+        let (detector, embedder) =
+            rayon::join(|| self.load_detector(&store, &device), || load_embedder(&store, &self.model, &device));
         let pipeline = Pipeline { detector: detector?, embedder: embedder? };
         let calibration = match self.calibration {
-            Some(record) => Some(record),
-            None => calibrations::shipped_for(pipeline.embedder.model().as_str()),
+            Some(record) => {
+                let (calibrated, detector) = (record.detector().to_string(), pipeline.detector.name().to_string());
+                if record.model == pipeline.embedder.model().as_str() && calibrated != detector {
+                    return Err(RefusalError::WrongDetector { calibrated, detector }.into());
+                }
+                Some(record)
+            }
+            None => calibrations::shipped_for(pipeline.embedder.model().as_str(), pipeline.detector.name()),
         };
         Ok(Engine { pipeline, calibration, device })
     }
+
+    fn load_detector(&self, store: &WeightStore, device: &Device) -> Result<Box<dyn Detector>> {
+        let loaded = store.load(&self.detector)?;
+        let yunet = |shape| Yunet::new(&self.detector, &loaded.tensors, shape, device, self.yunet);
+        match loaded.architecture.as_str() {
+            mtcnn::ARCHITECTURE => Ok(Box::new(Mtcnn::new(&loaded.tensors, device, self.mtcnn)?)),
+            "yunet-s" => Ok(Box::new(yunet(&YUNET_S)?)),
+            "yunet-n" => Ok(Box::new(yunet(&YUNET_N)?)),
+            _ => Err(not_a(Kind::Detector, &self.detector)),
+        }
+    }
+}
+
+/// The weights of that name are there, and do something else.
+fn not_a(kind: Kind, name: &str) -> Error {
+    let models = Manifest::built_in().model.iter().filter(|m| m.kind == kind);
+    let known = models.map(|m| m.name.as_str()).collect::<Vec<_>>().join(", ");
+    let kind = if kind == Kind::Detector { "detectors" } else { "embedders" };
+    Error::from(WeightsError::UnknownModel { name: name.to_string(), known: format!("{kind}: {known}") })
 }
 
 fn load_embedder(store: &WeightStore, name: &str, device: &Device) -> Result<Box<dyn Embedder>> {
@@ -108,9 +147,7 @@ fn load_embedder(store: &WeightStore, name: &str, device: &Device) -> Result<Box
         known @ (EIGENFACES | FISHERFACES) => {
             Ok(Box::new(Classic::new(known, &loaded.tensors, &loaded.sha256, device)?))
         }
-        _ => Err(Error::from(WeightsError::UnknownModel {
-            name: name.to_string(),
-            known: format!("embedders: {}, {}", dlib_resnet::ARCHITECTURE, inception_resnet_v1::ARCHITECTURE),
-        })),
+        mobilefacenet::ARCHITECTURE => Ok(Box::new(MobileFaceNet::new(&loaded.tensors, &loaded.sha256, device)?)),
+        _ => Err(not_a(Kind::Embedder, name)),
     }
 }

@@ -66,7 +66,7 @@ impl Engine {
         }
         let (genuine, impostor) = distances(&known)?;
         let failures = (without_face.len() + unreadable.len()) as u64;
-        let calibration = fit_calibration(self.model().as_str(), source, genuine, impostor, failures)
+        let calibration = fit_calibration(self.model().as_str(), self.detector(), source, genuine, impostor, failures)
             .map_err(|reason| RefusalError::CannotCalibrate { reason })?;
         Ok(Measured { calibration, without_face, unreadable })
     }

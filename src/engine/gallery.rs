@@ -9,7 +9,7 @@ use crate::attributes::{FaceQuality, QualityBounds};
 use crate::compare::{NameTag, draw_names};
 use crate::detect::Detection;
 use crate::error::{Error, GalleryError, Result};
-use crate::gallery::{Database, Enrolled, EnrolmentPolicy, Identification, NewFace, Pending, SearchPolicy};
+use crate::gallery::{Database, Enrolled, EnrolmentPolicy, Identification, NewFace, Pending, SearchPolicy, unhex};
 use crate::geometry::BBox;
 use crate::media::{Photo, Raster, encode_jpeg, encode_png, fit_within};
 
@@ -35,6 +35,8 @@ pub struct EnrolOptions {
     pub groups: Vec<String>,
     /// Labels that the person gets.
     pub labels: BTreeMap<String, String>,
+    /// Where this enrolment makes the gallery: store its vectors as f16, in half the space.
+    pub half: bool,
 }
 
 impl EnrolOptions {
@@ -95,7 +97,7 @@ impl Engine {
             score: chosen.score,
             quality: [q.eye_distance, q.sharpness, q.brightness, q.yaw, q.pitch, q.roll],
             source: photo.origin().to_string(),
-            source_sha256: photo.sha256().and_then(from_hex),
+            source_sha256: photo.sha256().and_then(unhex),
             pictures,
         })
     }
@@ -123,7 +125,8 @@ impl Engine {
                 Some(Database::threshold(&options.search, self.calibration(), self.model(), searched)?)
             }
         };
-        let policy = EnrolmentPolicy { duplicates, groups: options.groups.clone(), labels: options.labels.clone() };
+        let (groups, labels) = (options.groups.clone(), options.labels.clone());
+        let policy = EnrolmentPolicy { duplicates, groups, labels, half: options.half, at_ms: None };
         database.enroll_pending(gallery, name, face, &policy)
     }
 
@@ -207,16 +210,4 @@ fn thumbnail(photo: &Raster, bbox: &BBox) -> Raster {
     let mut cut = Raster::new((x1.max(x0 + 1)) - x0, (y1.max(y0 + 1)) - y0, [0; 3]);
     cut.blit(photo, -i64::from(x0), -i64::from(y0));
     fit_within(&cut, THUMBNAIL, THUMBNAIL)
-}
-
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    let digits = text.as_bytes().chunks_exact(2);
-    if text.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }

@@ -17,6 +17,7 @@ mod calibrate;
 mod calibrations;
 mod comparison;
 mod gallery;
+mod reembed;
 
 use std::time::Instant;
 
@@ -24,6 +25,7 @@ pub use builder::EngineBuilder;
 pub use calibrate::{LabelledPhoto, Measured};
 pub use comparison::{Comparison, ComparisonTimes, Outcome, ScoredPair, SideFaces};
 pub use gallery::{EnrolOptions, IdentifiedFace};
+pub use reembed::{ReembedOptions, Reembedded};
 
 use crate::compare::{Mark, Pane, Picture, draw_seed, stretched};
 use crate::detect::Detection;
@@ -223,7 +225,7 @@ impl Engine {
             Err(e) => Err(e),
         };
         let score = match (first(a)?, first(b)?) {
-            (Some(a), Some(b)) => a.embedding.cosine(&b.embedding)?.max(0.0) * 100.0,
+            (Some(a), Some(b)) => f64::from(a.embedding.cosine(&b.embedding)?).max(0.0) * 100.0,
             _ => 0.0,
         };
         let (left, right) = (stretched(a.raster()), stretched(b.raster()));

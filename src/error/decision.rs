@@ -32,6 +32,14 @@ pub enum RefusalError {
         /// Model id of the embeddings.
         model: String,
     },
+    /// The calibration was measured behind another detector, whose chips are cut a little otherwise.
+    #[error("the calibration was measured with detector {calibrated}, this is {detector}; calibrate with it first")]
+    WrongDetector {
+        /// Detector that the calibration names.
+        calibrated: String,
+        /// The detector in use.
+        detector: String,
+    },
     /// A false-match rate below what the calibration rests on.
     #[error(
         "the calibration rests on {impostors} impostor pairs and supports false-match rates down to {supported:e}, not {requested:e}"
@@ -70,6 +78,7 @@ impl RefusalError {
             Self::SeveralFaces { .. } => "refusal.several_faces",
             Self::NotCalibrated { .. } => "refusal.not_calibrated",
             Self::WrongCalibration { .. } => "refusal.wrong_calibration",
+            Self::WrongDetector { .. } => "refusal.wrong_detector",
             Self::Unsupported { .. } => "refusal.unsupported_rate",
             Self::CannotCalibrate { .. } => "refusal.cannot_calibrate",
             Self::InvalidThreshold { .. } => "refusal.invalid_threshold",

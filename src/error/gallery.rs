@@ -57,6 +57,22 @@ pub enum GalleryError {
         /// Model of the engine.
         running: String,
     },
+    /// For some faces there is nothing to embed anew.
+    #[error(
+        "gallery {gallery:?}: {left} faces cannot be embedded by {model}: no chip that fits it is kept, and their \
+         photos are not where they were ({example:?} is one); say --photos FOLDER, or --leave-out to drop these \
+         faces. The others are done and need not be done again; the gallery answers as before"
+    )]
+    NotReembedded {
+        /// The gallery.
+        gallery: String,
+        /// The new model.
+        model: String,
+        /// How many faces.
+        left: usize,
+        /// The photo of one of them.
+        example: String,
+    },
     /// The photo does not pass the enrolment gate.
     #[error("{photo}: not enrolled: {refusal}; say --allow {} to enrol it all the same", refusal.name())]
     Gate {
@@ -153,6 +169,7 @@ impl GalleryError {
             Self::NameTaken { .. } => "gallery.name_taken",
             Self::BadName { .. } => "gallery.bad_name",
             Self::WrongModel { .. } => "gallery.wrong_model",
+            Self::NotReembedded { .. } => "gallery.not_reembedded",
             Self::Gate { refusal, .. } => match refusal {
                 GateRefusal::TooSmall { .. } => "gate.too_small",
                 GateRefusal::Blurred { .. } => "gate.blurred",

@@ -77,6 +77,40 @@ pub enum StoreError {
         /// The first failure.
         reason: String,
     },
+    /// It is encrypted, and no key was given.
+    #[error("{path}: this database is encrypted; give its key with --key-file, --key-command or $KITH_KEY")]
+    KeyNeeded {
+        /// The folder.
+        path: String,
+    },
+    /// The key is another's.
+    #[error("{path}: the key does not open this key ring; nothing was changed")]
+    WrongKey {
+        /// The key ring.
+        path: String,
+    },
+    /// A key was given for what is not encrypted.
+    #[error(
+        "{path}: this database is not encrypted, and a key was given; leave the key away, or encrypt it with `kith rekey`"
+    )]
+    NotEncrypted {
+        /// The folder.
+        path: String,
+    },
+    /// A key cannot be used. Nothing of it is repeated here.
+    #[error("the key cannot be used: {reason}; `kith key new FILE` makes one")]
+    BadKey {
+        /// Why.
+        reason: String,
+    },
+    /// The key ring is not there or cannot be used.
+    #[error("{path}: the key ring {what}; put the newest copy of it there (`kith backup --ring` makes one)")]
+    NoRing {
+        /// The file.
+        path: String,
+        /// What is wrong with it.
+        what: String,
+    },
     /// A backup or export is not one, or is cut short.
     #[error("{path}: not a whole kith {kind}: {reason}")]
     BadArchive {
@@ -101,6 +135,11 @@ impl StoreError {
             Self::Damaged { .. } => "store.damaged",
             Self::Lost { .. } => "store.lost",
             Self::Poisoned { .. } => "store.poisoned",
+            Self::KeyNeeded { .. } => "store.key_needed",
+            Self::WrongKey { .. } => "store.wrong_key",
+            Self::NotEncrypted { .. } => "store.not_encrypted",
+            Self::BadKey { .. } => "store.bad_key",
+            Self::NoRing { .. } => "store.no_ring",
             Self::BadArchive { .. } => "store.bad_archive",
         }
     }

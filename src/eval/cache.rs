@@ -117,7 +117,7 @@ fn parse(bytes: &[u8], key: &[u8; DIGEST], model: &ModelId) -> Option<Option<Emb
         return Some(None);
     }
     let values = numbers.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    Embedding::from_unit(values, model.clone()).ok().map(Some)
+    Embedding::of_unit(values, model.clone()).ok().map(Some)
 }
 
 #[cfg(test)]

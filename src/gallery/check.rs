@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Database;
 use super::shelf::vector_fault;
+use super::{Database, DatabaseOptions};
 use crate::error::{Error, Result};
-use crate::store::{FaceRecord, GalleryRecord, Key, OpenMode, PersonRecord, Store};
+use crate::store::{FaceRecord, GalleryRecord, Key, PersonRecord, Store};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -38,17 +37,21 @@ impl Database {
         // Writers wait, so that store and memory are of one moment.
         let _turn = self.store.writer()?;
         let (mut report, _) = survey(&self.store)?;
+        report.faults.extend(self.store.ring_faults());
         let shelves = self.shelves.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut faces: BTreeMap<u32, usize> = BTreeMap::new();
         if report.is_clean() {
             self.store.scan::<FaceRecord, Error>(|key, record| {
                 let Key::Face(gallery, face) = key else { return Ok(()) };
+                if self.is_successor(gallery) {
+                    return Ok(());
+                }
                 *faces.entry(gallery).or_default() += 1;
                 let shelf = shelves.values().find(|s| s.id == gallery);
                 let same = shelf.is_some_and(|s| {
                     let inside = s.read();
                     inside.face(face).is_some_and(|h| h.person == record.person && h.source == record.source_sha256)
-                        && inside.vector(face) == Some(&record.vector)
+                        && inside.vector(face).as_ref() == Some(&record.vector)
                 });
                 if !same {
                     report.faults.push(format!("face {face} in memory is not what is stored"));
@@ -82,12 +85,14 @@ fn survey(store: &Store) -> Result<(CheckReport, Unsound)> {
     let mut unsound: BTreeSet<Vec<u8>> = BTreeSet::new();
     store.raw(|key, value| {
         report.records += 1;
-        if let Some(fault) = Store::fault(key, value) {
+        if let Some(fault) = store.fault(key, value) {
             report.faults.push(fault);
             unsound.insert(key.to_vec());
         }
     })?;
     let mut dimensions: BTreeMap<u32, usize> = BTreeMap::new();
+    // Galleries that are to replace others: their people are the others'.
+    let mut replacing: BTreeMap<u32, u32> = BTreeMap::new();
     let mut people: BTreeSet<(u32, u64)> = BTreeSet::new();
     let mut names: BTreeSet<(u32, String)> = BTreeSet::new();
     let mut faces: BTreeSet<(u32, u64)> = BTreeSet::new();
@@ -100,6 +105,7 @@ fn survey(store: &Store) -> Result<(CheckReport, Unsound)> {
     store.scan_sound::<GalleryRecord>(&sound, |key, record| {
         if let Key::Gallery(id) = key {
             dimensions.insert(id, record.dimension as usize);
+            replacing.extend(record.replaces.map(|replaced| (id, replaced)));
         }
     })?;
     store.scan_sound::<PersonRecord>(&sound, |key, record| {
@@ -115,7 +121,8 @@ fn survey(store: &Store) -> Result<(CheckReport, Unsound)> {
     store.scan_sound::<FaceRecord>(&sound, |key, record| {
         let Key::Face(gallery, face) = key else { return };
         let dimension = dimensions.get(&gallery).copied().unwrap_or(0);
-        if !people.contains(&(gallery, record.person)) {
+        let home = replacing.get(&gallery).copied().unwrap_or(gallery);
+        if !people.contains(&(home, record.person)) {
             fault(key, format!("face {face} ({}) is of person {}, who is not there", record.source, record.person));
         } else if let Some(what) = vector_fault(&record.vector, dimension) {
             fault(key, format!("face {face} ({}): {what}", record.source));
@@ -134,12 +141,13 @@ fn survey(store: &Store) -> Result<(CheckReport, Unsound)> {
 }
 
 /// Opens a database however it is, removes what is not sound, and reports every loss. What is sound stays
-/// as it was.
+/// as it was. `options` say the key and the wait; no database is made.
 ///
 /// # Errors
 /// [`crate::error::StoreError`] when it cannot even be opened: then a backup is what is left.
-pub fn repair(path: impl AsRef<Path>, wait: Duration) -> Result<CheckReport> {
-    let (store, notes) = Store::open(path.as_ref(), OpenMode { create: false, wait, accept_loss: true })?;
+pub fn repair(path: impl AsRef<Path>, options: &DatabaseOptions) -> Result<CheckReport> {
+    let options = DatabaseOptions { create: false, ..options.clone() };
+    let (store, notes) = Store::open(path.as_ref(), options.mode(true))?;
     let mut report =
         CheckReport { repaired: notes.iter().map(|n| format!("accepted: {n}")).collect(), ..Default::default() };
     report.faults = notes;
@@ -161,9 +169,12 @@ pub fn repair(path: impl AsRef<Path>, wait: Duration) -> Result<CheckReport> {
         report.repaired.extend(found.faults.iter().map(|f| format!("removed: {f}")));
         report.faults.extend(found.faults);
     }
+    let ring = store.ring_faults();
+    store.clear_ring_faults()?;
+    report.repaired.extend(ring.iter().map(|f| format!("accepted: {f}")));
+    report.faults.extend(ring);
     drop(store);
     // What is left must open as any database does.
-    let options = super::DatabaseOptions { create: false, wait };
     Database::open(path, &options)?;
     Ok(report)
 }

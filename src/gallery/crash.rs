@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{Database, DatabaseOptions, EnrolmentPolicy, NewFace, PersonFilter, SearchPolicy};
+use super::{Database, DatabaseOptions, EnrolmentPolicy, MasterKey, NewFace, PersonFilter, SearchPolicy};
 use crate::geometry::{BBox, Landmarks};
 use crate::vector::{Embedding, ModelId};
 
@@ -19,6 +19,8 @@ const DIMENSION: usize = 32;
 /// Kills at random moments.
 const KILLS: usize = 200;
 const SEED: u64 = 20_260_101;
+const PLAIN: &str = "plain";
+const SEALED: &str = "sealed";
 
 /// Faces of each person, by the number of their operation.
 type Model = BTreeMap<String, BTreeSet<u64>>;
@@ -44,8 +46,11 @@ fn face(number: u64) -> NewFace {
     }
 }
 
-fn options() -> DatabaseOptions {
-    DatabaseOptions { create: true, wait: Duration::from_secs(20) }
+/// Where the name of the folder says so, the database is encrypted.
+fn options(folder: &Path) -> DatabaseOptions {
+    let sealed = folder.ends_with(SEALED);
+    let key = sealed.then(|| MasterKey::parse(&"5a".repeat(32)).unwrap());
+    DatabaseOptions { create: true, wait: Duration::from_secs(20), key }
 }
 
 fn person(number: u64) -> String {
@@ -53,7 +58,7 @@ fn person(number: u64) -> String {
 }
 
 /// What operation `number` does: every eleventh forgets (every third of these rewrites the files), every
-/// seventh merges, the rest enrol.
+/// seventh merges, every thirteenth renames, the rest enrol.
 fn perform(database: &Database, number: u64) -> crate::Result<()> {
     let name = person(number);
     let known = |name: &str| database.person(GALLERY, name).is_ok();
@@ -63,6 +68,10 @@ fn perform(database: &Database, number: u64) -> crate::Result<()> {
     if number % 7 == 6 {
         let into = person(number + 1);
         return if known(&name) && known(&into) { database.merge(GALLERY, &name, &into).map(drop) } else { Ok(()) };
+    }
+    if number % 13 == 12 {
+        let to = person(number + 2);
+        return if known(&name) && !known(&to) { database.rename(GALLERY, &name, &to).map(drop) } else { Ok(()) };
     }
     database.enroll(GALLERY, &name, face(number), &EnrolmentPolicy::default()).map(drop)
 }
@@ -76,6 +85,12 @@ fn expect(model: &mut Model, number: u64) {
         if model.contains_key(&name) && model.contains_key(&into) {
             let moved = model.remove(&name).unwrap();
             model.get_mut(&into).unwrap().extend(moved);
+        }
+    } else if number % 13 == 12 {
+        let to = person(number + 2);
+        if model.contains_key(&name) && !model.contains_key(&to) {
+            let faces = model.remove(&name).unwrap();
+            model.insert(to, faces);
         }
     } else {
         model.entry(name).or_default().insert(number);
@@ -104,7 +119,8 @@ fn held(database: &Database) -> Model {
 #[ignore = "the child of the crash tests"]
 fn child() {
     let (Ok(folder), Ok(from)) = (std::env::var("KITH_TEST_FOLDER"), std::env::var("KITH_TEST_FROM")) else { return };
-    let database = Database::open(folder, &options()).unwrap();
+    let database = Database::open(&folder, &options(Path::new(&folder))).unwrap();
+    println!("begun");
     let first: u64 = from.parse().unwrap();
     for number in first..first + 60 {
         perform(&database, number).unwrap();
@@ -112,7 +128,7 @@ fn child() {
     }
 }
 
-fn start(folder: &Path, from: u64, abort_at: Option<u64>) -> Child {
+fn start(folder: &Path, from: u64, abort_at: Option<u64>) -> (Child, BufReader<ChildStdout>) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "gallery::crash::child", "--ignored", "--nocapture", "--test-threads=1"])
@@ -123,21 +139,33 @@ fn start(folder: &Path, from: u64, abort_at: Option<u64>) -> Child {
     if let Some(point) = abort_at {
         command.env("KITH_TEST_ABORT_AT", point.to_string());
     }
-    command.spawn().unwrap()
+    let mut child = command.spawn().unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    (child, output)
+}
+
+/// The next line of the child that says `word`: what follows it there.
+fn heard(output: &mut BufReader<ChildStdout>, word: &str) -> Option<String> {
+    loop {
+        let mut line = String::new();
+        if output.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        // The test harness may print before it.
+        if let Some(at) = line.find(word) {
+            return Some(line[at + word.len()..].trim().to_string());
+        }
+    }
 }
 
 /// Reads the child's acknowledgements to its end; the number of operations that are done.
-fn acknowledged(child: Child, from: u64) -> u64 {
-    let mut child = child;
+fn acknowledged((mut child, mut output): (Child, BufReader<ChildStdout>), from: u64) -> u64 {
     let mut next = from;
-    for line in BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok) {
-        // The test harness may print before the first.
-        if let Some(at) = line.find("done ")
-            && let Ok(number) = line[at + 5..].trim().parse::<u64>()
-        {
-            assert_eq!(number, next, "operations are done in order");
-            next = number + 1;
-        }
+    while let Some(number) = heard(&mut output, "done ") {
+        // A line that the kill cut short acknowledges nothing.
+        let Ok(number) = number.parse::<u64>() else { break };
+        assert_eq!(number, next, "operations are done in order");
+        next = number + 1;
     }
     child.wait().unwrap();
     next
@@ -149,7 +177,7 @@ fn inspect(folder: &Path, model: &mut Model, from: u64, next: u64, what: &str) -
     for number in from..next {
         expect(model, number);
     }
-    let database = Database::open(folder, &options()).unwrap_or_else(|e| panic!("{what}: {e}"));
+    let database = Database::open(folder, &options(folder)).unwrap_or_else(|e| panic!("{what}: {e}"));
     let report = database.check().unwrap();
     assert!(report.is_clean(), "{what}: {report:?}");
     let found = held(&database);
@@ -166,30 +194,55 @@ fn inspect(folder: &Path, model: &mut Model, from: u64, next: u64, what: &str) -
 #[test]
 fn a_kill_at_any_moment_loses_nothing_acknowledged_and_leaves_nothing_half_done() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("faces");
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let (mut model, mut next, mut lively) = (Model::new(), 0, 0);
+    // Two databases take turns: one plain, one encrypted.
+    let paths = [PLAIN, SEALED].map(|name| folder.path().join(name));
+    let (mut models, mut reached_by, mut lively) = ([Model::new(), Model::new()], [0, 0], 0);
     for kill in 0..KILLS {
-        let mut child = start(&path, next, None);
-        let life = Duration::from_micros(rng.random_range(2_000..120_000));
-        let output = child.stdout.take();
+        let (path, model) = (&paths[kill % 2], &mut models[kill % 2]);
+        let mut next = reached_by[kill % 2];
+        let (mut child, mut output) = start(path, next, None);
+        // A half at any moment of opening and writing, a half after something was acknowledged.
+        let from = next;
+        let written = kill % 4 >= 2;
+        if written {
+            let first = heard(&mut output, "done ").unwrap();
+            assert_eq!(first.parse::<u64>().unwrap(), next);
+            next += 1;
+        }
+        let life = Duration::from_micros(rng.random_range(1_000..80_000));
         std::thread::sleep(life);
         child.kill().unwrap();
-        child.stdout = output;
-        let reached = acknowledged(child, next);
-        lively += usize::from(reached > next);
-        next = inspect(&path, &mut model, next, reached, &format!("seed {SEED}, kill {kill} after {life:?}"));
+        let reached = acknowledged((child, output), next);
+        lively += usize::from(reached > from);
+        next = inspect(
+            path,
+            model,
+            from,
+            reached,
+            &format!("seed {SEED}, kill {kill} after {life:?}, written: {written}"),
+        );
+        reached_by[kill % 2] = next;
     }
-    println!("{KILLS} kills, {lively} of them after acknowledged writes, {next} operations");
+    println!("{KILLS} kills, {lively} of them after acknowledged writes, {reached_by:?} operations");
     assert!(lively > KILLS / 4, "only {lively} children came to write");
 }
 
 #[test]
 fn an_end_at_every_step_of_settling_loses_nothing_acknowledged() {
+    every_step(PLAIN);
+}
+
+#[test]
+fn an_end_at_every_step_of_an_encrypted_database_loses_nothing_acknowledged() {
+    every_step(SEALED);
+}
+
+fn every_step(name: &str) {
     let mut ended = 0;
     for point in 1.. {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("faces");
+        let path = folder.path().join(name);
         let mut model = Model::new();
         let reached = acknowledged(start(&path, 0, Some(point)), 0);
         inspect(&path, &mut model, 0, reached, &format!("end at step {point}"));
@@ -198,6 +251,6 @@ fn an_end_at_every_step_of_settling_loses_nothing_acknowledged() {
         }
         ended += 1;
     }
-    println!("{ended} steps");
+    println!("{name}: {ended} steps");
     assert!(ended > 100, "only {ended} steps were passed");
 }

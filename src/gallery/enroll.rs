@@ -9,8 +9,9 @@ use super::shelf::Shelf;
 use super::{Database, Threshold, usable};
 use crate::error::{GalleryError, GateRefusal, Result};
 use crate::geometry::{BBox, Landmarks};
-use crate::index::Index;
-use crate::store::{ChipRecord, FaceRecord, GalleryRecord, Key, PersonRecord, QualityRecord, Ticket, now_ms};
+use crate::store::{
+    ChipRecord, DataKey, FaceRecord, GalleryRecord, Key, PersonRecord, QualityRecord, Ticket, now_ms, rounded,
+};
 use crate::vector::{Embedding, squared_distance};
 
 /// Two vectors of one photo, compressed again or resized, lie nearer than this; two photos taken one
@@ -49,6 +50,11 @@ pub struct EnrolmentPolicy {
     pub groups: Vec<String>,
     /// Labels that the person gets.
     pub labels: BTreeMap<String, String>,
+    /// Where this enrolment makes the gallery: store its vectors as f16, in half the space. What is
+    /// searched is the rounded vector, so that answers stay the same when the database is opened again.
+    pub half: bool,
+    /// When the face was enrolled, in milliseconds since 1970; now, when not said.
+    pub at_ms: Option<u64>,
 }
 
 /// Whether a face was new.
@@ -121,9 +127,11 @@ impl Database {
                     model: face.embedding.model().to_string(),
                     dimension: face.embedding.dimension() as u32,
                     created_ms: now_ms(),
+                    half: policy.half,
+                    replaces: None,
                 };
                 let id = u32::try_from(writer.new_id()).unwrap_or(u32::MAX);
-                writer.put(Key::Gallery(id), &record)?;
+                writer.put(Key::Gallery(id), &record, DataKey::DATABASE)?;
                 (Arc::new(Shelf::new(id, record)), true)
             }
         };
@@ -140,6 +148,10 @@ impl Database {
 
         let known = person.and_then(|p| shelf.read().people.get(&p).cloned());
         let id = person.unwrap_or_else(|| writer.new_id());
+        let data_key = match person {
+            Some(person) => self.store.data_key(Key::Person(shelf.id, person))?,
+            None => writer.new_data_key()?,
+        };
         let mut record = known.clone().unwrap_or_else(|| PersonRecord {
             name: name.to_string(),
             groups: Vec::new(),
@@ -151,13 +163,13 @@ impl Database {
         record.groups.dedup();
         record.labels.extend(policy.labels.iter().map(|(k, v)| (k.trim().to_string(), v.trim().to_string())));
         if known.as_ref() != Some(&record) {
-            writer.put(Key::Person(shelf.id, id), &record)?;
+            writer.put(Key::Person(shelf.id, id), &record, data_key)?;
         }
         let number = writer.new_id();
-        let stored = stored(id, &face);
-        writer.put(Key::Face(shelf.id, number), &stored)?;
+        let stored = stored(id, &face, shelf.record().half, policy.at_ms);
+        writer.put(Key::Face(shelf.id, number), &stored, data_key)?;
         if let Some((chip, thumbnail)) = face.pictures {
-            writer.put(Key::Chip(shelf.id, number), &ChipRecord { chip, thumbnail })?;
+            writer.put(Key::Chip(shelf.id, number), &ChipRecord { chip, thumbnail }, data_key)?;
         }
         let ticket = writer.commit()?;
         {
@@ -167,8 +179,10 @@ impl Database {
         }
         if fresh {
             let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
-            shelves.insert(gallery.to_string(), shelf);
+            shelves.insert(gallery.to_string(), shelf.clone());
         }
+        drop(writer);
+        shelf.tend();
         let enrolled = Enrolled { name: name.to_string(), person: id, face: number, status: EnrolmentStatus::Added };
         Ok((enrolled, Pending(ticket)))
     }
@@ -193,18 +207,19 @@ impl Database {
     }
 }
 
-fn stored(person: u64, face: &NewFace) -> FaceRecord {
+pub(super) fn stored(person: u64, face: &NewFace, half: bool, at_ms: Option<u64>) -> FaceRecord {
     let [eye_distance, sharpness, brightness, yaw, pitch, roll] = face.quality;
     FaceRecord {
         person,
-        vector: face.embedding.values().to_vec(),
+        half,
+        vector: if half { rounded(face.embedding.values()) } else { face.embedding.values().to_vec() },
         bbox: [face.bbox.x0, face.bbox.y0, face.bbox.x1, face.bbox.y1],
         landmarks: face.landmarks.0,
         score: face.score,
         quality: QualityRecord { eye_distance, sharpness, brightness, yaw, pitch, roll },
         source: face.source.clone(),
         source_sha256: face.source_sha256,
-        enrolled_ms: now_ms(),
+        enrolled_ms: at_ms.unwrap_or_else(now_ms),
     }
 }
 
@@ -234,7 +249,7 @@ impl Shelf {
         }
         let vector = face.embedding.values();
         let near =
-            |f: &&u64| inside.vector(**f).is_some_and(|v| squared_distance(v, vector) < SAME_PICTURE * SAME_PICTURE);
+            |f: &&u64| inside.vector(**f).is_some_and(|v| squared_distance(&v, vector) < SAME_PICTURE * SAME_PICTURE);
         let face = *inside.faces_of(person).iter().find(near)?;
         found(face, EnrolmentStatus::SameFace)
     }

@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::shelf::{Inside, Shelf};
 use super::{Database, PersonFilter};
 use crate::error::Result;
-use crate::index::Index;
 use crate::vector::Embedding;
 use crate::verify::{Calibration, SearchThreshold};
 

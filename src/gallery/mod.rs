@@ -12,8 +12,12 @@ mod check;
 #[cfg(test)]
 mod crash;
 mod enroll;
+mod export;
 mod identify;
+mod import;
 mod people;
+mod reembed;
+mod reindex;
 mod shelf;
 mod transfer;
 
@@ -26,11 +30,16 @@ use serde::Serialize;
 
 pub use check::{CheckReport, repair};
 pub use enroll::{Enrolled, EnrolmentPolicy, EnrolmentStatus, NewFace, Pending};
+pub use export::Exported;
 pub use identify::{By, Candidate, Identification, SearchPolicy, Threshold};
+pub use import::Imported;
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
+pub(crate) use reembed::{FaceAnew, FaceToEmbed};
+pub use reindex::IndexStats;
 pub use transfer::Backup;
 
 use crate::error::{Error, GalleryError, Result};
+pub use crate::store::MasterKey;
 use crate::store::{FaceRecord, GalleryRecord, Key, OpenMode, PersonRecord, Store};
 use crate::vector::ModelId;
 use shelf::Shelf;
@@ -41,17 +50,25 @@ pub const DEFAULT_GALLERY: &str = "main";
 const LONGEST_NAME: usize = 200;
 
 /// How a database is opened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct DatabaseOptions {
     /// Make it where there is none.
     pub create: bool,
     /// How long to wait while another process has it open.
     pub wait: Duration,
+    /// Opens an encrypted database; a new one is encrypted with it.
+    pub key: Option<MasterKey>,
+}
+
+impl DatabaseOptions {
+    fn mode(&self, accept_loss: bool) -> OpenMode {
+        OpenMode { create: self.create, wait: self.wait, accept_loss, key: self.key.clone() }
+    }
 }
 
 impl Default for DatabaseOptions {
     fn default() -> Self {
-        Self { create: true, wait: Duration::from_secs(5) }
+        Self { create: true, wait: Duration::from_secs(5), key: None }
     }
 }
 
@@ -68,6 +85,8 @@ impl Default for DatabaseOptions {
 pub struct Database {
     store: Store,
     shelves: RwLock<BTreeMap<String, Arc<Shelf>>>,
+    /// By the gallery that is being embedded anew, the one that will replace it.
+    successors: RwLock<BTreeMap<u32, u32>>,
 }
 
 /// A gallery in numbers.
@@ -83,6 +102,8 @@ pub struct GalleryStats {
     pub people: usize,
     /// Faces.
     pub faces: usize,
+    /// What answers its searches.
+    pub index: IndexStats,
     /// Bytes that the vectors take in memory.
     pub vector_bytes: usize,
 }
@@ -94,6 +115,8 @@ pub struct DatabaseStats {
     pub path: PathBuf,
     /// Version of its format.
     pub format: u32,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
     /// Drawn when it was made; hex.
     pub id: String,
     /// Number of the last write.
@@ -111,15 +134,18 @@ impl Database {
     /// [`crate::error::StoreError`]: another process has it, a newer program wrote it, it is damaged or
     /// not a database. Nothing is changed then.
     pub fn open(path: impl AsRef<Path>, options: &DatabaseOptions) -> Result<Self> {
-        let mode = OpenMode { create: options.create, wait: options.wait, accept_loss: false };
-        let (store, _) = Store::open(path.as_ref(), mode)?;
+        let (store, _) = Store::open(path.as_ref(), options.mode(false))?;
         Self::over(store)
     }
 
     fn over(store: Store) -> Result<Self> {
         let mut shelves: BTreeMap<u32, Shelf> = BTreeMap::new();
+        let mut successors: BTreeMap<u32, u32> = BTreeMap::new();
         store.scan::<GalleryRecord, Error>(|key, record| {
-            if let Key::Gallery(id) = key {
+            let Key::Gallery(id) = key else { return Ok(()) };
+            if let Some(replaced) = record.replaces {
+                successors.insert(replaced, id);
+            } else {
                 shelves.insert(id, Shelf::new(id, record));
             }
             Ok(())
@@ -135,13 +161,26 @@ impl Database {
         })?;
         store.scan::<FaceRecord, Error>(|key, record| {
             let Key::Face(gallery, face) = key else { return Ok(()) };
+            if successors.values().any(|s| *s == gallery) {
+                return Ok(());
+            }
             let shelf = shelves.get_mut(&gallery);
             let shelf = shelf.ok_or_else(|| homeless(format!("face {face} is of no gallery")))?;
             shelf.load_face(face, &record).map_err(homeless)?;
             Ok(())
         })?;
         let shelves = shelves.into_values().map(|s| (s.record().name.clone(), Arc::new(s))).collect();
-        Ok(Self { store, shelves: RwLock::new(shelves) })
+        let database = Self { store, shelves: RwLock::new(shelves), successors: RwLock::new(successors) };
+        database.load_indexes();
+        Ok(database)
+    }
+
+    fn successor(&self, gallery: u32) -> Option<u32> {
+        self.successors.read().unwrap_or_else(PoisonError::into_inner).get(&gallery).copied()
+    }
+
+    fn is_successor(&self, gallery: u32) -> bool {
+        self.successors.read().unwrap_or_else(PoisonError::into_inner).values().any(|s| *s == gallery)
     }
 
     /// Names of the galleries.
@@ -159,6 +198,7 @@ impl Database {
         Ok(DatabaseStats {
             path: self.store.folder().to_path_buf(),
             format: head.format,
+            encrypted: self.store.is_encrypted(),
             id: hex(&head.id),
             writes: head.write,
             bytes: self.store.size_on_disk()?,
@@ -169,6 +209,13 @@ impl Database {
     /// The model of a gallery's faces; `None` where there is no such gallery.
     pub fn model_of(&self, gallery: &str) -> Option<ModelId> {
         self.find(gallery).map(|s| ModelId::from_text(&s.record().model))
+    }
+
+    /// Puts a new, empty gallery in its place.
+    fn place(&self, id: u32, record: GalleryRecord) -> Arc<Shelf> {
+        let (name, shelf) = (record.name.clone(), Arc::new(Shelf::new(id, record)));
+        self.shelves.write().unwrap_or_else(PoisonError::into_inner).insert(name, shelf.clone());
+        shelf
     }
 
     fn find(&self, gallery: &str) -> Option<Arc<Shelf>> {
@@ -183,6 +230,18 @@ impl Database {
 /// Lower-case hex digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// 64 hexadecimal digits as bytes.
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
 }
 
 /// The name without the space around it.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{Database, hex, usable};
 use crate::error::{GalleryError, Result};
-use crate::store::{ChipRecord, FaceRecord, Key, PersonRecord};
+use crate::store::{ChipRecord, DataKey, FaceRecord, Key, PersonRecord, Writer};
 
 /// Which people: all of the groups and labels named must fit. Empty takes everybody.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -183,7 +183,8 @@ impl Database {
                 edit(&inside, id, &mut record)?;
                 (id, record, inside.faces_of(id).len())
             };
-            writer.put(Key::Person(shelf.id, id), &record)?;
+            let key = Key::Person(shelf.id, id);
+            writer.put(key, &record, self.store.data_key(key)?)?;
             let ticket = writer.commit()?;
             let person = listed(id, &record, faces);
             shelf.write().change_person(id, record);
@@ -218,13 +219,18 @@ impl Database {
             }
             record.groups.sort();
             record.groups.dedup();
+            // Each face keeps the data key that it has: backups taken before still open, and forgetting
+            // destroys every key of the person's faces.
             for &face in &moved {
-                if let Some(mut stored) = self.store.get::<FaceRecord>(Key::Face(shelf.id, face))? {
+                let key = Key::Face(shelf.id, face);
+                if let Some(mut stored) = self.store.get::<FaceRecord>(key)? {
                     stored.person = target;
-                    writer.put(Key::Face(shelf.id, face), &stored)?;
+                    writer.put(key, &stored, self.store.data_key(key)?)?;
                 }
+                self.remove_successors(&mut writer, shelf.id, face);
             }
-            writer.put(Key::Person(shelf.id, target), &record)?;
+            let key = Key::Person(shelf.id, target);
+            writer.put(key, &record, self.store.data_key(key)?)?;
             writer.remove(Key::Person(shelf.id, source));
             let ticket = writer.commit()?;
             let mut inside = shelf.write();
@@ -240,59 +246,114 @@ impl Database {
         Ok(person)
     }
 
-    /// Forgets a person: their record, faces and chips. Returns how many faces went. With `scrub` the
-    /// store is rewritten, so that none of it stands in any of its files any more.
+    /// Forgets a person: their record, faces and chips. Returns how many faces went. In an encrypted
+    /// database the person's data keys are destroyed, so that no copy of what was theirs can be read any
+    /// more, in backups neither. With `scrub` the store is rewritten, so that none of it stands in any of
+    /// its files any more.
     ///
     /// # Errors
     /// [`GalleryError::UnknownPerson`], or a store's error.
     pub fn forget(&self, gallery: &str, name: &str, scrub: bool) -> Result<usize> {
         let shelf = self.shelf(gallery)?;
-        let (gone, ticket) = {
+        let (gone, ticket, keys) = {
             let mut writer = self.store.writer()?;
             let (id, faces) = {
                 let inside = shelf.read();
                 let (id, _) = inside.known(name, gallery)?;
                 (id, inside.faces_of(id).to_vec())
             };
+            let mut keys = vec![self.store.data_key(Key::Person(shelf.id, id))?];
             for &face in &faces {
+                keys.push(self.store.data_key(Key::Face(shelf.id, face))?);
                 writer.remove(Key::Face(shelf.id, face));
                 writer.remove(Key::Chip(shelf.id, face));
+                self.remove_successors(&mut writer, shelf.id, face);
             }
             writer.remove(Key::Person(shelf.id, id));
             let ticket = writer.commit()?;
             shelf.write().remove_person(id);
-            (faces.len(), ticket)
+            (faces.len(), ticket, keys)
         };
-        self.forgotten(ticket, scrub)?;
+        self.forgotten(&shelf, ticket, &keys, scrub)?;
         Ok(gone)
     }
 
-    /// Forgets one face; its person stays, with whatever faces are left.
+    /// Forgets one face; its person stays, with whatever faces are left. In an encrypted database these
+    /// are sealed with a new data key, and the old one is destroyed: backups taken before hold nothing of
+    /// this person that could be read.
     ///
     /// # Errors
     /// [`GalleryError::UnknownFace`], or a store's error.
     pub fn forget_face(&self, gallery: &str, face: u64, scrub: bool) -> Result<Person> {
         let shelf = self.shelf(gallery)?;
-        let (person, ticket) = {
+        let (person, ticket, keys) = {
             let mut writer = self.store.writer()?;
             let held = shelf.read().face(face);
             let held = held.ok_or_else(|| GalleryError::UnknownFace { face, gallery: gallery.to_string() })?;
+            let mut keys = Vec::new();
+            if self.store.is_encrypted() {
+                let kept: Vec<u64> =
+                    shelf.read().faces_of(held.person).iter().copied().filter(|f| *f != face).collect();
+                keys = self.renew_keys(&mut writer, shelf.id, held.person, &kept)?;
+                keys.push(self.store.data_key(Key::Face(shelf.id, face))?);
+            }
             writer.remove(Key::Face(shelf.id, face));
             writer.remove(Key::Chip(shelf.id, face));
+            self.remove_successors(&mut writer, shelf.id, face);
             let ticket = writer.commit()?;
             let mut inside = shelf.write();
             inside.remove_face(face);
             let faces = inside.faces_of(held.person).len();
             let record = inside.people.get(&held.person);
-            (record.map(|r| listed(held.person, r, faces)), ticket)
+            (record.map(|r| listed(held.person, r, faces)), ticket, keys)
         };
-        self.forgotten(ticket, scrub)?;
+        self.forgotten(&shelf, ticket, &keys, scrub)?;
         Ok(person.ok_or_else(|| GalleryError::UnknownFace { face, gallery: gallery.to_string() })?)
     }
 
-    fn forgotten(&self, ticket: crate::store::Ticket, scrub: bool) -> Result<()> {
+    /// Seals what is left of a person with a new data key; the keys to destroy once that is settled.
+    fn renew_keys(&self, writer: &mut Writer, gallery: u32, person: u64, faces: &[u64]) -> Result<Vec<DataKey>> {
+        let fresh = writer.new_data_key()?;
+        let key = Key::Person(gallery, person);
+        let mut old = vec![self.store.data_key(key)?];
+        if let Some(record) = self.store.get::<PersonRecord>(key)? {
+            writer.put(key, &record, fresh)?;
+        }
+        for &face in faces {
+            let key = Key::Face(gallery, face);
+            old.push(self.store.data_key(key)?);
+            if let Some(record) = self.store.get::<FaceRecord>(key)? {
+                writer.put(key, &record, fresh)?;
+            }
+            let key = Key::Chip(gallery, face);
+            if let Some(record) = self.store.get::<ChipRecord>(key)? {
+                writer.put(key, &record, fresh)?;
+            }
+            self.remove_successors(writer, gallery, face);
+        }
+        Ok(old)
+    }
+
+    /// Removes what an unfinished change of model has made of a face.
+    fn remove_successors(&self, writer: &mut Writer, gallery: u32, face: u64) {
+        if let Some(successor) = self.successor(gallery) {
+            writer.remove(Key::Face(successor, face));
+            writer.remove(Key::Chip(successor, face));
+        }
+    }
+
+    fn forgotten(
+        &self,
+        shelf: &super::shelf::Shelf,
+        ticket: crate::store::Ticket,
+        keys: &[DataKey],
+        scrub: bool,
+    ) -> Result<()> {
         self.store.settle(ticket)?;
+        self.store.destroy(keys)?;
+        shelf.tend();
         if scrub {
+            self.scrub_index(shelf)?;
             self.store.rewrite()?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::GalleryStats;
-use crate::index::{Exact, Index};
+use crate::index::{FaceIndex, Precision};
 use crate::store::{FaceRecord, GalleryRecord, PersonRecord};
 
 /// What memory keeps of a face beside its vector.
@@ -28,9 +28,13 @@ pub(super) struct Inside {
     /// Faces of each person, in order of enrolment.
     of: HashMap<u64, Vec<u64>>,
     seen: HashMap<[u8; 32], Vec<u64>>,
-    index: Exact,
+    index: FaceIndex,
+    /// Why the index on disk was not used, where there was reason to look for one.
+    pub index_note: Option<String>,
+    /// Faces that came or went since the index was saved.
+    pub unsaved: usize,
     /// Mean vectors by person, made when first asked for and dropped when faces change.
-    means: Option<Arc<Exact>>,
+    means: Option<Arc<FaceIndex>>,
 }
 
 /// A gallery.
@@ -43,7 +47,7 @@ pub(super) struct Shelf {
 
 impl Shelf {
     pub(super) fn new(id: u32, record: GalleryRecord) -> Self {
-        let index = Exact::new(record.dimension as usize);
+        let index = FaceIndex::new(record.dimension as usize, Precision::F32);
         let inside = Inside {
             people: BTreeMap::new(),
             by_name: HashMap::new(),
@@ -51,6 +55,8 @@ impl Shelf {
             of: HashMap::new(),
             seen: HashMap::new(),
             index,
+            index_note: None,
+            unsaved: 0,
             means: None,
         };
         Self { id, record, inside: RwLock::new(inside) }
@@ -98,12 +104,13 @@ impl Shelf {
             dimension: self.record.dimension as usize,
             people: inside.people.len(),
             faces: inside.faces.len(),
+            index: inside.index_stats(),
             vector_bytes: inside.faces.len() * self.record.dimension as usize * size_of::<f32>(),
         }
     }
 
     /// The index over each person's mean vector.
-    pub(super) fn means(&self) -> Arc<Exact> {
+    pub(super) fn means(&self) -> Arc<FaceIndex> {
         if let Some(means) = &self.read().means {
             return means.clone();
         }
@@ -111,11 +118,11 @@ impl Shelf {
         if let Some(means) = &inside.means {
             return means.clone();
         }
-        let mut means = Exact::new(self.record.dimension as usize);
+        let mut means = FaceIndex::new(self.record.dimension as usize, Precision::F32);
         for (&person, faces) in &inside.of {
             let mut sum = vec![0f64; self.record.dimension as usize];
             for vector in faces.iter().filter_map(|&f| inside.index.vector(f)) {
-                sum.iter_mut().zip(vector).for_each(|(s, &v)| *s += f64::from(v));
+                sum.iter_mut().zip(&vector).for_each(|(s, &v)| *s += f64::from(v));
             }
             let length = sum.iter().map(|s| s * s).sum::<f64>().sqrt();
             // Faces that cancel out have no mean direction; such a person is found by best face only.
@@ -162,12 +169,16 @@ impl Inside {
         self.faces.len()
     }
 
-    pub(super) fn vector(&self, face: u64) -> Option<&[f32]> {
+    pub(super) fn vector(&self, face: u64) -> Option<Vec<f32>> {
         self.index.vector(face)
     }
 
-    pub(super) fn index(&self) -> &Exact {
+    pub(super) fn index(&self) -> &FaceIndex {
         &self.index
+    }
+
+    pub(super) fn index_mut(&mut self) -> &mut FaceIndex {
+        &mut self.index
     }
 
     pub(super) fn add_person(&mut self, id: u64, record: PersonRecord) {
@@ -196,6 +207,7 @@ impl Inside {
 
     pub(super) fn add_face(&mut self, id: u64, record: &FaceRecord) {
         self.means = None;
+        self.unsaved += 1;
         self.index.insert(id, &record.vector);
         self.faces.insert(id, Held { person: record.person, source: record.source_sha256 });
         self.of.entry(record.person).or_default().push(id);
@@ -207,6 +219,7 @@ impl Inside {
     pub(super) fn remove_face(&mut self, id: u64) {
         self.means = None;
         let Some(held) = self.faces.remove(&id) else { return };
+        self.unsaved += 1;
         self.index.remove(id);
         if let Some(faces) = self.of.get_mut(&held.person) {
             faces.retain(|f| *f != id);
@@ -252,7 +265,7 @@ impl Inside {
                 return Err(format!("faces of person {person}, who is not there"));
             }
             for face in faces {
-                if self.faces.get(face).map(|h| h.person) != Some(*person) || self.index.vector(*face).is_none() {
+                if self.faces.get(face).map(|h| h.person) != Some(*person) || !self.index.has(*face) {
                     return Err(format!("face {face} of person {person} is not held"));
                 }
             }

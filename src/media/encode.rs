@@ -12,6 +12,8 @@ use crate::error::PhotoError;
 
 /// JPEG quality, 1 to 100: no visible blocks around thin lines and text.
 const JPEG_QUALITY: u8 = 92;
+/// OpenCV's default.
+const OPENCV_JPEG_QUALITY: u8 = 95;
 
 /// The picture as a PNG file's bytes.
 ///
@@ -29,6 +31,35 @@ pub fn encode_jpeg(raster: &Raster) -> Result<Vec<u8>, PhotoError> {
     encode(raster, ImageFormat::Jpeg).map_err(|reason| unwritable("<jpeg>", reason))
 }
 
+/// The picture as the bytes of a JPEG file that OpenCV's `imwrite` makes at its defaults: libjpeg-turbo's
+/// encoder at quality 95, colours at half the resolution.
+///
+/// # Errors
+/// [`PhotoError::Unwritable`] when the encoder refuses it (JPEG ends at 65,535 pixels a side).
+pub fn encode_jpeg_like_opencv(raster: &Raster) -> Result<Vec<u8>, PhotoError> {
+    let (width, height) = (raster.width() as usize, raster.height() as usize);
+    let encoder = libjpeg_turbo_rs::Encoder::new(raster.data(), width, height, libjpeg_turbo_rs::PixelFormat::Rgb);
+    let encoder = encoder.quality(OPENCV_JPEG_QUALITY).subsampling(libjpeg_turbo_rs::Subsampling::S420);
+    encoder.encode().map_err(|e| unwritable("<jpeg>", e.to_string()))
+}
+
+/// [`save`], but a JPEG file is [`encode_jpeg_like_opencv`]'s.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_like_opencv(raster: &Raster, path: impl AsRef<Path>) -> Result<(), PhotoError> {
+    let path = path.as_ref();
+    if !matches!(ending(path).as_str(), "jpg" | "jpeg") {
+        return save(raster, path);
+    }
+    let shown = path.display().to_string();
+    write_whole(path, &encode_jpeg_like_opencv(raster)?).map_err(|e| unwritable(&shown, e.to_string()))
+}
+
+fn ending(path: &Path) -> String {
+    path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase()
+}
+
 /// Writes the picture in the format that the name ends in: png, jpg, jpeg, webp, bmp, tif or tiff.
 /// The file appears whole or not at all.
 ///
@@ -37,8 +68,7 @@ pub fn encode_jpeg(raster: &Raster) -> Result<Vec<u8>, PhotoError> {
 pub fn save(raster: &Raster, path: impl AsRef<Path>) -> Result<(), PhotoError> {
     let path = path.as_ref();
     let shown = path.display().to_string();
-    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    let format = match ending.as_str() {
+    let format = match ending(path).as_str() {
         "png" => ImageFormat::Png,
         "jpg" | "jpeg" => ImageFormat::Jpeg,
         "webp" => ImageFormat::WebP,

@@ -12,10 +12,10 @@ mod text;
 mod warp;
 
 pub use draw::{draw_box, draw_disc, draw_line, fill_rect};
-pub use encode::{encode_jpeg, encode_png, save, write_whole};
+pub use encode::{encode_jpeg, encode_jpeg_like_opencv, encode_png, save, save_like_opencv, write_whole};
 pub use limits::Limits;
 pub use photo::Photo;
 pub use raster::Raster;
-pub use resize::{ChannelOrder, Region, fit_within, resize_area, resize_bilinear};
+pub use resize::{AreaRows, Region, RowSums, fit_within, resize_area, resize_area_interleaved, resize_bilinear_fixed};
 pub use text::{draw_label, draw_text, measure};
 pub use warp::warp;

@@ -71,7 +71,7 @@ impl Raster {
     }
 
     /// Mixes `colour` into a pixel: `share` 0 leaves it, 1 replaces it. Pixels outside are let be.
-    pub(super) fn blend(&mut self, x: i64, y: i64, colour: [u8; 3], share: f32) {
+    pub(crate) fn blend(&mut self, x: i64, y: i64, colour: [u8; 3], share: f32) {
         if x < 0 || y < 0 || x >= i64::from(self.width) || y >= i64::from(self.height) {
             return;
         }

@@ -19,100 +19,213 @@ pub struct Region {
     pub y1: usize,
 }
 
-/// How the three channels of numbers lie in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ChannelOrder {
-    /// All red, all green, all blue: `[3, height, width]`.
-    Planar,
-    /// Red, green, blue of each pixel: `[height, width, 3]`.
-    Interleaved,
-}
-
 /// Pixel values go to networks as `(v - 127.5) / 128`.
 const MIDDLE: f32 = 127.5;
 const FACTOR: f32 = 0.007_812_5;
-/// Outputs of fewer numbers than this are not worth sharing among cores.
-const WORTH_SHARING: usize = 1 << 16;
-
-/// One line of each of the three planes.
-type PlanarLine<'a> = ((&'a mut [f32], &'a mut [f32]), &'a mut [f32]);
 
 /// The window of input lines that output line `i` is the mean of.
 fn window(i: usize, input: usize, output: usize) -> (usize, usize) {
     (i * input / output, ((i + 1) * input).div_ceil(output))
 }
 
-/// Shrinks (or grows) `region` to `out_w` x `out_h` by taking means: output line `i` of `n` covers
-/// input lines `floor(i * input / n)` to `ceil((i + 1) * input / n)`, which is torch's adaptive average
+/// Shrinks (or grows) part of a picture by taking means, row by row: output line `i` of `n` covers input
+/// lines `floor(i * input / n)` to `ceil((i + 1) * input / n)`, which is torch's adaptive average
 /// pooling. Each mean `v` is written as `(v - 127.5) / 128`.
-///
-/// # Panics
-/// When the region is empty or reaches outside, when a size is zero, or when `out` does not hold
-/// exactly `3 * out_w * out_h` numbers.
-pub fn resize_area(src: &Raster, region: Region, out_w: usize, out_h: usize, out: &mut [f32], order: ChannelOrder) {
-    let Region { x0, y0, x1, y1 } = region;
-    assert!(x0 < x1 && y0 < y1 && x1 <= src.width() as usize && y1 <= src.height() as usize, "{region:?}");
-    assert!(out_w > 0 && out_h > 0 && out.len() == 3 * out_w * out_h, "{} numbers", out.len());
-    let (in_w, in_h) = (x1 - x0, y1 - y0);
-    let columns: Vec<(usize, usize)> = (0..out_w).map(|x| window(x, in_w, out_w)).collect();
-    // One output row: the window's rows are summed first (bytes, in order, which the compiler turns into
-    // vector code), then the sums are gathered column by column. Sums of bytes are exact.
-    let row = |y: usize, sums: &mut Vec<u32>, write: &mut dyn FnMut(usize, usize, f32)| {
-        let (top, bottom) = window(y, in_h, out_h);
-        sums.clear();
-        sums.resize(in_w * 3, 0);
-        for line in top..bottom {
-            let bytes = &src.row((y0 + line) as u32)[x0 * 3..x1 * 3];
-            sums.iter_mut().zip(bytes).for_each(|(sum, &byte)| *sum += u32::from(byte));
-        }
-        for (x, &(left, right)) in columns.iter().enumerate() {
-            let mut total = [0u32; 3];
-            for pixel in sums[left * 3..right * 3].chunks_exact(3) {
-                (0..3).for_each(|c| total[c] += pixel[c]);
-            }
-            let count = ((bottom - top) * (right - left)) as f32;
-            (0..3).for_each(|c| write(x, c, (total[c] as f32 / count - MIDDLE) * FACTOR));
-        }
-    };
-    let shared = out.len() >= WORTH_SHARING;
-    match order {
-        ChannelOrder::Interleaved => {
-            let fill = |sums: &mut Vec<u32>, (y, line): (usize, &mut [f32])| {
-                row(y, sums, &mut |x, c, v| line[x * 3 + c] = v);
-            };
-            if shared {
-                out.par_chunks_mut(out_w * 3).enumerate().for_each_init(Vec::new, fill);
-            } else {
-                let mut sums = Vec::new();
-                out.chunks_mut(out_w * 3).enumerate().for_each(|line| fill(&mut sums, line));
-            }
-        }
-        ChannelOrder::Planar => {
-            let (red, rest) = out.split_at_mut(out_w * out_h);
-            let (green, blue) = rest.split_at_mut(out_w * out_h);
-            let fill = |sums: &mut Vec<u32>, (y, ((r, g), b)): (usize, PlanarLine)| {
-                row(y, sums, &mut |x, c, v| match c {
-                    0 => r[x] = v,
-                    1 => g[x] = v,
-                    _ => b[x] = v,
-                });
-            };
-            if shared {
-                let lines = red.par_chunks_mut(out_w).zip(green.par_chunks_mut(out_w)).zip(blue.par_chunks_mut(out_w));
-                lines.enumerate().for_each_init(Vec::new, fill);
-            } else {
-                let mut sums = Vec::new();
-                let lines = red.chunks_mut(out_w).zip(green.chunks_mut(out_w)).zip(blue.chunks_mut(out_w));
-                lines.enumerate().for_each(|line| fill(&mut sums, line));
+pub struct AreaRows<'a> {
+    src: &'a Raster,
+    region: Region,
+    height: usize,
+    /// First and one past the last byte of each output column's window, from the region's left edge.
+    columns: Vec<(usize, usize)>,
+    /// How many columns each window has.
+    widths: Vec<f32>,
+}
+
+impl<'a> AreaRows<'a> {
+    /// `region` of `src` at `width` x `height`.
+    ///
+    /// # Panics
+    /// When the region is empty or reaches outside, or when a size is zero.
+    pub fn new(src: &'a Raster, region: Region, width: usize, height: usize) -> Self {
+        let Region { x0, y0, x1, y1 } = region;
+        assert!(x0 < x1 && y0 < y1 && x1 <= src.width() as usize && y1 <= src.height() as usize, "{region:?}");
+        assert!(width > 0 && height > 0, "{width}x{height}");
+        let windows = (0..width).map(|x| window(x, x1 - x0, width));
+        let widths = windows.clone().map(|(left, right)| (right - left) as f32).collect();
+        Self { src, region, height, columns: windows.map(|(left, right)| (left * 3, right * 3)).collect(), widths }
+    }
+
+    /// Writes red, green and blue of row `y`. `sums` is room for the work: the same for one row after
+    /// the other.
+    ///
+    /// # Panics
+    /// When a row is shorter than the width, or `y` is outside.
+    pub fn row(&self, y: usize, sums: &mut RowSums, red: &mut [f32], green: &mut [f32], blue: &mut [f32]) {
+        let rows = self.sum(y, sums);
+        let width = self.columns.len();
+        let (red, green, blue) = (&mut red[..width], &mut green[..width], &mut blue[..width]);
+        let totals = self.totals(&sums.upto).zip(red.iter_mut().zip(&mut *green).zip(&mut *blue));
+        totals.for_each(|(total, ((r, g), b))| (*r, *g, *b) = total.into());
+        for plane in [red, green, blue] {
+            for (value, width) in plane.iter_mut().zip(&self.widths) {
+                *value = normalised(*value, rows * width);
             }
         }
     }
+
+    /// Writes row `y` pixel by pixel.
+    ///
+    /// # Panics
+    /// When `y` is outside.
+    pub fn interleaved_row(&self, y: usize, sums: &mut RowSums, out: &mut [f32]) {
+        let rows = self.sum(y, sums);
+        let totals = self.totals(&sums.upto).zip(&self.widths);
+        for ((total, width), pixel) in totals.zip(out.as_chunks_mut::<3>().0) {
+            *pixel = total.map(|t| normalised(t, rows * width));
+        }
+    }
+
+    /// Sums up the rows of row `y`'s window, and along them; says how many they are.
+    fn sum(&self, y: usize, sums: &mut RowSums) -> f32 {
+        assert!(y < self.height, "row {y} of {}", self.height);
+        let Region { x0, x1, y0, y1 } = self.region;
+        let (top, bottom) = window(y, y1 - y0, self.height);
+        let line = |y: usize| &self.src.row((y0 + y) as u32)[x0 * 3..x1 * 3];
+        // The window's rows are summed first, which the compiler turns into vector code. Sums of bytes are
+        // exact.
+        if bottom - top <= RowSums::ROWS_IN_16_BITS {
+            sums.short.clear();
+            sums.short.extend(line(top).iter().map(|&byte| u16::from(byte)));
+            for y in top + 1..bottom {
+                sums.short.iter_mut().zip(line(y)).for_each(|(sum, &byte)| *sum += u16::from(byte));
+            }
+            run_up(&sums.short, &mut sums.upto);
+        } else {
+            sums.long.clear();
+            sums.long.resize((x1 - x0) * 3, 0);
+            for y in top..bottom {
+                sums.long.iter_mut().zip(line(y)).for_each(|(sum, &byte)| *sum += u32::from(byte));
+            }
+            run_up(&sums.long, &mut sums.upto);
+        }
+        (bottom - top) as f32
+    }
+
+    /// The sums of each window.
+    fn totals(&self, upto: &[u32]) -> impl Iterator<Item = [f32; 3]> {
+        self.columns.iter().map(|&(left, right)| {
+            let (before, after) = (&upto[left..left + 3], &upto[right..right + 3]);
+            std::array::from_fn(|c| after[c].wrapping_sub(before[c]) as f32)
+        })
+    }
 }
 
-/// The picture at exactly `width` x `height`, each pixel mixed from the four nearest (no smoothing
-/// when shrinking), pixel centres at halves: what OpenCV's `INTER_LINEAR` computes.
-pub fn resize_bilinear(src: &Raster, width: u32, height: u32) -> Raster {
-    resize_with(src, width, height, fir::ResizeAlg::Interpolation(fir::FilterType::Bilinear))
+fn normalised(total: f32, count: f32) -> f32 {
+    (total / count - MIDDLE) * FACTOR
+}
+
+/// Writes to place `i` the sum of every third number before it: of its own colour's, left of it.
+/// Sums wrap around; their differences do not, as long as those fit.
+fn run_up<T: Copy + Into<u32>>(sums: &[T], upto: &mut Vec<u32>) {
+    upto.resize(sums.len() + 3, 0);
+    let mut total = [0u32; 3];
+    for (to, pixel) in upto.as_chunks_mut::<3>().0[1..].iter_mut().zip(sums.as_chunks::<3>().0) {
+        total = std::array::from_fn(|c| total[c].wrapping_add(pixel[c].into()));
+        *to = total;
+    }
+}
+
+/// Room for [`AreaRows::row`].
+#[derive(Default)]
+pub struct RowSums {
+    /// The window's rows summed.
+    short: Vec<u16>,
+    long: Vec<u32>,
+    upto: Vec<u32>,
+}
+
+impl RowSums {
+    /// Rows of bytes whose sums fit into 16 bits.
+    const ROWS_IN_16_BITS: usize = 257;
+}
+
+/// The whole of [`AreaRows`] as planes `[3, height, width]`.
+///
+/// # Panics
+/// As [`AreaRows::new`], and when `out` does not hold exactly `3 * width * height` numbers.
+pub fn resize_area(src: &Raster, region: Region, width: usize, height: usize, out: &mut [f32]) {
+    let rows = AreaRows::new(src, region, width, height);
+    assert_eq!(out.len(), 3 * width * height, "three planes");
+    let (red, rest) = out.split_at_mut(width * height);
+    let (green, blue) = rest.split_at_mut(width * height);
+    let lines = red.chunks_mut(width).zip(green.chunks_mut(width)).zip(blue.chunks_mut(width));
+    let mut sums = RowSums::default();
+    for (y, ((r, g), b)) in lines.enumerate() {
+        rows.row(y, &mut sums, r, g, b);
+    }
+}
+
+/// The whole of [`AreaRows`] pixel by pixel, `[height, width, 3]`.
+///
+/// # Panics
+/// As [`resize_area`].
+pub fn resize_area_interleaved(src: &Raster, region: Region, width: usize, height: usize, out: &mut [f32]) {
+    let rows = AreaRows::new(src, region, width, height);
+    assert_eq!(out.len(), 3 * width * height, "three numbers a pixel");
+    let mut sums = RowSums::default();
+    for (y, row) in out.chunks_mut(3 * width).enumerate() {
+        rows.interleaved_row(y, &mut sums, row);
+    }
+}
+
+/// Binary places of a weight in [`resize_bilinear_fixed`], for columns and rows each.
+const WEIGHT_BITS: u32 = 11;
+
+/// For an output line: the two input lines that it is mixed from, and their weights.
+fn mixing(input: u32, output: u32, keep_weights: bool) -> Vec<([usize; 2], [i32; 2])> {
+    let scale = f64::from(input) / f64::from(output);
+    let last = i64::from(input) - 1;
+    let weight = |share: f32| (share * (1 << WEIGHT_BITS) as f32).round_ties_even() as i32;
+    let line = |i: u32| {
+        let at = ((f64::from(i) + 0.5) * scale - 0.5) as f32;
+        let first = at.floor();
+        let (first, mut share) = (first as i64, at - first);
+        if !keep_weights && (first < 0 || first >= last) {
+            share = 0.0;
+        }
+        ([first, first + 1].map(|v| v.clamp(0, last) as usize), [weight(1.0 - share), weight(share)])
+    };
+    (0..output).map(line).collect()
+}
+
+/// The picture at exactly `width` x `height`, each pixel mixed from the four nearest (no smoothing when
+/// shrinking), pixel centres at halves, in whole numbers: every pixel is what OpenCV 4.10's `resize`
+/// gives with `INTER_LINEAR`, which at exactly half size takes the mean of four instead.
+pub fn resize_bilinear_fixed(src: &Raster, width: u32, height: u32) -> Raster {
+    let mut out = Raster::new(width, height, [0; 3]);
+    let (width, height) = (out.width(), out.height());
+    let (columns, rows) = (mixing(src.width(), width, false), mixing(src.height(), height, true));
+    let halved = src.width() == 2 * width && src.height() == 2 * height;
+    let across = |row: usize, x: usize, c: usize| {
+        let ([left, right], [a, b]) = columns[x];
+        let line = src.row(row as u32);
+        i32::from(line[left * 3 + c]) * a + i32::from(line[right * 3 + c]) * b
+    };
+    let fill = |(y, line): (usize, &mut [u8])| {
+        let ([upper, lower], [a, b]) = rows[y];
+        for (at, value) in line.iter_mut().enumerate() {
+            let (x, c) = (at / 3, at % 3);
+            *value = if halved {
+                let pair = |row: u32| u32::from(src.row(row)[6 * x + c]) + u32::from(src.row(row)[6 * x + 3 + c]);
+                ((pair(2 * y as u32) + pair(2 * y as u32 + 1) + 2) >> 2) as u8
+            } else {
+                let mixed = ((a * (across(upper, x, c) >> 4)) >> 16) + ((b * (across(lower, x, c) >> 4)) >> 16);
+                ((mixed + 2) >> 2).clamp(0, 255) as u8
+            };
+        }
+    };
+    out.data_mut().par_chunks_mut(width as usize * 3).enumerate().for_each(fill);
+    out
 }
 
 /// The picture in its own proportions, as large as fits into `max_width` x `max_height`.
@@ -163,8 +276,8 @@ mod tests {
             let (ow, oh) = (rng.random_range(1..70), rng.random_range(1..70));
             let mut planar = vec![0f32; 3 * ow * oh];
             let mut mixed = planar.clone();
-            resize_area(&src, region, ow, oh, &mut planar, ChannelOrder::Planar);
-            resize_area(&src, region, ow, oh, &mut mixed, ChannelOrder::Interleaved);
+            resize_area(&src, region, ow, oh, &mut planar);
+            resize_area_interleaved(&src, region, ow, oh, &mut mixed);
             for (y, x, c) in (0..oh).flat_map(|y| (0..ow).flat_map(move |x| (0..3).map(move |c| (y, x, c)))) {
                 let (top, bottom) = (y * (region.y1 - y0) / oh, ((y + 1) * (region.y1 - y0)).div_ceil(oh));
                 let (left, right) = (x * (region.x1 - x0) / ow, ((x + 1) * (region.x1 - x0)).div_ceil(ow));
@@ -181,14 +294,13 @@ mod tests {
     }
 
     #[test]
-    fn large_outputs_are_the_same_as_small_ones() {
-        let src = noise(400, 300, 5);
-        let region = Region { x0: 0, y0: 0, x1: 400, y1: 300 };
-        let mut whole = vec![0f32; 3 * 400 * 300];
-        resize_area(&src, region, 400, 300, &mut whole, ChannelOrder::Interleaved);
-        assert!(whole.len() > WORTH_SHARING);
-        for (value, &byte) in whole.iter().zip(src.data()) {
-            assert_eq!(*value, (f32::from(byte) - 127.5) / 128.0);
+    fn windows_of_many_rows_do_not_overflow() {
+        let white = Raster::new(3, 1000, [255; 3]);
+        let region = Region { x0: 0, y0: 0, x1: 3, y1: 1000 };
+        for height in [1, 2, 3, 4, 5] {
+            let mut out = vec![0f32; 3 * height];
+            resize_area(&white, region, 1, height, &mut out);
+            assert!(out.iter().all(|&v| v == 127.5 / 128.0), "{height}");
         }
     }
 
@@ -200,7 +312,7 @@ mod tests {
         assert_eq!((grown.width(), grown.height()), (360, 720));
         let line = fit_within(&noise(3000, 1, 1), 100, 100);
         assert_eq!((line.width(), line.height()), (100, 1));
-        let flat = resize_bilinear(&Raster::new(7, 5, [1, 2, 3]), 800, 600);
+        let flat = resize_bilinear_fixed(&Raster::new(7, 5, [1, 2, 3]), 800, 600);
         assert!(flat.data().chunks(3).all(|p| p == [1, 2, 3]));
     }
 }

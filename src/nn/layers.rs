@@ -5,7 +5,9 @@
 
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 
+use super::kernels::{Activation, ConvWeights, DepthwiseConv, PackedConv};
 use super::weights::TensorMap;
+use crate::simd::Simd;
 
 /// Named tensors on their way into a network: converted to f32 and moved to the device once.
 pub(crate) struct WeightSource<'a> {
@@ -48,13 +50,20 @@ pub(crate) struct Conv2d {
     bias: Option<Tensor>,
     stride: usize,
     padding: (usize, usize),
+    groups: usize,
 }
 
 impl Conv2d {
     /// `weight` is `[out, in, rows, columns]`, `bias` `[out]`.
     pub(crate) fn new(weight: Tensor, bias: Option<Tensor>, stride: usize, padding: (usize, usize)) -> Result<Self> {
         let bias = bias.map(|b| b.reshape((1, (), 1, 1))).transpose()?;
-        Ok(Self { weight, bias, stride, padding })
+        Ok(Self { weight, bias, stride, padding, groups: 1 })
+    }
+
+    /// Each of `groups` equal parts of the channels by itself; weights are `[out, in / groups, ...]`.
+    pub(crate) fn grouped(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
     }
 
     /// Reads `NAME.weight` and, where there is one, `NAME.bias`.
@@ -71,21 +80,61 @@ impl Conv2d {
             Some(bias) => (bias.flatten_all()? * scale)?.add(shift)?,
             None => shift.clone(),
         };
-        Self::new(weight, Some(bias), self.stride, self.padding)
+        Ok(Self::new(weight, Some(bias), self.stride, self.padding)?.grouped(self.groups))
+    }
+
+    /// The same convolution, then `activation`, for the processor's own kernels.
+    pub(crate) fn packed(&self, activation: Activation, simd: Simd) -> Result<PackedConv> {
+        if self.groups != 1 {
+            bail!("a convolution in {} groups", self.groups);
+        }
+        let (outputs, inputs, rows, columns) = self.weight.dims4()?;
+        let bias: Vec<f32> = self.bias.as_ref().map_or(Ok(Vec::new()), |b| b.flatten_all()?.to_vec1())?;
+        let conv = ConvWeights {
+            weight: &self.weight.flatten_all()?.to_vec1()?,
+            outputs,
+            inputs,
+            window: (rows, columns),
+            bias: &bias,
+            stride: self.stride,
+            padding: self.padding,
+            activation,
+        };
+        Ok(PackedConv::new(&conv, simd))
+    }
+
+    /// As [`Self::packed`], for a convolution of each channel alone.
+    pub(crate) fn packed_depthwise(&self, activation: Activation, simd: Simd) -> Result<DepthwiseConv> {
+        let (outputs, inputs, rows, columns) = self.weight.dims4()?;
+        let bias: Vec<f32> = self.bias.as_ref().map_or(Ok(Vec::new()), |b| b.flatten_all()?.to_vec1())?;
+        if inputs != 1 || self.groups != outputs {
+            bail!("a convolution of {inputs} inputs an output in {} groups mixes channels", self.groups);
+        }
+        let conv = ConvWeights {
+            weight: &self.weight.flatten_all()?.to_vec1()?,
+            outputs,
+            inputs,
+            window: (rows, columns),
+            bias: &bias,
+            stride: self.stride,
+            padding: self.padding,
+            activation,
+        };
+        Ok(DepthwiseConv::new(&conv, simd))
     }
 
     /// `[n, in, h, w]` to `[n, out, h', w']`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (rows, columns) = self.padding;
         let y = if rows == columns {
-            x.conv2d(&self.weight, rows, self.stride, 1, 1)?
+            x.conv2d(&self.weight, rows, self.stride, 1, self.groups)?
         } else {
             x.pad_with_zeros(2, rows, rows)?.pad_with_zeros(3, columns, columns)?.conv2d(
                 &self.weight,
                 0,
                 self.stride,
                 1,
-                1,
+                self.groups,
             )?
         };
         match &self.bias {
@@ -104,6 +153,11 @@ pub(crate) struct PRelu {
 impl PRelu {
     pub(crate) fn load(source: &WeightSource, name: &str) -> Result<Self> {
         Ok(Self { slope: source.under(name).get("weight")? })
+    }
+
+    /// The same for the processor's own kernels.
+    pub(crate) fn activation(&self) -> Result<Activation> {
+        Ok(Activation::PRelu(self.slope.to_vec1()?))
     }
 
     /// The channel axis is axis 1, for `[n, c]` as for `[n, c, h, w]`.
@@ -135,6 +189,32 @@ impl Linear {
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.0.forward(x)
     }
+
+    /// The same layer over maps of `rows` x `columns`, then `activation`, for the processor's own
+    /// kernels; the layer takes the map column by column, the channels of each pixel together.
+    pub(crate) fn packed(
+        &self,
+        (rows, columns): (usize, usize),
+        activation: Activation,
+        simd: Simd,
+    ) -> Result<PackedConv> {
+        let (outputs, inputs) = self.0.weight().dims2()?;
+        let weight = self.0.weight().reshape((outputs, columns, rows, inputs / (rows * columns)))?;
+        let weight = weight.permute((0, 3, 2, 1))?.contiguous()?;
+        Conv2d::new(weight, self.0.bias().cloned(), 1, (0, 0))?.packed(activation, simd)
+    }
+
+    /// Layers over the same input as one whose output is theirs, one after the other.
+    pub(crate) fn side_by_side(layers: &[&Self]) -> Result<Self> {
+        let weights: Vec<&Tensor> = layers.iter().map(|l| l.0.weight()).collect();
+        let biases: Vec<&Tensor> = layers.iter().filter_map(|l| l.0.bias()).collect();
+        let bias = match biases.len() {
+            0 => None,
+            n if n == layers.len() => Some(Tensor::cat(&biases, 0)?),
+            _ => bail!("layers with a bias stand beside layers without"),
+        };
+        Ok(Self::new(Tensor::cat(&weights, 0)?, bias))
+    }
 }
 
 /// Maximum over square windows. With `ceil`, a last window that begins inside the tensor and reaches
@@ -150,6 +230,11 @@ pub(crate) fn max_pool(x: &Tensor, window: usize, stride: usize, ceil: bool) -> 
         }
     }
     padded.max_pool2d_with_stride(window, stride)
+}
+
+/// Rows (or columns) of a ceil-mode pooling over `length`.
+pub(crate) fn pooled_length(length: usize, window: usize, stride: usize) -> usize {
+    (length + missing_at_the_end(length, window, stride) - window) / stride + 1
 }
 
 /// How many lines short the last window of a ceil-mode pooling is.

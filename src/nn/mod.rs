@@ -8,5 +8,7 @@ pub mod weights;
 
 pub(crate) use device::backend;
 pub use device::{Device, DeviceChoice};
-pub(crate) use kernels::{ConvPrelu, Planes};
-pub(crate) use layers::{Conv2d, Linear, PRelu, WeightSource, global_average, max_pool};
+pub(crate) use kernels::{
+    Activation, DepthwiseConv, InputRows, Map, PackedConv, Program, ProgramBuilder, Row, RowConv,
+};
+pub(crate) use layers::{Conv2d, Linear, PRelu, WeightSource, global_average, max_pool, pooled_length};

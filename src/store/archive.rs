@@ -1,4 +1,6 @@
-//! Backups: every entry of a database in one file.
+//! Backups: every entry of a database in one file, as it is stored: what is sealed stays sealed, and the
+//! key ring is not in it. So a backup of an encrypted database opens with the ring and the master key
+//! alone, and whoever was forgotten since has no key in the ring any more.
 //!
 //! | size | what |
 //! | --- | --- |
@@ -8,6 +10,7 @@
 //! | 8 | number of entries, little-endian |
 //! | 32 | SHA-256 of everything before |
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
@@ -17,9 +20,10 @@ use sha2::{Digest, Sha256};
 
 use super::durable::{io, sync_folder};
 use super::lock::Lock;
-use super::open::{fill, finish, first_records, only_ours, open_sled, point_to};
+use super::open::{Current, fill, finish, first_records, first_ring, open_sled, point_to, put_head};
+use super::ring::Ring;
 use super::witness::Witness;
-use super::{Store, migrate, records};
+use super::{DataKey, Key, MasterKey, Store, codec, migrate, records};
 use crate::error::StoreError;
 
 const MAGIC: &[u8; 8] = b"kithbak1";
@@ -34,16 +38,23 @@ pub(crate) struct Archived {
     pub entries: u64,
     /// Bytes of the file.
     pub bytes: u64,
+    /// Entries that were left out on restoring, since the ring has no key for them any more.
+    pub forgotten: u64,
 }
 
 impl Store {
-    /// Writes every entry, as of one moment, to `path`. Writers wait, readers go on. The file appears
-    /// whole or not at all.
+    /// Writes every entry, as of one moment, to `path`, and the key ring of an encrypted database to
+    /// `ring`, where that is named. Writers wait, readers go on. Each file appears whole or not at all, in
+    /// place of the one that was there.
     ///
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Damaged`].
-    pub(crate) fn backup(&self, path: &Path) -> Result<Archived, StoreError> {
+    pub(crate) fn backup(&self, path: &Path, ring: Option<&Path>) -> Result<Archived, StoreError> {
         let _turn = self.writer()?;
+        if let Some(copy) = ring {
+            let none = || StoreError::NotEncrypted { path: self.folder.display().to_string() };
+            self.with_ring(|ring| ring.ok_or_else(none)?.copy_as_is(copy))?;
+        }
         let failed = |e: std::io::Error| io(path, "writing the backup", &e);
         let mut beside = path.file_name().unwrap_or_default().to_os_string();
         beside.push(format!(".{}.tmp", std::process::id()));
@@ -54,7 +65,7 @@ impl Store {
             out.write_all(MAGIC).map_err(failed)?;
             let (mut entries, mut fault, mut refused) = (0u64, None, None);
             self.raw(|key, value| {
-                fault = fault.take().or_else(|| records::fault(key, value));
+                fault = fault.take().or_else(|| self.fault(key, value));
                 let write = || -> std::io::Result<()> {
                     out.write_all(&(key.len() as u32).to_le_bytes())?;
                     out.write_all(&(value.len() as u32).to_le_bytes())?;
@@ -80,7 +91,7 @@ impl Store {
             let file = out.inner.into_inner().map_err(|e| failed(e.into_error()))?;
             file.sync_all().map_err(failed)?;
             std::fs::rename(&beside, path).map_err(failed)?;
-            Ok(Archived { entries, bytes: out.bytes })
+            Ok(Archived { entries, bytes: out.bytes, forgotten: 0 })
         })();
         match written {
             Err(_) => drop(std::fs::remove_file(&beside)),
@@ -90,20 +101,67 @@ impl Store {
     }
 
     /// Makes a database in `folder`, which must be new or empty, out of the backup at `path`. The backup
-    /// is checked as a whole before anything is written.
+    /// is checked as a whole before anything is written. An encrypted one needs its master key and a copy
+    /// of its ring, and whoever has no key in that ring is left out.
     ///
     /// # Errors
     /// [`StoreError::BadArchive`], [`StoreError::NotADatabase`] when something is in the folder,
+    /// [`StoreError::TooNew`], [`StoreError::KeyNeeded`], [`StoreError::WrongKey`], [`StoreError::NoRing`],
     /// [`StoreError::Io`].
-    pub(crate) fn restore(path: &Path, folder: &Path) -> Result<Archived, StoreError> {
-        let mut count = 0;
-        let archived = read(path, |key, value| match records::fault(key, value) {
-            Some(fault) => Err(fault),
-            None => {
-                count += 1;
-                Ok(())
+    pub(crate) fn restore(
+        path: &Path,
+        folder: &Path,
+        key: Option<&MasterKey>,
+        ring: Option<&Path>,
+    ) -> Result<Archived, StoreError> {
+        let bad = |reason: String| StoreError::BadArchive { path: path.display().to_string(), kind: "backup", reason };
+        // Whether it is whole comes first: what a damaged one says of itself is worth nothing.
+        let mut first = None;
+        read(path, |key, value| {
+            if !codec::is_whole(key, value) {
+                return Err(format!("entry {key:?} does not match its checksum"));
             }
+            if *key == Key::Head.bytes() {
+                first = Some(value.to_vec());
+            }
+            Ok(())
         })?;
+        let first = first.ok_or_else(|| bad("it has no head record".to_string()))?;
+        let found = migrate::format_of(&first, path)?;
+        let upgraded = migrate::upgraded(found, &Key::Head.bytes(), &first).map_err(bad)?;
+        let mut head = migrate::head(&upgraded, path)?;
+        let shown = || path.display().to_string();
+        let held = match (head.sealed, key, ring) {
+            (false, None, _) => None,
+            (false, Some(_), _) => return Err(StoreError::NotEncrypted { path: shown() }),
+            (true, None, _) => return Err(StoreError::KeyNeeded { path: shown() }),
+            (true, Some(_), None) => {
+                let what = "of this backup is not named; say --ring FILE".to_string();
+                return Err(StoreError::NoRing { path: shown(), what });
+            }
+            (true, Some(key), Some(ring)) => Some(Ring::open(ring, key)?),
+        };
+        if let (Some(held), Some(ring)) = (&held, ring)
+            && *held.id() != head.id
+        {
+            let what = "is another database's".to_string();
+            return Err(StoreError::NoRing { path: ring.display().to_string(), what });
+        }
+        let (mut forgotten, mut used) = (0, HashSet::new());
+        let left_out = |value: &[u8]| {
+            let without = |n: DataKey| held.as_ref().is_some_and(|r| r.key(n.0).is_none());
+            codec::data_key(value).is_some_and(without)
+        };
+        let archived = read(path, |key, value| {
+            if left_out(value) {
+                forgotten += 1;
+                return Ok(());
+            }
+            used.extend(codec::data_key(value));
+            let value = migrate::upgraded(found, key, value)?;
+            records::fault(key, &value, held.as_ref()).map_or(Ok(()), Err)
+        })?;
+
         std::fs::create_dir_all(folder).map_err(|e| io(folder, "making the folder", &e))?;
         let taken = std::fs::read_dir(folder).map_err(|e| io(folder, "reading", &e))?.filter_map(Result::ok).any(|e| {
             let name = e.file_name();
@@ -113,15 +171,16 @@ impl Store {
             let found = "it is not empty".to_string();
             return Err(StoreError::NotADatabase { path: folder.display().to_string(), found });
         }
-        only_ours(folder, true)?;
         let _lock = Lock::take(folder, Duration::ZERO)?;
-        let records = first_records();
-        let target = folder.join(&records);
+        let current = Current { records: first_records(), ring: held.as_ref().map(|_| first_ring()) };
+        let target = folder.join(&current.records);
         let db = open_sled(&target)?;
         let mut batch: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
         let mut failure = None;
         read(path, |key, value| {
-            batch.push((key.to_vec(), value.to_vec()));
+            if !left_out(value) {
+                batch.push((key.to_vec(), migrate::upgraded(found, key, value)?));
+            }
             if batch.len() == 1000 && failure.is_none() {
                 failure = fill(&db, &target, batch.drain(..).map(Ok)).err();
             }
@@ -131,12 +190,21 @@ impl Store {
             return Err(e);
         }
         fill(&db, &target, batch.drain(..).map(Ok))?;
-        let head = migrate::migrate(&db, folder)?;
+        if let (Some(held), Some(name), Some(key)) = (&held, &current.ring, key) {
+            // The other slots may be of people enrolled since, in the database that the ring is of.
+            let at = folder.join(name);
+            held.copy_as_is(&at)?;
+            let mut copy = Ring::open(&at, key)?;
+            head.next_key = head.next_key.max(copy.len());
+            let unused = |n: &u64| !used.contains(&DataKey(*n));
+            copy.destroy(&(1..copy.len()).filter(unused).collect::<Vec<_>>())?;
+        }
+        put_head(&db, &head, folder)?;
         finish(&db, &target)?;
         drop(db);
         Witness::create(folder, head.id, head.write)?;
-        point_to(folder, &records)?;
-        Ok(archived)
+        point_to(folder, &current)?;
+        Ok(Archived { forgotten, ..archived })
     }
 }
 
@@ -183,7 +251,7 @@ fn read(path: &Path, mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), String>) 
         return Err(bad("it does not match its checksum".to_string()));
     }
     match from.inner.read(&mut [0]) {
-        Ok(0) => Ok(Archived { entries, bytes: from.bytes }),
+        Ok(0) => Ok(Archived { entries, bytes: from.bytes, forgotten: 0 }),
         Ok(_) => Err(bad("something follows its end".to_string())),
         Err(e) => Err(failed(e)),
     }

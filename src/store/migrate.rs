@@ -1,16 +1,20 @@
-//! Brings a database to this program's format, one version at a time, each in one atomic batch.
+//! Brings a database to this program's format, one version at a time. Entries are changed on their way into
+//! a new folder of records, which becomes the current one as a whole or not at all: that is the
+//! transaction, however large the database.
 
 use std::path::Path;
 
-use super::codec::{self, Record};
+use super::codec;
 use super::{HeadRecord, Key, guarded};
 use crate::error::StoreError;
 
 #[path = "../../migrations/v0001.rs"]
 mod v0001;
+#[path = "../../migrations/v0002.rs"]
+mod v0002;
 
 /// The format that this program writes.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 /// In every version the format's number stands here in the head's value, as a little-endian `u32`.
 const FORMAT_AT: std::ops::Range<usize> = 1..5;
 
@@ -19,40 +23,47 @@ pub(crate) fn now_ms() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
 
-/// The head of a database at format [`FORMAT`], to which it is brought where it is older.
-pub(super) fn migrate(db: &sled::Db, folder: &Path) -> Result<HeadRecord, StoreError> {
+/// The format of a database whose head is stored as `value`.
+pub(super) fn format_of(value: &[u8], folder: &Path) -> Result<u32, StoreError> {
     let path = || folder.display().to_string();
-    let key = Key::Head.bytes();
-    let read = || guarded(folder, "reading the head", || db.get(&key));
-    let found = match read()? {
-        None if db.is_empty() => 0,
-        None => return Err(StoreError::Damaged { path: path(), what: "the head record is missing".to_string() }),
-        Some(value) => match value.get(FORMAT_AT).and_then(|b| b.try_into().ok()) {
-            Some(number) => u32::from_le_bytes(number),
-            None => return Err(StoreError::Damaged { path: path(), what: "the head record is cut short".to_string() }),
-        },
-    };
-    if found > FORMAT {
+    let damaged = |what: String| StoreError::Damaged { path: path(), what };
+    let found = value.get(FORMAT_AT).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+    let found = found.ok_or_else(|| damaged("the head record is cut short".to_string()))?;
+    if !codec::is_whole(&Key::Head.bytes(), value) {
         // A damaged number is told from a newer one by the checksum, which no version moves.
-        if let Some(value) = read()?.filter(|v| !codec::is_whole(&key, v)) {
-            let what = format!("the head record ({} bytes) does not match its checksum", value.len());
-            return Err(StoreError::Damaged { path: path(), what });
-        }
+        return Err(damaged(format!("the head record ({} bytes) does not match its checksum", value.len())));
+    }
+    if found > FORMAT {
         return Err(StoreError::TooNew { path: path(), found, known: FORMAT });
     }
-    if found < 1 {
-        let mut id = [0; 16];
-        getrandom::fill(&mut id).map_err(|e| StoreError::Io {
-            path: path(),
-            doing: "drawing an id",
-            reason: e.to_string(),
-        })?;
-        let mut batch = sled::Batch::default();
-        v0001::apply(&mut batch, id, now_ms());
-        guarded(folder, "migrating to format 1", || db.apply_batch(batch).and_then(|()| db.flush()))?;
-    }
-    let value = read()?.unwrap_or_default();
-    codec::decode::<HeadRecord>(&key, &value).map_err(|what| StoreError::Damaged { path: path(), what })
+    Ok(found)
 }
 
-const _: () = assert!(HeadRecord::VERSION == 1, "a new head needs a migration");
+/// An entry of an older format in this one; the error is a sentence that names the fault.
+pub(super) fn upgraded(found: u32, key: &[u8], value: &[u8]) -> Result<Vec<u8>, String> {
+    match found {
+        1 => v0002::apply(key, value),
+        _ => Ok(value.to_vec()),
+    }
+}
+
+/// Fills a new, empty folder of records with what a database of this format begins with.
+pub(super) fn begin(db: &sled::Db, folder: &Path) -> Result<HeadRecord, StoreError> {
+    let mut batch = sled::Batch::default();
+    v0001::apply(&mut batch, super::key::random()?, now_ms());
+    let key = Key::Head.bytes();
+    guarded(folder, "beginning", || db.apply_batch(batch))?;
+    let first = guarded(folder, "beginning", || db.get(&key))?.unwrap_or_default();
+    let value =
+        upgraded(1, &key, &first).map_err(|what| StoreError::Damaged { path: folder.display().to_string(), what })?;
+    guarded(folder, "beginning", || db.insert(&key, value.as_slice()))?;
+    head(&value, folder)
+}
+
+/// The head in a stored value of this format.
+pub(super) fn head(value: &[u8], folder: &Path) -> Result<HeadRecord, StoreError> {
+    codec::decode::<HeadRecord>(&Key::Head.bytes(), value, None)
+        .map_err(|what| StoreError::Damaged { path: folder.display().to_string(), what })
+}
+
+const _: () = assert!(<HeadRecord as codec::Record>::VERSION == 2, "a new head needs a migration");

@@ -4,9 +4,11 @@
 //!
 //! | name | what |
 //! | --- | --- |
-//! | `CURRENT` | two lines: `kith database`, and the name of the folder with the records |
+//! | `CURRENT` | lines: `kith database`, the name of the folder with the records, of an encrypted database the name of its key ring |
 //! | `records-N` | sled's files; one tree, keys as in `keys`, values as in `codec` |
+//! | `ring-N` | the data keys of an encrypted database (`ring`) |
 //! | `acknowledged` | the number of the last acknowledged write, in a file of its own (`witness`) |
+//! | `index` | what can be made again from the records: indexes of large galleries |
 //! | `LOCK` | held by the one process that has the database open, with its name in it (`lock`) |
 //!
 //! Invariants:
@@ -15,27 +17,39 @@
 //! 3. [`Store::settle`] returns after the batch is synced (fdatasync), and after its number is synced
 //!    into `acknowledged`: records older than that number mean lost writes, which opening reports.
 //! 4. Every value carries its format version and a checksum over its key and itself.
+//! 5. In an encrypted database every record but the head is sealed. A data key is on disk before anything
+//!    is sealed with it, is one person's for ever, and is destroyed once no record of that person is left.
 
 mod archive;
 mod codec;
 mod durable;
+mod key;
 mod keys;
 mod lock;
 mod migrate;
 mod open;
 mod records;
+mod rekey;
+mod ring;
 mod witness;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-pub(crate) use codec::Record;
+pub(crate) use archive::Archived;
+pub(crate) use codec::{DataKey, Record};
+pub use key::MasterKey;
 pub(crate) use keys::Key;
 pub(crate) use migrate::now_ms;
 pub(crate) use open::OpenMode;
-pub(crate) use records::{ChipRecord, FaceRecord, GalleryRecord, HeadRecord, PersonRecord, QualityRecord};
+pub(crate) use records::{ChipRecord, FaceRecord, GalleryRecord, HeadRecord, PersonRecord, QualityRecord, rounded};
+
+use ring::Ring;
 
 use crate::error::StoreError;
+
+/// The folder of what can be made again from the records.
+const CACHES: &str = "index";
 
 /// What has been applied, and what of it is on disk for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,6 +59,8 @@ pub(crate) struct Ticket(u64);
 pub(crate) struct Store {
     folder: PathBuf,
     db: RwLock<sled::Db>,
+    /// The data keys of an encrypted database. Taken after `db`, where both are.
+    ring: Option<RwLock<Ring>>,
     /// The head as last applied, behind the lock that makes writers take turns.
     writer: Mutex<HeadRecord>,
     durable: durable::Durable,
@@ -63,6 +79,7 @@ pub(crate) struct Writer<'a> {
     store: &'a Store,
     head: MutexGuard<'a, HeadRecord>,
     next: u64,
+    next_key: u64,
     batch: sled::Batch,
     changes: usize,
 }
@@ -71,6 +88,11 @@ impl Store {
     /// The database's folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The folder of what can be made again from the records. It need not be there.
+    pub(crate) fn caches(&self) -> PathBuf {
+        self.folder.join(CACHES)
     }
 
     /// The head record as last applied.
@@ -94,8 +116,8 @@ impl Store {
     pub(crate) fn writer(&self) -> Result<Writer<'_>, StoreError> {
         self.durable.check(&self.folder)?;
         let head = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = head.next_id;
-        Ok(Writer { store: self, head, next, batch: sled::Batch::default(), changes: 0 })
+        let (next, next_key) = (head.next_id, head.next_key);
+        Ok(Writer { store: self, head, next, next_key, batch: sled::Batch::default(), changes: 0 })
     }
 
     /// Returns when everything up to `ticket` is on disk for good. Calls at the same time share a sync.
@@ -120,7 +142,7 @@ impl Store {
         loop {
             let entry = self.guarded("reading", || entries.next().transpose())?;
             let Some((key, value)) = entry else { return Ok(()) };
-            let record = codec::decode(&key, &value).map_err(|what| self.damaged(what))?;
+            let record = self.decode(&key, &value)?;
             let key = Key::parse(&key).ok_or_else(|| self.damaged(format!("key {key:?} is none of ours")))?;
             visit(key, record)?;
         }
@@ -139,7 +161,7 @@ impl Store {
         let mut entries = db.scan_prefix([R::KIND]);
         while let Some((bytes, value)) = self.guarded("reading", || entries.next().transpose())? {
             if let Some(key) = Key::parse(&bytes).filter(|k| sound(*k)) {
-                visit(key, codec::decode(&bytes, &value).map_err(|what| self.damaged(what))?);
+                visit(key, self.decode(&bytes, &value)?);
             }
         }
         Ok(())
@@ -156,8 +178,68 @@ impl Store {
     }
 
     /// What is wrong with an entry, if anything.
-    pub(crate) fn fault(key: &[u8], value: &[u8]) -> Option<String> {
-        records::fault(key, value)
+    pub(crate) fn fault(&self, key: &[u8], value: &[u8]) -> Option<String> {
+        self.with_ring(|ring| records::fault(key, value, ring))
+    }
+
+    /// What is wrong with the key ring: one sentence for each slot that cannot be used.
+    pub(crate) fn ring_faults(&self) -> Vec<String> {
+        let faults = |ring: &Ring| {
+            let damaged = ring.damaged().iter();
+            damaged.map(|n| format!("slot {n} of the key ring is damaged; what was sealed with it is lost")).collect()
+        };
+        self.with_ring(|ring| ring.map_or_else(Vec::new, faults))
+    }
+
+    /// Overwrites the slots of the ring that cannot be used.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub(crate) fn clear_ring_faults(&self) -> Result<(), StoreError> {
+        let damaged = self.with_ring(|ring| ring.map_or_else(Vec::new, |r| r.damaged().to_vec()));
+        self.destroy(&damaged.into_iter().map(DataKey).collect::<Vec<_>>())
+    }
+
+    /// Whether the records are sealed.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.ring.is_some()
+    }
+
+    /// The data key that the record under a key is sealed with; [`DataKey::DATABASE`] where there is no
+    /// such record or it is not sealed.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub(crate) fn data_key(&self, key: Key) -> Result<DataKey, StoreError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        let value = self.guarded("reading", || db.get(key.bytes()))?;
+        Ok(value.and_then(|v| codec::data_key(&v)).unwrap_or(DataKey::DATABASE))
+    }
+
+    /// Destroys data keys, so that nothing sealed with them can be read again, in this database or in any
+    /// copy of it. The records themselves must be gone, and settled. Returns when the keys are overwritten
+    /// on disk; without encryption there is nothing to do.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; opening the database again destroys what is left over.
+    pub(crate) fn destroy(&self, keys: &[DataKey]) -> Result<(), StoreError> {
+        let Some(ring) = &self.ring else { return Ok(()) };
+        let mut numbers: Vec<u64> = keys.iter().filter(|k| **k != DataKey::DATABASE).map(|k| k.0).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        ring.write().unwrap_or_else(PoisonError::into_inner).destroy(&numbers)
+    }
+
+    fn with_ring<T>(&self, with: impl FnOnce(Option<&Ring>) -> T) -> T {
+        let held = self.ring.as_ref().map(|r| r.read().unwrap_or_else(PoisonError::into_inner));
+        with(held.as_deref())
+    }
+
+    fn decode<R: Record>(&self, key: &[u8], value: &[u8]) -> Result<R, StoreError> {
+        self.with_ring(|ring| codec::decode(key, value, ring)).map_err(|what| self.damaged(what))
     }
 
     /// The record under a key.
@@ -169,7 +251,7 @@ impl Store {
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
         match self.guarded("reading", || db.get(&bytes))? {
             None => Ok(None),
-            Some(value) => codec::decode(&bytes, &value).map(Some).map_err(|what| self.damaged(what)),
+            Some(value) => self.decode(&bytes, &value).map(Some),
         }
     }
 
@@ -202,16 +284,34 @@ impl Writer<'_> {
         self.next - 1
     }
 
-    /// Stores a record.
+    /// A data key for one person, never given before. It is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the key ring cannot be written.
+    pub(crate) fn new_data_key(&mut self) -> Result<DataKey, StoreError> {
+        let Some(ring) = &self.store.ring else { return Ok(DataKey::DATABASE) };
+        let mut ring = ring.write().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let number = self.next_key;
+            if number >= ring.len() {
+                ring.extend()?;
+            }
+            self.next_key += 1;
+            // A slot that a crash left torn is passed over.
+            if ring.key(number).is_some() {
+                return Ok(DataKey(number));
+            }
+        }
+    }
+
+    /// Stores a record; where the database is encrypted, sealed with a person's data key.
     ///
     /// # Errors
     /// [`StoreError::Io`] when the record cannot be encoded.
-    pub(crate) fn put<R: Record>(&mut self, key: Key, record: &R) -> Result<(), StoreError> {
+    pub(crate) fn put<R: Record>(&mut self, key: Key, record: &R, data_key: DataKey) -> Result<(), StoreError> {
         let bytes = key.bytes();
-        let value = codec::encode(&bytes, record).map_err(|reason| StoreError::Io {
-            path: self.store.folder.display().to_string(),
-            doing: "encoding a record",
-            reason,
+        let value = self.store.with_ring(|ring| codec::encode(&bytes, record, data_key, ring)).map_err(|reason| {
+            StoreError::Io { path: self.store.folder.display().to_string(), doing: "encoding a record", reason }
         })?;
         self.batch.insert(bytes, value);
         self.changes += 1;
@@ -242,9 +342,10 @@ impl Writer<'_> {
         if changes == 0 {
             return Ok(Ticket(self.head.write));
         }
-        let head = HeadRecord { write: self.head.write + 1, next_id: self.next, ..self.head.clone() };
+        let head =
+            HeadRecord { write: self.head.write + 1, next_id: self.next, next_key: self.next_key, ..self.head.clone() };
         let key = Key::Head.bytes();
-        let value = codec::encode(&key, &head).map_err(|what| self.store.damaged(what))?;
+        let value = codec::encode(&key, &head, DataKey::DATABASE, None).map_err(|what| self.store.damaged(what))?;
         batch.insert(key, value);
         let applied = {
             let db = self.store.db.read().unwrap_or_else(PoisonError::into_inner);

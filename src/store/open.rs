@@ -1,27 +1,31 @@
 //! Opening, making and rewriting a database.
 
+use std::collections::HashSet;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::durable::{Durable, Records, fault, io, sync_folder};
 use super::lock::{self, Lock};
+use super::ring::Ring;
 use super::witness::{self, Witness};
-use super::{Store, guarded, migrate};
+use super::{DataKey, HeadRecord, Key, MasterKey, Store, codec, guarded, migrate};
 use crate::error::StoreError;
 use crate::media::write_whole;
 
 const CURRENT: &str = "CURRENT";
 const MARK: &str = "kith database";
 const RECORDS: &str = "records-";
+const RING: &str = "ring-";
 /// Entries copied in one batch when a database is rewritten.
 const COPIED: usize = 1000;
 /// Memory that sled may use for pages. Searching does not read from sled, so it needs little.
 const CACHE: u64 = 64 << 20;
 
 /// How a database is opened.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct OpenMode {
     /// Make the database where there is none.
     pub create: bool,
@@ -29,6 +33,26 @@ pub(crate) struct OpenMode {
     pub wait: Duration,
     /// Go on from what is there, where acknowledged writes are missing.
     pub accept_loss: bool,
+    /// Opens an encrypted database, and makes a new one encrypted.
+    pub key: Option<MasterKey>,
+}
+
+/// What `CURRENT` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Current {
+    /// The folder of records.
+    pub records: String,
+    /// The key ring of an encrypted database.
+    pub ring: Option<String>,
+}
+
+impl Current {
+    /// The names after these: of the records, and of the ring.
+    pub(super) fn next(&self) -> (String, String) {
+        let number = |name: &str, head: &str| name.strip_prefix(head).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        let ring = self.ring.as_deref().map_or(0, |r| number(r, RING));
+        (format!("{RECORDS}{}", number(&self.records, RECORDS) + 1), format!("{RING}{}", ring + 1))
+    }
 }
 
 impl Store {
@@ -58,17 +82,24 @@ impl Store {
             only_ours(folder, mode.create)?;
         }
         let lock = Lock::take(folder, mode.wait)?;
-        let records = match &known {
+        let current = match &known {
             Some(text) => named_in(text, folder)?,
-            None => make(folder)?,
+            None => make(folder, mode.key.as_ref())?,
         };
-        let path = folder.join(&records);
+        let path = folder.join(&current.records);
         if !path.is_dir() {
-            return Err(StoreError::Damaged { path: shown(), what: format!("the folder {records} is missing") });
+            let what = format!("the folder {} is missing", current.records);
+            return Err(StoreError::Damaged { path: shown(), what });
         }
-        remove_others(folder, &records);
-        let db = open_sled(&path)?;
-        let head = migrate::migrate(&db, folder)?;
+        // Before sled touches a file: a wrong key changes nothing.
+        let ring = open_ring(folder, &current, mode.key.as_ref())?;
+        let (db, head, current) = open_records(folder, current)?;
+        remove_others(folder, &current);
+        if head.sealed != ring.is_some() || ring.as_ref().is_some_and(|r| *r.id() != head.id) {
+            let what = "the records and the key ring do not belong together".to_string();
+            return Err(StoreError::Damaged { path: shown(), what });
+        }
+        let path = folder.join(&current.records);
         let mut notes = Vec::new();
         let witness = match Witness::open(folder, head.id) {
             Ok((witness, Some(acknowledged))) if acknowledged <= head.write => Ok(witness),
@@ -90,9 +121,43 @@ impl Store {
             other => other?,
         };
         let durable = Durable::new(head.write, witness, Records::open(&path)?);
-        let store =
-            Store { folder: folder.to_path_buf(), db: RwLock::new(db), writer: Mutex::new(head), durable, _lock: lock };
+        let store = Store {
+            folder: folder.to_path_buf(),
+            db: RwLock::new(db),
+            ring: ring.map(RwLock::new),
+            writer: Mutex::new(head),
+            durable,
+            _lock: lock,
+        };
+        // With a loss the records do not tell which keys were in use.
+        if notes.is_empty() {
+            store.destroy_unused()?;
+        }
         Ok((store, notes))
+    }
+
+    /// Destroys the data keys of people who were forgotten right before a crash.
+    fn destroy_unused(&self) -> Result<(), StoreError> {
+        if self.ring.is_none() {
+            return Ok(());
+        }
+        let (mut used, mut sound) = (HashSet::new(), true);
+        self.raw(|key, value| {
+            sound &= codec::is_whole(key, value);
+            used.extend(codec::data_key(value));
+        })?;
+        // What a damaged record was sealed with is not known.
+        if !sound {
+            return Ok(());
+        }
+        // A slot torn while it was made or destroyed is nobody's either.
+        let given = 1..self.head().next_key;
+        let left: Vec<DataKey> = self.with_ring(|ring| {
+            let Some(ring) = ring else { return Vec::new() };
+            let whole = given.filter(|n| ring.key(*n).is_some());
+            whole.chain(ring.damaged().iter().copied()).map(DataKey).filter(|k| !used.contains(k)).collect()
+        });
+        self.destroy(&left)
     }
 
     /// Copies the records into a new folder, makes it the current one and removes the old, so that what
@@ -104,11 +169,9 @@ impl Store {
         self.durable.check(&self.folder)?;
         let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
-        let text = fs::read_to_string(self.folder.join(CURRENT)).map_err(|e| io(&self.folder, "reading", &e))?;
-        let old = named_in(&text, &self.folder)?;
-        let number: u64 = old[RECORDS.len()..].parse().unwrap_or(0);
-        let new = format!("{RECORDS}{}", number + 1);
-        let path = self.folder.join(&new);
+        let old = current(&self.folder)?;
+        let new = Current { records: old.next().0, ..old };
+        let path = self.folder.join(&new.records);
         let fresh = open_sled(&path)?;
         let entries = db.iter().map(|entry| guarded(&self.folder, "copying", || entry));
         fill(&fresh, &path, entries)?;
@@ -153,10 +216,19 @@ pub(super) fn finish(db: &sled::Db, path: &Path) -> Result<Records, StoreError> 
     Ok(records)
 }
 
-/// Makes `records` the current folder.
-pub(super) fn point_to(folder: &Path, records: &str) -> Result<(), StoreError> {
+/// What `CURRENT` names at present.
+pub(super) fn current(folder: &Path) -> Result<Current, StoreError> {
     let path = folder.join(CURRENT);
-    write_whole(&path, format!("{MARK}\n{records}\n").as_bytes()).map_err(|e| io(&path, "writing", &e))?;
+    let text = fs::read_to_string(&path).map_err(|e| io(&path, "reading", &e))?;
+    named_in(&text, folder)
+}
+
+/// Makes the records and the ring that it names the current ones.
+pub(super) fn point_to(folder: &Path, current: &Current) -> Result<(), StoreError> {
+    let path = folder.join(CURRENT);
+    let ring = current.ring.as_ref().map(|r| format!("{r}\n")).unwrap_or_default();
+    write_whole(&path, format!("{MARK}\n{}\n{ring}", current.records).as_bytes())
+        .map_err(|e| io(&path, "writing", &e))?;
     sync_folder(folder)
 }
 
@@ -170,21 +242,84 @@ pub(super) fn first_records() -> String {
     format!("{RECORDS}1")
 }
 
+/// Opens the ring that `current` names.
+fn open_ring(folder: &Path, current: &Current, key: Option<&MasterKey>) -> Result<Option<Ring>, StoreError> {
+    let shown = || folder.display().to_string();
+    match (&current.ring, key) {
+        (None, None) => Ok(None),
+        (None, Some(_)) => Err(StoreError::NotEncrypted { path: shown() }),
+        (Some(_), None) => Err(StoreError::KeyNeeded { path: shown() }),
+        (Some(name), Some(key)) => Ring::open(&folder.join(name), key).map(Some),
+    }
+}
+
+/// Opens the records that `current` names; those of an older format are copied into a folder in this
+/// format first, which becomes the current one.
+fn open_records(folder: &Path, current: Current) -> Result<(sled::Db, HeadRecord, Current), StoreError> {
+    let damaged = |what: String| StoreError::Damaged { path: folder.display().to_string(), what };
+    let head_of = |db: &sled::Db| {
+        let value = guarded(folder, "reading the head", || db.get(Key::Head.bytes()))?;
+        value.ok_or_else(|| damaged("the head record is missing".to_string()))
+    };
+    let db = open_sled(&folder.join(&current.records))?;
+    let value = head_of(&db)?;
+    let found = migrate::format_of(&value, folder)?;
+    if found == migrate::FORMAT {
+        return Ok((db, migrate::head(&value, folder)?, current));
+    }
+    let new = Current { records: current.next().0, ..current };
+    let path = folder.join(&new.records);
+    // What an interrupted migration left there would mix with this one's.
+    if path.exists() {
+        fs::remove_dir_all(&path).map_err(|e| io(&path, "removing", &e))?;
+    }
+    let fresh = open_sled(&path)?;
+    let entries = db.iter().map(|entry| {
+        let (key, value) = guarded(folder, "reading", || entry)?;
+        let value = migrate::upgraded(found, &key, &value).map_err(damaged)?;
+        Ok((key, value))
+    });
+    fill(&fresh, &path, entries)?;
+    finish(&fresh, &path)?;
+    fault::point();
+    point_to(folder, &new)?;
+    let value = head_of(&fresh)?;
+    Ok((fresh, migrate::head(&value, folder)?, new))
+}
+
+/// The name of the first key ring.
+pub(super) fn first_ring() -> String {
+    format!("{RING}1")
+}
+
 /// A new, empty database, complete on disk before `CURRENT` names it.
-fn make(folder: &Path) -> Result<String, StoreError> {
-    remove_others(folder, "");
-    let records = first_records();
-    let path = folder.join(&records);
+fn make(folder: &Path, key: Option<&MasterKey>) -> Result<Current, StoreError> {
+    let current = Current { records: first_records(), ring: key.map(|_| first_ring()) };
+    remove_others(folder, &Current { records: String::new(), ring: None });
+    let path = folder.join(&current.records);
     let db = open_sled(&path)?;
-    let head = migrate::migrate(&db, folder)?;
+    let mut head = migrate::begin(&db, folder)?;
+    if let (Some(key), Some(name)) = (key, &current.ring) {
+        Ring::create(&folder.join(name), head.id, key)?;
+        head.sealed = true;
+        put_head(&db, &head, folder)?;
+    }
     finish(&db, &path)?;
     drop(db);
     Witness::create(folder, head.id, head.write)?;
-    point_to(folder, &records)?;
+    point_to(folder, &current)?;
     if let Some(parent) = folder.parent().filter(|p| !p.as_os_str().is_empty()) {
         sync_folder(parent)?;
     }
-    Ok(records)
+    Ok(current)
+}
+
+/// Stores a head in a folder of records that is not the current one yet.
+pub(super) fn put_head(db: &sled::Db, head: &HeadRecord, folder: &Path) -> Result<(), StoreError> {
+    let key = Key::Head.bytes();
+    let value = codec::encode(&key, head, DataKey::DATABASE, None)
+        .map_err(|what| StoreError::Damaged { path: folder.display().to_string(), what })?;
+    guarded(folder, "writing the head", || db.insert(&key, value)).map(drop)
 }
 
 /// Refuses a folder without `CURRENT` that holds anything but the beginnings of a database.
@@ -196,14 +331,20 @@ pub(super) fn only_ours(folder: &Path, create: bool) -> Result<(), StoreError> {
         names.push(entry.map_err(|e| io(folder, "reading", &e))?.file_name().to_string_lossy().into_owned());
     }
     let ours = |name: &String| {
-        name == lock::NAME || name.starts_with(RECORDS) || name.starts_with(CURRENT) || name.starts_with(witness::NAME)
+        name == lock::NAME
+            || name == super::CACHES
+            || name.starts_with(RECORDS)
+            || name.starts_with(RING)
+            || name.starts_with(CURRENT)
+            || name.starts_with(witness::NAME)
     };
     if let Some(other) = names.iter().find(|n| !ours(n)) {
         return Err(StoreError::NotADatabase { path: path(), found: format!("it holds {other}") });
     }
     // Records come before the acknowledgements, and these before CURRENT: with more than one folder of
-    // records there was a CURRENT once.
-    if names.iter().any(|n| n.starts_with(RECORDS) && *n != first_records()) {
+    // records, or with a write acknowledged, there was a CURRENT once.
+    let written = witness::last_write(folder).is_some_and(|write| write > 0);
+    if written || names.iter().any(|n| n.starts_with(RECORDS) && *n != first_records()) {
         return Err(StoreError::Damaged { path: path(), what: format!("the file {CURRENT} is missing") });
     }
     if !create {
@@ -212,13 +353,15 @@ pub(super) fn only_ours(folder: &Path, create: bool) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn named_in(text: &str, folder: &Path) -> Result<String, StoreError> {
-    let mut lines = text.lines();
-    match (lines.next(), lines.next()) {
-        (Some(MARK), Some(name))
-            if name.strip_prefix(RECORDS).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())) =>
-        {
-            Ok(name.to_string())
+fn named_in(text: &str, folder: &Path) -> Result<Current, StoreError> {
+    let numbered = |name: &str, head: &str| {
+        name.strip_prefix(head).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    match lines.as_slice() {
+        [MARK, records] if numbered(records, RECORDS) => Ok(Current { records: (*records).to_string(), ring: None }),
+        [MARK, records, ring] if numbered(records, RECORDS) && numbered(ring, RING) => {
+            Ok(Current { records: (*records).to_string(), ring: Some((*ring).to_string()) })
         }
         _ => {
             let what = format!("the file {CURRENT} does not name the records");
@@ -227,14 +370,42 @@ fn named_in(text: &str, folder: &Path) -> Result<String, StoreError> {
     }
 }
 
-/// Removes folders of records that a crash left behind. They are in nobody's way if they stay.
-fn remove_others(folder: &Path, current: &str) {
+/// Removes folders of records and rings that are not the current ones, their bytes overwritten first.
+/// They are in nobody's way if they stay.
+pub(super) fn remove_others(folder: &Path, current: &Current) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     let left: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
     for path in left {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with(RECORDS) && name != current {
+        if name.starts_with(RECORDS) && name != current.records {
+            wipe(&path);
             let _ = fs::remove_dir_all(&path);
+        } else if name.starts_with(RING) && Some(&name) != current.ring.as_ref() {
+            wipe(&path);
+            let _ = fs::remove_file(&path);
         }
     }
+}
+
+/// Overwrites a file, or every file in a folder, with zeros, so that what a file system does not hand out
+/// again soon is not there to be read either. Best effort: copy-on-write file systems and flash keep old
+/// blocks for a while.
+fn wipe(path: &Path) {
+    if path.is_dir() {
+        let entries = fs::read_dir(path).into_iter().flatten();
+        entries.filter_map(Result::ok).for_each(|e| wipe(&e.path()));
+        return;
+    }
+    let zeros = [0; 1 << 16];
+    let overwritten = fs::OpenOptions::new().write(true).open(path).and_then(|mut file| {
+        let mut left = file.metadata()?.len();
+        while left > 0 {
+            let step = left.min(zeros.len() as u64);
+            file.write_all(&zeros[..step as usize])?;
+            left -= step;
+        }
+        file.sync_data()
+    });
+    // What cannot be overwritten is removed all the same.
+    drop(overwritten);
 }

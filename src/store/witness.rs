@@ -46,6 +46,13 @@ fn read_slot(bytes: &[u8], id: &[u8; 16]) -> Option<u64> {
     (bytes == slot(id, write)).then_some(write)
 }
 
+/// The last write that the file in a folder acknowledges, whichever database it is of.
+pub(super) fn last_write(folder: &Path) -> Option<u64> {
+    let bytes = std::fs::read(folder.join(NAME)).ok()?;
+    let read = |slot: &[u8]| read_slot(slot, slot.get(8..24)?.try_into().ok()?);
+    bytes.chunks(SLOT).filter_map(read).max()
+}
+
 impl Witness {
     /// Makes the file, with both slots at `write`.
     pub(super) fn create(folder: &Path, id: [u8; 16], write: u64) -> Result<Self, StoreError> {

@@ -46,9 +46,6 @@ impl fmt::Display for ModelId {
     }
 }
 
-/// How far rounding may bring the squared length of a unit vector of any dimension from 1.
-const UNIT_TOLERANCE: f64 = 1e-5;
-
 /// A face as a unit vector.
 ///
 /// ```
@@ -87,17 +84,17 @@ impl Embedding {
         Ok(Self { values, model })
     }
 
-    /// Takes over numbers that [`Embedding::from_raw`] scaled before, bit for bit.
+    /// Takes numbers that are a unit vector already (to one in a thousand), bit for bit.
     ///
     /// # Errors
-    /// [`ModelError::BadEmbedding`] when their length is not 1 to f32 rounding.
-    pub(crate) fn from_unit(values: Vec<f32>, model: ModelId) -> Result<Self, ModelError> {
-        let squared: f64 = values.iter().map(|&v| f64::from(v).powi(2)).sum();
-        // Also false for a sum that is not a number.
-        if (squared - 1.0).abs() < UNIT_TOLERANCE {
+    /// [`ModelError::BadEmbedding`] for another length, NaN or infinity.
+    pub(crate) fn of_unit(values: Vec<f32>, model: ModelId) -> Result<Self, ModelError> {
+        let length = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
+        // Written so that a length that is not a number is refused.
+        if (length - 1.0).abs() < 1e-3 {
             return Ok(Self { values, model });
         }
-        Err(ModelError::BadEmbedding { reason: format!("its squared length is {squared}, not 1") })
+        Err(ModelError::BadEmbedding { reason: format!("its length is {length}, not 1") })
     }
 
     /// The numbers, of Euclidean length 1.

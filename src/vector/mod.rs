@@ -5,4 +5,4 @@ mod kernels;
 
 pub(crate) use embedding::squared_distance;
 pub use embedding::{Embedding, ModelId};
-pub(crate) use kernels::products;
+pub(crate) use kernels::{CodedProbe, LINE, Layout, products, products_at, products_in, stored};

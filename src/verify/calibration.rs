@@ -35,6 +35,10 @@ pub struct Calibration {
     pub version: u32,
     /// The model that it holds for, and for no other.
     pub model: String,
+    /// The detector whose landmarks and boxes the chips were cut by; a record without it is of `mtcnn`.
+    /// Another detector's faces lie a little otherwise in their chips, and so do the distances.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detector: Option<String>,
     /// Which photos it was measured on, and how.
     pub source: String,
     /// Genuine pairs measured.
@@ -54,6 +58,8 @@ pub struct Calibration {
 impl Calibration {
     /// The record format that this program writes and reads.
     pub const VERSION: u32 = 1;
+    /// The detector of records that name none: the only one when the first were made.
+    pub const FIRST_DETECTOR: &str = "mtcnn";
     /// FMR of the threshold at which similarity is 50%.
     pub const MIDPOINT_FMR: f64 = 1e-3;
     /// Impostor pairs that an operating point must rest on.
@@ -63,6 +69,11 @@ impl Calibration {
     pub fn parse(json: &str) -> Result<Self, String> {
         let record: Self = serde_json::from_str(json).map_err(|e| e.to_string())?;
         record.check().map(|()| record)
+    }
+
+    /// The detector that it was measured behind.
+    pub fn detector(&self) -> &str {
+        self.detector.as_deref().unwrap_or(Self::FIRST_DETECTOR)
     }
 
     fn check(&self) -> Result<(), String> {
@@ -142,6 +153,7 @@ pub(super) mod tests {
         Calibration {
             version: 1,
             model: "m/abc/test".to_string(),
+            detector: None,
             source: "made up".to_string(),
             genuine_pairs: 1000,
             impostor_pairs: 100_000,

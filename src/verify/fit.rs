@@ -11,7 +11,7 @@ const RATES: [f64; 18] =
 /// Steps of bisection for the slope: more than f32 can tell apart.
 const BISECTIONS: usize = 60;
 
-/// Fits a record to the distances of genuine and impostor pairs of `model`.
+/// Fits a record to the distances of genuine and impostor pairs of `model` behind `detector`.
 ///
 /// A point's distance is the largest that leaves at most its share of impostor pairs at or below. The
 /// similarity scale is a logistic curve through 50% at [`Calibration::MIDPOINT_FMR`], with the slope
@@ -21,6 +21,7 @@ const BISECTIONS: usize = 60;
 /// A sentence, when the pairs are too few for a threshold at [`Calibration::MIDPOINT_FMR`].
 pub fn fit_calibration(
     model: &str,
+    detector: &str,
     source: &str,
     mut genuine: Vec<f32>,
     mut impostor: Vec<f32>,
@@ -45,6 +46,7 @@ pub fn fit_calibration(
     let record = Calibration {
         version: Calibration::VERSION,
         model: model.to_string(),
+        detector: (detector != Calibration::FIRST_DETECTOR).then(|| detector.to_string()),
         source: source.to_string(),
         genuine_pairs: genuine.len() as u64,
         impostor_pairs: impostor.len() as u64,
@@ -115,7 +117,7 @@ mod tests {
     #[test]
     fn thresholds_let_through_what_they_say() {
         let (genuine, impostor) = (draw(5_000, 0.3, 0.03, 1), draw(200_000, 0.7, 0.04, 2));
-        let c = fit_calibration("m", "drawn", genuine.clone(), impostor.clone(), 3).unwrap();
+        let c = fit_calibration("m", "mtcnn", "drawn", genuine.clone(), impostor.clone(), 3).unwrap();
         assert_eq!((c.genuine_pairs, c.impostor_pairs, c.failures_to_acquire), (5_000, 200_000, 3));
         for p in &c.points {
             let through = impostor.iter().filter(|&&d| d <= p.distance).count();
@@ -133,7 +135,7 @@ mod tests {
     #[test]
     fn the_slope_is_the_most_likely_one() {
         let (genuine, impostor) = (draw(3_000, 0.35, 0.05, 3), draw(60_000, 0.6, 0.05, 4));
-        let c = fit_calibration("m", "drawn", genuine.clone(), impostor.clone(), 0).unwrap();
+        let c = fit_calibration("m", "mtcnn", "drawn", genuine.clone(), impostor.clone(), 0).unwrap();
         let likelihood = |slope: f32| -> f64 {
             let c = Calibration { slope, ..c.clone() };
             let mean = |d: &[f32], same: bool| -> f64 {
@@ -151,10 +153,10 @@ mod tests {
 
     #[test]
     fn too_little_data_is_refused() {
-        assert!(fit_calibration("m", "s", vec![0.1; 10], vec![0.9; 100], 0).is_err());
-        assert!(fit_calibration("m", "s", vec![], draw(50_000, 0.7, 0.04, 5), 0).is_err());
-        assert!(fit_calibration("m", "s", vec![f32::NAN], draw(50_000, 0.7, 0.04, 5), 0).is_err());
-        let backwards = fit_calibration("m", "s", draw(1_000, 0.9, 0.02, 6), draw(50_000, 0.5, 0.02, 7), 0);
+        assert!(fit_calibration("m", "mtcnn", "s", vec![0.1; 10], vec![0.9; 100], 0).is_err());
+        assert!(fit_calibration("m", "mtcnn", "s", vec![], draw(50_000, 0.7, 0.04, 5), 0).is_err());
+        assert!(fit_calibration("m", "mtcnn", "s", vec![f32::NAN], draw(50_000, 0.7, 0.04, 5), 0).is_err());
+        let backwards = fit_calibration("m", "mtcnn", "s", draw(1_000, 0.9, 0.02, 6), draw(50_000, 0.5, 0.02, 7), 0);
         assert!(backwards.is_err(), "{backwards:?}");
     }
 }

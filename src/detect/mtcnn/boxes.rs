@@ -17,26 +17,24 @@ pub(super) struct Candidate {
     pub shift: [f32; 4],
 }
 
+/// The box of P-net's cell at column `x` and row `y` of the level at `scale`.
+pub(super) fn of_cell(x: usize, y: usize, scale: f64, score: f32, shift: [f32; 4]) -> Candidate {
+    let (scale, stride, cell) = (scale as f32, STRIDE as f32, CELL as f32);
+    let near = |at: usize| ((stride * at as f32 + 1.0) / scale).floor();
+    let far = |at: usize| ((stride * at as f32 + cell) / scale).floor();
+    Candidate { bbox: BBox::new(near(x), near(y), far(x), far(y)), score, shift }
+}
+
 /// P-net's cells with at least `threshold`, as boxes of the photo.
 pub(super) fn from_maps(maps: &Maps, scale: f64, threshold: f32) -> Vec<Candidate> {
-    let scale = scale as f32;
-    let (stride, cell) = (STRIDE as f32, CELL as f32);
-    let plane = maps.rows * maps.columns;
-    let mut found = Vec::new();
-    for (at, &score) in maps.scores.iter().enumerate() {
-        if score < threshold {
-            continue;
-        }
-        let (x, y) = ((at % maps.columns) as f32, (at / maps.columns) as f32);
-        let near = |v: f32| ((stride * v + 1.0) / scale).floor();
-        let far = |v: f32| ((stride * v + cell) / scale).floor();
-        found.push(Candidate {
-            bbox: BBox::new(near(x), near(y), far(x), far(y)),
-            score,
-            shift: std::array::from_fn(|k| maps.shifts[k * plane + at]),
-        });
-    }
-    found
+    let plane = maps.scores.len();
+    let passed = maps.scores.iter().enumerate().filter(|(_, score)| **score >= threshold);
+    passed
+        .map(|(at, &score)| {
+            let shift = std::array::from_fn(|k| maps.shifts[k * plane + at]);
+            of_cell(at % maps.columns, at / maps.columns, scale, score, shift)
+        })
+        .collect()
 }
 
 /// The candidates that non-maximum suppression by IoU keeps, best first.

@@ -5,23 +5,26 @@
 //! rounding, the two overlap measures) are those of facenet-pytorch 2.6.0, whose weights these are.
 //!
 //! P-net slides over every level of an image pyramid and proposes boxes; R-net throws most of them
-//! away; O-net refines the rest and places five landmarks. Levels run in parallel, each in strips of
-//! bounded memory; the candidates of all levels go through R-net and O-net in one batch a stage.
+//! away; O-net refines the rest and places five landmarks. P-net runs over strips of rows of all
+//! levels in parallel; the candidates of all levels go through R-net and O-net in one batch a stage.
 
 mod boxes;
 mod nets;
 mod pyramid;
+mod strips;
 
 use rayon::prelude::*;
 
 use self::boxes::Candidate;
-use self::nets::{ONet, PNet, RNet, Refined};
+use self::nets::{ONET_SIDE, PNet, RNET_SIDE, Refined, Refiner};
+use self::strips::StripPNet;
 use super::{Detection, Detector};
 use crate::error::ModelError;
 use crate::geometry::{Overlap, non_maximum_suppression};
-use crate::media::{ChannelOrder, Raster, resize_area};
+use crate::media::{Raster, Region, resize_area, resize_area_interleaved};
 use crate::nn::weights::TensorMap;
 use crate::nn::{Device, WeightSource, backend};
+use crate::simd::Simd;
 
 /// What MTCNN can be told. The defaults are facenet-pytorch's.
 ///
@@ -37,14 +40,19 @@ pub struct MtcnnOptions {
     pub thresholds: [f32; 3],
     /// Ratio between neighbouring levels of the pyramid, above 0 and below 1.
     pub factor: f64,
+    /// A photo whose longer side is longer is treated as if it were this long: `min_face` grows in
+    /// proportion. `None`, the default, looks for `min_face` in photos of any size.
+    pub max_side: Option<u32>,
 }
 
 impl Default for MtcnnOptions {
     fn default() -> Self {
-        Self { min_face: 20, thresholds: [0.6, 0.7, 0.7], factor: 0.709 }
+        Self { min_face: 20, thresholds: [0.6, 0.7, 0.7], factor: 0.709, max_side: None }
     }
 }
 
+/// Architecture name, as the manifest has it.
+pub const ARCHITECTURE: &str = "mtcnn";
 /// Overlap above which P-net's boxes of one level are one.
 const SAME_WITHIN_LEVEL: f32 = 0.5;
 /// Overlap above which boxes of any levels, and boxes after R-net and O-net, are one.
@@ -52,11 +60,17 @@ const SAME_FACE: f32 = 0.7;
 /// Candidates that go through R-net or O-net at a time: bounds memory on crowds.
 const BATCH: usize = 256;
 
+/// P-net, on kernels of our own or on the accelerator.
+enum Proposer {
+    Processor(Box<StripPNet>),
+    Accelerator(Box<PNet>),
+}
+
 /// The detector. See the module's own page for the paper.
 pub struct Mtcnn {
-    pnet: PNet,
-    rnet: RNet,
-    onet: ONet,
+    pnet: Proposer,
+    rnet: Refiner,
+    onet: Refiner,
     options: MtcnnOptions,
     device: Device,
 }
@@ -69,12 +83,18 @@ impl Mtcnn {
     /// device fails or a tensor is missing.
     pub fn new(tensors: &TensorMap, device: &Device, options: MtcnnOptions) -> Result<Self, ModelError> {
         options.check()?;
+        let simd = Simd::chosen()?;
         let source = WeightSource::new(tensors, device.inner());
         let failed = backend("loading MTCNN");
+        let pnet = &source.under("pnet");
         Ok(Self {
-            pnet: PNet::load(&source.under("pnet")).map_err(&failed)?,
-            rnet: RNet::load(&source.under("rnet")).map_err(&failed)?,
-            onet: ONet::load(&source.under("onet")).map_err(&failed)?,
+            pnet: if device.is_cpu() {
+                Proposer::Processor(Box::new(StripPNet::load(pnet, simd).map_err(&failed)?))
+            } else {
+                Proposer::Accelerator(Box::new(PNet::load(pnet).map_err(&failed)?))
+            },
+            rnet: Refiner::rnet(&source.under("rnet"), simd).map_err(&failed)?,
+            onet: Refiner::onet(&source.under("onet"), simd).map_err(&failed)?,
             options,
             device: device.clone(),
         })
@@ -83,44 +103,50 @@ impl Mtcnn {
     /// Boxes that P-net proposes, over all levels of the pyramid.
     fn propose(&self, photo: &Raster) -> Result<Vec<Candidate>, ModelError> {
         let levels = pyramid::levels(photo.width(), photo.height(), &self.options);
-        let on_level = |level: &pyramid::Level| -> Result<Vec<Candidate>, ModelError> {
-            let pixels = level.pixels(photo);
-            let maps = self.pnet.run(&pixels, level, &self.device).map_err(backend("P-net"))?;
-            let found = boxes::from_maps(&maps, level.scale, self.options.thresholds[0]);
-            Ok(boxes::suppress(&found, SAME_WITHIN_LEVEL))
+        let threshold = self.options.thresholds[0];
+        let found: Vec<Vec<Candidate>> = match &self.pnet {
+            Proposer::Processor(strips) => strips.run(photo, &levels, threshold),
+            Proposer::Accelerator(pnet) => {
+                levels.iter().map(|level| self.on_whole_level(pnet, photo, level)).collect::<Result<_, _>>()?
+            }
         };
-        // An accelerator takes one level at a time; the processor's cores share them.
-        let per_level: Vec<Vec<Candidate>> = if self.device.is_cpu() {
-            levels.par_iter().map(on_level).collect::<Result<_, _>>()?
-        } else {
-            levels.iter().map(on_level).collect::<Result<_, _>>()?
-        };
+        let per_level: Vec<Vec<Candidate>> =
+            found.par_iter().with_max_len(1).map(|f| boxes::suppress(f, SAME_WITHIN_LEVEL)).collect();
         let all: Vec<Candidate> = per_level.into_iter().flatten().collect();
         let kept = boxes::suppress(&all, SAME_FACE);
         Ok(kept.iter().map(|c| c.moved_by_plain_lengths().squared()).collect())
     }
 
-    /// The candidates' crops at `side` x `side`, through `network`, in batches.
+    fn on_whole_level(
+        &self,
+        pnet: &PNet,
+        photo: &Raster,
+        level: &pyramid::Level,
+    ) -> Result<Vec<Candidate>, ModelError> {
+        let (width, height) = (level.width, level.height);
+        let mut pixels = vec![0f32; 3 * width * height];
+        let whole = Region { x0: 0, y0: 0, x1: photo.width() as usize, y1: photo.height() as usize };
+        resize_area(photo, whole, width, height, &mut pixels);
+        let maps = candle_core::Tensor::from_vec(pixels, (1, 3, height, width), self.device.inner())
+            .and_then(|x| pnet.run(&x))
+            .map_err(backend("P-net"))?;
+        Ok(boxes::from_maps(&maps, level.scale, self.options.thresholds[0]))
+    }
+
+    /// What `network` says of the candidates' crops at `side` x `side`.
     fn refine(
         &self,
         photo: &Raster,
         candidates: &[Candidate],
         side: usize,
-        network: impl Fn(&candle_core::Tensor) -> candle_core::Result<Vec<Refined>>,
+        network: &Refiner,
     ) -> Result<Vec<(Candidate, Refined)>, ModelError> {
         let mut answers = Vec::with_capacity(candidates.len());
         let cropped: Vec<(Candidate, _)> =
             candidates.iter().filter_map(|c| Some((*c, c.region(photo.width(), photo.height())?))).collect();
         for batch in cropped.chunks(BATCH) {
-            let each = 3 * side * side;
-            let mut pixels = vec![0f32; batch.len() * each];
-            pixels.par_chunks_mut(each).zip(batch).for_each(|(out, (_, region))| {
-                resize_area(photo, *region, side, side, out, ChannelOrder::Planar);
-            });
-            let shape = (batch.len(), 3, side, side);
-            let refined = candle_core::Tensor::from_vec(pixels, shape, self.device.inner())
-                .and_then(|x| network(&x))
-                .map_err(backend("R-net or O-net"))?;
+            let crop = |i: usize, pixels: &mut [f32]| resize_area_interleaved(photo, batch[i].1, side, side, pixels);
+            let refined = network.run(batch.len(), side, &self.device, crop).map_err(backend("R-net or O-net"))?;
             answers.extend(batch.iter().map(|(c, _)| *c).zip(refined));
         }
         Ok(answers)
@@ -132,6 +158,9 @@ impl MtcnnOptions {
         let wrong = |option, received: String, expected| Err(ModelError::InvalidOption { option, received, expected });
         if self.min_face < pyramid::CELL {
             return wrong("min-face", self.min_face.to_string(), "at least 12 pixels");
+        }
+        if self.max_side.is_some_and(|side| side < pyramid::CELL) {
+            return wrong("max-side", format!("{:?}", self.max_side.unwrap_or_default()), "at least 12 pixels");
         }
         if self.thresholds.iter().any(|t| !(0.0..=1.0).contains(t)) {
             return wrong("detection thresholds", format!("{:?}", self.thresholds), "between 0 and 1");
@@ -145,14 +174,14 @@ impl MtcnnOptions {
 
 impl Detector for Mtcnn {
     fn name(&self) -> &str {
-        "mtcnn"
+        ARCHITECTURE
     }
 
     fn detect(&self, photo: &Raster) -> Result<Vec<Detection>, ModelError> {
         let proposed = self.propose(photo)?;
 
         let passed: Vec<Candidate> = self
-            .refine(photo, &proposed, RNet::SIDE, |x| self.rnet.run(x))?
+            .refine(photo, &proposed, RNET_SIDE, &self.rnet)?
             .into_iter()
             .filter(|(_, r)| r.score > self.options.thresholds[1])
             .map(|(c, r)| Candidate { score: r.score, shift: r.shift, ..c })
@@ -161,7 +190,7 @@ impl Detector for Mtcnn {
             boxes::suppress(&passed, SAME_FACE).iter().map(|c| c.moved_by_pixel_lengths().squared()).collect();
 
         let mut faces: Vec<Detection> = self
-            .refine(photo, &second, ONet::SIDE, |x| self.onet.run(x))?
+            .refine(photo, &second, ONET_SIDE, &self.onet)?
             .into_iter()
             .filter(|(_, r)| r.score > self.options.thresholds[2])
             .map(|(c, r)| {

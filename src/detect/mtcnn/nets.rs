@@ -4,14 +4,20 @@
 use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
-use super::pyramid::{CELL, Level, STRIDE};
-use crate::nn::{Conv2d, ConvPrelu, Device, Linear, PRelu, Planes, WeightSource, max_pool};
+use crate::nn::{
+    Activation, Conv2d, Device, Linear, PRelu, PackedConv, Program, ProgramBuilder, WeightSource, max_pool,
+    pooled_length,
+};
+use crate::simd::Simd;
 
 const NO_PADDING: (usize, usize) = (0, 0);
+/// Side of R-net's crops in pixels.
+pub(super) const RNET_SIDE: usize = 24;
+/// Side of O-net's crops in pixels.
+pub(super) const ONET_SIDE: usize = 48;
 
 /// What P-net says of every cell of a level, in row-major order.
 pub(super) struct Maps {
-    pub rows: usize,
     pub columns: usize,
     /// Probability of a face, `[rows, columns]`.
     pub scores: Vec<f32>,
@@ -44,53 +50,23 @@ impl Block {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         self.prelu.forward(&self.conv.forward(x)?)
     }
+
+    fn packed(&self, simd: Simd) -> Result<PackedConv> {
+        self.conv.packed(self.prelu.activation()?, simd)
+    }
 }
 
 /// Probability of the second of two classes.
-fn face_probability(no_face: f32, face: f32) -> f32 {
+pub(super) fn face_probability(no_face: f32, face: f32) -> f32 {
     1.0 / (1.0 + (no_face - face).exp())
 }
 
-/// Rows of cells that P-net computes at a time: bounds the memory of a level whatever the photo's
-/// size, and gives every core work on the finest level, which holds half of all cells.
-const STRIP: usize = 48;
-
-/// The proposal network: a 12x12 window at stride 2, run as convolutions over a whole level.
+/// The proposal network: a 12x12 window at stride 2, run as convolutions over a whole level, on
+/// candle's tensors; the processor has [`super::strips::StripPNet`].
 pub(super) struct PNet {
     blocks: [Block; 3],
     class: Conv2d,
     shift: Conv2d,
-    /// The same network on our own kernels, where it runs on the processor.
-    direct: Option<DirectPNet>,
-}
-
-/// P-net on the processor's kernels: its maps are large and its channels few, where lowering each
-/// convolution to a matrix product is slowest.
-struct DirectPNet {
-    conv1: ConvPrelu<3>,
-    conv2: ConvPrelu<3>,
-    conv3: ConvPrelu<3>,
-    class: ConvPrelu<1>,
-    shift: ConvPrelu<1>,
-}
-
-impl DirectPNet {
-    fn load(source: &WeightSource) -> Result<Self> {
-        Ok(Self {
-            conv1: ConvPrelu::load(source, "conv1", Some("prelu1"))?,
-            conv2: ConvPrelu::load(source, "conv2", Some("prelu2"))?,
-            conv3: ConvPrelu::load(source, "conv3", Some("prelu3"))?,
-            class: ConvPrelu::load(source, "conv4_1", None)?,
-            shift: ConvPrelu::load(source, "conv4_2", None)?,
-        })
-    }
-
-    /// Class logits `[2, h', w']` and shifts `[4, h', w']` of `[3, h, w]`.
-    fn forward(&self, x: &Planes) -> (Vec<f32>, Vec<f32>) {
-        let x = self.conv1.forward(x).max_pool_2x2();
-        let x = self.conv3.forward(&self.conv2.forward(&x));
-        (self.class.forward(&x).values, self.shift.forward(&x).values)
-    }
 }
 
 impl PNet {
@@ -99,139 +75,122 @@ impl PNet {
             blocks: [Block::load(source, 1)?, Block::load(source, 2)?, Block::load(source, 3)?],
             class: Conv2d::load(source, "conv4_1", 1, NO_PADDING)?,
             shift: Conv2d::load(source, "conv4_2", 1, NO_PADDING)?,
-            direct: if source.is_cpu() { Some(DirectPNet::load(source)?) } else { None },
         })
     }
 
-    /// Class logits `[n, 2, h', w']` and shifts `[n, 4, h', w']` of `[n, 3, h, w]`.
-    pub(super) fn forward(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
+    /// Answers for every cell of `[1, 3, h, w]`.
+    pub(super) fn run(&self, x: &Tensor) -> Result<Maps> {
         let x = max_pool(&self.blocks[0].forward(x)?, 2, 2, true)?;
         let x = self.blocks[2].forward(&self.blocks[1].forward(&x)?)?;
-        Ok((self.class.forward(&x)?, self.shift.forward(&x)?))
+        let columns = x.dim(3)?;
+        let class: Vec<f32> = self.class.forward(&x)?.flatten_all()?.to_vec1()?;
+        let shifts: Vec<f32> = self.shift.forward(&x)?.flatten_all()?.to_vec1()?;
+        let (no_face, face) = class.split_at(class.len() / 2);
+        let scores = no_face.iter().zip(face).map(|(n, f)| face_probability(*n, *f)).collect();
+        Ok(Maps { columns, scores, shifts })
+    }
+}
+
+/// Window and stride of a pooling in ceil mode.
+type Pool = (usize, usize);
+
+/// R-net or O-net: convolutions, poolings after the first of them, a dense layer, and dense layers over
+/// that side by side (class, shift and, in O-net, landmarks).
+pub(super) struct Refiner {
+    blocks: Vec<Block>,
+    pools: &'static [Pool],
+    dense: Linear,
+    prelu: PRelu,
+    answers: Linear,
+    /// The same network on our own kernels, where it runs on the processor.
+    program: Option<Program>,
+}
+
+impl Refiner {
+    /// The refinement network: crops of [`RNET_SIDE`].
+    pub(super) fn rnet(source: &WeightSource, simd: Simd) -> Result<Self> {
+        Self::load(source, simd, RNET_SIDE, &[(3, 2), (3, 2)], 4, 2)
     }
 
-    /// Runs over a level given as `[3, height, width]` pixels.
-    pub(super) fn run(&self, pixels: &[f32], level: &Level, device: &Device) -> Result<Maps> {
-        let rows = cells(level.height);
-        let columns = cells(level.width);
-        let strips: Vec<usize> = (0..rows).step_by(if device.is_cpu() { STRIP } else { rows }).collect();
-        let run_strip = |&first: &usize| -> Result<(Vec<f32>, Vec<f32>)> {
-            let last = rows.min(first + if device.is_cpu() { STRIP } else { rows });
-            // A cell sees the `CELL` rows below its own first row; the last strip takes all that is left,
-            // since pooling in ceil mode may use a row more.
-            let from = first * STRIDE as usize;
-            let to = if last == rows { level.height } else { (last - 1) * STRIDE as usize + CELL as usize };
-            let strip: Vec<f32> = pixels
-                .chunks(level.height * level.width)
-                .flat_map(|plane| &plane[from * level.width..to * level.width])
-                .copied()
-                .collect();
-            if let Some(direct) = &self.direct {
-                let x = Planes { channels: 3, rows: to - from, columns: level.width, values: strip };
-                return Ok(direct.forward(&x));
-            }
-            let x = Tensor::from_vec(strip, (1, 3, to - from, level.width), device.inner())?;
-            let (class, shift) = self.forward(&x)?;
-            Ok((class.flatten_all()?.to_vec1()?, shift.flatten_all()?.to_vec1()?))
+    /// The output network: crops of [`ONET_SIDE`].
+    pub(super) fn onet(source: &WeightSource, simd: Simd) -> Result<Self> {
+        Self::load(source, simd, ONET_SIDE, &[(3, 2), (3, 2), (2, 2)], 5, 3)
+    }
+
+    /// `dense` is the number of the dense layer; the convolutions are those before it.
+    fn load(
+        source: &WeightSource,
+        simd: Simd,
+        side: usize,
+        pools: &'static [Pool],
+        dense: usize,
+        answers: usize,
+    ) -> Result<Self> {
+        let names = (1..=answers).map(|i| format!("dense{}_{i}", dense + 1));
+        let layers: Vec<Linear> = names.map(|name| Linear::load(source, &name)).collect::<Result<_>>()?;
+        let mut net = Self {
+            blocks: (1..dense).map(|number| Block::load(source, number)).collect::<Result<_>>()?,
+            pools,
+            dense: Linear::load(source, &format!("dense{dense}"))?,
+            prelu: PRelu::load(source, &format!("prelu{dense}"))?,
+            answers: Linear::side_by_side(&layers.iter().collect::<Vec<_>>())?,
+            program: None,
         };
-        let answers: Vec<(Vec<f32>, Vec<f32>)> = if device.is_cpu() {
-            strips.par_iter().map(run_strip).collect::<Result<_>>()?
-        } else {
-            strips.iter().map(run_strip).collect::<Result<_>>()?
-        };
-        let plane = rows * columns;
-        let mut maps = Maps { rows, columns, scores: vec![0.0; plane], shifts: vec![0.0; 4 * plane] };
-        let mut done = 0;
-        for (class, shift) in answers {
-            let part = class.len() / 2;
-            for at in 0..part {
-                maps.scores[done + at] = face_probability(class[at], class[part + at]);
-            }
-            for k in 0..4 {
-                maps.shifts[k * plane + done..][..part].copy_from_slice(&shift[k * part..][..part]);
-            }
-            done += part;
+        if source.is_cpu() {
+            net.program = Some(net.program(side, simd)?);
         }
-        Ok(maps)
-    }
-}
-
-/// Cells along an axis of `length` pixels: a 3x3 convolution, 2x2 pooling in ceil mode, two more 3x3.
-fn cells(length: usize) -> usize {
-    (length - 2).div_ceil(2) - 4
-}
-
-/// The refinement network: 24x24 crops.
-pub(super) struct RNet {
-    blocks: [Block; 3],
-    dense: Linear,
-    prelu: PRelu,
-    class: Linear,
-    shift: Linear,
-}
-
-impl RNet {
-    /// Side of the crops in pixels.
-    pub(super) const SIDE: usize = 24;
-
-    pub(super) fn load(source: &WeightSource) -> Result<Self> {
-        Ok(Self {
-            blocks: [Block::load(source, 1)?, Block::load(source, 2)?, Block::load(source, 3)?],
-            dense: Linear::load(source, "dense4")?,
-            prelu: PRelu::load(source, "prelu4")?,
-            class: Linear::load(source, "dense5_1")?,
-            shift: Linear::load(source, "dense5_2")?,
-        })
+        Ok(net)
     }
 
-    /// Answers for `[n, 3, 24, 24]`.
-    pub(super) fn run(&self, x: &Tensor) -> Result<Vec<Refined>> {
-        let x = max_pool(&self.blocks[0].forward(x)?, 3, 2, true)?;
-        let x = max_pool(&self.blocks[1].forward(&x)?, 3, 2, true)?;
-        let x = flatten_columns_first(&self.blocks[2].forward(&x)?)?;
-        let x = self.prelu.forward(&self.dense.forward(&x)?)?;
-        collect(&self.class.forward(&x)?, &self.shift.forward(&x)?, None)
-    }
-}
-
-/// The output network: 48x48 crops, landmarks too.
-pub(super) struct ONet {
-    blocks: [Block; 4],
-    dense: Linear,
-    prelu: PRelu,
-    class: Linear,
-    shift: Linear,
-    landmarks: Linear,
-}
-
-impl ONet {
-    /// Side of the crops in pixels.
-    pub(super) const SIDE: usize = 48;
-
-    pub(super) fn load(source: &WeightSource) -> Result<Self> {
-        Ok(Self {
-            blocks: [
-                Block::load(source, 1)?,
-                Block::load(source, 2)?,
-                Block::load(source, 3)?,
-                Block::load(source, 4)?,
-            ],
-            dense: Linear::load(source, "dense5")?,
-            prelu: PRelu::load(source, "prelu5")?,
-            class: Linear::load(source, "dense6_1")?,
-            shift: Linear::load(source, "dense6_2")?,
-            landmarks: Linear::load(source, "dense6_3")?,
-        })
+    fn program(&self, side: usize, simd: Simd) -> Result<Program> {
+        let (mut builder, mut x) = ProgramBuilder::new(side, side, 3);
+        for (i, block) in self.blocks.iter().enumerate() {
+            builder.step();
+            x = builder.conv_to_new(&block.packed(simd)?, x);
+            if let Some(&(window, stride)) = self.pools.get(i) {
+                let length = |l| pooled_length(l, window, stride);
+                let pooled = builder.map(length(x.rows), length(x.columns), x.channels);
+                builder.step().max_pool(x, pooled, window, stride);
+                x = pooled;
+            }
+        }
+        builder.step();
+        x = builder.conv_to_new(&self.dense.packed((x.rows, x.columns), self.prelu.activation()?, simd)?, x);
+        builder.step();
+        x = builder.conv_to_new(&self.answers.packed((1, 1), Activation::None, simd)?, x);
+        Ok(builder.finish(&[x.into()], simd))
     }
 
-    /// Answers for `[n, 3, 48, 48]`.
-    pub(super) fn run(&self, x: &Tensor) -> Result<Vec<Refined>> {
-        let x = max_pool(&self.blocks[0].forward(x)?, 3, 2, true)?;
-        let x = max_pool(&self.blocks[1].forward(&x)?, 3, 2, true)?;
-        let x = max_pool(&self.blocks[2].forward(&x)?, 2, 2, true)?;
-        let x = flatten_columns_first(&self.blocks[3].forward(&x)?)?;
-        let x = self.prelu.forward(&self.dense.forward(&x)?)?;
-        collect(&self.class.forward(&x)?, &self.shift.forward(&x)?, Some(&self.landmarks.forward(&x)?))
+    /// Answers for `n` crops of `side` x `side`, each written by `fill` as interleaved pixels.
+    pub(super) fn run(
+        &self,
+        n: usize,
+        side: usize,
+        device: &Device,
+        fill: impl Fn(usize, &mut [f32]) + Sync,
+    ) -> Result<Vec<Refined>> {
+        if let Some(program) = &self.program {
+            let answers = program.run(n, |i, rows| rows.whole().into_iter().for_each(|pixels| fill(i, pixels)));
+            return Ok(collect(&answers[0], n));
+        }
+        let mut pixels = vec![0f32; n * side * side * 3];
+        pixels.par_chunks_mut(side * side * 3).enumerate().for_each(|(i, crop)| fill(i, crop));
+        let x = Tensor::from_vec(pixels, (n, side, side, 3), device.inner())?;
+        let x = x.permute((0, 3, 1, 2))?.contiguous()?;
+        Ok(collect(&self.forward(&x)?.flatten_all()?.to_vec1::<f32>()?, n))
+    }
+
+    /// Answers side by side, `[n, 6]` or `[n, 16]`, for `[n, 3, side, side]`.
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let mut x = x.clone();
+        for (i, block) in self.blocks.iter().enumerate() {
+            x = block.forward(&x)?;
+            if let Some(&(window, stride)) = self.pools.get(i) {
+                x = max_pool(&x, window, stride, true)?;
+            }
+        }
+        let x = self.prelu.forward(&self.dense.forward(&flatten_columns_first(&x)?)?)?;
+        self.answers.forward(&x)
     }
 }
 
@@ -240,15 +199,47 @@ fn flatten_columns_first(x: &Tensor) -> Result<Tensor> {
     x.permute((0, 3, 2, 1))?.contiguous()?.flatten_from(1)
 }
 
-fn collect(class: &Tensor, shift: &Tensor, landmarks: Option<&Tensor>) -> Result<Vec<Refined>> {
-    let class: Vec<Vec<f32>> = class.to_vec2()?;
-    let shift: Vec<Vec<f32>> = shift.to_vec2()?;
-    let landmarks: Option<Vec<Vec<f32>>> = landmarks.map(Tensor::to_vec2).transpose()?;
-    Ok((0..class.len())
-        .map(|i| Refined {
-            score: face_probability(class[i][0], class[i][1]),
-            shift: std::array::from_fn(|k| shift[i][k]),
-            landmarks: std::array::from_fn(|k| landmarks.as_ref().map_or(0.0, |l| l[i][k])),
-        })
-        .collect())
+/// What the `n` rows of `answers` say: class (2), shift (4) and, where there are more, landmarks (10).
+fn collect(answers: &[f32], n: usize) -> Vec<Refined> {
+    let refined = |row: &[f32]| Refined {
+        score: face_probability(row[0], row[1]),
+        shift: std::array::from_fn(|k| row[2 + k]),
+        landmarks: std::array::from_fn(|k| row.get(6 + k).copied().unwrap_or(0.0)),
+    };
+    answers.chunks_exact((answers.len() / n.max(1)).max(1)).map(refined).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::{Rng, SeedableRng};
+
+    use super::*;
+    use crate::nn::DeviceChoice;
+    use crate::nn::weights::WeightStore;
+
+    #[test]
+    fn programs_of_every_path_answer_as_the_layers_do() {
+        let device = Device::open(DeviceChoice::Cpu).unwrap();
+        let loaded = WeightStore::new(None).load("mtcnn").unwrap();
+        let source = WeightSource::new(&loaded.tensors, device.inner());
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(5);
+        for simd in Simd::available() {
+            for (side, n) in [(RNET_SIDE, 1), (RNET_SIDE, 30), (ONET_SIDE, 1), (ONET_SIDE, 7)] {
+                let net = match side {
+                    RNET_SIDE => Refiner::rnet(&source.under("rnet"), simd).unwrap(),
+                    _ => Refiner::onet(&source.under("onet"), simd).unwrap(),
+                };
+                let crops: Vec<f32> = (0..n * side * side * 3).map(|_| rng.random_range(-1.0..1.0)).collect();
+                let crop = |i: usize| &crops[i * side * side * 3..][..side * side * 3];
+                let x = Tensor::from_slice(&crops, (n, side, side, 3), device.inner()).unwrap();
+                let x = x.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
+                let wanted: Vec<f32> = net.forward(&x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+                let program = net.program.as_ref().unwrap();
+                let got = program.run(n, |i, rows| rows.whole().unwrap().copy_from_slice(crop(i))).remove(0);
+                assert_eq!(got.len(), wanted.len());
+                let gap = got.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(gap < 1e-4, "{simd}, {n} crops of {side}: {gap}");
+            }
+        }
+    }
 }

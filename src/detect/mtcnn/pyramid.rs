@@ -1,7 +1,7 @@
 //! The image pyramid that P-net slides over.
 
 use super::MtcnnOptions;
-use crate::media::{ChannelOrder, Raster, Region, resize_area};
+use crate::media::{AreaRows, Raster, Region};
 
 /// Side of P-net's window in pixels of its level.
 pub(super) const CELL: u32 = 12;
@@ -20,7 +20,9 @@ pub(super) struct Level {
 /// holds one window.
 pub(super) fn levels(width: u32, height: u32, options: &MtcnnOptions) -> Vec<Level> {
     let cell = f64::from(CELL);
-    let mut scale = cell / f64::from(options.min_face);
+    let longest = f64::from(width.max(height));
+    let shrunk = options.max_side.map_or(1.0, |side| (f64::from(side) / longest).min(1.0));
+    let mut scale = cell / f64::from(options.min_face) * shrunk;
     let mut shorter = f64::from(width.min(height)) * scale;
     let mut levels = Vec::new();
     while shorter >= cell {
@@ -33,12 +35,17 @@ pub(super) fn levels(width: u32, height: u32, options: &MtcnnOptions) -> Vec<Lev
 }
 
 impl Level {
-    /// The photo's normalised pixels at this level: `[3, height, width]`.
-    pub(super) fn pixels(&self, photo: &Raster) -> Vec<f32> {
-        let mut out = vec![0f32; 3 * self.width * self.height];
+    /// The photo's normalised pixels at this level, row by row; each level from the photo itself.
+    pub(super) fn pixels<'a>(&self, photo: &'a Raster) -> AreaRows<'a> {
         let whole = Region { x0: 0, y0: 0, x1: photo.width() as usize, y1: photo.height() as usize };
-        resize_area(photo, whole, self.width, self.height, &mut out, ChannelOrder::Planar);
-        out
+        AreaRows::new(photo, whole, self.width, self.height)
+    }
+
+    /// Rows and columns of P-net's window positions: a 3x3 convolution, 2x2 pooling in ceil mode, two more
+    /// 3x3.
+    pub(super) fn cells(&self) -> (usize, usize) {
+        let along = |length: usize| (length - 2).div_ceil(2) - 4;
+        (along(self.height), along(self.width))
     }
 }
 
@@ -53,6 +60,15 @@ mod tests {
         assert_eq!(levels.len(), 10);
         let last = levels[9];
         assert!(512.0 * last.scale >= 12.0 && 512.0 * last.scale * 0.709 < 12.0);
+    }
+
+    #[test]
+    fn a_bound_on_the_longer_side_drops_the_finest_levels_alone() {
+        let bounded = |max_side| levels(3000, 2000, &MtcnnOptions { max_side, ..Default::default() });
+        assert_eq!(bounded(Some(3000)), bounded(None));
+        assert_eq!(bounded(Some(5000)), bounded(None));
+        assert_eq!((bounded(Some(1500))[0].width, bounded(Some(1500))[0].height), (901, 601));
+        assert!(bounded(Some(12)).is_empty());
     }
 
     #[test]

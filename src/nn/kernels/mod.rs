@@ -1,5 +1,23 @@
 //! Operators of our own for the processor, where candle's general ones cost most of the time.
+//!
+//! [`RowConv`] streams large maps of few channels row by row. Everything else is a [`Program`]: a network
+//! for one input size, with packed weights and reused maps, whose convolutions are implicit matrix
+//! products, or (3x3 at stride 1 over large maps) products of spread tiles.
 
-mod conv;
+mod depthwise;
+mod lanes;
+mod layout;
+mod lines;
+mod ops;
+mod pack;
+mod program;
+mod rows;
+mod run;
+mod tile;
+mod winograd;
 
-pub(crate) use conv::{ConvPrelu, Planes};
+pub(crate) use depthwise::DepthwiseConv;
+pub(crate) use pack::{Activation, ConvWeights, PackedConv};
+pub(crate) use program::{Map, ProgramBuilder};
+pub(crate) use rows::{Row, RowConv};
+pub(crate) use run::{InputRows, Program};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::DType;
 
 use super::locate::checksum_file;
-use super::{TensorMap, check, check_finite, dlib, files, safetensors_file, sha256_hex, specs, torch};
+use super::{TensorMap, check, check_finite, dlib, files, onnx, safetensors_file, sha256_hex, specs, torch};
 use crate::error::WeightsError;
 
 /// How the numbers are stored.
@@ -33,8 +33,8 @@ pub struct Imported {
     pub sha256: String,
 }
 
-/// Converts released weights (a torch state_dict, safetensors, or dlib's `.dat`; for MTCNN its three
-/// files together) to one safetensors file. The format is told from the bytes, the architecture from
+/// Converts released weights (a torch state_dict, safetensors, ONNX, or dlib's `.dat`; for MTCNN its
+/// three files together) to one safetensors file. The format is told from the bytes, the architecture from
 /// the tensors unless it is given. The same input gives the same bytes.
 ///
 /// # Errors
@@ -59,6 +59,7 @@ pub fn import(
         name: architecture.clone(),
         known: specs::architectures().join(", "),
     })?;
+    let mut tensors = onnx::named(tensors, &architecture);
     check(&shown, &architecture, &specs, &tensors)?;
     // A classifier's layer, and whatever else the network does not use, stays behind.
     tensors.retain(|name, _| specs.iter().any(|s| s.name == *name));
@@ -111,10 +112,13 @@ fn read_any(path: &Path) -> Result<TensorMap, WeightsError> {
     if bytes.get(8) == Some(&b'{') {
         return Ok(safetensors_file::parse(&bytes, &shown)?.0);
     }
+    if bytes.first() == Some(&onnx::FIRST_BYTE) {
+        return onnx::parse(&bytes, &shown);
+    }
     Err(WeightsError::Malformed {
         path: shown,
         format: "weights",
-        reason: "neither a torch state_dict, nor safetensors, nor dlib's face network".to_string(),
+        reason: "neither a torch state_dict, nor safetensors, nor ONNX, nor dlib's face network".to_string(),
     })
 }
 
@@ -137,6 +141,6 @@ fn guess(tensors: &TensorMap) -> &'static str {
         // Eigenfaces and Fisherfaces hold the same tensors; whoever knows better says --architecture.
         "eigenfaces"
     } else {
-        "inception-resnet-v1"
+        onnx::architecture(tensors).unwrap_or("inception-resnet-v1")
     }
 }

@@ -2,9 +2,12 @@
 
 mod dlib;
 mod files;
+#[cfg(test)]
+pub(crate) mod golden;
 mod import;
 mod locate;
 mod manifest;
+mod onnx;
 #[cfg(feature = "pull")]
 mod pull;
 mod safetensors_file;
@@ -23,9 +26,8 @@ pub use locate::{LoadedWeights, Status, WeightStore, user_folder};
 pub use manifest::{Kind, Manifest, ModelEntry, Upstream};
 #[cfg(feature = "pull")]
 pub use pull::{Progress, PullOptions, Pulled, pull};
-#[cfg(test)]
-pub(crate) use specs::of as specs_of;
-pub use specs::{TensorSpec, architectures};
+pub(crate) use specs::{MOBILEFACENET_BLOCKS, YUNET_N, YUNET_S, YunetShape};
+pub use specs::{TensorSpec, architectures, of as specs_of};
 
 use crate::error::WeightsError;
 

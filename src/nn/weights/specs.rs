@@ -1,5 +1,9 @@
 //! Which tensors, of which shapes, each architecture needs.
 
+mod fast;
+
+pub(crate) use fast::{MOBILEFACENET_BLOCKS, YUNET_N, YUNET_S, YunetShape};
+
 /// A tensor that an architecture needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorSpec {
@@ -21,17 +25,20 @@ impl TensorSpec {
 }
 
 /// Names of the architectures that kith runs.
-pub fn architectures() -> [&'static str; 5] {
-    ["mtcnn", "dlib-resnet", "inception-resnet-v1", "eigenfaces", "fisherfaces"]
+pub fn architectures() -> &'static [&'static str] {
+    &["mtcnn", "dlib-resnet", "inception-resnet-v1", "yunet-s", "yunet-n", "mobilefacenet", "eigenfaces", "fisherfaces"]
 }
 
 /// The tensors of the architecture, in the order of the network; `None` for an unknown name.
-pub(crate) fn of(architecture: &str) -> Option<Vec<TensorSpec>> {
+pub fn of(architecture: &str) -> Option<Vec<TensorSpec>> {
     match architecture {
         "mtcnn" => Some(mtcnn()),
         "dlib-resnet" => Some(dlib_resnet()),
         "inception-resnet-v1" => Some(inception_resnet_v1()),
         "eigenfaces" | "fisherfaces" => Some(subspace()),
+        "yunet-s" => Some(fast::yunet(&fast::YUNET_S)),
+        "yunet-n" => Some(fast::yunet(&fast::YUNET_N)),
+        "mobilefacenet" => Some(fast::mobilefacenet()),
         _ => None,
     }
 }
@@ -39,6 +46,17 @@ pub(crate) fn of(architecture: &str) -> Option<Vec<TensorSpec>> {
 /// Mean and directions of 48x48 grey chips.
 fn subspace() -> Vec<TensorSpec> {
     vec![spec("mean", &[48 * 48]), spec("projection", &[TensorSpec::ANY, 48 * 48])]
+}
+
+/// Names of the convolutions that an ONNX export of the architecture numbers, in the order in which it
+/// does; none for an architecture that kith does not read from ONNX.
+pub(super) fn numbered(architecture: &str) -> Vec<String> {
+    match architecture {
+        "yunet-s" => fast::yunet_numbered(&fast::YUNET_S),
+        "yunet-n" => fast::yunet_numbered(&fast::YUNET_N),
+        "mobilefacenet" => fast::mobilefacenet_numbered(),
+        _ => Vec::new(),
+    }
 }
 
 fn spec(name: impl Into<String>, shape: &[usize]) -> TensorSpec {
@@ -180,6 +198,10 @@ mod tests {
         // As torch counts facenet-pytorch's state_dict without `logits` and counters.
         assert_eq!(count("inception-resnet-v1"), 23_512_224);
         assert_eq!(of("inception-resnet-v1").unwrap().len(), 602);
+        // The convolutions of the published files, batch normalisation folded in.
+        assert_eq!(count("yunet-s"), 53_104);
+        assert_eq!(count("yunet-n"), 73_840);
+        assert_eq!(count("mobilefacenet"), 989_952);
         assert_eq!(of("nothing"), None);
         for name in architectures() {
             let specs = of(name).unwrap();

@@ -3,6 +3,8 @@
 //! One body is compiled plainly, for AVX2 with FMA and for AVX-512, and the processor chooses at run
 //! time. Sums run in 32 lanes, so that the additions do not wait for each other.
 
+use crate::simd::Simd;
+
 /// Lanes of a running sum: four AVX2 registers, or two of AVX-512.
 const LANES: usize = 32;
 
@@ -18,16 +20,13 @@ enum Route {
 
 impl Route {
     fn best() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                return Self::Avx512;
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Self::Avx2;
-            }
+        match Simd::chosen_or_scalar() {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => Self::Avx512,
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => Self::Avx2,
+            _ => Self::Plain,
         }
-        Self::Plain
     }
 }
 

@@ -1,0 +1,94 @@
+//! Detectors and the fast embedder, each over whole photos and chips: `cargo bench --bench detect`.
+//!
+//! Photos are the fixtures, brought to the sizes at which facenet-pytorch's MTCNN was timed; other photos
+//! are measured with `KITH_BENCH_PHOTOS=A.jpg:B.jpg`. The fast pair is measured where its weights are
+//! (`kith weights pull yunet`, `kith weights import ... --name mobilefacenet`, or `KITH_WEIGHTS`).
+//!
+//! Tried for P-net, on one AVX-512 core with 174 GFLOP/s at its peak, in GFLOP/s of the third convolution
+//! (16 to 32 channels, 355 columns):
+//!
+//! | how | AVX-512 | AVX2 |
+//! | --- | --- | --- |
+//! | a block of output channels over the whole row, then the next block | 52 | 36 |
+//! | all blocks over a tile of 48 columns, then the next tile (kept) | 155 | 77 |
+//!
+//! For the pyramid of a 1200x630 photo, all eleven levels from the bytes, one core: summing each window by
+//! itself 8.9 ms; running sums along the row and a division in vectors 4.4 ms (kept).
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+
+use criterion::{BenchmarkId, Criterion, criterion_main};
+use kith::media::fit_within;
+use kith::{Engine, EngineBuilder, Photo, Raster};
+
+fn fixture(name: &str) -> Photo {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos").join(name);
+    Photo::open(path).expect("the fixture decodes")
+}
+
+/// A photo of that size with several faces: fixtures beside each other.
+fn group(width: u32, height: u32) -> Photo {
+    let mut canvas = Raster::new(width, height, [120, 130, 140]);
+    let names = ["grace_hopper.jpg", "astronaut.png", "hopper_tilt.jpg", "two_faces.jpg"];
+    for (i, name) in names.iter().enumerate() {
+        let each = fit_within(fixture(name).raster(), width / 2, height / 2);
+        canvas.blit(&each, i64::from(i as u32 % 2 * width / 2), i64::from(i as u32 / 2 * height / 2));
+    }
+    Photo::from_raster(canvas, format!("{width}x{height}"))
+}
+
+fn photos() -> Vec<(String, Photo)> {
+    let sizes = [(1200, 630), (1280, 720), (853, 480), (640, 480)];
+    let made = sizes.into_iter().map(|(w, h)| (format!("{w}x{h}"), group(w, h)));
+    let given = std::env::var_os("KITH_BENCH_PHOTOS").unwrap_or_default();
+    let given: Vec<PathBuf> = std::env::split_paths(&given).filter(|p| p.is_file()).collect();
+    let given = given.into_iter().map(|p| {
+        let photo = Photo::open(&p).expect("the given photo decodes");
+        (p.file_name().unwrap_or_default().to_string_lossy().into_owned(), photo)
+    });
+    made.chain(given).collect()
+}
+
+fn built(what: &str, builder: EngineBuilder) -> Option<Engine> {
+    match builder.build() {
+        Ok(engine) => Some(engine),
+        Err(e) => {
+            println!("{what} is not measured: {e}");
+            None
+        }
+    }
+}
+
+fn detectors(c: &mut Criterion) {
+    let mut measured = c.benchmark_group("detect");
+    measured.sample_size(10);
+    for detector in ["mtcnn", "yunet", "yunet-n"] {
+        let Some(engine) = built(detector, Engine::builder().detector(detector)) else { continue };
+        for (name, photo) in photos() {
+            measured.bench_function(BenchmarkId::new(detector, name), |x| {
+                x.iter(|| engine.detect(black_box(&photo)).expect("detection runs"));
+            });
+        }
+    }
+    measured.finish();
+}
+
+fn embedder(c: &mut Criterion) {
+    let Some(engine) = built("mobilefacenet", Engine::builder().model("mobilefacenet")) else { return };
+    let photo = fixture("grace_hopper.jpg");
+    let found = engine.detect(&photo).expect("detection runs");
+    let chip = engine.chips(&photo, &found).expect("the face has a chip");
+    let eight: Vec<Raster> = chip.iter().cycle().take(8).cloned().collect();
+    let mut measured = c.benchmark_group("mobilefacenet");
+    measured.sample_size(20);
+    measured.bench_function("one chip", |x| x.iter(|| engine.embed_chips(black_box(&chip)).expect("it embeds")));
+    measured.bench_function("eight chips", |x| x.iter(|| engine.embed_chips(black_box(&eight)).expect("it embeds")));
+    measured.finish();
+}
+
+mod groups {
+    #![allow(missing_docs)] // the macro makes a public function without any
+    criterion::criterion_group!(benches, super::detectors, super::embedder);
+}
+criterion_main!(groups::benches);

@@ -1,0 +1,85 @@
+//! The embedders alone, in faces and in multiplications per second, beside a matrix product:
+//! `cargo bench --bench networks`; `RAYON_NUM_THREADS=1` before it for one thread, `KITH_SIMD=avx2` for
+//! another path. Throughput in `elem/s` is floating-point operations (two a product), so that the
+//! networks' lines stand beside the line of the matrix product, the machine's practical peak.
+//!
+//! Tried, in processor time of one thread, on an AVX-512 machine that others used too (174 GFLOP/s a core
+//! at most), so that single figures are good to about a fifth:
+//! - candle's convolution (a lowering of every layer to a matrix product, with copies to and fro): the
+//!   path of accelerators still, and what the tests hold the programs to.
+//! - An implicit matrix product over maps in pixel order, weights packed at load, tiles of 12 pixels by
+//!   32 channels in registers. Layers alone: 145 to 156 GFLOP/s for 3x3 and 1x7 of 64 channels and more
+//!   and for 1x1 over 8x8 and 3x3 maps; 107 for 7x7/2 of 3 channels. Pixels are addressed by a pointer
+//!   each, not by a stride, so that tiles cross rows and images, and a map of nine pixels is one tile.
+//! - Winograd's tiles, F(4x4, 3x3), counted in operations of the direct sum: 32->32 at 79x79 and 35x35
+//!   228, 32->64 at 77x77 247, 80->192 at 38x38 214, 32->32 at 17x17 183 (119 direct), 64->64 at 17x17
+//!   140 (135 direct); kept. 192->192 at 17x17 110 (148 direct): weights four times as large are read
+//!   for 25 tiles; left to the direct sum, as are the maps of 8x8 and 3x3.
+//! - Huge pages for weights and maps: reading 100 MB at 6.8 GB/s instead of 4.1; Inception-ResNet-v1,
+//!   one face, 29 ms instead of 36.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::path::Path;
+
+use candle_core::{Device, Tensor};
+use criterion::{Criterion, Throughput, criterion_main};
+use kith::weights::{Precision, import, specs_of};
+use kith::{DeviceChoice, Engine, Raster};
+use rand::{Rng, SeedableRng};
+
+/// Multiplications of one face.
+const DLIB_PRODUCTS: u64 = 271_000_000;
+const INCEPTION_PRODUCTS: u64 = 1_418_000_000;
+/// Side of the matrices of the product beside the networks.
+const MATRIX: usize = 1536;
+
+/// Writes seeded weights of Inception-ResNet-v1 into the folder, as a model called `seeded`.
+fn seeded_inception(folder: &Path) {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    let mut tensors: BTreeMap<String, Tensor> = BTreeMap::new();
+    for spec in specs_of("inception-resnet-v1").expect("kith knows the architecture") {
+        let inputs: usize = spec.shape[1..].iter().product();
+        let positive = spec.name.ends_with("running_var") || spec.name.ends_with("bn.weight");
+        let scale = (6.0 / inputs as f32).sqrt();
+        let draw = |_| if positive { rng.random_range(0.8..1.2) } else { rng.random_range(-scale..scale) };
+        let values: Vec<f32> = (0..spec.shape.iter().product::<usize>()).map(draw).collect();
+        tensors.insert(spec.name, Tensor::from_vec(values, spec.shape, &Device::Cpu).expect("a tensor"));
+    }
+    let raw = folder.join("raw.safetensors");
+    candle_core::safetensors::save(&tensors.into_iter().collect(), &raw).expect("weights are written");
+    let out = folder.join("seeded.safetensors");
+    import(&[raw], Some("inception-resnet-v1"), Precision::default(), &out).expect("weights are imported");
+}
+
+fn networks(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    seeded_inception(folder.path());
+    let engine = |model: &str| {
+        let builder = Engine::builder().device(DeviceChoice::Cpu).weights(folder.path()).model(model);
+        builder.build().expect("the weights load")
+    };
+    let mut group = c.benchmark_group("network");
+    for (model, side, products) in [("dlib-resnet", 150, DLIB_PRODUCTS), ("seeded", 160, INCEPTION_PRODUCTS)] {
+        let engine = engine(model);
+        for count in [1usize, 8] {
+            let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(2);
+            let chips: Vec<Raster> = (0..count).map(|_| Raster::new(side, side, rng.random::<[u8; 3]>())).collect();
+            group.throughput(Throughput::Elements(2 * products * count as u64));
+            group.bench_function(format!("{model}/batch {count}"), |b| {
+                b.iter(|| engine.embed_chips(black_box(&chips)).expect("embedding runs"));
+            });
+        }
+    }
+    let matrix = Tensor::ones((MATRIX, MATRIX), candle_core::DType::F32, &Device::Cpu).expect("a matrix");
+    group.throughput(Throughput::Elements(2 * (MATRIX as u64).pow(3)));
+    group.sample_size(10);
+    group.bench_function("matrix product", |b| b.iter(|| black_box(&matrix).matmul(&matrix).expect("a product")));
+    group.finish();
+}
+
+mod groups {
+    #![allow(missing_docs)] // the macro makes a public function without any
+    criterion::criterion_group!(benches, super::networks);
+}
+criterion_main!(groups::benches);

@@ -1,0 +1,60 @@
+//! `kith key` and `kith rekey`
+
+use std::io::Write;
+
+use serde_json::json;
+
+use super::args::Common;
+use super::store_args::{KeyAction, KeyArgs, Rekey, from_command, from_file};
+use super::{DONE, output};
+use crate::{Database, MasterKey};
+
+pub(super) fn run(common: &Common, command: &KeyArgs) -> anyhow::Result<u8> {
+    let KeyAction::New { file } = &command.action;
+    let shown = file.display();
+    let text = MasterKey::generate().map_err(crate::Error::from)?.to_text();
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // Never over another key: what is sealed with that could not be opened again.
+    let made = options.open(file).and_then(|mut f| writeln!(f, "{}", text.as_str()).and_then(|()| f.sync_all()));
+    made.map_err(|e| anyhow::anyhow!("{shown}: making the key file: {e}"))?;
+    if common.json {
+        output::json(&json!({ "key_file": file }))?;
+    } else {
+        output::line(&format!(
+            "{shown}: a new key. Keep a copy of it apart from the database and its backups: without it nothing opens"
+        ));
+    }
+    Ok(DONE)
+}
+
+pub(super) fn rekey(common: &Common, command: &Rekey) -> anyhow::Result<u8> {
+    let new = match (&command.new_key_file, &command.new_key_command) {
+        (Some(path), _) => Some(from_file(path)?),
+        (None, Some(text)) => Some(from_command(text)?),
+        (None, None) => None,
+    };
+    let folder = command.place.folder()?;
+    let options = command.place.options(false)?;
+    let was = options.key.is_some();
+    Database::rekey(&folder, &options, new.as_ref())?;
+    // What is said to be done is a database that opens.
+    let reopened = crate::DatabaseOptions { key: new.clone(), ..options };
+    let stats = Database::open(&folder, &reopened)?.stats()?;
+    if common.json {
+        output::json(&json!({ "path": folder, "encrypted": stats.encrypted }))?;
+        return Ok(DONE);
+    }
+    let shown = folder.display();
+    output::line(&match (was, stats.encrypted) {
+        (false, false) => format!("{shown}: not encrypted, as before"),
+        (true, false) => format!("{shown}: decrypted"),
+        (false, true) => format!("{shown}: encrypted; backups taken before are not"),
+        (true, true) => {
+            format!("{shown}: opens with the new key alone; take a new copy of the key ring (`kith backup --ring`)")
+        }
+    });
+    Ok(DONE)
+}

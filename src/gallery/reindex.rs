@@ -1,0 +1,340 @@
+//! The index of a gallery: which way answers, building it, and its file.
+//!
+//! A graph stands in `index/GALLERY.graph` in the database's folder. It holds who neighbours whom, and no
+//! vector; every vector comes from the store. A file that is whole and this gallery's is brought up to the
+//! faces that the store has; any other is not used, and the exact scan answers until a graph is built
+//! again. So the file decides how soon an answer comes, never which.
+
+use std::path::PathBuf;
+use std::sync::PoisonError;
+
+use serde::Serialize;
+
+use super::Database;
+use super::shelf::{Inside, Shelf};
+use crate::error::{Result, StoreError};
+use crate::index::{CROSSOVER, IndexChoice, Parameters, Stamp};
+
+/// Faces that may come and go before the graph's file is written again when the database is closed,
+/// beside one in [`BEHIND_SHARE`]. A file that is this far behind is as good: what it lacks is scanned.
+const BEHIND: usize = 512;
+const BEHIND_SHARE: usize = 32;
+
+/// The index of a gallery in numbers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct IndexStats {
+    /// What answers.
+    pub kind: IndexChoice,
+    /// Bytes that it takes in memory, vectors and their codes included.
+    pub bytes: usize,
+    /// Candidates that a search of the graph keeps.
+    pub width: Option<usize>,
+    /// Faces that every search of the graph scans, since they are not linked yet.
+    pub waiting: usize,
+    /// Forgotten faces that are not swept from the graph yet. Nothing of their vectors but codes is left.
+    pub removed: usize,
+    /// Why the graph on disk was not used.
+    pub note: Option<String>,
+}
+
+impl Inside {
+    pub(super) fn index_stats(&self) -> IndexStats {
+        let graph = self.index().graph();
+        IndexStats {
+            kind: self.index().kind(),
+            bytes: self.index().bytes(),
+            width: self.index().width(),
+            waiting: graph.map_or(0, |g| g.waiting()),
+            removed: self.index().removed_rows(),
+            note: self.index_note.clone(),
+        }
+    }
+
+    fn has_graph(&self) -> bool {
+        self.index().kind() == IndexChoice::Graph
+    }
+}
+
+impl Shelf {
+    /// A piece of upkeep of the graph, where one is due: milliseconds, in which others search.
+    pub(super) fn tend(&self) {
+        let plan = {
+            let inside = self.read();
+            if !inside.has_graph() {
+                return;
+            }
+            inside.index().plan(false)
+        };
+        if let Some(plan) = plan {
+            self.write().index_mut().apply(plan);
+        }
+    }
+
+    /// Builds the graph of `hnsw_rs`; writers wait until it stands.
+    fn build_hnsw(&self, progress: &dyn Fn(usize, usize)) {
+        let mut inside = self.write();
+        inside.index_mut().build(IndexChoice::Hnsw, progress);
+    }
+
+    /// Builds a graph anew; `progress` is told faces done and all faces.
+    fn build(&self, progress: &dyn Fn(usize, usize)) {
+        self.write().index_mut().begin_graph(Parameters::default());
+        loop {
+            let (plan, waiting, all) = {
+                let inside = self.read();
+                let waiting = inside.index().graph().map_or(0, |g| g.waiting());
+                (inside.index().plan(true), waiting, inside.index().len())
+            };
+            progress(all.saturating_sub(waiting), all);
+            let Some(plan) = plan else { return };
+            // A plan that a write has overtaken is made again.
+            self.write().index_mut().apply(plan);
+        }
+    }
+}
+
+impl Database {
+    fn index_path(&self, shelf: &Shelf) -> PathBuf {
+        self.store.caches().join(format!("{}.graph", shelf.id))
+    }
+
+    fn stamp(&self, shelf: &Shelf) -> Stamp {
+        let head = self.store.head();
+        Stamp { database: head.id, gallery: shelf.id, write: head.write, model: shelf.record().model.clone() }
+    }
+
+    /// Reads the graphs of large galleries, and of those that were given one.
+    pub(super) fn load_indexes(&self) {
+        for shelf in self.shelves.read().unwrap_or_else(PoisonError::into_inner).values() {
+            let path = self.index_path(shelf);
+            let mut inside = shelf.write();
+            if path.exists() {
+                match inside.index().load(&path, &self.stamp(shelf)) {
+                    Ok(graph) => {
+                        inside.unsaved = graph.waiting();
+                        inside.index_mut().put_graph(graph);
+                    }
+                    Err(why) => inside.index_note = Some(format!("{}: not used: {why}", path.display())),
+                }
+            } else if inside.index().len() >= CROSSOVER {
+                inside.index_note = Some("there is none on disk; `kith reindex` builds one".to_string());
+            }
+        }
+    }
+
+    /// Sees to it that `choice` answers the searches of a gallery, and builds a graph where one is missing.
+    /// `progress` is told faces done and all faces. Searching goes on meanwhile, by the exact scan.
+    ///
+    /// # Errors
+    /// [`crate::error::GalleryError::UnknownGallery`]. A graph that cannot be saved is used all the same,
+    /// and [`IndexStats::note`] says why it was not saved.
+    pub fn use_index(&self, gallery: &str, choice: IndexChoice, progress: &dyn Fn(usize, usize)) -> Result<IndexStats> {
+        let shelf = self.shelf(gallery)?;
+        let (faces, there, kind) = {
+            let inside = shelf.read();
+            (inside.index().len(), inside.has_graph(), inside.index().kind())
+        };
+        if choice == IndexChoice::Hnsw {
+            if kind != IndexChoice::Hnsw && faces > 0 {
+                shelf.build_hnsw(progress);
+            }
+            return Ok(shelf.read().index_stats());
+        }
+        let wanted = match choice {
+            IndexChoice::Auto => faces >= CROSSOVER || there,
+            IndexChoice::Graph => faces > 0,
+            IndexChoice::Exact | IndexChoice::Hnsw => false,
+        };
+        if !wanted {
+            shelf.write().index_mut().drop_over();
+        } else if !there {
+            shelf.build(progress);
+            let saved = self.save_index(&shelf);
+            shelf.write().index_note = saved.err().map(|e| format!("not saved: {e}"));
+        }
+        let inside = shelf.read();
+        Ok(inside.index_stats())
+    }
+
+    /// Makes the index of a gallery anew from the vectors, and its file. [`IndexChoice::Exact`], and
+    /// [`IndexChoice::Auto`] in a small gallery, remove the file.
+    ///
+    /// # Errors
+    /// [`crate::error::GalleryError::UnknownGallery`], or [`StoreError::Io`] when the file cannot be written.
+    pub fn reindex(&self, gallery: &str, choice: IndexChoice, progress: &dyn Fn(usize, usize)) -> Result<IndexStats> {
+        let shelf = self.shelf(gallery)?;
+        let faces = shelf.read().index().len();
+        shelf.write().index_note = None;
+        if choice == IndexChoice::Exact || faces == 0 || (choice == IndexChoice::Auto && faces < CROSSOVER) {
+            shelf.write().index_mut().drop_over();
+            self.remove_index(&shelf)?;
+        } else if choice == IndexChoice::Hnsw {
+            shelf.build_hnsw(progress);
+        } else {
+            shelf.build(progress);
+            self.save_index(&shelf)?;
+        }
+        let inside = shelf.read();
+        Ok(inside.index_stats())
+    }
+
+    /// After somebody was forgotten for good: nothing of them stays in the graph or its file.
+    pub(super) fn scrub_index(&self, shelf: &Shelf) -> Result<()> {
+        if !self.index_path(shelf).exists() && !shelf.read().has_graph() {
+            return Ok(());
+        }
+        while shelf.read().index_stats().removed > 0 {
+            let plan = shelf.read().index().plan(true);
+            let Some(plan) = plan else { break };
+            shelf.write().index_mut().apply(plan);
+        }
+        if shelf.read().has_graph() { Ok(self.save_index(shelf)?) } else { Ok(self.remove_index(shelf)?) }
+    }
+
+    fn remove_index(&self, shelf: &Shelf) -> Result<(), StoreError> {
+        let path = self.index_path(shelf);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io(&path, "removing the index", &e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the graph's file; it is on disk when this returns.
+    fn save_index(&self, shelf: &Shelf) -> Result<(), StoreError> {
+        let (path, stamp) = (self.index_path(shelf), self.stamp(shelf));
+        let saved = shelf.read().index().save(&path, &stamp);
+        saved.map_err(|e| io(&path, "writing the index", &e))?;
+        shelf.write().unsaved = 0;
+        Ok(())
+    }
+}
+
+fn io(path: &std::path::Path, doing: &'static str, e: &std::io::Error) -> StoreError {
+    StoreError::Io { path: path.display().to_string(), doing, reason: e.to_string() }
+}
+
+/// A database that is closed writes the graphs that have gone far from their files.
+impl Drop for Database {
+    fn drop(&mut self) {
+        let shelves = std::mem::take(&mut *self.shelves.write().unwrap_or_else(PoisonError::into_inner));
+        for shelf in shelves.values() {
+            let due = {
+                let inside = shelf.read();
+                inside.has_graph() && inside.unsaved > BEHIND + inside.index().len() / BEHIND_SHARE
+            };
+            if due {
+                // The file is a cache: without it the next opening says so, and scans.
+                let _ = self.save_index(shelf);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DatabaseOptions, EnrolmentPolicy, NewFace, SearchPolicy};
+    use super::*;
+    use crate::geometry::{BBox, Landmarks};
+    use crate::vector::{Embedding, ModelId};
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    fn face(rng: &mut ChaCha8Rng) -> NewFace {
+        let model = ModelId::new("test", "00ff00ff00ff00ff", "none");
+        let values = (0..32).map(|_| rng.random_range(-1.0f32..1.0)).collect();
+        NewFace {
+            embedding: Embedding::from_raw(values, model).unwrap(),
+            bbox: BBox { x0: 0.0, y0: 0.0, x1: 9.0, y1: 9.0 },
+            landmarks: Landmarks([[1.0; 2]; 5]),
+            score: 1.0,
+            quality: [1.0; 6],
+            source: "photo.jpg".to_string(),
+            source_sha256: None,
+            pictures: None,
+        }
+    }
+
+    #[test]
+    fn a_graph_is_built_saved_loaded_kept_up_and_taken_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("faces");
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let database = Database::open(&path, &DatabaseOptions::default()).unwrap();
+        let policy = EnrolmentPolicy::default();
+        let mut enrolled = Vec::new();
+        let mut last = None;
+        let mut enroll = |database: &Database, number: usize| {
+            let f = face(&mut rng);
+            let (_, pending) = database.enroll_pending("main", &format!("p{number}"), f.clone(), &policy).unwrap();
+            enrolled.push((format!("p{number}"), f.embedding));
+            last = Some(pending);
+        };
+        (0..400).for_each(|n| enroll(&database, n));
+        assert_eq!(database.stats().unwrap().galleries[0].index.kind, IndexChoice::Exact, "a small gallery");
+        let calls = std::sync::atomic::AtomicUsize::new(0);
+        let progress = |done: usize, all: usize| {
+            assert!(done <= all);
+            calls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        };
+        let stats = database.reindex("main", IndexChoice::Graph, &progress).unwrap();
+        assert_eq!((stats.kind, stats.waiting, stats.removed), (IndexChoice::Graph, 0, 0));
+        assert!(calls.into_inner() > 2);
+        // Too few to be worth writing again: the next opening finds them missing, and scans them.
+        (400..420).for_each(|n| enroll(&database, n));
+        database.settle(last.unwrap()).unwrap();
+        drop(database);
+
+        let file = path
+            .join("index")
+            .join(std::fs::read_dir(path.join("index")).unwrap().next().unwrap().unwrap().file_name());
+        let open = || Database::open(&path, &DatabaseOptions { create: false, ..DatabaseOptions::default() }).unwrap();
+        let search = SearchPolicy { threshold: Some(0.01), top: 1, ..SearchPolicy::default() };
+        let all_there = |database: &Database, of: &[(String, Embedding)]| {
+            for (name, embedding) in of {
+                let found = database.identify("main", embedding, &search, None).unwrap();
+                assert_eq!(found.name.as_ref(), Some(name));
+            }
+        };
+        let database = open();
+        let stats = database.stats().unwrap().galleries[0].index.clone();
+        assert_eq!((stats.kind, stats.waiting, stats.note), (IndexChoice::Graph, 20, None));
+        all_there(&database, &enrolled);
+        assert!(database.check().unwrap().is_clean());
+        // Forgotten for good: out of the graph, and out of its file.
+        let (gone, embedding) = enrolled.swap_remove(7);
+        database.forget("main", &gone, true).unwrap();
+        assert_eq!(database.stats().unwrap().galleries[0].index.removed, 0);
+        assert_eq!(database.identify("main", &embedding, &search, None).unwrap().name, None);
+        all_there(&database, &enrolled);
+        drop(database);
+
+        // A damaged file is not used, and said so; then it is made again.
+        let mut bytes = std::fs::read(&file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        std::fs::write(&file, &bytes).unwrap();
+        let database = open();
+        let stats = database.stats().unwrap().galleries[0].index.clone();
+        assert_eq!(stats.kind, IndexChoice::Exact);
+        assert!(stats.note.is_some_and(|n| n.contains("checksum")));
+        all_there(&database, &enrolled);
+        let stats = database.use_index("main", IndexChoice::Graph, &|_, _| {}).unwrap();
+        assert_eq!((stats.kind, stats.note), (IndexChoice::Graph, None));
+        assert_eq!(database.use_index("main", IndexChoice::Hnsw, &|_, _| {}).unwrap().kind, IndexChoice::Hnsw);
+        all_there(&database, &enrolled);
+        assert!(database.check().unwrap().is_clean());
+        assert_eq!(database.use_index("main", IndexChoice::Exact, &|_, _| {}).unwrap().kind, IndexChoice::Exact);
+        assert!(file.exists(), "one search by the scan takes no file away");
+        assert_eq!(database.reindex("main", IndexChoice::Auto, &|_, _| {}).unwrap().kind, IndexChoice::Exact);
+        assert!(!file.exists(), "a small gallery needs none");
+        assert!(database.reindex("nobody", IndexChoice::Auto, &|_, _| {}).is_err());
+        // What stands where the file belongs cannot be written over.
+        std::fs::create_dir(&file).unwrap();
+        assert_eq!(database.reindex("main", IndexChoice::Graph, &|_, _| {}).unwrap_err().code(), "store.io");
+        let stats = database.use_index("main", IndexChoice::Exact, &|_, _| {}).unwrap();
+        assert_eq!(stats.kind, IndexChoice::Exact);
+        let stats = database.use_index("main", IndexChoice::Graph, &|_, _| {}).unwrap();
+        assert!(stats.note.is_some_and(|n| n.starts_with("not saved")), "used all the same");
+        all_there(&database, &enrolled);
+    }
+}

@@ -1,0 +1,330 @@
+//! Convolutions of each channel alone, and the step of a feature pyramid that adds a coarser map.
+//!
+//! With pixels of channels, a vector holds sixteen channels of one pixel, so that a window over each
+//! channel alone is one product a vector and place of the window: no packing, no reordering. A block of
+//! neighbouring results stays in registers while the window passes, and takes each weight once.
+
+use std::sync::Arc;
+
+#[cfg(target_arch = "aarch64")]
+use super::lanes::Neon;
+#[cfg(target_arch = "x86_64")]
+use super::lanes::{Avx2, Avx512};
+use super::lanes::{LANES, Lanes, Plain};
+use super::lines::Lines;
+use super::pack::{Activation, ConvWeights};
+use crate::simd::Simd;
+
+/// A convolution of each channel alone, ready for the kernels. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct DepthwiseConv(Arc<Packed>);
+
+pub(super) struct Packed {
+    pub channels: usize,
+    pub window: (usize, usize),
+    pub stride: usize,
+    pub padding: (usize, usize),
+    /// `[window rows, window columns, channels]`, channels filled up to whole vectors.
+    weights: Lines,
+    bias: Lines,
+    least: f32,
+    greatest: f32,
+    kernel: unsafe fn(&Run),
+}
+
+/// Neighbouring results in a row.
+pub(super) struct Run {
+    /// The first one's window, and the numbers from a row or pixel of the map to the next.
+    pub from: *const f32,
+    pub row: usize,
+    pub pixel: usize,
+    /// From a result's window to the next one's.
+    pub step: usize,
+    pub out: *mut f32,
+    pub out_pixel: usize,
+    /// How many results.
+    pub count: usize,
+    window: (usize, usize),
+    vectors: usize,
+    weights: *const f32,
+    bias: *const f32,
+    /// Results are bounded by these.
+    least: f32,
+    greatest: f32,
+}
+
+impl DepthwiseConv {
+    /// Packs `conv`, whose weights are `[channels, 1, rows, columns]`: one input for each output.
+    ///
+    /// # Panics
+    /// When the numbers are not as many as the sizes say, or when a PReLU follows.
+    pub(crate) fn new(conv: &ConvWeights, simd: Simd) -> Self {
+        let taps = conv.window.0 * conv.window.1;
+        assert!(conv.inputs == 1 && conv.stride > 0 && taps > 0, "one input for each output");
+        assert_eq!(conv.weight.len(), conv.outputs * taps, "weights");
+        assert!(conv.bias.is_empty() || conv.bias.len() == conv.outputs, "biases");
+        assert!(!matches!(conv.activation, Activation::PRelu(_)), "bounds are all that may follow");
+        let (least, greatest) = match conv.activation {
+            Activation::Relu => (0.0, f32::INFINITY),
+            Activation::Relu6 => (0.0, 6.0),
+            _ => (f32::NEG_INFINITY, f32::INFINITY),
+        };
+        let filled = conv.outputs.next_multiple_of(LANES);
+        let mut weights = Lines::zeros(filled * taps);
+        for (channel, kernel) in conv.weight.chunks_exact(taps).enumerate() {
+            for (tap, &value) in kernel.iter().enumerate() {
+                weights.numbers_mut()[tap * filled + channel] = value;
+            }
+        }
+        let mut bias = Lines::zeros(filled);
+        bias.numbers_mut()[..conv.bias.len()].copy_from_slice(conv.bias);
+        let kernel = match simd {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => run_avx2,
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => run_avx512,
+            #[cfg(target_arch = "aarch64")]
+            Simd::Neon => run_neon,
+            _ => run_plain,
+        };
+        let (channels, window, stride, padding) = (conv.outputs, conv.window, conv.stride, conv.padding);
+        Self(Arc::new(Packed { channels, window, stride, padding, weights, bias, least, greatest, kernel }))
+    }
+
+    pub(super) fn packed(&self) -> &Packed {
+        &self.0
+    }
+}
+
+impl Packed {
+    pub(super) fn vectors(&self) -> usize {
+        self.channels.div_ceil(LANES)
+    }
+
+    /// Computes `count` results, of all channels.
+    ///
+    /// # Safety
+    /// Every window may be read over all vectors of channels, every result written, and nothing else
+    /// touches either meanwhile.
+    #[expect(clippy::too_many_arguments, reason = "the addresses of one run")]
+    pub(super) unsafe fn run(
+        &self,
+        from: *const f32,
+        row: usize,
+        pixel: usize,
+        step: usize,
+        out: *mut f32,
+        out_pixel: usize,
+        count: usize,
+    ) {
+        let run = Run {
+            from,
+            row,
+            pixel,
+            step,
+            out,
+            out_pixel,
+            count,
+            window: self.window,
+            vectors: self.vectors(),
+            weights: self.weights.numbers().as_ptr(),
+            bias: self.bias.numbers().as_ptr(),
+            least: self.least,
+            greatest: self.greatest,
+        };
+        // SAFETY: a `Simd` is only made where the processor has its instructions; the rest is the caller's.
+        unsafe { (self.kernel)(&run) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn run_avx2(run: &Run) {
+    // SAFETY: handed on to the caller.
+    unsafe { run_body::<Avx2, 4>(run) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn run_avx512(run: &Run) {
+    // SAFETY: handed on to the caller.
+    unsafe { run_body::<Avx512, 8>(run) }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+unsafe fn run_neon(run: &Run) {
+    // SAFETY: handed on to the caller.
+    unsafe { run_body::<Neon, 4>(run) }
+}
+
+unsafe fn run_plain(run: &Run) {
+    // SAFETY: handed on to the caller.
+    unsafe { run_body::<Plain, 1>(run) }
+}
+
+/// # Safety
+/// As for [`Packed::run`], and the processor has the instructions of `L`.
+#[inline(always)]
+unsafe fn run_body<L: Lanes, const P: usize>(run: &Run) {
+    let mut done = 0;
+    while done < run.count {
+        // SAFETY: handed on to the caller.
+        unsafe {
+            if run.count - done >= P {
+                block::<L, P>(run, done);
+                done += P;
+            } else {
+                block::<L, 1>(run, done);
+                done += 1;
+            }
+        }
+    }
+}
+
+/// `P` results from the one of number `first`, in all channels.
+///
+/// # Safety
+/// As for [`run_body`].
+#[inline(always)]
+unsafe fn block<L: Lanes, const P: usize>(run: &Run, first: usize) {
+    // SAFETY: the caller holds the pointers valid for what is read and written here.
+    unsafe {
+        let (least, greatest) = (L::splat(&run.least), L::splat(&run.greatest));
+        for vector in 0..run.vectors {
+            let channel = vector * LANES;
+            let mut sums = [L::load(run.bias.add(channel)); P];
+            let mut weight = run.weights.add(channel);
+            for y in 0..run.window.0 {
+                let line = run.from.add(first * run.step + y * run.row + channel);
+                for x in 0..run.window.1 {
+                    let w = L::load(weight);
+                    weight = weight.add(run.vectors * LANES);
+                    for (p, sum) in sums.iter_mut().enumerate() {
+                        *sum = L::multiply_add(w, L::load(line.add(p * run.step + x * run.pixel)), *sum);
+                    }
+                }
+            }
+            for (p, &sum) in sums.iter().enumerate() {
+                let bounded = L::min(L::max(sum, least), greatest);
+                L::store(run.out.add((first + p) * run.out_pixel + channel), bounded);
+            }
+        }
+    }
+}
+
+/// Adds to each of `count` pixels of a row the pixel of a coarser row that covers it.
+///
+/// # Safety
+/// `out` may be read and written over `channels` of each pixel, `from` read over those of the pixels that
+/// cover them, `factor` to each, and nothing else touches either meanwhile.
+pub(super) unsafe fn add_coarser(
+    (from, from_pixel): (*const f32, usize),
+    (out, out_pixel): (*mut f32, usize),
+    factor: usize,
+    channels: usize,
+    count: usize,
+) {
+    for column in 0..count {
+        // SAFETY: the caller holds both valid; they are pixels of two maps, so that they do not overlap.
+        let (sum, coarse) = unsafe {
+            (
+                std::slice::from_raw_parts_mut(out.add(column * out_pixel), channels),
+                std::slice::from_raw_parts(from.add(column / factor * from_pixel), channels),
+            )
+        };
+        sum.iter_mut().zip(coarse).for_each(|(s, c)| *s += c);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use crate::nn::kernels::{Activation, ConvWeights, DepthwiseConv, PackedConv, ProgramBuilder};
+    use crate::simd::Simd;
+
+    fn random(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+        (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+    }
+
+    fn hold(got: &[f32], wanted: &Tensor, what: &str) {
+        let wanted: Vec<f32> = wanted.permute((0, 2, 3, 1)).unwrap().flatten_all().unwrap().to_vec1().unwrap();
+        assert_eq!(got.len(), wanted.len(), "{what}");
+        for (g, w) in got.iter().zip(&wanted) {
+            assert!((g - w).abs() < 1e-4, "{what}: {g} for {w}");
+        }
+    }
+
+    /// A 1x1 convolution, then one of each channel alone; beside it the same map half as large, added back.
+    #[test]
+    fn every_path_gives_candles_convolutions_and_sums() {
+        let mut rng = ChaCha8Rng::seed_from_u64(31);
+        for case in 0..30 {
+            let (n, channels, inputs) = (rng.random_range(1..3), rng.random_range(1..70), rng.random_range(1..5));
+            let window = [(3, 3), (7, 7), (1, 5), (2, 2)][case % 4];
+            let (stride, padded) = (rng.random_range(1..3), rng.random_range(0..2));
+            let padding = (padded * (window.0 / 2), padded * (window.1 / 2));
+            let (rows, columns) = (2 * rng.random_range(4..9), 2 * rng.random_range(4..25));
+            let activation = [Activation::None, Activation::Relu, Activation::Relu6][case % 3].clone();
+            let taps = window.0 * window.1;
+            let (mix, weight) = (random(channels * inputs, &mut rng), random(channels * taps, &mut rng));
+            // So large that six is passed.
+            let weight: Vec<f32> = weight.iter().map(|w| 3.0 * w).collect();
+            let bias = random(channels, &mut rng);
+            let values = random(n * rows * columns * inputs, &mut rng);
+
+            let cpu = &Device::Cpu;
+            let x = Tensor::from_slice(&values, (n, rows, columns, inputs), cpu).unwrap();
+            let x = x.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
+            let mixed =
+                x.conv2d(&Tensor::from_slice(&mix, (channels, inputs, 1, 1), cpu).unwrap(), 0, 1, 1, 1).unwrap();
+            let kernel = Tensor::from_slice(&weight, (channels, 1, window.0, window.1), cpu).unwrap();
+            let bordered = mixed.pad_with_zeros(2, padding.0, padding.0).unwrap();
+            let bordered = bordered.pad_with_zeros(3, padding.1, padding.1).unwrap();
+            let alone = bordered.conv2d(&kernel, 0, stride, 1, channels).unwrap();
+            let alone = alone.broadcast_add(&Tensor::from_slice(&bias, (1, channels, 1, 1), cpu).unwrap()).unwrap();
+            let alone = match activation {
+                Activation::Relu => alone.relu().unwrap(),
+                Activation::Relu6 => alone.clamp(0f32, 6f32).unwrap(),
+                _ => alone,
+            };
+            let coarse = mixed.max_pool2d(2).unwrap();
+            let sum = (&mixed + coarse.upsample_nearest2d(rows, columns).unwrap()).unwrap();
+
+            for simd in Simd::available() {
+                let weights = |weight, inputs, window, bias, stride, padding, activation| ConvWeights {
+                    weight,
+                    outputs: channels,
+                    inputs,
+                    window,
+                    bias,
+                    stride,
+                    padding,
+                    activation,
+                };
+                let mixing = weights(&mix[..], inputs, (1, 1), &[][..], 1, (0, 0), Activation::None);
+                let each = weights(&weight[..], 1, window, &bias[..], stride, padding, activation.clone());
+                let (mut builder, input) = ProgramBuilder::new(rows, columns, inputs);
+                let mixed = builder.conv_to_new(&PackedConv::new(&mixing, simd), input);
+                let coarse = builder.map(rows / 2, columns / 2, channels);
+                builder.step();
+                let alone_map = builder.depthwise_to_new(&DepthwiseConv::new(&each, simd), mixed);
+                builder.max_pool(mixed, coarse, 2, 2).step().add_coarser(coarse, mixed, 2);
+                let program = builder.finish(&[alone_map.into(), mixed.into()], simd);
+                let row = columns * inputs;
+                for _ in 0..2 {
+                    let answers = program.run(n, |i, out| {
+                        (0..rows).for_each(|y| out.row(y).copy_from_slice(&values[(i * rows + y) * row..][..row]));
+                    });
+                    let what =
+                        format!("case {case} by {simd}: {n} of {rows}x{columns}x{channels}, {window:?} at {stride}");
+                    hold(&answers[0], &alone, &what);
+                    hold(&answers[1], &sum, &what);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Sixteen numbers at a time, in the registers of each instruction set.
+//!
+//! Every kernel body is written once over [`Lanes`] and compiled once a path. A path's functions must
+//! be called only from code that is compiled for, and runs on, a processor that has its instructions.
+
+/// Numbers in a vector of every path; channels are stored in multiples of it.
+pub(crate) const LANES: usize = 16;
+
+/// Sixteen f32 and what kernels do with them.
+///
+/// # Safety
+/// Callers hold, for every function, that the processor has the path's instructions and that pointers
+/// are valid for the sixteen numbers (for `splat`, the one number) that are read or written. No
+/// alignment is asked for.
+pub(super) trait Lanes {
+    type Vector: Copy;
+
+    unsafe fn load(from: *const f32) -> Self::Vector;
+    unsafe fn store(to: *mut f32, v: Self::Vector);
+    /// The number at `from`, sixteen times.
+    unsafe fn splat(from: *const f32) -> Self::Vector;
+    unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    unsafe fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+}
+
+/// Plain code: the twin that the others are held to, and the path of processors without one of their own.
+pub(super) struct Plain;
+
+impl Plain {
+    #[inline(always)]
+    fn pairs(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
+        std::array::from_fn(|i| f(a[i], b[i]))
+    }
+}
+
+impl Lanes for Plain {
+    type Vector = [f32; LANES];
+
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> [f32; LANES] {
+        // SAFETY: sixteen numbers can be read, as the trait demands; an array of f32 is aligned as f32 is.
+        unsafe { from.cast::<[f32; LANES]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, v: [f32; LANES]) {
+        // SAFETY: sixteen numbers can be written, as the trait demands.
+        unsafe { to.cast::<[f32; LANES]>().write(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const f32) -> [f32; LANES] {
+        // SAFETY: one number can be read, as the trait demands.
+        [unsafe { *from }; LANES]
+    }
+
+    // Fusing would be a library call where the target lacks the instruction.
+    #[inline(always)]
+    unsafe fn multiply_add(a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        Self::pairs(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    unsafe fn subtract(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        Self::pairs(a, b, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        Self::pairs(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    unsafe fn max(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        Self::pairs(a, b, |a, b| if a > b { a } else { b })
+    }
+
+    #[inline(always)]
+    unsafe fn min(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        Self::pairs(a, b, |a, b| if a < b { a } else { b })
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::Lanes;
+
+    /// AVX2 with FMA: two registers a vector.
+    pub(in super::super) struct Avx2;
+
+    #[derive(Clone, Copy)]
+    pub(in super::super) struct Pair(__m256, __m256);
+
+    // SAFETY (of every block below): the processor has AVX2 and FMA and pointers are valid, as the trait
+    // demands of callers.
+    impl Lanes for Avx2 {
+        type Vector = Pair;
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Pair {
+            // SAFETY: see the head of the implementation.
+            unsafe { Pair(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, v: Pair) {
+            // SAFETY: see the head of the implementation.
+            unsafe {
+                _mm256_storeu_ps(to, v.0);
+                _mm256_storeu_ps(to.add(8), v.1);
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn splat(from: *const f32) -> Pair {
+            // SAFETY: see the head of the implementation.
+            let v = unsafe { _mm256_broadcast_ss(&*from) };
+            Pair(v, v)
+        }
+
+        #[inline(always)]
+        unsafe fn multiply_add(a: Pair, b: Pair, c: Pair) -> Pair {
+            // SAFETY: see the head of the implementation.
+            unsafe { Pair(_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1)) }
+        }
+
+        #[inline(always)]
+        unsafe fn add(a: Pair, b: Pair) -> Pair {
+            // SAFETY: see the head of the implementation.
+            unsafe { Pair(_mm256_add_ps(a.0, b.0), _mm256_add_ps(a.1, b.1)) }
+        }
+
+        #[inline(always)]
+        unsafe fn subtract(a: Pair, b: Pair) -> Pair {
+            // SAFETY: see the head of the implementation.
+            unsafe { Pair(_mm256_sub_ps(a.0, b.0), _mm256_sub_ps(a.1, b.1)) }
+        }
+
+        #[inline(always)]
+        unsafe fn multiply(a: Pair, b: Pair) -> Pair {
+            // SAFETY: see the head of the implementation.
+            unsafe { Pair(_mm256_mul_ps(a.0, b.0), _mm256_mul_ps(a.1, b.1)) }
+        }
+
+        #[inline(always)]
+        unsafe fn max(a: Pair, b: Pair) -> Pair {
+            // SAFETY: see the head of the implementation.
+            unsafe { Pair(_mm256_max_ps(a.0, b.0), _mm256_max_ps(a.1, b.1)) }
+        }
+
+        #[inline(always)]
+        unsafe fn min(a: Pair, b: Pair) -> Pair {
+            // SAFETY: see the head of the implementation.
+            unsafe { Pair(_mm256_min_ps(a.0, b.0), _mm256_min_ps(a.1, b.1)) }
+        }
+    }
+
+    /// AVX-512: one register a vector.
+    pub(in super::super) struct Avx512;
+
+    // SAFETY (of every block below): the processor has AVX-512F and pointers are valid, as the trait
+    // demands of callers.
+    impl Lanes for Avx512 {
+        type Vector = __m512;
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> __m512 {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_loadu_ps(from) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, v: __m512) {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_storeu_ps(to, v) }
+        }
+
+        #[inline(always)]
+        unsafe fn splat(from: *const f32) -> __m512 {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_set1_ps(*from) }
+        }
+
+        #[inline(always)]
+        unsafe fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_fmadd_ps(a, b, c) }
+        }
+
+        #[inline(always)]
+        unsafe fn add(a: __m512, b: __m512) -> __m512 {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_add_ps(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn subtract(a: __m512, b: __m512) -> __m512 {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_sub_ps(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn multiply(a: __m512, b: __m512) -> __m512 {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_mul_ps(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn max(a: __m512, b: __m512) -> __m512 {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_max_ps(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn min(a: __m512, b: __m512) -> __m512 {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_min_ps(a, b) }
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{Avx2, Avx512};
+
+#[cfg(target_arch = "aarch64")]
+mod arm {
+    use std::arch::aarch64::*;
+
+    use super::Lanes;
+
+    /// Advanced SIMD: four registers a vector.
+    pub(in super::super) struct Neon;
+
+    type Four = [float32x4_t; 4];
+
+    // SAFETY (of every block below): the processor has Advanced SIMD and pointers are valid, as the trait
+    // demands of callers.
+    impl Lanes for Neon {
+        type Vector = Four;
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Four {
+            // SAFETY: see the head of the implementation.
+            unsafe { [vld1q_f32(from), vld1q_f32(from.add(4)), vld1q_f32(from.add(8)), vld1q_f32(from.add(12))] }
+        }
+
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, v: Four) {
+            // SAFETY: see the head of the implementation.
+            unsafe {
+                vst1q_f32(to, v[0]);
+                vst1q_f32(to.add(4), v[1]);
+                vst1q_f32(to.add(8), v[2]);
+                vst1q_f32(to.add(12), v[3]);
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn splat(from: *const f32) -> Four {
+            // SAFETY: see the head of the implementation.
+            [unsafe { vld1q_dup_f32(from) }; 4]
+        }
+
+        #[inline(always)]
+        unsafe fn multiply_add(a: Four, b: Four, c: Four) -> Four {
+            // SAFETY: see the head of the implementation.
+            std::array::from_fn(|i| unsafe { vfmaq_f32(c[i], a[i], b[i]) })
+        }
+
+        #[inline(always)]
+        unsafe fn add(a: Four, b: Four) -> Four {
+            // SAFETY: see the head of the implementation.
+            std::array::from_fn(|i| unsafe { vaddq_f32(a[i], b[i]) })
+        }
+
+        #[inline(always)]
+        unsafe fn subtract(a: Four, b: Four) -> Four {
+            // SAFETY: see the head of the implementation.
+            std::array::from_fn(|i| unsafe { vsubq_f32(a[i], b[i]) })
+        }
+
+        #[inline(always)]
+        unsafe fn multiply(a: Four, b: Four) -> Four {
+            // SAFETY: see the head of the implementation.
+            std::array::from_fn(|i| unsafe { vmulq_f32(a[i], b[i]) })
+        }
+
+        #[inline(always)]
+        unsafe fn max(a: Four, b: Four) -> Four {
+            // SAFETY: see the head of the implementation.
+            std::array::from_fn(|i| unsafe { vmaxq_f32(a[i], b[i]) })
+        }
+
+        #[inline(always)]
+        unsafe fn min(a: Four, b: Four) -> Four {
+            // SAFETY: see the head of the implementation.
+            std::array::from_fn(|i| unsafe { vminq_f32(a[i], b[i]) })
+        }
+    }
+}
+#[cfg(target_arch = "aarch64")]
+pub(super) use arm::Neon;

@@ -1,0 +1,92 @@
+//! Where the numbers of a program's maps stand: pixels of channels, rows of pixels, a border of zeros
+//! as wide as the widest padding that any convolution asks of the map.
+
+use super::lanes::LANES;
+use super::program::{Map, ProgramBuilder, Slice, Task};
+use super::winograd;
+
+/// Strides of one map, in numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    /// Rows above and columns left.
+    border: (usize, usize),
+    /// Numbers that a pixel takes: its channels, filled up to whole vectors except in the input.
+    pub pixel: usize,
+    pub row: usize,
+    /// Numbers that one image takes.
+    pub image: usize,
+}
+
+/// A slice as the executor addresses it: where it begins, and the steps from there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct View {
+    pub map: usize,
+    pub start: usize,
+    pub image: usize,
+    pub row: usize,
+    pub pixel: usize,
+}
+
+impl View {
+    pub(super) fn at(&self, image: usize, row: usize, column: usize) -> usize {
+        self.start + image * self.image + row * self.row + column * self.pixel
+    }
+}
+
+/// The layouts of all maps.
+pub(super) fn layouts(builder: &ProgramBuilder) -> Vec<Layout> {
+    // Rows above and columns left; rows below and columns right.
+    let mut borders = vec![((0, 0), (0, 0)); builder.maps.len()];
+    for task in builder.steps.iter().flatten() {
+        if let Task::Conv { conv, from, .. } = task {
+            let ((above, left), (below, right)) = &mut borders[from.map.id];
+            let (packed, (rows, columns)) = (conv.packed(), conv.result_size(from.map));
+            (*above, *left) = ((*above).max(packed.padding.0), (*left).max(packed.padding.1));
+            let beyond = |results: usize, length: usize, padding: usize, window: usize| {
+                let results =
+                    if winograd::pays(conv, rows, columns) { winograd::whole_tiles(results) } else { results };
+                ((results - 1) * packed.stride + window).saturating_sub(length + padding)
+            };
+            *below = (*below).max(beyond(rows, from.map.rows, packed.padding.0, packed.window.0));
+            *right = (*right).max(beyond(columns, from.map.columns, packed.padding.1, packed.window.1));
+        }
+        if let Task::Depthwise { conv, from, .. } = task {
+            let ((above, left), (below, right)) = &mut borders[from.map.id];
+            let (rows, columns) = conv.packed().padding;
+            (*above, *left) = ((*above).max(rows), (*left).max(columns));
+            (*below, *right) = ((*below).max(rows), (*right).max(columns));
+        }
+    }
+    let layout = |(map, ((above, left), (below, right))): (&Map, ((usize, usize), (usize, usize)))| {
+        let pixel = if map.id == 0 { map.channels } else { map.channels.next_multiple_of(LANES) };
+        let row = (left + map.columns + right) * pixel;
+        Layout { border: (above, left), pixel, row, image: (above + map.rows + below) * row }
+    };
+    builder.maps.iter().zip(borders).map(layout).collect()
+}
+
+impl Layout {
+    /// The view that begins `padding` above and left of the slice's first pixel and takes `stride` rows
+    /// and columns a step.
+    pub(super) fn view(&self, slice: Slice, padding: (usize, usize), stride: usize) -> View {
+        let (above, left) = (self.border.0 - padding.0, self.border.1 - padding.1);
+        View {
+            map: slice.map.id,
+            start: above * self.row + left * self.pixel + slice.first,
+            image: self.image,
+            row: self.row * stride,
+            pixel: self.pixel * stride,
+        }
+    }
+
+    /// Where the runs of a window begin, counted from its upper left, and how long each is: whole rows
+    /// of the window where its pixels' channels follow each other, else pixels.
+    pub(super) fn runs(&self, window: (usize, usize), channels: usize) -> (Vec<usize>, usize) {
+        let (rows, columns) = window;
+        if channels == self.pixel {
+            return ((0..rows).map(|y| y * self.row).collect(), columns * channels);
+        }
+        let taps = (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x)));
+        (taps.map(|(y, x)| y * self.row + x * self.pixel).collect(), channels)
+    }
+}

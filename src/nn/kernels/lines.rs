@@ -1,0 +1,86 @@
+//! Memory in cache lines of sixteen numbers, in huge pages where there is much of it.
+//!
+//! A network reads all of its weights once a face. In pages of 4 KiB the translation of addresses then
+//! costs as much as the reading; Linux gives pages of 2 MiB to those who ask.
+
+use memmap2::MmapMut;
+
+use super::lanes::LANES;
+
+/// Numbers from which on huge pages are asked for: two of them.
+const MANY: usize = 1 << 20;
+
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([f32; LANES]);
+
+/// Numbers whose first stands at the beginning of a cache line; zeros until written.
+pub(super) struct Lines(Memory);
+
+enum Memory {
+    Heap(Vec<Line>),
+    Pages(MmapMut),
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self(Memory::Heap(Vec::new()))
+    }
+}
+
+impl Lines {
+    /// Zeros for as many channels as any panel has.
+    pub(super) const ZEROS: &[f32] = &[0.0; 4 * LANES];
+
+    /// Room for `count` numbers, rounded up to whole lines.
+    pub(super) fn zeros(count: usize) -> Self {
+        let lines = count.div_ceil(LANES);
+        if count >= MANY
+            && let Ok(pages) = MmapMut::map_anon(lines * size_of::<Line>())
+        {
+            // Without huge pages the numbers are the same, only slower to reach.
+            #[cfg(target_os = "linux")]
+            let _ = pages.advise(memmap2::Advice::HugePage);
+            return Self(Memory::Pages(pages));
+        }
+        Self(Memory::Heap(vec![Line([0.0; LANES]); lines]))
+    }
+
+    /// `values`, then zeros to the end of the last line.
+    pub(super) fn of(values: &[f32]) -> Self {
+        let mut lines = Self::zeros(values.len());
+        lines.numbers_mut()[..values.len()].copy_from_slice(values);
+        lines
+    }
+
+    /// Grows to room for `count` numbers; what stood there may be lost.
+    pub(super) fn at_least(&mut self, count: usize) {
+        if self.numbers().len() < count {
+            *self = Self::zeros(count);
+        }
+    }
+
+    pub(super) fn numbers(&self) -> &[f32] {
+        match &self.0 {
+            // SAFETY: a `Line` is exactly sixteen f32 without padding, and all of them are initialised.
+            Memory::Heap(lines) => unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LANES) },
+            // SAFETY: the mapping is private, as long as whole lines, begins at a page, and was zeros.
+            Memory::Pages(pages) => unsafe {
+                std::slice::from_raw_parts(pages.as_ptr().cast(), pages.len() / size_of::<f32>())
+            },
+        }
+    }
+
+    pub(super) fn numbers_mut(&mut self) -> &mut [f32] {
+        match &mut self.0 {
+            // SAFETY: as in `numbers`, and the borrow is exclusive.
+            Memory::Heap(lines) => unsafe {
+                std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES)
+            },
+            // SAFETY: as in `numbers`, and the borrow is exclusive.
+            Memory::Pages(pages) => unsafe {
+                std::slice::from_raw_parts_mut(pages.as_mut_ptr().cast(), pages.len() / size_of::<f32>())
+            },
+        }
+    }
+}

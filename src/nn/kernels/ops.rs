@@ -1,0 +1,376 @@
+//! Operators with their addresses worked out, and how each is cut into pieces for several threads.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::depthwise::{DepthwiseConv, add_coarser};
+use super::lanes::LANES;
+use super::layout::{Layout, View};
+use super::pack::Packed;
+use super::program::Task;
+use super::tile::{Kernels, TALLEST, Tile, Window};
+use super::winograd::{self, Winograd};
+
+/// Where the maps of a workspace begin, by number, and the weights of the program.
+#[derive(Clone, Copy)]
+pub(super) struct Bases<'a>(pub &'a [*mut f32], pub &'a [f32]);
+
+// SAFETY: the pointers are followed only by `Op::run`, whose callers hold that no two pieces that run at
+// the same time touch the same numbers.
+unsafe impl Send for Bases<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Bases<'_> {}
+
+/// Products that are worth a piece of their own: about ten microseconds of one core.
+const PIECE: usize = 600_000;
+/// Numbers of input that a piece may span and still leave room for weights in a core's second cache.
+const CACHED: usize = 200_000;
+
+pub(super) enum Op {
+    Conv(ConvOp),
+    Depthwise(DepthwiseOp),
+    AddCoarser(CoarserOp),
+    Winograd(Winograd),
+    Max(WindowOp),
+    Mean(WindowOp),
+}
+
+pub(super) struct ConvOp {
+    conv: Arc<Packed>,
+    /// Which of the program's weights are its own.
+    weights: Range<usize>,
+    from: View,
+    to: View,
+    add: Option<View>,
+    runs: Vec<usize>,
+    run: usize,
+    rows: usize,
+    columns: usize,
+}
+
+pub(super) struct DepthwiseOp {
+    conv: DepthwiseConv,
+    from: View,
+    to: View,
+    rows: usize,
+    columns: usize,
+}
+
+pub(super) struct CoarserOp {
+    from: View,
+    to: View,
+    factor: usize,
+    channels: usize,
+    rows: usize,
+    columns: usize,
+}
+
+pub(super) struct WindowOp {
+    kernels: &'static Kernels,
+    from: View,
+    to: View,
+    window: (usize, usize),
+    stride: usize,
+    from_size: (usize, usize),
+    to_size: (usize, usize),
+    vectors: usize,
+    /// Vectors written as zeros behind those.
+    zeros: usize,
+}
+
+impl Op {
+    /// How many weights a task needs.
+    pub(super) fn weights(task: &Task) -> usize {
+        match task {
+            Task::Conv { conv, from, .. } => {
+                let (rows, columns) = conv.result_size(from.map);
+                if winograd::pays(conv, rows, columns) { winograd::spread_length(conv) } else { conv.weights().len() }
+            }
+            _ => 0,
+        }
+    }
+
+    /// Lowers a task; its weights go to `start` in the program's.
+    pub(super) fn new(
+        task: &Task,
+        layouts: &[Layout],
+        kernels: &'static Kernels,
+        start: usize,
+        all_weights: &mut [f32],
+    ) -> Self {
+        let (from, to) = (task.reads(), task.writes());
+        let (input, output) = (&layouts[from.map.id], &layouts[to.map.id]);
+        let window_op = |window, stride| WindowOp {
+            kernels,
+            from: input.view(from, (0, 0), 1),
+            to: output.view(to, (0, 0), 1),
+            window,
+            stride,
+            from_size: (from.map.rows, from.map.columns),
+            to_size: (to.map.rows, to.map.columns),
+            vectors: from.channels.div_ceil(LANES),
+            zeros: to.channels.div_ceil(LANES) - from.channels.div_ceil(LANES),
+        };
+        match task {
+            Task::Conv { conv, add, .. } => {
+                let packed = conv.packed();
+                let (rows, columns) = conv.result_size(from.map);
+                let from = input.view(from, packed.padding, packed.stride);
+                let to = output.view(to, (0, 0), 1);
+                let add = add.map(|a| layouts[a.map.id].view(a, (0, 0), 1));
+                let weights = start..start + Self::weights(task);
+                let own = &mut all_weights[weights.clone()];
+                if winograd::pays(conv, rows, columns) {
+                    winograd::spread_all(conv, own);
+                    return Self::Winograd(Winograd { conv: packed.clone(), weights, from, to, add, rows, columns });
+                }
+                own.copy_from_slice(conv.weights());
+                let (runs, run) = input.runs(packed.window, packed.inputs);
+                Self::Conv(ConvOp { conv: packed.clone(), weights, from, to, add, runs, run, rows, columns })
+            }
+            Task::Depthwise { conv, .. } => {
+                let (padding, stride) = (conv.packed().padding, conv.packed().stride);
+                Self::Depthwise(DepthwiseOp {
+                    conv: conv.clone(),
+                    from: input.view(from, padding, stride),
+                    to: output.view(to, (0, 0), 1),
+                    rows: to.map.rows,
+                    columns: to.map.columns,
+                })
+            }
+            Task::AddCoarser { factor, .. } => Self::AddCoarser(CoarserOp {
+                from: input.view(from, (0, 0), 1),
+                to: output.view(to, (0, 0), 1),
+                factor: *factor,
+                channels: to.channels,
+                rows: to.map.rows,
+                columns: to.map.columns,
+            }),
+            Task::MaxPool { window, stride, .. } => Self::Max(window_op((*window, *window), *stride)),
+            Task::Mean { window, stride, .. } => Self::Mean(window_op(*window, *stride)),
+        }
+    }
+
+    /// Multiplications for one image.
+    pub(super) fn products(&self) -> usize {
+        match self {
+            Self::Winograd(op) => op.products(),
+            Self::Conv(op) => op.rows * op.columns * op.conv.outputs * op.conv.depth(),
+            Self::Depthwise(op) => op.products(),
+            _ => 0,
+        }
+    }
+
+    /// Into how many pieces the operator falls for `n` images on `threads`.
+    pub(super) fn pieces(&self, n: usize, threads: usize) -> usize {
+        match self {
+            Self::Conv(op) => {
+                let (panels, blocks) = op.cut(n, threads);
+                panels * blocks
+            }
+            Self::Winograd(op) => {
+                let (panels, blocks) = op.cut(n, threads);
+                panels * blocks
+            }
+            Self::Depthwise(op) => lines(n * op.rows, op.products() * n / (PIECE / 4), threads),
+            Self::AddCoarser(op) => lines(n * op.rows, n * op.rows * op.columns * op.channels / (PIECE / 8), threads),
+            Self::Max(op) | Self::Mean(op) => op.pieces(n, threads),
+        }
+    }
+
+    /// Computes one piece.
+    ///
+    /// # Safety
+    /// `bases` are the maps of a workspace for at least `n` images, laid out as this operator was
+    /// lowered for; `piece < self.pieces(n, threads)`; what runs at the same time are other pieces of
+    /// this operator or operators of the same step.
+    pub(super) unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
+        // SAFETY: handed on to the caller.
+        unsafe {
+            match self {
+                Self::Conv(op) => op.run(bases, n, threads, piece),
+                Self::Winograd(op) => op.run(bases, n, threads, piece),
+                Self::Depthwise(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
+                Self::AddCoarser(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
+                Self::Max(op) => op.run(bases, n, threads, piece, false),
+                Self::Mean(op) => op.run(bases, n, threads, piece, true),
+            }
+        }
+    }
+}
+
+/// Into how many pieces `lines` fall, where `wanted` would be worth while.
+fn lines(lines: usize, wanted: usize, threads: usize) -> usize {
+    if threads == 1 { 1 } else { wanted.clamp(1, 4 * threads).min(lines) }
+}
+
+/// Part `i` of `parts` nearly equal parts of `0..length`.
+pub(super) fn part(length: usize, parts: usize, i: usize) -> Range<usize> {
+    length * i / parts..length * (i + 1) / parts
+}
+
+impl ConvOp {
+    /// Into how many groups of panels, and blocks of pixels, the work falls. Large weights are read
+    /// once (a group sees all pixels); large maps are read once (a block sees all weights).
+    fn cut(&self, n: usize, threads: usize) -> (usize, usize) {
+        let packed = &self.conv;
+        let pixels = n * self.rows * self.columns;
+        let tiles = pixels.div_ceil(packed.kernels.tall());
+        let work = pixels * packed.vectors() * LANES * packed.depth();
+        let read = pixels * packed.depth().min(packed.inputs * packed.stride * packed.stride);
+        let wanted = if threads == 1 { 1 } else { (work / PIECE).clamp(1, 4 * threads) };
+        let mut blocks = read.div_ceil(CACHED).clamp(1, tiles);
+        let mut panels = 1;
+        if packed.vectors() * LANES * packed.depth() > read {
+            panels = packed.panels().min(wanted);
+        }
+        if panels * blocks < wanted {
+            blocks = wanted.div_ceil(panels).clamp(blocks, tiles);
+        }
+        (panels, blocks)
+    }
+
+    /// # Safety
+    /// As for [`Op::run`].
+    unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
+        let packed = &self.conv;
+        let (groups, blocks) = self.cut(n, threads);
+        let panels = part(packed.panels(), groups, piece / blocks);
+        let tall = packed.kernels.tall();
+        let block = part(n * self.rows * self.columns, blocks, piece % blocks);
+        let tiles = block.len().div_ceil(tall);
+        let (from, to) = (bases.0[self.from.map], bases.0[self.to.map]);
+        let add = self.add.map(|view| (bases.0[view.map], view));
+        for panel in panels {
+            let panel = packed.panel(panel);
+            let weights = panel.weights(&bases.1[self.weights.clone()], packed.depth());
+            for tile in 0..tiles {
+                let pixels = part(block.len(), tiles, tile);
+                let first = block.start + pixels.start;
+                let mut t = Tile {
+                    pixels: [std::ptr::null(); TALLEST],
+                    runs: &self.runs,
+                    run: self.run,
+                    weights: weights.as_ptr(),
+                    bias: panel.bias,
+                    after: panel.after,
+                    out: [std::ptr::null_mut(); TALLEST],
+                    add: add.map(|_| [std::ptr::null(); TALLEST]),
+                };
+                let (mut image, rest) = (first / (self.rows * self.columns), first % (self.rows * self.columns));
+                let (mut row, mut column) = (rest / self.columns, rest % self.columns);
+                for p in 0..pixels.len() {
+                    // SAFETY: image, row and column are inside the result, whose windows are inside the
+                    // map and whose numbers are inside the target (the program's first invariant).
+                    unsafe {
+                        t.pixels[p] = from.add(self.from.at(image, row, column));
+                        t.out[p] = to.add(self.to.at(image, row, column) + panel.first);
+                        if let (Some((base, view)), Some(add)) = (add, &mut t.add) {
+                            add[p] = base.add(view.at(image, row, column) + panel.first);
+                        }
+                    }
+                    column += 1;
+                    if column == self.columns {
+                        (row, column) = (row + 1, 0);
+                        if row == self.rows {
+                            (image, row) = (image + 1, 0);
+                        }
+                    }
+                }
+                // SAFETY: the kernels were chosen for this processor; the pointers are valid as above,
+                // and nothing else touches them as the caller and the second invariant hold.
+                unsafe { packed.kernels.tile(pixels.len(), panel.vectors, &t) }
+            }
+        }
+    }
+}
+
+impl DepthwiseOp {
+    fn products(&self) -> usize {
+        let packed = self.conv.packed();
+        self.rows * self.columns * packed.channels * packed.window.0 * packed.window.1
+    }
+
+    /// # Safety
+    /// As for [`Op::run`], with some of the rows of all images.
+    unsafe fn run(&self, bases: Bases, lines: std::ops::Range<usize>) {
+        let packed = self.conv.packed();
+        let (from, to) = (bases.0[self.from.map], bases.0[self.to.map]);
+        for line in lines {
+            let (image, row) = (line / self.rows, line % self.rows);
+            // SAFETY: the windows are inside the map with its border, and the results inside theirs (the
+            // program's first invariant); nothing else touches either meanwhile. The view's steps are those
+            // of the stride; within a window they are of single rows and pixels.
+            unsafe {
+                packed.run(
+                    from.add(self.from.at(image, row, 0)),
+                    self.from.row / packed.stride,
+                    self.from.pixel / packed.stride,
+                    self.from.pixel,
+                    to.add(self.to.at(image, row, 0)),
+                    self.to.pixel,
+                    self.columns,
+                );
+            }
+        }
+    }
+}
+
+impl CoarserOp {
+    /// # Safety
+    /// As for [`Op::run`], with some of the rows of all images.
+    unsafe fn run(&self, bases: Bases, lines: std::ops::Range<usize>) {
+        let (from, to) = (bases.0[self.from.map], bases.0[self.to.map]);
+        for line in lines {
+            let (image, row) = (line / self.rows, line % self.rows);
+            // SAFETY: the finer row is covered by a row of the coarser map (asked when the program was
+            // built); nothing else touches either meanwhile.
+            unsafe {
+                let coarse = (from.add(self.from.at(image, row / self.factor, 0)).cast_const(), self.from.pixel);
+                let fine = (to.add(self.to.at(image, row, 0)), self.to.pixel);
+                add_coarser(coarse, fine, self.factor, self.channels, self.columns);
+            }
+        }
+    }
+}
+
+impl WindowOp {
+    fn pieces(&self, n: usize, threads: usize) -> usize {
+        let lines = n * self.to_size.0;
+        let work = lines * self.to_size.1 * self.window.0 * self.window.1 * self.vectors * LANES;
+        if threads == 1 { 1 } else { (work / (PIECE / 8)).clamp(1, 4 * threads).min(lines) }
+    }
+
+    /// # Safety
+    /// As for [`Op::run`].
+    unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize, mean: bool) {
+        let (rows, columns) = self.window;
+        let factor = 1.0 / (rows * columns) as f32;
+        let (from, to) = (bases.0[self.from.map], bases.0[self.to.map]);
+        for line in part(n * self.to_size.0, self.pieces(n, threads), piece) {
+            let (image, row) = (line / self.to_size.0, line % self.to_size.0);
+            for column in 0..self.to_size.1 {
+                let (top, left) = (row * self.stride, column * self.stride);
+                // SAFETY: the window is cut at the map's end, and the target is inside its map (the
+                // program's first invariant); nothing else touches either meanwhile.
+                unsafe {
+                    let window = Window {
+                        from: from.add(self.from.at(image, top, left)),
+                        rows: rows.min(self.from_size.0 - top),
+                        columns: columns.min(self.from_size.1 - left),
+                        row: self.from.row,
+                        column: self.from.pixel,
+                        out: to.add(self.to.at(image, row, column)),
+                        vectors: self.vectors,
+                    };
+                    if mean {
+                        (self.kernels.mean)(&window, factor);
+                    } else {
+                        (self.kernels.greatest)(&window);
+                    }
+                    window.out.add(self.vectors * LANES).write_bytes(0, self.zeros * LANES);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Convolutions with their weights packed in the order in which the kernels read them.
+
+use std::sync::Arc;
+
+use super::lanes::LANES;
+use super::lines::Lines;
+use super::tile::{After, Kernels};
+use crate::simd::Simd;
+
+/// What follows a convolution.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Activation {
+    None,
+    Relu,
+    /// Bounded by zero and six.
+    Relu6,
+    /// `max(x, 0) + slope * min(x, 0)` with one slope an output channel.
+    PRelu(Vec<f32>),
+}
+
+/// A convolution's numbers as networks store them.
+pub(crate) struct ConvWeights<'a> {
+    /// `[outputs, inputs, rows, columns]`.
+    pub weight: &'a [f32],
+    pub outputs: usize,
+    pub inputs: usize,
+    /// Rows and columns of the window.
+    pub window: (usize, usize),
+    /// `[outputs]`; empty for none.
+    pub bias: &'a [f32],
+    pub stride: usize,
+    /// Rows of zeros above and below, columns left and right.
+    pub padding: (usize, usize),
+    pub activation: Activation,
+}
+
+/// A convolution ready for the kernels. Cheap to clone: programs for several sizes share the weights.
+#[derive(Clone)]
+pub(crate) struct PackedConv {
+    packed: Arc<Packed>,
+    /// Panel by panel: `[window rows, window columns, inputs, channels of the panel]`. All panels are
+    /// as wide as the path's widest tile but the last, which is as wide as it must be.
+    weights: Arc<Lines>,
+}
+
+/// All of a packed convolution but its weights, which a program gathers in one place.
+pub(super) struct Packed {
+    pub kernels: &'static Kernels,
+    pub outputs: usize,
+    pub inputs: usize,
+    pub window: (usize, usize),
+    pub stride: usize,
+    pub padding: (usize, usize),
+    bias: Lines,
+    slope: Option<Lines>,
+    activation: Activation,
+}
+
+impl PackedConv {
+    /// Packs for the instructions of `simd`.
+    ///
+    /// # Panics
+    /// When the numbers are not as many as the sizes say.
+    pub(crate) fn new(conv: &ConvWeights, simd: Simd) -> Self {
+        let (rows, columns) = conv.window;
+        let kernels = Kernels::of(simd);
+        assert_eq!(conv.weight.len(), conv.outputs * conv.inputs * rows * columns, "weights");
+        assert!(conv.bias.is_empty() || conv.bias.len() == conv.outputs, "biases");
+        assert!(conv.stride > 0 && conv.outputs > 0 && conv.inputs * rows * columns > 0, "an empty convolution");
+        let taps = rows * columns;
+        let vectors = conv.outputs.div_ceil(LANES);
+        let mut weights = Lines::zeros(vectors * LANES * taps * conv.inputs);
+        let wide = kernels.wide();
+        let depth = taps * conv.inputs;
+        for (output, kernel) in conv.weight.chunks_exact(depth).enumerate() {
+            let panel = output / (wide * LANES);
+            let width = wide.min(vectors - panel * wide) * LANES;
+            let start = panel * wide * LANES * depth + output % (wide * LANES);
+            for (input, plane) in kernel.chunks_exact(taps).enumerate() {
+                for (tap, &value) in plane.iter().enumerate() {
+                    weights.numbers_mut()[start + (tap * conv.inputs + input) * width] = value;
+                }
+            }
+        }
+        let slope = match &conv.activation {
+            Activation::PRelu(slope) => {
+                assert_eq!(slope.len(), conv.outputs, "slopes");
+                Some(Lines::of(slope))
+            }
+            _ => None,
+        };
+        let mut bias = Lines::zeros(vectors * LANES);
+        bias.numbers_mut()[..conv.bias.len()].copy_from_slice(conv.bias);
+        let packed = Packed {
+            kernels,
+            outputs: conv.outputs,
+            inputs: conv.inputs,
+            window: conv.window,
+            stride: conv.stride,
+            padding: conv.padding,
+            bias,
+            slope,
+            activation: conv.activation.clone(),
+        };
+        Self { packed: Arc::new(packed), weights: Arc::new(weights) }
+    }
+
+    pub(crate) fn inputs(&self) -> usize {
+        self.packed.inputs
+    }
+
+    pub(crate) fn outputs(&self) -> usize {
+        self.packed.outputs
+    }
+
+    pub(super) fn packed(&self) -> &Arc<Packed> {
+        &self.packed
+    }
+
+    pub(super) fn weights(&self) -> &[f32] {
+        self.weights.numbers()
+    }
+}
+
+/// One panel of output channels.
+pub(super) struct Panel {
+    /// First output channel.
+    pub first: usize,
+    /// Vectors of output channels.
+    pub vectors: usize,
+    pub bias: *const f32,
+    pub after: After,
+}
+
+impl Panel {
+    /// The panel's part of a convolution's weights, which have `depth` numbers an output channel.
+    pub(super) fn weights<'a>(&self, all: &'a [f32], depth: usize) -> &'a [f32] {
+        &all[self.first * depth..][..self.vectors * LANES * depth]
+    }
+}
+
+impl Packed {
+    /// Products that go into one output.
+    pub(super) fn depth(&self) -> usize {
+        self.window.0 * self.window.1 * self.inputs
+    }
+
+    pub(super) fn vectors(&self) -> usize {
+        self.outputs.div_ceil(LANES)
+    }
+
+    pub(super) fn panels(&self) -> usize {
+        self.vectors().div_ceil(self.kernels.wide())
+    }
+
+    pub(super) fn panel(&self, panel: usize) -> Panel {
+        let wide = self.kernels.wide();
+        let first = panel * wide * LANES;
+        let vectors = wide.min(self.vectors() - panel * wide);
+        let lanes = |of: &Lines| of.numbers()[first..first + vectors * LANES].as_ptr();
+        let after = match (&self.activation, &self.slope) {
+            (Activation::Relu, _) => After::Relu,
+            (Activation::Relu6, _) => After::Relu6,
+            (_, Some(slope)) => After::PRelu(lanes(slope)),
+            _ => After::Nothing,
+        };
+        Panel { first, vectors, bias: lanes(&self.bias), after }
+    }
+}

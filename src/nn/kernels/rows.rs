@@ -1,0 +1,402 @@
+//! Convolutions one output row at a time, for networks of few channels over large maps (P-net).
+//!
+//! A row of a map is a [`Row`]: all channels, each in its own stretch of memory. A convolution reads
+//! as many rows as its window has and writes one, so that a whole network runs through rings of a few
+//! rows that stay in the core's own cache, whatever the size of the picture. Columns lie in the
+//! lanes of the vectors: nothing is wasted on networks whose channels do not fill a vector.
+//!
+//! Tiles cover whole vectors of columns and may run beyond the row's width; what they compute there
+//! comes from, and goes to, columns that nobody reads.
+
+use candle_core::{Result, bail};
+
+#[cfg(target_arch = "aarch64")]
+use super::lanes::Neon;
+#[cfg(target_arch = "x86_64")]
+use super::lanes::{Avx2, Avx512};
+use super::lanes::{LANES, Lanes, Plain};
+use crate::nn::WeightSource;
+use crate::simd::Simd;
+
+/// Channels of a row of a map, each `stride` numbers apart.
+pub(crate) struct Row {
+    channels: usize,
+    stride: usize,
+    values: Vec<f32>,
+}
+
+impl Row {
+    /// A row of zeros, `width` columns wide.
+    pub(crate) fn new(channels: usize, width: usize) -> Self {
+        let stride = width.next_multiple_of(LANES);
+        // A window may read beyond the last channel as it does beyond every other.
+        Self { channels, stride, values: vec![0.0; channels * stride + 2 * LANES] }
+    }
+
+    /// The columns of a channel; those beyond the width hold anything.
+    pub(crate) fn channel(&self, channel: usize) -> &[f32] {
+        &self.values[channel * self.stride..][..self.stride]
+    }
+
+    /// The channels one after the other.
+    pub(crate) fn channels_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+        self.values.chunks_exact_mut(self.stride).take(self.channels)
+    }
+}
+
+/// Output channels, and vectors of columns, that a tile keeps in registers at most.
+fn widest_tile(simd: Simd) -> (usize, usize) {
+    match simd {
+        Simd::Avx512 => (8, 3),
+        Simd::Avx2 | Simd::Neon => (5, 1),
+        Simd::Scalar => (4, 1),
+    }
+}
+
+/// A `K` x `K` convolution at stride 1 without padding, its bias, and a PReLU.
+pub(crate) struct RowConv<const K: usize> {
+    inputs: usize,
+    outputs: usize,
+    /// Output channels of each block.
+    blocks: Vec<usize>,
+    /// Block by block: `[inputs, K, K, channels of the block]`.
+    weights: Vec<f32>,
+    bias: Vec<f32>,
+    /// One an output; 1 where nothing follows the convolution.
+    slope: Vec<f32>,
+    simd: Simd,
+}
+
+/// What a row's tiles read and write.
+struct Job<'a, const K: usize> {
+    /// The first column in the first channel of each row of the window.
+    rows: [*const f32; K],
+    /// From a channel to the next.
+    stride: usize,
+    inputs: usize,
+    /// Output channels of each block.
+    blocks: &'a [usize],
+    /// Block by block: `[inputs, K, K, channels of the block]`.
+    weights: *const f32,
+    /// One an output channel each.
+    bias: *const f32,
+    slope: *const f32,
+    out: *mut f32,
+    out_stride: usize,
+    /// Vectors of columns in all, and in a tile at most.
+    vectors: usize,
+    widest: usize,
+}
+
+impl<const K: usize> RowConv<K> {
+    /// Reads `CONV.weight`, `CONV.bias` and, where named, `PRELU.weight`.
+    pub(crate) fn load(source: &WeightSource, conv: &str, prelu: Option<&str>, simd: Simd) -> Result<Self> {
+        let weight = source.get(&format!("{conv}.weight"))?;
+        let (outputs, inputs, rows, columns) = weight.dims4()?;
+        if (rows, columns) != (K, K) {
+            bail!("{conv} has a window of {rows}x{columns}, not {K}x{K}");
+        }
+        let slope = match prelu {
+            Some(name) => source.get(&format!("{name}.weight"))?.to_vec1()?,
+            None => vec![1.0; outputs],
+        };
+        let bias: Vec<f32> = source.get(&format!("{conv}.bias"))?.to_vec1()?;
+        if bias.len() != outputs || slope.len() != outputs {
+            bail!("{conv} has {outputs} outputs, {} biases and {} slopes", bias.len(), slope.len());
+        }
+        Ok(Self::new(inputs, &weight.flatten_all()?.to_vec1()?, bias, slope, simd))
+    }
+
+    /// `weight` is `[outputs, inputs, K, K]`.
+    fn new(inputs: usize, weight: &[f32], bias: Vec<f32>, slope: Vec<f32>, simd: Simd) -> Self {
+        let outputs = bias.len();
+        let each = inputs * K * K;
+        assert!(weight.len() == outputs * each && slope.len() == outputs, "as many numbers as the sizes say");
+        // Blocks as even as can be: ten channels are five and five, not eight and two.
+        let count = outputs.div_ceil(widest_tile(simd).0);
+        let blocks: Vec<usize> = (0..count).map(|i| outputs * (i + 1) / count - outputs * i / count).collect();
+        let mut weights = Vec::with_capacity(weight.len());
+        let mut first = 0;
+        for &block in &blocks {
+            for at in 0..each {
+                weights.extend((first..first + block).map(|output| weight[output * each + at]));
+            }
+            first += block;
+        }
+        Self { inputs, outputs, blocks, weights, bias, slope, simd }
+    }
+
+    /// A row for the results over rows of `width` columns.
+    pub(crate) fn row(&self, width: usize) -> Row {
+        Row::new(self.outputs, width)
+    }
+
+    /// Writes one row of the result, `width` columns of it that count.
+    ///
+    /// # Panics
+    /// When the rows have other channels, or are narrower than `width` asks for.
+    pub(crate) fn forward(&self, rows: [&Row; K], width: usize, out: &mut Row) {
+        let stride = rows[0].stride;
+        for row in rows {
+            assert!(row.channels == self.inputs && row.stride == stride, "rows of these channels and one width");
+        }
+        assert_eq!(out.channels, self.outputs, "a row for these channels");
+        assert!(width + K - 1 <= stride && width <= out.stride, "rows of that width");
+        let job = Job {
+            rows: rows.map(|row| row.values.as_ptr()),
+            stride,
+            inputs: self.inputs,
+            blocks: &self.blocks,
+            weights: self.weights.as_ptr(),
+            bias: self.bias.as_ptr(),
+            slope: self.slope.as_ptr(),
+            out: out.values.as_mut_ptr(),
+            out_stride: out.stride,
+            vectors: width.div_ceil(LANES),
+            widest: widest_tile(self.simd).1,
+        };
+        // SAFETY: a `Simd` is only made where the processor has its instructions. Vectors of columns begin below `width`, so
+        // they end within the stride of `out`; reads of the window go at most two numbers beyond the last
+        // vector of a channel, which a `Row` has room for. Weights, bias and slope hold all blocks.
+        unsafe {
+            match self.simd {
+                #[cfg(target_arch = "x86_64")]
+                Simd::Avx2 => all_avx2(&job),
+                #[cfg(target_arch = "x86_64")]
+                Simd::Avx512 => all_avx512(&job),
+                #[cfg(target_arch = "aarch64")]
+                Simd::Neon => all_neon(&job),
+                _ => all::<Plain, K>(&job),
+            }
+        }
+    }
+
+    /// Writes the greatest of each 2x2 window of two rows of results, `width` columns wide; of a window
+    /// that hangs over the edge what is inside counts.
+    pub(crate) fn pool(&self, upper: &Row, lower: &Row, width: usize, out: &mut Row) {
+        match self.simd {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Simd` is only made where the processor has its instructions.
+            Simd::Avx512 => unsafe { pool_avx512(upper, lower, width, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Simd::Avx2 => unsafe { pool_avx2(upper, lower, width, out) },
+            _ => pool(upper, lower, width, out),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn pool_avx512(upper: &Row, lower: &Row, width: usize, out: &mut Row) {
+    pool(upper, lower, width, out);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn pool_avx2(upper: &Row, lower: &Row, width: usize, out: &mut Row) {
+    pool(upper, lower, width, out);
+}
+
+#[inline(always)]
+fn pool(upper: &Row, lower: &Row, width: usize, out: &mut Row) {
+    let pairs = width / 2;
+    for (channel, greatest) in out.channels_mut().enumerate() {
+        let (u, l) = (&upper.channel(channel)[..width], &lower.channel(channel)[..width]);
+        let (u_pairs, u_rest) = u.as_chunks::<2>();
+        let (l_pairs, l_rest) = l.as_chunks::<2>();
+        let larger = |a: f32, b: f32| if a > b { a } else { b };
+        for ((u, l), g) in u_pairs.iter().zip(l_pairs).zip(&mut greatest[..pairs]) {
+            *g = larger(larger(u[0], l[0]), larger(u[1], l[1]));
+        }
+        if let ([u], [l]) = (u_rest, l_rest) {
+            greatest[pairs] = larger(*u, *l);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn all_avx2<const K: usize>(job: &Job<K>) {
+    // SAFETY: handed on to the caller.
+    unsafe { all::<Avx2, K>(job) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn all_avx512<const K: usize>(job: &Job<K>) {
+    // SAFETY: handed on to the caller.
+    unsafe { all::<Avx512, K>(job) }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[target_feature(enable = "neon")]
+unsafe fn all_neon<const K: usize>(job: &Job<K>) {
+    // SAFETY: handed on to the caller.
+    unsafe { all::<Neon, K>(job) }
+}
+
+/// All columns, tile by tile, and for each tile all output channels, block by block: so the tile's part of
+/// the input stays in the nearest cache while the weights pass over it.
+///
+/// # Safety
+/// The processor has the instructions of `L`; the rows may be read over `job.vectors` vectors and `K - 1`
+/// numbers more, in every channel, and `out` written over as many; weights, bias and slope hold the blocks.
+#[inline(always)]
+unsafe fn all<L: Lanes, const K: usize>(job: &Job<K>) {
+    let mut at = 0;
+    while at < job.vectors {
+        let v = job.widest.min(job.vectors - at);
+        let mut first = 0;
+        for &block in job.blocks {
+            // SAFETY: handed on to the caller.
+            unsafe {
+                match (block, v) {
+                    (1, 1) => tile::<L, K, 1, 1>(job, first, at),
+                    (1, 2) => tile::<L, K, 1, 2>(job, first, at),
+                    (1, _) => tile::<L, K, 1, 3>(job, first, at),
+                    (2, 1) => tile::<L, K, 2, 1>(job, first, at),
+                    (2, 2) => tile::<L, K, 2, 2>(job, first, at),
+                    (2, _) => tile::<L, K, 2, 3>(job, first, at),
+                    (3, 1) => tile::<L, K, 3, 1>(job, first, at),
+                    (3, 2) => tile::<L, K, 3, 2>(job, first, at),
+                    (3, _) => tile::<L, K, 3, 3>(job, first, at),
+                    (4, 1) => tile::<L, K, 4, 1>(job, first, at),
+                    (4, 2) => tile::<L, K, 4, 2>(job, first, at),
+                    (4, _) => tile::<L, K, 4, 3>(job, first, at),
+                    (5, 1) => tile::<L, K, 5, 1>(job, first, at),
+                    (5, 2) => tile::<L, K, 5, 2>(job, first, at),
+                    (5, _) => tile::<L, K, 5, 3>(job, first, at),
+                    (6, 1) => tile::<L, K, 6, 1>(job, first, at),
+                    (6, 2) => tile::<L, K, 6, 2>(job, first, at),
+                    (6, _) => tile::<L, K, 6, 3>(job, first, at),
+                    (7, 1) => tile::<L, K, 7, 1>(job, first, at),
+                    (7, 2) => tile::<L, K, 7, 2>(job, first, at),
+                    (7, _) => tile::<L, K, 7, 3>(job, first, at),
+                    (_, 1) => tile::<L, K, 8, 1>(job, first, at),
+                    (_, 2) => tile::<L, K, 8, 2>(job, first, at),
+                    (_, _) => tile::<L, K, 8, 3>(job, first, at),
+                }
+            }
+            first += block;
+        }
+        at += v;
+    }
+}
+
+/// Output channels `first` to `first + N` of `V` vectors of columns, the first of them vector `at`.
+///
+/// # Safety
+/// As for [`all`].
+#[inline(always)]
+unsafe fn tile<L: Lanes, const K: usize, const N: usize, const V: usize>(job: &Job<K>, first: usize, at: usize) {
+    // SAFETY: the caller holds the pointers valid for what is read and written here.
+    unsafe {
+        let mut sums: [[L::Vector; V]; N] = std::array::from_fn(|n| [L::splat(job.bias.add(first + n)); V]);
+        let mut weights = job.weights.add(first * job.inputs * K * K);
+        for input in 0..job.inputs {
+            for row in job.rows {
+                let line = row.add(input * job.stride + at * LANES);
+                for dx in 0..K {
+                    let pixels: [L::Vector; V] = std::array::from_fn(|v| L::load(line.add(dx + v * LANES)));
+                    for (n, sum) in sums.iter_mut().enumerate() {
+                        let weight = L::splat(weights.add(n));
+                        for v in 0..V {
+                            sum[v] = L::multiply_add(weight, pixels[v], sum[v]);
+                        }
+                    }
+                    weights = weights.add(N);
+                }
+            }
+        }
+        let zeros = [0f32; LANES];
+        let zero = L::load(zeros.as_ptr());
+        for (n, sum) in sums.iter().enumerate() {
+            let slope = L::splat(job.slope.add(first + n));
+            for (v, &sum) in sum.iter().enumerate() {
+                let value = L::multiply_add(slope, L::min(sum, zero), L::max(sum, zero));
+                L::store(job.out.add((first + n) * job.out_stride + (at + v) * LANES), value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    fn random(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+        (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+    }
+
+    /// The whole map `[inputs, rows, columns]`, row after row.
+    fn rows_of(map: &[f32], channels: usize, rows: usize, columns: usize) -> Vec<Row> {
+        (0..rows)
+            .map(|r| {
+                let mut row = Row::new(channels, columns);
+                // What lies beyond the width must not matter.
+                row.values.fill(f32::NAN);
+                for (c, to) in row.channels_mut().enumerate() {
+                    to[..columns].copy_from_slice(&map[(c * rows + r) * columns..][..columns]);
+                }
+                row
+            })
+            .collect()
+    }
+
+    fn hold<const K: usize>(rng: &mut ChaCha8Rng) {
+        let (inputs, outputs) = (rng.random_range(1..20), rng.random_range(1..35));
+        let (rows, columns) = (rng.random_range(K..12), rng.random_range(K..130));
+        let weight = random(outputs * inputs * K * K, rng);
+        let (bias, slope) = (random(outputs, rng), random(outputs, rng));
+        let map = random(inputs * rows * columns, rng);
+
+        let cpu = Device::Cpu;
+        let tensor = Tensor::from_slice(&map, (1, inputs, rows, columns), &cpu).unwrap();
+        let kernel = Tensor::from_slice(&weight, (outputs, inputs, K, K), &cpu).unwrap();
+        let wanted = tensor.conv2d(&kernel, 0, 1, 1, 1).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+
+        let lines = rows_of(&map, inputs, rows, columns);
+        let (out_rows, width) = (rows - K + 1, columns - K + 1);
+        for simd in Simd::available() {
+            let conv = RowConv::<K>::new(inputs, &weight, bias.clone(), slope.clone(), simd);
+            let mut out = conv.row(width);
+            for r in 0..out_rows {
+                conv.forward(std::array::from_fn(|k| &lines[r + k]), width, &mut out);
+                for c in 0..outputs {
+                    for (x, &got) in out.channel(c)[..width].iter().enumerate() {
+                        let biased = wanted[(c * out_rows + r) * width + x] + bias[c];
+                        let w = if biased > 0.0 { biased } else { biased * slope[c] };
+                        assert!((got - w).abs() < 1e-4, "{simd} {inputs}->{outputs} {rows}x{columns}: {got} for {w}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_path_gives_candles_convolution() {
+        let mut rng = ChaCha8Rng::seed_from_u64(11);
+        for _ in 0..60 {
+            hold::<3>(&mut rng);
+            hold::<1>(&mut rng);
+        }
+    }
+
+    #[test]
+    fn pooling_counts_what_is_inside() {
+        for simd in Simd::available() {
+            let conv = RowConv::<1>::new(1, &[1.0, 1.0], vec![0.0; 2], vec![1.0; 2], simd);
+            let map = [1., 2., -3., 7., 0., -5., 4., 0., -5., 6., 9., -8.];
+            let rows = rows_of(&map, 2, 2, 3);
+            let mut out = conv.row(2);
+            conv.pool(&rows[0], &rows[1], 3, &mut out);
+            assert_eq!(out.channel(0)[..2], [7.0, -3.0]);
+            assert_eq!(out.channel(1)[..2], [6.0, -5.0]);
+        }
+    }
+}

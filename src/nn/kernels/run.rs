@@ -1,0 +1,424 @@
+//! Runs a program: steps in order, the pieces of a step on all threads.
+//!
+//! A program is shared by threads; each run borrows a workspace from a small pool, so that nothing is
+//! allocated for a layer once as many runs as there are threads have gone through.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rayon::prelude::*;
+
+use super::lanes::LANES;
+use super::layout::{Layout, View, layouts};
+use super::lines::Lines;
+use super::ops::{Bases, Op};
+use super::program::{Map, ProgramBuilder, Slice, Task};
+use super::tile::Kernels;
+use crate::simd::Simd;
+
+/// A step of less work than this (in products) is not worth waking another thread for.
+const ALONE: usize = 200_000;
+
+/// A network for one input size. See [`ProgramBuilder`].
+pub(crate) struct Program {
+    input: Map,
+    layouts: Vec<Layout>,
+    steps: Vec<Step>,
+    /// The weights of all steps in the order in which they are read.
+    weights: Lines,
+    outputs: Vec<Output>,
+    marks: Vec<(usize, &'static str, Output)>,
+    workspaces: Mutex<Vec<Workspace>>,
+}
+
+struct Step {
+    ops: Vec<Op>,
+    products: usize,
+}
+
+struct Output {
+    slice: Slice,
+    view: View,
+}
+
+struct Workspace {
+    capacity: usize,
+    /// Where each map begins.
+    starts: Vec<usize>,
+    memory: Lines,
+}
+
+/// The rows of one input image, to be written.
+pub(crate) struct InputRows<'a> {
+    values: &'a mut [f32],
+    first: usize,
+    stride: usize,
+    length: usize,
+}
+
+impl InputRows<'_> {
+    /// Row `y`: `[columns * channels]`.
+    pub(crate) fn row(&mut self, y: usize) -> &mut [f32] {
+        &mut self.values[self.first + y * self.stride..][..self.length]
+    }
+
+    /// The whole image, `[rows * columns * channels]`, where its rows follow each other (no convolution
+    /// pads the input).
+    pub(crate) fn whole(&mut self) -> Option<&mut [f32]> {
+        (self.stride == self.length).then_some(&mut *self.values)
+    }
+}
+
+impl ProgramBuilder {
+    /// The program; each run gives the numbers of `outputs`.
+    pub(crate) fn finish(self, outputs: &[Slice], simd: Simd) -> Program {
+        let layouts = layouts(&self);
+        let kernels = Kernels::of(simd);
+        let mut weights = Lines::zeros(self.steps.iter().flatten().map(Op::weights).sum());
+        let mut used = 0;
+        let mut lower = |step: Vec<Task>| {
+            let mut ops = Vec::with_capacity(step.len());
+            // Each task goes as soon as its weights are in their place, so that few stand there twice.
+            for task in step {
+                ops.push(Op::new(&task, &layouts, kernels, used, weights.numbers_mut()));
+                used += Op::weights(&task);
+            }
+            Step { products: ops.iter().map(Op::products).sum(), ops }
+        };
+        let steps: Vec<Step> = self.steps.into_iter().map(&mut lower).collect();
+        let output = |slice: Slice| Output { slice, view: layouts[slice.map.id].view(slice, (0, 0), 1) };
+        Program {
+            input: self.maps[0],
+            steps,
+            weights,
+            outputs: outputs.iter().map(|&s| output(s)).collect(),
+            marks: self.marks.iter().map(|&(after, name, slice)| (after, name, output(slice))).collect(),
+            workspaces: Mutex::new(Vec::new()),
+            layouts,
+        }
+    }
+}
+
+impl Program {
+    /// Runs over `n` images; `fill` writes each. Gives, for each output, `[n, rows, columns, channels]`.
+    pub(crate) fn run(&self, n: usize, fill: impl Fn(usize, &mut InputRows) + Sync) -> Vec<Vec<f32>> {
+        self.run_seen(n, fill, |_, _| ())
+    }
+
+    /// As [`Self::run`]; `seen` is shown every mark as `[n, rows, columns, channels]`.
+    pub(crate) fn run_seen(
+        &self,
+        n: usize,
+        fill: impl Fn(usize, &mut InputRows) + Sync,
+        mut seen: impl FnMut(&'static str, Vec<f32>) + Send,
+    ) -> Vec<Vec<f32>> {
+        if n == 0 {
+            return self.outputs.iter().map(|_| Vec::new()).collect();
+        }
+        let (fill, mut workspace) = (&fill, self.workspace(n));
+        let run = || {
+            self.fill(&mut workspace, n, fill);
+            let base = workspace.memory.numbers_mut().as_mut_ptr();
+            // SAFETY: the memory was made to hold every map behind the ones before it.
+            let bases: Vec<*mut f32> = workspace.starts.iter().map(|&start| unsafe { base.add(start) }).collect();
+            let bases = Bases(&bases, self.weights.numbers());
+            for (number, step) in self.steps.iter().enumerate() {
+                step.run(bases, n);
+                for (_, name, output) in self.marks.iter().filter(|(after, ..)| *after == number + 1) {
+                    seen(name, output.read(bases, n));
+                }
+            }
+            let answers = self.outputs.iter().map(|o| o.read(bases, n)).collect();
+            self.give_back(workspace);
+            answers
+        };
+        // Every step splits faster from a thread of the pool than from outside.
+        if rayon::current_thread_index().is_some() { run() } else { rayon::scope(|_| run()) }
+    }
+
+    fn fill(&self, workspace: &mut Workspace, n: usize, fill: impl Fn(usize, &mut InputRows) + Sync) {
+        let layout = &self.layouts[0];
+        let length = self.input.columns * self.input.channels;
+        let first = layout.view(self.input.into(), (0, 0), 1).start;
+        let images = workspace.memory.numbers_mut().par_chunks_mut(layout.image).take(n).enumerate();
+        images.for_each(|(i, values)| fill(i, &mut InputRows { values, first, stride: layout.row, length }));
+    }
+
+    fn workspace(&self, n: usize) -> Workspace {
+        let kept = self.workspaces.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop();
+        match kept {
+            Some(workspace) if workspace.capacity >= n => workspace,
+            _ => {
+                let mut starts = Vec::with_capacity(self.layouts.len());
+                let mut length = 0;
+                for layout in &self.layouts {
+                    starts.push(length);
+                    length += (layout.image * n).next_multiple_of(LANES);
+                }
+                Workspace { capacity: n, starts, memory: Lines::zeros(length) }
+            }
+        }
+    }
+
+    fn give_back(&self, workspace: Workspace) {
+        let mut kept = self.workspaces.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if kept.len() < rayon::current_num_threads() {
+            kept.push(workspace);
+        }
+    }
+}
+
+impl Step {
+    fn run(&self, bases: Bases, n: usize) {
+        let threads = if self.products * n < ALONE { 1 } else { rayon::current_num_threads() };
+        let pieces: usize = self.ops.iter().map(|op| op.pieces(n, threads)).sum();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            loop {
+                let mut piece = next.fetch_add(1, Ordering::Relaxed);
+                if piece >= pieces {
+                    return;
+                }
+                for op in &self.ops {
+                    let own = op.pieces(n, threads);
+                    if piece < own {
+                        // SAFETY: the workspace holds `n` images, each piece is taken by one thread, and
+                        // steps follow each other.
+                        unsafe { op.run(bases, n, threads, piece) };
+                        break;
+                    }
+                    piece -= own;
+                }
+            }
+        };
+        // Threads that come late find nothing left; a busy pool leaves everything to this one.
+        match threads.min(pieces) {
+            0 | 1 => work(),
+            workers => (0..workers).into_par_iter().with_max_len(1).for_each(|_| work()),
+        }
+    }
+}
+
+impl Output {
+    fn read(&self, bases: Bases, n: usize) -> Vec<f32> {
+        let Slice { map, channels, .. } = self.slice;
+        let mut values = Vec::with_capacity(n * map.rows * map.columns * channels);
+        for image in 0..n {
+            for row in 0..map.rows {
+                for column in 0..map.columns {
+                    // SAFETY: the pixel is inside the map, no step runs, and all numbers were initialised.
+                    let pixel = unsafe {
+                        let from = bases.0[self.view.map].add(self.view.at(image, row, column));
+                        std::slice::from_raw_parts(from, channels)
+                    };
+                    values.extend_from_slice(pixel);
+                }
+            }
+        }
+        values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{Device, Tensor};
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::nn::kernels::pack::{Activation, ConvWeights, PackedConv};
+    use crate::nn::kernels::winograd;
+
+    /// Weights, biases, slopes, and the shape of the weights.
+    type Numbers = (Vec<f32>, Vec<f32>, Vec<f32>, (usize, usize, usize, usize));
+
+    fn random(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
+        (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
+    }
+
+    /// `[n, rows, columns, channels]` as the tensor library's `[n, channels, rows, columns]`.
+    fn tensor(values: &[f32], shape: (usize, usize, usize, usize)) -> Tensor {
+        let tensor = Tensor::from_slice(values, shape, &Device::Cpu).unwrap();
+        tensor.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap()
+    }
+
+    fn numbers(tensor: &Tensor) -> Vec<f32> {
+        tensor.permute((0, 2, 3, 1)).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+    }
+
+    fn hold(got: &[f32], wanted: &[f32], what: &str) {
+        assert_eq!(got.len(), wanted.len(), "{what}");
+        for (i, (g, w)) in got.iter().zip(wanted).enumerate() {
+            assert!((g - w).abs() < 2e-4 * w.abs().max(1.0), "{what}: number {i} is {g}, not {w}");
+        }
+    }
+
+    fn filled(program: &Program, values: &[f32], n: usize) -> Vec<Vec<f32>> {
+        let Map { rows, columns, channels, .. } = program.input;
+        program.run(n, |image, out| {
+            let length = columns * channels;
+            for y in 0..rows {
+                out.row(y).copy_from_slice(&values[(image * rows + y) * length..][..length]);
+            }
+        })
+    }
+
+    /// Two convolutions side by side over one input, then one over both of them that is added to a third.
+    #[test]
+    fn every_path_gives_candles_convolutions() {
+        let mut rng = ChaCha8Rng::seed_from_u64(21);
+        for case in 0..60 {
+            let mut window = (rng.random_range(1..4), rng.random_range(1..8));
+            let (mut stride, n) = (rng.random_range(1..3), rng.random_range(1..4));
+            let mut padding = (rng.random_range(0..=window.0 / 2), rng.random_range(0..=window.1 / 2));
+            let (mut rows, mut columns) = (rng.random_range(window.0..14), rng.random_range(window.1..30));
+            let (mut inputs, left, right) =
+                (rng.random_range(1..40usize), 16 * rng.random_range(1..4), rng.random_range(1..50));
+            // Every other case is one that is computed by tiles.
+            if case % 2 == 1 {
+                (window, stride, padding) = ((3, 3), 1, (case / 2 % 2, case / 4 % 2));
+                (rows, columns, inputs) = (rows + 13, columns + 13, 16 * inputs.div_ceil(16));
+            }
+            let cpu = &Device::Cpu;
+            let mut conv = |inputs: usize, outputs: usize, window: (usize, usize)| {
+                let scale = 1.0 / ((inputs * window.0 * window.1) as f32).sqrt();
+                let weight: Vec<f32> = random(outputs * inputs * window.0 * window.1, &mut rng);
+                let weight: Vec<f32> = weight.iter().map(|w| w * scale).collect();
+                (weight, random(outputs, &mut rng), random(outputs, &mut rng), (outputs, inputs, window.0, window.1))
+            };
+            let a = conv(inputs, left, window);
+            let b = conv(inputs, right, window);
+            let joined = conv(left + right, left, (1, 1));
+            let values = random(n * rows * columns * inputs, &mut rng);
+
+            let by_candle = |x: &Tensor, c: &Numbers, stride, padding: (usize, usize)| {
+                let (rows, columns) = padding;
+                let x = x.pad_with_zeros(2, rows, rows).unwrap().pad_with_zeros(3, columns, columns).unwrap();
+                let y = x.conv2d(&Tensor::from_slice(&c.0, c.3, cpu).unwrap(), 0, stride, 1, 1).unwrap();
+                y.broadcast_add(&Tensor::from_slice(&c.1, (1, c.1.len(), 1, 1), cpu).unwrap()).unwrap()
+            };
+            let prelu = |y: &Tensor, slope: &[f32]| {
+                let slope = Tensor::from_slice(slope, (1, slope.len(), 1, 1), cpu).unwrap();
+                let below = y.neg().unwrap().relu().unwrap().broadcast_mul(&slope).unwrap();
+                (y.relu().unwrap() - below).unwrap()
+            };
+            let x = tensor(&values, (n, rows, columns, inputs));
+            let ya = prelu(&by_candle(&x, &a, stride, padding), &a.2);
+            let yb = by_candle(&x, &b, stride, padding).relu().unwrap();
+            let sum = (by_candle(&Tensor::cat(&[&ya, &yb], 1).unwrap(), &joined, 1, (0, 0)) + &ya).unwrap();
+
+            for simd in Simd::available() {
+                let pack = |c: &Numbers, stride, padding, activation| {
+                    let (outputs, inputs, rows, columns) = c.3;
+                    let (weight, bias, window) = (&c.0[..], &c.1[..], (rows, columns));
+                    let conv = ConvWeights { weight, outputs, inputs, window, bias, stride, padding, activation };
+                    PackedConv::new(&conv, simd)
+                };
+                let a = pack(&a, stride, padding, Activation::PRelu(a.2.clone()));
+                assert!(case % 2 == 0 || winograd::pays(&a, rows - 2, columns - 2), "{case} is not computed by tiles");
+                let b = pack(&b, stride, padding, Activation::Relu);
+                let joined = pack(&joined, 1, (0, 0), Activation::None);
+                let (mut builder, input) = ProgramBuilder::new(rows, columns, inputs);
+                let (out_rows, out_columns) = a.result_size(input);
+                let both = builder.map(out_rows, out_columns, left + right);
+                let third = builder.map(out_rows, out_columns, left);
+                builder.step().conv(&a, input, both.channels(0, left), None);
+                builder.conv(&b, input, both.channels(left, right), None).conv(&a, input, third, None);
+                builder.step().conv(&joined, both, third, Some(third.into()));
+                let program = builder.finish(&[both.channels(0, left), both.channels(left, right), third.into()], simd);
+                let what = format!("case {case} by {simd}, {n} of {rows}x{columns}x{inputs}, {window:?} at {stride}");
+                // Twice, and once with fewer images: a workspace that was used holds nothing that matters.
+                for n_now in [n, n, 1] {
+                    let answers = filled(&program, &values, n_now);
+                    for (got, wanted) in answers.iter().zip([&ya, &yb, &sum]) {
+                        hold(got, &numbers(&wanted.narrow(0, 0, n_now).unwrap()), &what);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn pools_count_what_is_inside_and_fill_with_zeros() {
+        let mut rng = ChaCha8Rng::seed_from_u64(22);
+        for (length, channels) in [(7, 20), (8, 64), (9, 16), (5, 1)] {
+            let identity: Vec<f32> =
+                (0..channels * channels).map(|i| f32::from(u8::from(i % (channels + 1) == 0))).collect();
+            let values = random(2 * length * length * channels, &mut rng);
+            let x = tensor(&values, (2, length, length, channels));
+            for simd in Simd::available() {
+                let conv = ConvWeights {
+                    weight: &identity,
+                    outputs: channels,
+                    inputs: channels,
+                    window: (1, 1),
+                    bias: &[],
+                    stride: 1,
+                    padding: (0, 0),
+                    activation: Activation::None,
+                };
+                let (mut builder, input) = ProgramBuilder::new(length, length, channels);
+                let copy = builder.conv_to_new(&PackedConv::new(&conv, simd), input);
+                let greatest = builder.map(length.div_ceil(2), length.div_ceil(2), channels);
+                let mean = builder.map(length / 2, length / 2, channels + 30);
+                builder.step().max_pool(copy, greatest, 2, 2).mean(copy, mean, (2, 2), 2);
+                let answers = filled(&builder.finish(&[greatest.into(), mean.into()], simd), &values, 2);
+                let wanted = crate::nn::max_pool(&x, 2, 2, true).unwrap();
+                hold(&answers[0], &numbers(&wanted), &format!("greatest of {length} by {simd}"));
+                let wanted = x.avg_pool2d(2).unwrap().pad_with_zeros(1, 0, 30).unwrap();
+                hold(&answers[1], &numbers(&wanted), &format!("mean of {length} by {simd}"));
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "two operators of one step meet")]
+    fn operators_of_a_step_that_write_the_same_channels_are_refused() {
+        let (mut builder, input) = ProgramBuilder::new(4, 4, 3);
+        let weight = [1.0; 48];
+        let conv = ConvWeights {
+            weight: &weight,
+            outputs: 16,
+            inputs: 3,
+            window: (1, 1),
+            bias: &[],
+            stride: 1,
+            padding: (0, 0),
+            activation: Activation::None,
+        };
+        let conv = PackedConv::new(&conv, Simd::Scalar);
+        let map = builder.map(4, 4, 16);
+        builder.step().conv(&conv, input, map, None).conv(&conv, input, map, None);
+    }
+
+    #[test]
+    fn many_threads_share_one_program() {
+        let mut rng = ChaCha8Rng::seed_from_u64(23);
+        let weight = random(32 * 16 * 9, &mut rng);
+        let conv = ConvWeights {
+            weight: &weight,
+            outputs: 32,
+            inputs: 16,
+            window: (3, 3),
+            bias: &[],
+            stride: 1,
+            padding: (1, 1),
+            activation: Activation::Relu,
+        };
+        let simd = Simd::available()[0];
+        let (mut builder, input) = ProgramBuilder::new(40, 40, 16);
+        let out = builder.conv_to_new(&PackedConv::new(&conv, simd), input);
+        let program = builder.finish(&[out.into()], simd);
+        let inputs: Vec<Vec<f32>> = (0..8).map(|_| random(40 * 40 * 16, &mut rng)).collect();
+        let wanted: Vec<Vec<f32>> = inputs.iter().map(|v| filled(&program, v, 1).remove(0)).collect();
+        // From threads inside the pool and from outside, all at once.
+        std::thread::scope(|scope| {
+            for (values, wanted) in inputs.iter().zip(&wanted) {
+                let program = &program;
+                scope.spawn(move || {
+                    (0..4).into_par_iter().for_each(|_| assert_eq!(&filled(program, values, 1)[0], wanted));
+                });
+            }
+        });
+    }
+}

@@ -1,0 +1,243 @@
+//! The innermost loops: a tile of pixels by output channels held in registers while a window passes.
+//!
+//! An implicit matrix product: row `p` of the left matrix is not copied but read through a pointer to
+//! the window of pixel `p`, as runs of consecutive numbers (a whole row of a window, where maps store
+//! nothing between its pixels). The right matrix is packed panel by panel in the order it is read.
+
+use super::lanes::{LANES, Lanes};
+use super::winograd::{Gather, Spread, gather_body, spread_body};
+use crate::simd::Simd;
+
+/// Pixels in the tallest tile of any path.
+pub(super) const TALLEST: usize = 12;
+
+/// What happens to a sum before it is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum After {
+    Nothing,
+    Relu,
+    /// Bounded by zero and six.
+    Relu6,
+    /// Negative sums are multiplied by the slope of their channel; the pointer is at the panel's first.
+    PRelu(*const f32),
+}
+
+impl After {
+    /// What becomes of vector `n` of a panel.
+    ///
+    /// # Safety
+    /// The slopes can be read, and the processor has the instructions.
+    #[inline(always)]
+    pub(super) unsafe fn apply<L: Lanes>(self, v: L::Vector, n: usize) -> L::Vector {
+        // SAFETY: handed on to the caller.
+        unsafe {
+            let zero = L::splat(&0.0);
+            match self {
+                Self::Nothing => v,
+                Self::Relu => L::max(v, zero),
+                Self::Relu6 => L::min(L::max(v, zero), L::splat(&6.0)),
+                Self::PRelu(slope) => L::multiply_add(L::load(slope.add(n * LANES)), L::min(v, zero), L::max(v, zero)),
+            }
+        }
+    }
+}
+
+/// One tile: `pixels` of it by one panel of output channels.
+pub(super) struct Tile<'a> {
+    /// Where the window of each pixel begins.
+    pub pixels: [*const f32; TALLEST],
+    /// Where each run begins, counted from the window's beginning.
+    pub runs: &'a [usize],
+    /// Numbers in a run.
+    pub run: usize,
+    /// `[runs * run, panel]`.
+    pub weights: *const f32,
+    /// `[panel]`.
+    pub bias: *const f32,
+    pub after: After,
+    /// Where each pixel's sums go.
+    pub out: [*mut f32; TALLEST],
+    /// What is added to each pixel's sums.
+    pub add: Option<[*const f32; TALLEST]>,
+}
+
+type TileKernel = unsafe fn(&Tile);
+
+/// A window over one map, all channels alike.
+pub(super) struct Window {
+    pub from: *const f32,
+    pub rows: usize,
+    pub columns: usize,
+    /// Numbers from a row of the map to the next, and from a pixel to the next.
+    pub row: usize,
+    pub column: usize,
+    pub out: *mut f32,
+    /// Vectors of channels.
+    pub vectors: usize,
+}
+
+/// The functions of one path.
+pub(super) struct Kernels {
+    /// By vectors of output channels (from 1), then by pixels (from 1).
+    tiles: &'static [&'static [TileKernel]],
+    pub greatest: unsafe fn(&Window),
+    /// The sum of a window times the factor.
+    pub mean: unsafe fn(&Window, f32),
+    /// Winograd's transform of an input tile, and of a tile of products.
+    pub spread: unsafe fn(&Spread),
+    pub gather: unsafe fn(&Gather),
+}
+
+impl Kernels {
+    pub(super) fn of(simd: Simd) -> &'static Self {
+        match simd {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => &avx2::KERNELS,
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => &avx512::KERNELS,
+            #[cfg(target_arch = "aarch64")]
+            Simd::Neon => &neon::KERNELS,
+            _ => &plain::KERNELS,
+        }
+    }
+
+    /// Pixels in this path's tallest tile.
+    pub(super) fn tall(&self) -> usize {
+        self.tiles[0].len()
+    }
+
+    /// Vectors of output channels in this path's widest tile.
+    pub(super) fn wide(&self) -> usize {
+        self.tiles.len()
+    }
+
+    /// Runs a tile of `pixels` by `vectors`.
+    ///
+    /// # Safety
+    /// This processor has the path's instructions. The first `pixels` entries of `tile.pixels` may be
+    /// read over every run, those of `add` and `out` over `vectors` vectors, and nothing else writes to
+    /// what is read or touches what is written meanwhile (`add` may be `out`). `weights`, `bias` and
+    /// slopes are as long as [`Tile`] says.
+    pub(super) unsafe fn tile(&self, pixels: usize, vectors: usize, tile: &Tile) {
+        // SAFETY: handed on to the caller.
+        unsafe { self.tiles[vectors - 1][pixels - 1](tile) }
+    }
+}
+
+/// # Safety
+/// As for [`Kernels::tile`], with `P` pixels and `N` vectors.
+#[inline(always)]
+unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
+    // SAFETY: the caller holds the pointers valid for what is read and written here.
+    unsafe {
+        let pixels: [*const f32; P] = std::array::from_fn(|p| t.pixels[p]);
+        let bias: [L::Vector; N] = std::array::from_fn(|n| L::load(t.bias.add(n * LANES)));
+        let mut sums = [bias; P];
+        let mut weights = t.weights;
+        for &begin in t.runs {
+            for i in begin..begin + t.run {
+                let w: [L::Vector; N] = std::array::from_fn(|n| L::load(weights.add(n * LANES)));
+                weights = weights.add(N * LANES);
+                for (sums, pixel) in sums.iter_mut().zip(pixels) {
+                    let x = L::splat(pixel.add(i));
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = L::multiply_add(x, w, *sum);
+                    }
+                }
+            }
+        }
+        if let Some(add) = &t.add {
+            for (sums, from) in sums.iter_mut().zip(add) {
+                for (n, sum) in sums.iter_mut().enumerate() {
+                    *sum = L::add(*sum, L::load(from.add(n * LANES)));
+                }
+            }
+        }
+        for s in &mut sums {
+            for (n, v) in s.iter_mut().enumerate() {
+                *v = t.after.apply::<L>(*v, n);
+            }
+        }
+        for (out, s) in t.out.iter().zip(sums) {
+            for (n, v) in s.into_iter().enumerate() {
+                L::store(out.add(n * LANES), v);
+            }
+        }
+    }
+}
+
+/// Folds a window, vector by vector of channels.
+///
+/// # Safety
+/// The window may be read and `out` written over all vectors; the processor has the instructions.
+#[inline(always)]
+unsafe fn window_body<L: Lanes>(w: &Window, fold: impl Fn(L::Vector, L::Vector) -> L::Vector, factor: Option<f32>) {
+    // SAFETY: the caller holds the pointers valid for what is read and written here.
+    unsafe {
+        for v in 0..w.vectors {
+            let from = w.from.add(v * LANES);
+            let mut folded = L::load(from);
+            for y in 0..w.rows {
+                for x in usize::from(y == 0)..w.columns {
+                    folded = fold(folded, L::load(from.add(y * w.row + x * w.column)));
+                }
+            }
+            if let Some(factor) = factor {
+                folded = L::multiply(folded, L::splat(&factor));
+            }
+            L::store(w.out.add(v * LANES), folded);
+        }
+    }
+}
+
+/// The functions of one path, compiled for its instructions.
+macro_rules! path {
+    ($name:ident, $lanes:ty, [$($pixels:literal)+], [$($vectors:literal)+] $(, $feature:literal)?) => {
+        mod $name {
+            use super::*;
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn tile<const P: usize, const N: usize>(t: &Tile) {
+                // SAFETY: handed on to the caller.
+                unsafe { tile_body::<$lanes, P, N>(t) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn greatest(w: &Window) {
+                // SAFETY: handed on to the caller.
+                unsafe { window_body::<$lanes>(w, |a, b| <$lanes>::max(a, b), None) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn mean(w: &Window, factor: f32) {
+                // SAFETY: handed on to the caller.
+                unsafe { window_body::<$lanes>(w, |a, b| <$lanes>::add(a, b), Some(factor)) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn spread(s: &Spread) {
+                // SAFETY: handed on to the caller.
+                unsafe { spread_body::<$lanes>(s) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn gather(g: &Gather) {
+                // SAFETY: handed on to the caller.
+                unsafe { gather_body::<$lanes>(g) }
+            }
+
+            pub(super) static KERNELS: Kernels =
+                Kernels { tiles: path!(@tiles [$($pixels)+], [$($vectors)+]), greatest, mean, spread, gather };
+        }
+    };
+    (@tiles $pixels:tt, [$($vectors:literal)+]) => { &[$(path!(@row $vectors, $pixels)),+] };
+    (@row $vectors:literal, [$($pixels:literal)+]) => { &[$(tile::<$pixels, $vectors>),+] };
+}
+
+path!(plain, crate::nn::kernels::lanes::Plain, [1 2], [1]);
+#[cfg(target_arch = "x86_64")]
+path!(avx2, crate::nn::kernels::lanes::Avx2, [1 2 3 4 5 6], [1], "avx2,fma");
+#[cfg(target_arch = "x86_64")]
+path!(avx512, crate::nn::kernels::lanes::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2], "avx512f");
+#[cfg(target_arch = "aarch64")]
+path!(neon, crate::nn::kernels::lanes::Neon, [1 2 3 4 5 6], [1], "neon");

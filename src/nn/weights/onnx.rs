@@ -1,0 +1,272 @@
+//! ONNX files, as far as weights need them: the graph's initialisers, by name. The graph itself is not
+//! interpreted; which networks kith runs stands in its code.
+//!
+//! ONNX is a protocol-buffers format (onnx/onnx.proto3). Of its messages these fields are read, and all
+//! others are skipped:
+//!
+//! | message | field | content |
+//! | --- | --- | --- |
+//! | `ModelProto` | 1 | format version |
+//! | | 7 | `GraphProto` |
+//! | `GraphProto` | 5 | `TensorProto`, repeated: the initialisers |
+//! | `TensorProto` | 1 | dimensions |
+//! | | 2 | type of the numbers; 1 is f32 |
+//! | | 4 | the numbers, or |
+//! | | 8 | name |
+//! | | 9 | the numbers as little-endian bytes |
+//! | | 14 | 1 where the numbers lie in another file |
+//!
+//! torch's exporter folds each batch normalisation into the convolution before it and, having made new
+//! tensors, numbers them: `459` and `460`, or `onnx::Conv_529` and `onnx::Conv_530`, are the weight and
+//! the bias of one convolution. The numbers differ from export to export but rise in the order in which
+//! the network runs, so [`named`] tells them apart by that order; the shapes are checked after.
+
+use std::collections::BTreeMap;
+
+use candle_core::{Device, Tensor};
+use prost::Message;
+
+use super::TensorMap;
+use super::specs;
+use crate::error::WeightsError;
+
+/// What such a file begins with: the tag of the format version, a number.
+pub(super) const FIRST_BYTE: u8 = 0x08;
+/// `TensorProto`'s number for 32-bit floats.
+const FLOAT: i32 = 1;
+/// `TensorProto`'s number for tensors in another file.
+const EXTERNAL: i32 = 1;
+/// What torch's exporter puts before a number it gives.
+const NUMBER_PREFIX: &str = "onnx::Conv_";
+
+#[derive(Clone, PartialEq, Message)]
+struct ModelProto {
+    #[prost(int64, tag = "1")]
+    version: i64,
+    #[prost(message, optional, tag = "7")]
+    graph: Option<GraphProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct GraphProto {
+    #[prost(message, repeated, tag = "5")]
+    initializer: Vec<TensorProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TensorProto {
+    #[prost(int64, repeated, tag = "1")]
+    dims: Vec<i64>,
+    #[prost(int32, tag = "2")]
+    data_type: i32,
+    #[prost(float, repeated, tag = "4")]
+    float_data: Vec<f32>,
+    #[prost(string, tag = "8")]
+    name: String,
+    #[prost(bytes = "vec", tag = "9")]
+    raw_data: Vec<u8>,
+    #[prost(int32, tag = "14")]
+    data_location: i32,
+}
+
+/// The f32 initialisers of the file, under the names that the file gives them.
+///
+/// # Errors
+/// [`WeightsError::Malformed`] where the bytes are no ONNX, where a tensor holds more or fewer numbers
+/// than its dimensions say, or where its numbers lie in another file.
+pub(super) fn parse(bytes: &[u8], path: &str) -> Result<TensorMap, WeightsError> {
+    let malformed = |reason: String| WeightsError::Malformed { path: path.to_string(), format: "ONNX", reason };
+    let model = ModelProto::decode(bytes).map_err(|e| malformed(e.to_string()))?;
+    let graph = model.graph.filter(|_| model.version > 0).ok_or_else(|| malformed("it holds no graph".to_string()))?;
+    let mut tensors = TensorMap::new();
+    // Shapes and other integers are constants of the graph, and no weights.
+    for tensor in graph.initializer.into_iter().filter(|t| t.data_type == FLOAT) {
+        let name = tensor.name.clone();
+        let read = tensor.read().map_err(|reason| malformed(format!("tensor {name:?}: {reason}")))?;
+        if tensors.insert(name.clone(), read).is_some() {
+            return Err(malformed(format!("two tensors are called {name:?}")));
+        }
+    }
+    if tensors.is_empty() {
+        return Err(malformed("it holds no tensors of 32-bit floats".to_string()));
+    }
+    Ok(tensors)
+}
+
+impl TensorProto {
+    fn read(self) -> Result<Tensor, String> {
+        if self.data_location == EXTERNAL {
+            return Err("its numbers lie in another file; save the model as one file".to_string());
+        }
+        let dims: Option<Vec<usize>> = self.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+        let count = dims.as_ref().and_then(|d| d.iter().try_fold(1usize, |n, &d| n.checked_mul(d)));
+        let (Some(dims), Some(count)) = (dims, count) else {
+            return Err(format!("{:?} are no dimensions", self.dims));
+        };
+        let numbers = if self.raw_data.is_empty() {
+            self.float_data
+        } else {
+            let (numbers, rest) = self.raw_data.as_chunks::<4>();
+            if !rest.is_empty() {
+                return Err(format!("{} bytes are no 32-bit floats", self.raw_data.len()));
+            }
+            numbers.iter().map(|b| f32::from_le_bytes(*b)).collect()
+        };
+        if numbers.len() != count {
+            return Err(format!("it has {} numbers, its dimensions {dims:?} say {count}", numbers.len()));
+        }
+        Tensor::from_vec(numbers, dims, &Device::Cpu).map_err(|e| e.to_string())
+    }
+}
+
+/// The architecture that the tensors are for, told from names that only it has; `None` where they are
+/// none that kith runs from ONNX.
+pub(super) fn architecture(tensors: &TensorMap) -> Option<&'static str> {
+    if tensors.contains_key("bbox_head.multi_level_share_convs.0.0.conv1.weight") {
+        Some("yunet-n")
+    } else if tensors.contains_key("bbox_head.multi_level_cls.0.conv1.weight") {
+        Some("yunet-s")
+    } else if numbered(tensors).len() == specs::numbered("mobilefacenet").len() {
+        Some("mobilefacenet")
+    } else {
+        None
+    }
+}
+
+/// Gives the convolutions that the exporter numbered the names that `architecture` has for them, in the
+/// order of their numbers. Where they are more or fewer than it has, none is renamed.
+pub(super) fn named(mut tensors: TensorMap, architecture: &str) -> TensorMap {
+    let names = specs::numbered(architecture);
+    let found = numbered(&tensors);
+    if found.len() != names.len() {
+        return tensors;
+    }
+    for ((weight, bias), name) in found.into_iter().zip(names) {
+        for (from, part) in [(weight, "weight"), (bias, "bias")] {
+            if let Some(tensor) = tensors.remove(&from) {
+                tensors.insert(format!("{name}.{part}"), tensor);
+            }
+        }
+    }
+    tensors
+}
+
+/// Names of weight and bias of every numbered convolution, by rising number.
+fn numbered(tensors: &TensorMap) -> Vec<(String, String)> {
+    let number = |name: &str| name.strip_prefix(NUMBER_PREFIX).unwrap_or(name).parse::<u64>().ok();
+    let by_number: BTreeMap<u64, (&String, usize)> =
+        tensors.iter().filter_map(|(name, t)| Some((number(name)?, (name, t.rank())))).collect();
+    let pairs = by_number.iter().filter_map(|(n, (weight, rank))| {
+        let (bias, bias_rank) = by_number.get(&n.checked_add(1)?)?;
+        (*rank == 4 && *bias_rank == 1).then(|| ((*weight).clone(), (*bias).clone()))
+    });
+    pairs.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tensor(name: &str, dims: &[i64], numbers: &[f32]) -> TensorProto {
+        TensorProto {
+            dims: dims.to_vec(),
+            data_type: FLOAT,
+            name: name.to_string(),
+            raw_data: numbers.iter().flat_map(|n| n.to_le_bytes()).collect(),
+            ..Default::default()
+        }
+    }
+
+    fn file(initializer: Vec<TensorProto>) -> Vec<u8> {
+        ModelProto { version: 8, graph: Some(GraphProto { initializer }) }.encode_to_vec()
+    }
+
+    fn reason(bytes: &[u8]) -> String {
+        let error = parse(bytes, "x.onnx").unwrap_err();
+        assert_eq!(error.code(), "weights.malformed");
+        error.to_string()
+    }
+
+    #[test]
+    fn both_ways_of_storing_numbers_are_read() {
+        // Written by hand: version 8; a graph (field 7, 39 bytes) of two tensors (field 5).
+        let raw = b"\x08\x01\x08\x02\x10\x01\x42\x01a\x4a\x08\x00\x00\x80\x3f\x00\x00\x00\x40";
+        let typed = b"\x08\x01\x10\x01\x22\x04\x00\x00\x40\x40\x42\x02bc";
+        let mut bytes = vec![0x08, 8, 0x3a, (raw.len() + typed.len() + 4) as u8];
+        for tensor in [&raw[..], typed] {
+            bytes.extend([0x2a, tensor.len() as u8]);
+            bytes.extend(tensor);
+        }
+        assert_eq!(bytes[0], FIRST_BYTE);
+        let tensors = parse(&bytes, "hand.onnx").unwrap();
+        assert_eq!(tensors["a"].to_vec2::<f32>().unwrap(), [[1.0, 2.0]]);
+        assert_eq!(tensors["bc"].to_vec1::<f32>().unwrap(), [3.0]);
+    }
+
+    #[test]
+    fn integers_are_passed_over() {
+        let shape = TensorProto { data_type: 7, ..tensor("shape", &[1], &[1.0, 2.0]) };
+        let tensors = parse(&file(vec![shape, tensor("w", &[1], &[1.0])]), "x.onnx").unwrap();
+        assert_eq!(tensors.keys().collect::<Vec<_>>(), ["w"]);
+    }
+
+    #[test]
+    fn every_truncation_and_every_lie_is_a_typed_error() {
+        let sound = file(vec![tensor("a", &[2, 1], &[1.0, 2.0]), tensor("b", &[1], &[3.0])]);
+        assert_eq!(parse(&sound, "x.onnx").unwrap().len(), 2);
+        for end in 0..sound.len() {
+            assert!(!reason(&sound[..end]).is_empty(), "cut at {end}");
+        }
+        for lie in [
+            tensor("a", &[2], &[1.0]),
+            tensor("a", &[-1], &[1.0]),
+            tensor("a", &[i64::MAX, i64::MAX], &[1.0]),
+            TensorProto { raw_data: vec![0; 7], ..tensor("a", &[1], &[]) },
+            TensorProto { data_location: EXTERNAL, ..tensor("a", &[0], &[]) },
+        ] {
+            assert!(reason(&file(vec![lie])).contains("\"a\""));
+        }
+        assert!(reason(&file(vec![tensor("a", &[0], &[]), tensor("a", &[0], &[])])).contains("two tensors"));
+        assert!(reason(&file(vec![])).contains("no tensors"));
+        assert!(reason(&ModelProto { version: 8, graph: None }.encode_to_vec()).contains("no graph"));
+        // A graph of 2^62 bytes, a varint without an end, a group without an end.
+        reason(b"\x08\x08\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x3f");
+        reason(&[0xff; 40]);
+        reason(&[0x08, 0x08, 0x0b, 0x0b, 0x0b]);
+    }
+
+    #[test]
+    fn any_changed_byte_gives_tensors_or_an_error_and_never_a_panic() {
+        let sound = file(vec![tensor("a", &[2, 1], &[1.0, 2.0]), tensor("12", &[1, 1, 1, 1], &[3.0])]);
+        for at in 0..sound.len() {
+            for value in 0..=255 {
+                let mut changed = sound.clone();
+                changed[at] = value;
+                if let Ok(tensors) = parse(&changed, "x.onnx") {
+                    named(tensors, "mobilefacenet");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn numbered_convolutions_get_their_names_in_the_order_of_numbers() {
+        let names = specs::numbered("yunet-s");
+        let mut tensors = TensorMap::new();
+        let zeros = |dims: &[usize]| Tensor::zeros(dims, candle_core::DType::F32, &Device::Cpu).unwrap();
+        for (i, _) in names.iter().enumerate() {
+            // 998, 1001, ...: by text, 1001 would come before 998.
+            tensors.insert((998 + 3 * i).to_string(), zeros(&[1, 1, 1, i + 1]));
+            tensors.insert((999 + 3 * i).to_string(), zeros(&[1]));
+        }
+        tensors.insert("5000".to_string(), zeros(&[4]));
+        let renamed = named(tensors.clone(), "yunet-s");
+        for (i, name) in names.iter().enumerate() {
+            assert_eq!(renamed[&format!("{name}.weight")].dims(), [1, 1, 1, i + 1]);
+            assert!(renamed.contains_key(&format!("{name}.bias")));
+        }
+        assert!(renamed.contains_key("5000"));
+        assert_eq!(named(tensors.clone(), "yunet-n").len(), tensors.len());
+        assert!(named(tensors, "yunet-n").contains_key("998"));
+    }
+}

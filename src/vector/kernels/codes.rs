@@ -1,0 +1,320 @@
+//! Inner products of 8-bit codes: one probe with many rows, contiguous or picked by number.
+//!
+//! A row's numbers stand as `u8`, 128 above their value of -127 to 127; a probe's as `i8`. So one
+//! instruction of AVX-512 VNNI multiplies and adds 64 of them, and the 128 too many are taken off with
+//! the sum of the probe's codes. Rows are padded with zeros (stored 128) to whole cache lines of 64.
+//! All sums are integers: every route gives the same answer, to the bit. On ARM the plain body is
+//! compiled to NEON, which every such processor has.
+
+/// Codes in a cache line; rows are whole lines.
+pub(crate) const LINE: usize = 64;
+/// What is added to a row's code.
+const OFFSET: u8 = 128;
+/// Rows that are asked from memory ahead of the one that is being multiplied.
+const AHEAD: usize = 8;
+
+/// How rows lie in memory: chunks of `1 << chunk_bits` rows of `stride` codes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layout<'a> {
+    /// Whole rows in each; all but the last are full.
+    pub chunks: &'a [Vec<u8>],
+    pub chunk_bits: u32,
+    /// A multiple of [`LINE`].
+    pub stride: usize,
+}
+
+impl<'a> Layout<'a> {
+    #[inline(always)]
+    fn row(&self, at: u32) -> &'a [u8] {
+        let chunk = &self.chunks[(at >> self.chunk_bits) as usize];
+        let first = (at & ((1 << self.chunk_bits) - 1)) as usize * self.stride;
+        &chunk[first..first + self.stride]
+    }
+}
+
+/// A vector's codes as the multiplier of rows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct CodedProbe {
+    codes: Vec<i8>,
+    /// 128 times the sum of the codes: what a product with stored rows is too much.
+    surplus: i32,
+}
+
+impl CodedProbe {
+    /// Codes of -127 to 127, padded with zeros to whole lines.
+    pub(crate) fn new(codes: impl Iterator<Item = i8>) -> Self {
+        let mut probe = Self { codes: codes.collect(), surplus: 0 };
+        probe.codes.resize(probe.codes.len().next_multiple_of(LINE), 0);
+        probe.measure();
+        probe
+    }
+
+    /// Takes the codes of a stored row.
+    pub(crate) fn copy_row(&mut self, row: &[u8]) {
+        self.codes.clear();
+        self.codes.extend(row.iter().map(|&stored| (stored ^ OFFSET) as i8));
+        self.measure();
+    }
+
+    fn measure(&mut self) {
+        self.surplus = self.codes.iter().map(|&c| i32::from(c)).sum::<i32>() * i32::from(OFFSET);
+    }
+}
+
+/// A code as it is stored in a row.
+pub(crate) fn stored(code: i8) -> u8 {
+    code as u8 ^ OFFSET
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Plain,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Vnni,
+}
+
+impl Route {
+    #[inline]
+    fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if is_x86_feature_detected!("avx512vnni")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512f")
+            {
+                return Self::Vnni;
+            }
+            if is_x86_feature_detected!("avx2") {
+                return Self::Avx2;
+            }
+        }
+        Self::Plain
+    }
+}
+
+/// Writes into `out` the product of `probe` with each of the rows that lie one after the other.
+///
+/// # Panics
+/// When `rows` is not `out.len()` rows as long as the probe.
+pub(crate) fn products_in(probe: &CodedProbe, rows: &[u8], out: &mut [i32]) {
+    in_by(Route::best(), probe, rows, out);
+}
+
+/// Writes into `out` the product of `probe` with each of the rows of those numbers.
+///
+/// # Panics
+/// When a number names no row, or rows and probe differ in length, or `ids` and `out` do.
+pub(crate) fn products_at(probe: &CodedProbe, rows: Layout, ids: &[u32], out: &mut [i32]) {
+    at_by(Route::best(), probe, rows, ids, out);
+}
+
+fn in_by(route: Route, probe: &CodedProbe, rows: &[u8], out: &mut [i32]) {
+    let stride = probe.codes.len();
+    assert_eq!(rows.len(), stride * out.len(), "rows of another length than the probe");
+    let row = |i: usize| &rows[i * stride..(i + 1) * stride];
+    match route {
+        Route::Plain => each(probe, out, row),
+        // SAFETY: `Route::best` names this route only where the processor has AVX2.
+        #[cfg(target_arch = "x86_64")]
+        Route::Avx2 => unsafe { x86::each_avx2(probe, out, row) },
+        // SAFETY: `Route::best` names this route only where the processor has AVX-512 F, BW and VNNI.
+        #[cfg(target_arch = "x86_64")]
+        Route::Vnni => unsafe { x86::each_vnni(probe, out, row) },
+    }
+}
+
+fn at_by(route: Route, probe: &CodedProbe, rows: Layout, ids: &[u32], out: &mut [i32]) {
+    assert_eq!(rows.stride, probe.codes.len(), "rows of another length than the probe");
+    assert_eq!(ids.len(), out.len(), "a place for each product");
+    let row = |i: usize| {
+        if let Some(&next) = ids.get(i + AHEAD) {
+            prefetch(rows.row(next));
+        }
+        rows.row(ids[i])
+    };
+    ids.iter().take(AHEAD).for_each(|&id| prefetch(rows.row(id)));
+    match route {
+        Route::Plain => each(probe, out, row),
+        // SAFETY: `Route::best` names this route only where the processor has AVX2.
+        #[cfg(target_arch = "x86_64")]
+        Route::Avx2 => unsafe { x86::each_avx2(probe, out, row) },
+        // SAFETY: `Route::best` names this route only where the processor has AVX-512 F, BW and VNNI.
+        #[cfg(target_arch = "x86_64")]
+        Route::Vnni => unsafe { x86::each_vnni(probe, out, row) },
+    }
+}
+
+/// Asks the processor to fetch a row. Where it cannot be asked, nothing happens.
+#[inline(always)]
+fn prefetch(row: &[u8]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in row.chunks(LINE) {
+        // SAFETY: a prefetch reads nothing that the program can see, at any address; SSE is baseline.
+        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = row;
+}
+
+#[inline(always)]
+fn each<'a>(probe: &CodedProbe, out: &mut [i32], row: impl Fn(usize) -> &'a [u8]) {
+    for (i, product) in out.iter_mut().enumerate() {
+        let sum: i32 = row(i).iter().zip(&probe.codes).map(|(&r, &p)| i32::from(r) * i32::from(p)).sum();
+        *product = sum - probe.surplus;
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{CodedProbe, LINE};
+
+    /// Rows whose sums are folded together.
+    const TOGETHER: usize = 4;
+
+    /// The totals of four registers of eight 32-bit sums.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn fold(sums: [__m256i; TOGETHER]) -> __m128i {
+        let pairs = [_mm256_hadd_epi32(sums[0], sums[1]), _mm256_hadd_epi32(sums[2], sums[3])];
+        let quads = _mm256_hadd_epi32(pairs[0], pairs[1]);
+        _mm_add_epi32(_mm256_castsi256_si128(quads), _mm256_extracti128_si256::<1>(quads))
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn put(totals: __m128i, surplus: i32, out: &mut [i32]) {
+        let totals = _mm_sub_epi32(totals, _mm_set1_epi32(surplus));
+        let mut four = [0i32; TOGETHER];
+        // SAFETY: `four` is 16 bytes that may be written; the store needs no alignment.
+        unsafe { _mm_storeu_si128(four.as_mut_ptr().cast(), totals) };
+        out.copy_from_slice(&four[..out.len()]);
+    }
+
+    /// Calls `sum` for each four rows; the last group repeats its last row.
+    macro_rules! by_fours {
+        ($probe:ident, $out:ident, $row:ident, $sum:ident) => {
+            for (group, out) in $out.chunks_mut(TOGETHER).enumerate() {
+                let last = out.len() - 1;
+                let rows: [&[u8]; TOGETHER] = std::array::from_fn(|i| $row(group * TOGETHER + i.min(last)));
+                let fits = rows.iter().all(|r| r.len() == $probe.codes.len());
+                assert!(fits, "a row of another length than the probe");
+                put($sum(&$probe.codes, rows), $probe.surplus, out);
+            }
+        };
+    }
+
+    #[target_feature(enable = "avx2")]
+    pub(super) fn each_avx2<'a>(probe: &CodedProbe, out: &mut [i32], row: impl Fn(usize) -> &'a [u8]) {
+        by_fours!(probe, out, row, four_avx2);
+    }
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
+    pub(super) fn each_vnni<'a>(probe: &CodedProbe, out: &mut [i32], row: impl Fn(usize) -> &'a [u8]) {
+        by_fours!(probe, out, row, four_vnni);
+    }
+
+    /// Rows are as long as the probe, which is whole lines.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn four_avx2(probe: &[i8], rows: [&[u8]; TOGETHER]) -> __m128i {
+        const HALF: usize = 16;
+        let mut sums = [_mm256_setzero_si256(); TOGETHER];
+        for at in (0..probe.len()).step_by(HALF) {
+            // SAFETY: `at + HALF` is within the probe, whose length is a multiple of LINE; no alignment is needed.
+            let p = _mm256_cvtepi8_epi16(unsafe { _mm_loadu_si128(probe[at..at + HALF].as_ptr().cast()) });
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                // SAFETY: as above; the slice holds the 16 bytes that are read.
+                let r = _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(row[at..at + HALF].as_ptr().cast()) });
+                *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(r, p));
+            }
+        }
+        fold(sums)
+    }
+
+    /// Rows are as long as the probe, which is whole lines.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2")]
+    fn four_vnni(probe: &[i8], rows: [&[u8]; TOGETHER]) -> __m128i {
+        let mut sums = [_mm512_setzero_si512(); TOGETHER];
+        for at in (0..probe.len()).step_by(LINE) {
+            // SAFETY: the slice holds the 64 bytes that are read; no alignment is needed.
+            let p = unsafe { _mm512_loadu_si512(probe[at..at + LINE].as_ptr().cast()) };
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                // SAFETY: as above.
+                let r = unsafe { _mm512_loadu_si512(row[at..at + LINE].as_ptr().cast()) };
+                *sum = _mm512_dpbusd_epi32(*sum, r, p);
+            }
+        }
+        fold(sums.map(|s| _mm256_add_epi32(_mm512_castsi512_si256(s), _mm512_extracti64x4_epi64::<1>(s))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    fn routes() -> Vec<Route> {
+        let mut routes = vec![Route::Plain, Route::best()];
+        #[cfg(target_arch = "x86_64")]
+        if Route::best() == Route::Vnni {
+            routes.push(Route::Avx2);
+        }
+        routes
+    }
+
+    #[test]
+    fn every_route_gives_the_same_integers() {
+        let mut rng = ChaCha8Rng::seed_from_u64(8);
+        for dimension in [1, 3, 63, 64, 65, 128, 512] {
+            let stride = usize::next_multiple_of(dimension, LINE);
+            let chunk_bits = 3;
+            for count in [1, 3, 4, 5, 8, 21] {
+                // The largest codes too: sums of 16-bit products would overflow first.
+                let extreme = count == 5;
+                let mut draw = || if extreme { 127 } else { rng.random_range(-127i8..=127) };
+                let probe: Vec<i8> = (0..dimension).map(|_| draw()).collect();
+                let rows: Vec<Vec<i8>> = (0..count).map(|_| (0..dimension).map(|_| draw()).collect()).collect();
+                let wanted: Vec<i32> = rows
+                    .iter()
+                    .map(|r| r.iter().zip(&probe).map(|(&a, &b)| i32::from(a) * i32::from(b)).sum())
+                    .collect();
+                let mut flat = Vec::new();
+                for row in &rows {
+                    flat.extend(row.iter().map(|&c| stored(c)));
+                    flat.resize(flat.len().next_multiple_of(stride), stored(0));
+                }
+                let chunks: Vec<Vec<u8>> = flat.chunks(stride << chunk_bits).map(<[u8]>::to_vec).collect();
+                let layout = Layout { chunks: &chunks, chunk_bits, stride };
+                let probe = CodedProbe::new(probe.into_iter());
+                let ids: Vec<u32> = (0..3 * count as u32).map(|i| i * 7 % count as u32).collect();
+                for &route in &routes() {
+                    let mut out = vec![-1; count];
+                    in_by(route, &probe, &flat, &mut out);
+                    assert_eq!(out, wanted, "{route:?}, {dimension} codes");
+                    let mut out = vec![-1; ids.len()];
+                    at_by(route, &probe, layout, &ids, &mut out);
+                    let picked: Vec<i32> = ids.iter().map(|&id| wanted[id as usize]).collect();
+                    assert_eq!(out, picked, "{route:?}, {dimension} codes");
+                }
+                let mut copied = CodedProbe::default();
+                copied.copy_row(layout.row(0));
+                let mut out = [0];
+                products_in(&copied, layout.row(0), &mut out);
+                let square: i32 = rows[0].iter().map(|&c| i32::from(c).pow(2)).sum();
+                assert_eq!(out, [square], "a row as probe");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "another length")]
+    fn rows_that_do_not_fit_are_no_answer() {
+        products_in(&CodedProbe::new([1].into_iter()), &[0; 65], &mut [0]);
+    }
+}

@@ -1,0 +1,7 @@
+//! The loops that a search spends its time in, compiled for several processors and chosen at run time.
+
+mod codes;
+mod floats;
+
+pub(crate) use codes::{CodedProbe, LINE, Layout, products_at, products_in, stored};
+pub(crate) use floats::products;
