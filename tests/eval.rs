@@ -157,7 +157,9 @@ fn the_lineage_is_trained_and_stands_beside_the_network() {
     let verify = |more: &[&str]| {
         kith(folder.path(), &[&["verify", text(&a), text(&b), "--model", "eigenfaces", "--json"], more].concat())
     };
-    assert_eq!(verify(&["--threshold", "1.2"]).status.code(), Some(0));
+    // Eight faces, whitened along all their seven directions, are a simplex: any two are 1.51 apart.
+    assert_eq!(verify(&["--threshold", "1.4"]).status.code(), Some(1));
+    assert_eq!(verify(&["--threshold", "1.6"]).status.code(), Some(0));
     let refused = verify(&[]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stdout).contains("refusal.not_calibrated"));

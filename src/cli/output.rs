@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::args::Common;
 use crate::Error;
+use crate::error::EvalError;
 
 /// Prints a value as indented JSON.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
@@ -34,7 +35,8 @@ pub(super) fn table(rows: &[Vec<String>]) {
 
 /// The error as programs read it.
 pub(super) fn error_object(error: &anyhow::Error) -> serde_json::Value {
-    let code = error.downcast_ref::<Error>().map_or("failed", Error::code);
+    let of_area = || error.downcast_ref::<EvalError>().map(EvalError::code);
+    let code = error.downcast_ref::<Error>().map(Error::code).or_else(of_area).unwrap_or("failed");
     serde_json::json!({ "code": code, "message": format!("{error:#}") })
 }
 

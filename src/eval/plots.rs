@@ -79,8 +79,8 @@ where
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(12)
-            .x_label_area_size(46)
-            .y_label_area_size(58)
+            .x_label_area_size(54)
+            .y_label_area_size(68)
             .build_cartesian_2d(x, y)
             .map_err(drawing)?;
         chart
@@ -89,7 +89,7 @@ where
             .y_desc(axes.y)
             .x_label_formatter(&tick.0)
             .y_label_formatter(&tick.1)
-            .label_style(("sans-serif", 14).into_font().color(&INK))
+            .label_style(("sans-serif", 17).into_font().color(&INK))
             .axis_style(INK)
             .bold_line_style(GRID)
             .light_line_style(TRANSPARENT)
@@ -142,8 +142,8 @@ pub(super) fn histogram(counts: &Histogram, threshold: Option<f32>) -> Result<St
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         let mut chart = ChartBuilder::on(&area)
             .margin(12)
-            .x_label_area_size(46)
-            .y_label_area_size(58)
+            .x_label_area_size(54)
+            .y_label_area_size(68)
             .build_cartesian_2d(from..to, 0.0..top)
             .map_err(drawing)?;
         chart
@@ -152,7 +152,7 @@ pub(super) fn histogram(counts: &Histogram, threshold: Option<f32>) -> Result<St
             .y_desc("share of pairs of the kind")
             .x_label_formatter(&|v| format!("{v:.2}"))
             .y_label_formatter(&|v| format!("{:.0}%", v * 100.0))
-            .label_style(("sans-serif", 14).into_font().color(&INK))
+            .label_style(("sans-serif", 17).into_font().color(&INK))
             .axis_style(INK)
             .bold_line_style(GRID)
             .light_line_style(TRANSPARENT)

@@ -15,7 +15,8 @@ pub struct Kept {
     pub variance: f64,
     /// Leading directions left out: the first few hold the light, not the person.
     pub drop: usize,
-    /// Scale every direction to unit variance.
+    /// Scale every direction to unit variance. Along as many directions as there are faces (less one) this
+    /// makes any two of the faces learnt from equally distant: keep fewer.
     pub whiten: bool,
 }
 
