@@ -1,8 +1,8 @@
 //! MobileFaceNet: 112x112 chips, 128 numbers; small enough for a telephone.
 //!
 //! S. Chen, Y. Liu, X. Gao, Z. Han, "MobileFaceNets: efficient CNNs for accurate real-time face
-//! verification on mobile devices", CCBR 2018 (arXiv 1804.07573), table 1, with ReLU6 in place of PReLU as
-//! in the published weights. Batch normalisation is folded into the convolutions.
+//! verification on mobile devices", CCBR 2018 (arXiv 1804.07573), table 1, with ReLU6 in place of PReLU
+//! (plain ReLU in the first two depthwise-separable layers) as in the published weights. Batch normalisation is folded into the convolutions.
 
 use candle_core::{Result as TensorResult, Tensor};
 
@@ -90,7 +90,8 @@ impl Layers {
 impl Layered for Layers {
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let x = relu6(&self.conv1.forward(x)?)?;
-        let mut x = self.pointwise.forward(&self.depthwise.forward(&x)?)?;
+        let x = self.depthwise.forward(&x)?.relu()?;
+        let mut x = self.pointwise.forward(&x)?.relu()?;
         for block in &self.blocks {
             x = block.forward(&x)?;
         }
@@ -103,9 +104,9 @@ impl Layered for Layers {
         let (mut builder, chip) = ProgramBuilder::new(height as usize, width as usize, 3);
         let x = builder.conv_to_new(&self.conv1.packed(Activation::Relu6, simd)?, chip);
         builder.step();
-        let x = builder.depthwise_to_new(&self.depthwise.packed_depthwise(Activation::None, simd)?, x);
+        let x = builder.depthwise_to_new(&self.depthwise.packed_depthwise(Activation::Relu, simd)?, x);
         builder.step();
-        let mut x = builder.conv_to_new(&self.pointwise.packed(Activation::None, simd)?, x);
+        let mut x = builder.conv_to_new(&self.pointwise.packed(Activation::Relu, simd)?, x);
         for block in &self.blocks {
             x = block.append(&mut builder, x, simd)?;
         }

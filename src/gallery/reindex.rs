@@ -316,7 +316,7 @@ mod tests {
         let database = open();
         let stats = database.stats().unwrap().galleries[0].index.clone();
         assert_eq!(stats.kind, IndexChoice::Exact);
-        assert!(stats.note.is_some_and(|n| n.contains("checksum")));
+        assert!(stats.note.is_some_and(|n| n.contains("not used")));
         all_there(&database, &enrolled);
         let stats = database.use_index("main", IndexChoice::Graph, &|_, _| {}).unwrap();
         assert_eq!((stats.kind, stats.note), (IndexChoice::Graph, None));

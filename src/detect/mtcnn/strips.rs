@@ -175,6 +175,9 @@ mod tests {
     use super::*;
     use crate::nn::weights::WeightStore;
 
+    /// What the order of sums may change in a score.
+    const ROUNDING: f32 = 1e-5;
+
     #[test]
     fn strips_give_what_the_whole_level_gives() {
         let loaded = WeightStore::new(None).load("mtcnn").unwrap();
@@ -202,8 +205,16 @@ mod tests {
                     assert_eq!((maps.scores.len(), maps.columns), (rows * columns, columns));
                     let wanted = from_maps(&maps, level.scale, threshold);
                     // A score within rounding of the threshold may fall on either side of it.
-                    let doubtful = maps.scores.iter().filter(|s| (**s - threshold).abs() < 1e-5).count();
-                    assert!(threshold == 0.0 || doubtful == 0, "choose another seed");
+                    let sure = |c: &&Candidate| c.score > threshold + ROUNDING;
+                    let missing = |from: &[Candidate], to: &[Candidate]| {
+                        let same = |c: &Candidate, t: &Candidate| t.bbox == c.bbox && (t.score - c.score).abs() < 1e-4;
+                        from.iter().filter(sure).filter(|c| !to.iter().any(|t| same(c, t))).count()
+                    };
+                    if threshold > 0.0 {
+                        assert_eq!(missing(&found, &wanted), 0, "{width}x{height} at {threshold}");
+                        assert_eq!(missing(&wanted, &found), 0, "{width}x{height} at {threshold}");
+                        continue;
+                    }
                     assert_eq!(found.len(), wanted.len(), "{width}x{height} at {threshold}");
                     for (f, w) in found.iter().zip(&wanted) {
                         assert_eq!(f.bbox, w.bbox);

@@ -20,7 +20,8 @@ pub(super) fn faces(answers: &Answers, stride: usize, threshold: f32) -> Vec<Det
     let mut found = Vec::new();
     for (at, cell) in answers.values.as_chunks::<OUTPUTS>().0.iter().enumerate() {
         let score = score(cell);
-        if score < threshold {
+        // Written so that a score that is not a number is none.
+        if !matches!(score.partial_cmp(&threshold), Some(std::cmp::Ordering::Greater | std::cmp::Ordering::Equal)) {
             continue;
         }
         let (column, row) = ((at % answers.columns) as f32, (at / answers.columns) as f32);

@@ -396,7 +396,7 @@ mod tests {
             let mut out = conv.row(2);
             conv.pool(&rows[0], &rows[1], 3, &mut out);
             assert_eq!(out.channel(0)[..2], [7.0, -3.0]);
-            assert_eq!(out.channel(1)[..2], [6.0, -5.0]);
+            assert_eq!(out.channel(1)[..2], [9.0, -5.0]);
         }
     }
 }
