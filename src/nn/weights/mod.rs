@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 
 pub(crate) use import::store;
 pub use import::{Imported, Precision, import};
+#[cfg(feature = "cli")]
 pub(crate) use locate::data_folder;
 pub use locate::{LoadedWeights, Status, WeightStore, user_folder};
 pub use manifest::{Kind, Manifest, ModelEntry, Upstream};
