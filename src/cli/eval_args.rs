@@ -67,7 +67,7 @@ pub(super) struct Evaluated {
 
 impl Evaluated {
     pub(super) fn names(&self, common: &Common) -> Vec<String> {
-        if self.models.is_empty() { vec![common.model.clone()] } else { self.models.clone() }
+        if self.models.is_empty() { vec![common.model().to_string()] } else { self.models.clone() }
     }
 
     pub(super) fn engines(&self, common: &Common) -> anyhow::Result<Vec<Engine>> {
