@@ -3,15 +3,20 @@
 //! another path. Throughput in `elem/s` is floating-point operations (two a product), so that the
 //! networks' lines stand beside the line of the matrix product, the machine's practical peak.
 //!
-//! Tried:
+//! Tried, in processor time of one thread, on an AVX-512 machine that others used too (174 GFLOP/s a core
+//! at most), so that single figures are good to about a fifth:
 //! - candle's convolution (a lowering of every layer to a matrix product, with copies to and fro): the
-//!   path of accelerators still; on the processor several times slower than what follows.
+//!   path of accelerators still, and what the tests hold the programs to.
 //! - An implicit matrix product over maps in pixel order, weights packed at load, tiles of 12 pixels by
-//!   32 channels (AVX-512) in registers: what is here. Layers alone, one thread of an AVX-512 core with
-//!   174 GFLOP/s at most: 145 to 156 GFLOP/s for 3x3 and 1x7 of 64 channels and more and for 1x1 over
-//!   8x8 and 3x3 maps; 107 for 7x7/2 of 3 channels.
-//! - Pixels addressed by one pointer each, rather than by a stride: tiles may cross rows and images, so
-//!   that a 3x3 map of nine pixels is still one full tile.
+//!   32 channels in registers. Layers alone: 145 to 156 GFLOP/s for 3x3 and 1x7 of 64 channels and more
+//!   and for 1x1 over 8x8 and 3x3 maps; 107 for 7x7/2 of 3 channels. Pixels are addressed by a pointer
+//!   each, not by a stride, so that tiles cross rows and images, and a map of nine pixels is one tile.
+//! - Winograd's tiles, F(4x4, 3x3), counted in operations of the direct sum: 32->32 at 79x79 and 35x35
+//!   228, 32->64 at 77x77 247, 80->192 at 38x38 214, 32->32 at 17x17 183 (119 direct), 64->64 at 17x17
+//!   140 (135 direct); kept. 192->192 at 17x17 110 (148 direct): weights four times as large are read
+//!   for 25 tiles; left to the direct sum, as are the maps of 8x8 and 3x3.
+//! - Huge pages for weights and maps: reading 100 MB at 6.8 GB/s instead of 4.1; Inception-ResNet-v1,
+//!   one face, 29 ms instead of 36.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
