@@ -14,7 +14,7 @@ use candle_core::{Result, bail};
 use super::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
-use super::lanes::{LANES, Lanes, Plain};
+use super::lanes::{LANES, Lanes, Plain, load_each};
 use crate::nn::WeightSource;
 use crate::simd::Simd;
 
@@ -292,8 +292,6 @@ unsafe fn all<L: Lanes, const K: usize>(job: &Job<K>) {
 unsafe fn tile<L: Lanes, const K: usize, const N: usize, const V: usize>(job: &Job<K>, first: usize, at: usize) {
     // SAFETY: the caller holds the pointers valid for what is read and written here.
     unsafe {
-        // Loops, not closures over arrays: those are compiled as functions of their own, without the
-        // instructions, and called for each vector.
         let zeros = [0f32; LANES];
         let zero = L::load(zeros.as_ptr());
         let mut sums = [[zero; V]; N];
@@ -305,10 +303,7 @@ unsafe fn tile<L: Lanes, const K: usize, const N: usize, const V: usize>(job: &J
             for row in job.rows {
                 let line = row.add(input * job.stride + at * LANES);
                 for dx in 0..K {
-                    let mut pixels = [zero; V];
-                    for (v, pixel) in pixels.iter_mut().enumerate() {
-                        *pixel = L::load(line.add(dx + v * LANES));
-                    }
+                    let pixels = load_each::<L, V>(line.add(dx), LANES);
                     for (n, sum) in sums.iter_mut().enumerate() {
                         let weight = L::splat(weights.add(n));
                         for (s, pixel) in sum.iter_mut().zip(pixels) {
