@@ -19,19 +19,19 @@ pub static DLIB_150: Template = Template {
     points: [[46.8, 45.3], [101.3, 46.3], [73.4, 79.2], [49.0, 102.5], [99.2, 102.9]],
 };
 
-/// The 112x112 chip of ArcFace (J. Deng et al., CVPR 2019) and of most embedders since.
-pub static ARCFACE_112: Template = Template {
-    name: "five-point-112",
-    size: (112, 112),
-    points: [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
-};
-
 /// A tight 48x48 chip, from above the brows to below the lips: [`DLIB_150`] cut to the square of 105 pixels
 /// from (21.5, 24) and reduced. Hair, ears and background, which subspaces would learn, stay out.
 pub static CLASSIC_48: Template = Template {
     name: "five-point-48-grey",
     size: (48, 48),
     points: [[11.29, 9.47], [36.21, 9.92], [23.45, 24.96], [12.3, 35.61], [35.25, 35.8]],
+};
+
+/// The 112x112 chip of ArcFace (J. Deng et al., CVPR 2019) and of most embedders since.
+pub static ARCFACE_112: Template = Template {
+    name: "five-point-112",
+    size: (112, 112),
+    points: [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
 };
 
 #[cfg(test)]

@@ -145,8 +145,8 @@ impl Common {
         Limits { max_pixels: (self.max_megapixels.max(0.0) * 1e6) as u64, ..Limits::default() }
     }
 
-    /// Name of the embedder.
-    pub(super) fn model(&self) -> &str {
+    /// The embedder that was asked for.
+    pub(super) fn model_name(&self) -> &str {
         self.model.as_deref().unwrap_or(self.profile.model())
     }
 
@@ -155,7 +155,7 @@ impl Common {
         let mut yunet = YunetOptions { min_face: self.min_face, ..YunetOptions::default() };
         yunet.max_side = self.max_side.unwrap_or(yunet.max_side);
         let detector = self.detector.as_deref().unwrap_or(self.profile.detector());
-        let builder = Engine::builder().device(self.device).detector(detector).model(self.model());
+        let builder = Engine::builder().device(self.device).detector(detector).model(self.model_name());
         let mut builder = builder.detection(mtcnn).yunet(yunet);
         if let Some(folder) = &self.weights {
             builder = builder.weights(folder);

@@ -67,7 +67,7 @@ pub(super) struct Evaluated {
 
 impl Evaluated {
     pub(super) fn names(&self, common: &Common) -> Vec<String> {
-        if self.models.is_empty() { vec![common.model().to_string()] } else { self.models.clone() }
+        if self.models.is_empty() { vec![common.model_name().to_string()] } else { self.models.clone() }
     }
 
     pub(super) fn engines(&self, common: &Common) -> anyhow::Result<Vec<Engine>> {
@@ -76,7 +76,13 @@ impl Evaluated {
 
     pub(super) fn cache(&self, common: &Common, engine: &Engine) -> anyhow::Result<EmbeddingCache> {
         let Some(folder) = &self.cache else { return Ok(EmbeddingCache::none()) };
-        let setup = format!("detector {}, faces from {} pixels, {:?}", engine.detector(), common.min_face, self.face);
+        let setup = format!(
+            "detector {}, faces from {} pixels, longer side {:?}, {:?}",
+            engine.detector(),
+            common.min_face,
+            common.max_side,
+            self.face
+        );
         Ok(EmbeddingCache::open(folder, &setup)?)
     }
 }

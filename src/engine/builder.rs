@@ -144,10 +144,10 @@ fn load_embedder(store: &WeightStore, name: &str, device: &Device) -> Result<Box
         inception_resnet_v1::ARCHITECTURE => {
             Ok(Box::new(InceptionResnetV1::new(&loaded.tensors, &loaded.sha256, device)?))
         }
-        mobilefacenet::ARCHITECTURE => Ok(Box::new(MobileFaceNet::new(&loaded.tensors, &loaded.sha256, device)?)),
         known @ (EIGENFACES | FISHERFACES) => {
             Ok(Box::new(Classic::new(known, &loaded.tensors, &loaded.sha256, device)?))
         }
+        mobilefacenet::ARCHITECTURE => Ok(Box::new(MobileFaceNet::new(&loaded.tensors, &loaded.sha256, device)?)),
         _ => Err(not_a(Kind::Embedder, name)),
     }
 }

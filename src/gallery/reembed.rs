@@ -163,6 +163,8 @@ impl Database {
             (ticket, left.len())
         };
         self.store.settle(ticket)?;
+        // A file that cannot be removed is no gallery's any more, and holds no vector.
+        let _ = self.remove_index(&shelf);
         Ok(left)
     }
 

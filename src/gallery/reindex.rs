@@ -191,7 +191,7 @@ impl Database {
         if shelf.read().has_graph() { Ok(self.save_index(shelf)?) } else { Ok(self.remove_index(shelf)?) }
     }
 
-    fn remove_index(&self, shelf: &Shelf) -> Result<(), StoreError> {
+    pub(super) fn remove_index(&self, shelf: &Shelf) -> Result<(), StoreError> {
         let path = self.index_path(shelf);
         match std::fs::remove_file(&path) {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io(&path, "removing the index", &e)),

@@ -33,10 +33,12 @@ impl View {
     }
 }
 
+/// Zero rows above and columns left of a map; rows below and columns right.
+type Border = ((usize, usize), (usize, usize));
+
 /// The layouts of all maps.
 pub(super) fn layouts(builder: &ProgramBuilder) -> Vec<Layout> {
-    // Rows above and columns left; rows below and columns right.
-    let mut borders = vec![((0, 0), (0, 0)); builder.maps.len()];
+    let mut borders: Vec<Border> = vec![((0, 0), (0, 0)); builder.maps.len()];
     for task in builder.steps.iter().flatten() {
         if let Task::Conv { conv, from, .. } = task {
             let ((above, left), (below, right)) = &mut borders[from.map.id];
@@ -57,7 +59,7 @@ pub(super) fn layouts(builder: &ProgramBuilder) -> Vec<Layout> {
             (*below, *right) = ((*below).max(rows), (*right).max(columns));
         }
     }
-    let layout = |(map, ((above, left), (below, right))): (&Map, ((usize, usize), (usize, usize)))| {
+    let layout = |(map, ((above, left), (below, right))): (&Map, Border)| {
         let pixel = if map.id == 0 { map.channels } else { map.channels.next_multiple_of(LANES) };
         let row = (left + map.columns + right) * pixel;
         Layout { border: (above, left), pixel, row, image: (above + map.rows + below) * row }

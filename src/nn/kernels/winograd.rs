@@ -100,6 +100,7 @@ unsafe fn gather_line<L: Lanes>(m: [L::Vector; SEEN]) -> [L::Vector; RESULTS] {
 /// # Safety
 /// All that [`Spread`] names can be read and written, and the processor has the instructions.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // columns of a matrix: no iterator walks them
 pub(super) unsafe fn spread_body<L: Lanes>(s: &Spread) {
     // SAFETY: handed on to the caller.
     unsafe {
@@ -124,6 +125,7 @@ pub(super) unsafe fn spread_body<L: Lanes>(s: &Spread) {
 /// # Safety
 /// All that [`Gather`] names can be read and written, and the processor has the instructions.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // columns of a matrix: no iterator walks them
 pub(super) unsafe fn gather_body<L: Lanes>(g: &Gather) {
     // SAFETY: handed on to the caller.
     unsafe {

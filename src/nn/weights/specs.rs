@@ -35,12 +35,17 @@ pub fn of(architecture: &str) -> Option<Vec<TensorSpec>> {
         "mtcnn" => Some(mtcnn()),
         "dlib-resnet" => Some(dlib_resnet()),
         "inception-resnet-v1" => Some(inception_resnet_v1()),
+        "eigenfaces" | "fisherfaces" => Some(subspace()),
         "yunet-s" => Some(fast::yunet(&fast::YUNET_S)),
         "yunet-n" => Some(fast::yunet(&fast::YUNET_N)),
         "mobilefacenet" => Some(fast::mobilefacenet()),
-        "eigenfaces" | "fisherfaces" => Some(subspace()),
         _ => None,
     }
+}
+
+/// Mean and directions of 48x48 grey chips.
+fn subspace() -> Vec<TensorSpec> {
+    vec![spec("mean", &[48 * 48]), spec("projection", &[TensorSpec::ANY, 48 * 48])]
 }
 
 /// Names of the convolutions that an ONNX export of the architecture numbers, in the order in which it
@@ -52,11 +57,6 @@ pub(super) fn numbered(architecture: &str) -> Vec<String> {
         "mobilefacenet" => fast::mobilefacenet_numbered(),
         _ => Vec::new(),
     }
-}
-
-/// Mean and directions of 48x48 grey chips.
-fn subspace() -> Vec<TensorSpec> {
-    vec![spec("mean", &[48 * 48]), spec("projection", &[TensorSpec::ANY, 48 * 48])]
 }
 
 fn spec(name: impl Into<String>, shape: &[usize]) -> TensorSpec {
