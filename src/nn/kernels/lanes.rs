@@ -27,6 +27,25 @@ pub(super) trait Lanes {
     unsafe fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 }
 
+/// `N` vectors, the first at `from`, each `step` numbers after the one before.
+///
+/// A loop, not `array::from_fn`: its closure is compiled as a function of its own, without the path's
+/// instructions, which is then called for each vector.
+///
+/// # Safety
+/// As for [`Lanes::load`], for every one of them.
+#[inline(always)]
+pub(super) unsafe fn load_each<L: Lanes, const N: usize>(from: *const f32, step: usize) -> [L::Vector; N] {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        let mut vectors = [L::splat(&0.0); N];
+        for (n, v) in vectors.iter_mut().enumerate() {
+            *v = L::load(from.add(n * step));
+        }
+        vectors
+    }
+}
+
 /// Plain code: the twin that the others are held to, and the path of processors without one of their own.
 pub(super) struct Plain;
 

@@ -14,7 +14,7 @@ use candle_core::{Result, bail};
 use super::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
-use super::lanes::{LANES, Lanes, Plain};
+use super::lanes::{LANES, Lanes, Plain, load_each};
 use crate::nn::WeightSource;
 use crate::simd::Simd;
 
@@ -292,25 +292,28 @@ unsafe fn all<L: Lanes, const K: usize>(job: &Job<K>) {
 unsafe fn tile<L: Lanes, const K: usize, const N: usize, const V: usize>(job: &Job<K>, first: usize, at: usize) {
     // SAFETY: the caller holds the pointers valid for what is read and written here.
     unsafe {
-        let mut sums: [[L::Vector; V]; N] = std::array::from_fn(|n| [L::splat(job.bias.add(first + n)); V]);
+        let zeros = [0f32; LANES];
+        let zero = L::load(zeros.as_ptr());
+        let mut sums = [[zero; V]; N];
+        for (n, sum) in sums.iter_mut().enumerate() {
+            *sum = [L::splat(job.bias.add(first + n)); V];
+        }
         let mut weights = job.weights.add(first * job.inputs * K * K);
         for input in 0..job.inputs {
             for row in job.rows {
                 let line = row.add(input * job.stride + at * LANES);
                 for dx in 0..K {
-                    let pixels: [L::Vector; V] = std::array::from_fn(|v| L::load(line.add(dx + v * LANES)));
+                    let pixels = load_each::<L, V>(line.add(dx), LANES);
                     for (n, sum) in sums.iter_mut().enumerate() {
                         let weight = L::splat(weights.add(n));
-                        for v in 0..V {
-                            sum[v] = L::multiply_add(weight, pixels[v], sum[v]);
+                        for (s, pixel) in sum.iter_mut().zip(pixels) {
+                            *s = L::multiply_add(weight, pixel, *s);
                         }
                     }
                     weights = weights.add(N);
                 }
             }
         }
-        let zeros = [0f32; LANES];
-        let zero = L::load(zeros.as_ptr());
         for (n, sum) in sums.iter().enumerate() {
             let slope = L::splat(job.slope.add(first + n));
             for (v, &sum) in sum.iter().enumerate() {

@@ -4,7 +4,7 @@
 //! the window of pixel `p`, as runs of consecutive numbers (a whole row of a window, where maps store
 //! nothing between its pixels). The right matrix is packed panel by panel in the order it is read.
 
-use super::lanes::{LANES, Lanes};
+use super::lanes::{LANES, Lanes, load_each};
 use super::winograd::{Gather, Spread, gather_body, spread_body};
 use crate::simd::Simd;
 
@@ -131,12 +131,12 @@ unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
     // SAFETY: the caller holds the pointers valid for what is read and written here.
     unsafe {
         let pixels: [*const f32; P] = std::array::from_fn(|p| t.pixels[p]);
-        let bias: [L::Vector; N] = std::array::from_fn(|n| L::load(t.bias.add(n * LANES)));
+        let bias = load_each::<L, N>(t.bias, LANES);
         let mut sums = [bias; P];
         let mut weights = t.weights;
         for &begin in t.runs {
             for i in begin..begin + t.run {
-                let w: [L::Vector; N] = std::array::from_fn(|n| L::load(weights.add(n * LANES)));
+                let w = load_each::<L, N>(weights, LANES);
                 weights = weights.add(N * LANES);
                 for (sums, pixel) in sums.iter_mut().zip(pixels) {
                     let x = L::splat(pixel.add(i));

@@ -10,7 +10,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::lanes::{LANES, Lanes};
+use super::lanes::{LANES, Lanes, load_each};
 use super::layout::View;
 use super::lines::Lines;
 use super::ops::{Bases, part};
@@ -108,10 +108,12 @@ pub(super) unsafe fn spread_body<L: Lanes>(s: &Spread) {
             let (from, to) = (s.from.add(v * LANES), s.to.add(v * LANES));
             let mut half = [[L::splat(&0.0); SEEN]; SEEN];
             for (y, half) in half.iter_mut().enumerate() {
-                *half = spread_line::<L>(std::array::from_fn(|x| L::load(from.add(y * s.row + x * s.pixel))));
+                *half = spread_line::<L>(load_each::<L, SEEN>(from.add(y * s.row), s.pixel));
             }
             for x in 0..SEEN {
-                let column = spread_line::<L>(std::array::from_fn(|y| half[y][x]));
+                let mut column = [half[0][x]; SEEN];
+                column.iter_mut().zip(&half).for_each(|(c, row)| *c = row[x]);
+                let column = spread_line::<L>(column);
                 for (y, v) in column.into_iter().enumerate() {
                     L::store(to.add((y * SEEN + x) * s.point), v);
                 }
@@ -132,7 +134,7 @@ pub(super) unsafe fn gather_body<L: Lanes>(g: &Gather) {
             let bias = L::load(g.bias.add(v * LANES));
             let mut half = [[bias; SEEN]; RESULTS];
             for x in 0..SEEN {
-                let column = gather_line::<L>(std::array::from_fn(|y| L::load(from.add((y * SEEN + x) * g.point))));
+                let column = gather_line::<L>(load_each::<L, SEEN>(from.add(x * g.point), SEEN * g.point));
                 for (y, v) in column.into_iter().enumerate() {
                     half[y][x] = v;
                 }
