@@ -1,11 +1,8 @@
 //! facenet-pytorch's crop: the detector's box with a margin, resized to a square.
 
-use fast_image_resize as fir;
-use fast_image_resize::images::{Image, ImageRef};
-
 use crate::error::ModelError;
 use crate::geometry::BBox;
-use crate::media::Raster;
+use crate::media::{Raster, resize_triangle};
 
 /// Cuts `bbox`, grown so that `margin` of the chip's `size` pixels lie outside it (half on each
 /// side), clips it to the photo, and resizes it to `size` x `size` with a triangle filter that widens
@@ -32,19 +29,10 @@ pub fn box_crop(photo: &Raster, bbox: &BBox, size: u32, margin: u32) -> Result<R
     if x1 <= x0 || y1 <= y0 {
         return Err(ModelError::BadEmbedding { reason: "the face's box holds no pixel of the photo".to_string() });
     }
-    resize(photo, [x0, y0, x1 - x0, y1 - y0], size)
-        .map_err(|reason| ModelError::Backend { stage: "cropping a face", reason })
-}
-
-/// The crop is copied out first, so that the filter sees nothing beyond its edges.
-fn resize(photo: &Raster, [x, y, width, height]: [u32; 4], size: u32) -> Result<Raster, String> {
-    let mut crop = Raster::new(width, height, [0; 3]);
-    crop.blit(photo, -i64::from(x), -i64::from(y));
-    let source = ImageRef::new(width, height, crop.data(), fir::PixelType::U8x3).map_err(|e| e.to_string())?;
-    let mut chip = Image::new(size, size, fir::PixelType::U8x3);
-    let options = fir::ResizeOptions::new().resize_alg(fir::ResizeAlg::Convolution(fir::FilterType::Bilinear));
-    fir::Resizer::new().resize(&source, &mut chip, &options).map_err(|e| e.to_string())?;
-    Raster::from_rgb(size, size, chip.into_vec()).map_err(|e| e.to_string())
+    // The crop is copied out first, so that the filter sees nothing beyond its edges.
+    let mut crop = Raster::new(x1 - x0, y1 - y0, [0; 3]);
+    crop.blit(photo, -i64::from(x0), -i64::from(y0));
+    Ok(resize_triangle(&crop, size, size))
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub use encode::{encode_jpeg, encode_jpeg_like_opencv, encode_png, save, save_li
 pub use limits::Limits;
 pub use photo::Photo;
 pub use raster::Raster;
-pub use resize::{AreaRows, Region, RowSums, fit_within, resize_area, resize_area_interleaved, resize_bilinear_fixed};
+pub use resize::{
+    AreaRows, Region, RowSums, fit_within, resize_area, resize_area_interleaved, resize_bilinear_fixed, resize_triangle,
+};
 pub use text::{draw_label, draw_text, measure};
 pub use warp::warp;

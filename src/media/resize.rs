@@ -1,7 +1,8 @@
 //! Resizing: by area for networks, bilinear and high quality for pictures.
 
 use fast_image_resize as fir;
-use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
 use rayon::prelude::*;
 
 use super::Raster;
@@ -240,14 +241,21 @@ pub fn fit_within(src: &Raster, max_width: u32, max_height: u32) -> Raster {
     resize_with(src, new_width, new_height, fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom))
 }
 
+/// The picture at `width` x `height` by a triangle filter that widens with the reduction, as Pillow's
+/// bilinear resize does; sizes are those that [`Raster::new`] makes of them.
+pub fn resize_triangle(src: &Raster, width: u32, height: u32) -> Raster {
+    resize_with(src, width, height, fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
+}
+
+/// By the typed call: the one that takes a picture's type at run time is compiled for every type of pixel.
 fn resize_with(src: &Raster, width: u32, height: u32, algorithm: fir::ResizeAlg) -> Raster {
     let mut resized = Raster::new(width, height, [0; 3]);
     let (width, height) = (resized.width(), resized.height());
-    let source = ImageRef::new(src.width(), src.height(), src.data(), fir::PixelType::U8x3);
-    let target = Image::from_slice_u8(width, height, resized.data_mut(), fir::PixelType::U8x3);
+    let source = TypedImageRef::<U8x3>::from_buffer(src.width(), src.height(), src.data());
+    let target = TypedImage::<U8x3>::from_buffer(width, height, resized.data_mut());
     let options = fir::ResizeOptions::new().resize_alg(algorithm);
-    // A Raster's buffer always fits its size, so neither view nor the resize of equal pixel types fails.
-    let done = source.ok().zip(target.ok()).map(|(s, mut t)| fir::Resizer::new().resize(&s, &mut t, &options));
+    // A Raster's buffer always fits its size, so neither view nor the resize fails.
+    let done = source.ok().zip(target.ok()).map(|(s, mut t)| fir::Resizer::new().resize_typed(&s, &mut t, &options));
     debug_assert!(matches!(done, Some(Ok(()))));
     resized
 }
