@@ -3,31 +3,15 @@
 //! the golden tests beside their code.
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use kith::geometry::Overlap;
-use kith::weights::{Precision, import};
 use kith::{Engine, FaceChoice, Photo, Policy};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
-}
-
-/// A weights folder with the fast pair in it, under the manifest's names.
-fn imported() -> Option<tempfile::TempDir> {
-    let published = root().join("../shared/weights");
-    let files = [("yunet", "yunet_s_640_640.onnx"), ("yunet-n", "yunet_n_dynamic.onnx")];
-    let folder = tempfile::tempdir().unwrap();
-    for (name, file) in files.into_iter().chain([("mobilefacenet", "mobilefacenet_foamliu.onnx")]) {
-        let file = published.join(file);
-        if !file.is_file() {
-            println!("skipped: the published weights are not here");
-            return None;
-        }
-        let target = folder.path().join(format!("{name}.safetensors"));
-        import(&[file], None, Precision::F32, &target).unwrap();
-    }
-    Some(folder)
 }
 
 fn photo(name: &str) -> Photo {
@@ -36,7 +20,7 @@ fn photo(name: &str) -> Photo {
 
 #[test]
 fn yunet_finds_the_faces_that_mtcnn_finds() {
-    let Some(folder) = imported() else { return };
+    let Some(folder) = common::fast_pair() else { return };
     let mtcnn = Engine::builder().build().unwrap();
     for name in ["yunet", "yunet-n"] {
         let yunet = Engine::builder().detector(name).weights(folder.path()).build().unwrap();
@@ -58,7 +42,7 @@ fn yunet_finds_the_faces_that_mtcnn_finds() {
 
 #[test]
 fn large_photos_give_the_same_faces_in_their_own_pixels() {
-    let Some(folder) = imported() else { return };
+    let Some(folder) = common::fast_pair() else { return };
     let small = photo("grace_hopper.jpg");
     let large = Photo::from_raster(kith::media::fit_within(small.raster(), 3000, 3000), "large");
     let engine = Engine::builder().detector("yunet").weights(folder.path()).build().unwrap();
@@ -70,7 +54,7 @@ fn large_photos_give_the_same_faces_in_their_own_pixels() {
 
 #[test]
 fn the_fast_pair_tells_people_apart_and_keeps_to_its_own_space() {
-    let Some(folder) = imported() else { return };
+    let Some(folder) = common::fast_pair() else { return };
     let fast = Engine::builder().detector("yunet").model("mobilefacenet").weights(folder.path()).build().unwrap();
     assert_eq!(fast.dimension(), 128);
     assert!(fast.model().as_str().starts_with("mobilefacenet/"), "{}", fast.model());
@@ -86,7 +70,7 @@ fn the_fast_pair_tells_people_apart_and_keeps_to_its_own_space() {
 
 #[test]
 fn a_calibration_behind_another_detector_is_refused() {
-    let Some(folder) = imported() else { return };
+    let Some(folder) = common::fast_pair() else { return };
     // dlib's shipped record was measured behind mtcnn, so behind yunet no rate is known.
     let engine = Engine::builder().detector("yunet").weights(folder.path()).build().unwrap();
     assert!(engine.calibration().is_none());

@@ -1,25 +1,12 @@
 //! Labelled pairs of real photos, end to end: who is the same, and who is not.
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
+mod common;
+
 use std::path::{Path, PathBuf};
 
 use kith::{Decision, Embedding, Engine, FaceChoice, Photo, Policy};
 use rayon::prelude::*;
-
-/// dlib's own threshold of 0.6 between descriptors, whose length is about 1.4, between unit vectors.
-const DLIB_THRESHOLD: f32 = 0.43;
-/// Pairs taken of each kind from each fold.
-const PAIRS: usize = 15;
-const FOLD: usize = 600;
-
-fn shared(name: &str) -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: the labelled photos are not here");
-    None
-}
 
 fn folder(path: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(path).unwrap().map(|e| e.unwrap().path()).collect();
@@ -29,7 +16,7 @@ fn folder(path: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn every_pair_of_people_is_told_apart_at_the_default_threshold() {
-    let Some(people) = shared("images/people") else { return };
+    let Some(people) = common::labelled("images/people") else { return };
     let engine = Engine::builder().build().unwrap();
     let photos: Vec<(usize, PathBuf)> = folder(&people)
         .iter()
@@ -56,42 +43,36 @@ fn every_pair_of_people_is_told_apart_at_the_default_threshold() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// The face nearest the middle is the one that an LFW photo is named for.
-fn central(engine: &Engine, path: &Path) -> Embedding {
-    let photo = Photo::open(path).unwrap();
-    let (x, y) = (photo.width() as f32 / 2.0, photo.height() as f32 / 2.0);
-    let faces = engine.faces(&photo).unwrap();
-    let away = |f: &kith::Face| ((f.bbox.x0 + f.bbox.x1) / 2.0 - x).hypot((f.bbox.y0 + f.bbox.y1) / 2.0 - y);
-    let nearest = faces.into_iter().min_by(|a, b| away(a).total_cmp(&away(b)));
-    nearest.unwrap_or_else(|| panic!("{}: no face", path.display())).embedding
-}
+/// Photos of groups: how many faces they show, by eye, and on how many other things MTCNN sees one too.
+const GROUPS: [(&str, usize, usize); 19] = [
+    ("images/multiface.jpg", 6, 0),
+    ("images/two_people.jpg", 2, 0),
+    ("robustness/groups/2.jpg", 4, 0),
+    ("robustness/groups/3.jpg", 5, 0),
+    ("robustness/groups/5.jpg", 1, 0),
+    ("robustness/groups/6.jpg", 14, 0),
+    ("robustness/groups/9.jpg", 8, 0),
+    ("robustness/groups/10.jpg", 19, 1),
+    ("robustness/groups/12.jpg", 5, 0),
+    ("robustness/groups/13.jpg", 2, 0),
+    ("robustness/groups/15.jpg", 16, 0),
+    ("robustness/groups/16.jpg", 9, 1),
+    ("robustness/groups/18.jpg", 6, 1),
+    ("robustness/groups/19.jpg", 5, 0),
+    ("robustness/groups/20.jpg", 10, 0),
+    ("robustness/groups/21.jpg", 5, 0),
+    ("robustness/groups/22.jpg", 2, 0),
+    ("robustness/groups/23.jpg", 3, 0),
+    ("robustness/exif-orientation/Landscape_0.jpg", 0, 0),
+];
 
 #[test]
-fn pairs_in_the_wild_are_told_apart() {
-    let Some(lfw) = shared("lfw") else { return };
-    let engine = Engine::builder().build().unwrap();
-    let text = std::fs::read_to_string(lfw.join("pairs.txt")).unwrap();
-    let lines: Vec<&str> = text.lines().skip(1).collect();
-    let photo = |name: &str, number: &str| {
-        let number: usize = number.parse().unwrap();
-        lfw.join("people").join(name).join(format!("{name}_{number:04}.jpg"))
-    };
-    let chosen = lines.chunks(FOLD).flat_map(|fold| fold[..PAIRS].iter().chain(&fold[FOLD / 2..][..PAIRS]));
-    let pairs: Vec<(bool, PathBuf, PathBuf)> = chosen
-        .map(|line| match line.split('\t').collect::<Vec<_>>()[..] {
-            [name, a, b] => (true, photo(name, a), photo(name, b)),
-            [first, a, second, b] => (false, photo(first, a), photo(second, b)),
-            _ => panic!("{line}"),
-        })
-        .collect();
-    let wrong: Vec<String> = pairs
-        .par_iter()
-        .filter_map(|(same, a, b)| {
-            let distance = central(&engine, a).distance(&central(&engine, b)).unwrap();
-            let right = (distance <= DLIB_THRESHOLD) == *same;
-            (!right).then(|| format!("{} and {}: {distance}", a.display(), b.display()))
-        })
-        .collect();
-    println!("{} of {} pairs right at distance {DLIB_THRESHOLD}: {wrong:#?}", pairs.len() - wrong.len(), pairs.len());
-    assert!(wrong.len() * 100 <= pairs.len(), "at least 99 of 100 pairs");
+fn every_face_of_the_group_photos_is_found_and_none_where_there_is_none() {
+    let Some(photos) = common::labelled("") else { return };
+    let count = |engine: &Engine, photo: &str| engine.detect(&Photo::open(photos.join(photo)).unwrap()).unwrap().len();
+    let mtcnn = Engine::builder().build().unwrap();
+    GROUPS.par_iter().for_each(|&(photo, faces, more)| assert_eq!(count(&mtcnn, photo), faces + more, "{photo}"));
+    let Some(weights) = common::fast_pair() else { return };
+    let yunet = Engine::builder().detector("yunet-n").weights(weights.path()).build().unwrap();
+    GROUPS.par_iter().for_each(|&(photo, faces, _)| assert_eq!(count(&yunet, photo), faces, "{photo}"));
 }

@@ -83,7 +83,7 @@ pub(super) struct Common {
     /// Where the networks run: auto, cpu, cuda, cuda:N or metal
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// Which pair of networks: accurate is mtcnn and dlib-resnet, fast is yunet and mobilefacenet
+    /// Which pair of networks: accurate is mtcnn and dlib-resnet, fast is yunet-n and mobilefacenet
     #[arg(long, global = true, value_enum, default_value = "accurate")]
     pub profile: Profile,
     /// Detector in place of the profile's: a name from `kith weights list`, or of weights that you imported
@@ -126,7 +126,7 @@ impl Profile {
     fn detector(self) -> &'static str {
         match self {
             Self::Accurate => "mtcnn",
-            Self::Fast => "yunet",
+            Self::Fast => "yunet-n",
         }
     }
 

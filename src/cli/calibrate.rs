@@ -11,6 +11,8 @@ use crate::{LabelledPhoto, SearchPolicy};
 
 /// Rates whose thresholds are shown, measured or not.
 const RATES: [f64; 6] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
+/// Similarities, in percent, at which the scale is shown.
+const CURVE: [f32; 7] = [99.0, 90.0, 75.0, 50.0, 25.0, 10.0, 1.0];
 /// Galleries for which the growth of FPIR is shown, in faces.
 const GALLERIES: [usize; 7] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
 
@@ -69,22 +71,29 @@ fn print(record: &Calibration) -> anyhow::Result<()> {
         record.genuine_pairs, record.impostor_pairs, record.failures_to_acquire
     ));
     output::line("");
-    let range = |hits: f64, of: u64| {
-        let (low, high) = rate_interval(hits.round() as u64, of);
-        format!("{low:.2e} to {high:.2e}")
-    };
     let head = ["FMR", "threshold", "95% of FMR", "impostor pairs below", "FNMR", "95% of FNMR"];
     let mut rows = vec![head.map(str::to_string).to_vec()];
     for rate in RATES {
-        rows.push(match record.points.iter().find(|p| p.fmr == rate) {
-            Some(p) => vec![
-                format!("{rate:e}"),
-                format!("{:.4}", p.distance),
-                range(p.impostors_below as f64, record.impostor_pairs),
-                p.impostors_below.to_string(),
-                format!("{:.4}", p.fnmr),
-                range(p.fnmr * record.genuine_pairs as f64, record.genuine_pairs),
-            ],
+        rows.push(match record.points.iter().position(|p| p.fmr == rate) {
+            Some(i) => {
+                let p = &record.points[i];
+                let [fmr, fnmr] = record.rate_intervals(i).unwrap_or_else(|| {
+                    let genuine = (p.fnmr * record.genuine_pairs as f64).round() as u64;
+                    [
+                        rate_interval(p.impostors_below, record.impostor_pairs),
+                        rate_interval(genuine, record.genuine_pairs),
+                    ]
+                });
+                let range = |(low, high): (f64, f64)| format!("{low:.2e} to {high:.2e}");
+                vec![
+                    format!("{rate:e}"),
+                    format!("{:.4}", p.distance),
+                    range(fmr),
+                    p.impostors_below.to_string(),
+                    format!("{:.4}", p.fnmr),
+                    range(fnmr),
+                ]
+            }
             None => {
                 let t = record.for_search(rate, 1)?;
                 let mark = if t.extrapolated { "extrapolated" } else { "between points" };
@@ -95,8 +104,24 @@ fn print(record: &Calibration) -> anyhow::Result<()> {
     }
     output::table(&rows);
     output::line("");
-    output::line("Intervals take pairs for independent; they share photos and people, so the truth is less sure.");
+    output::line(match record.replicates {
+        Some(_) => "Intervals are a jackknife's over 20 groups of the people, on these photos' own kind.",
+        None => "Intervals take pairs for independent; they share photos and people, so the truth is less sure.",
+    });
     output::line("An extrapolated threshold is refused by verify and compare unless --extrapolate asks for it.");
+    output::line("");
+    let head = ["distance", "similarity", "95% of similarity"].map(str::to_string).to_vec();
+    let row = |percent: f32| {
+        // The scale's inverse: where it gives this similarity.
+        let distance = record.midpoint + (100.0 / percent - 1.0).ln() / record.slope;
+        let bounds = record.similarity_interval(distance);
+        vec![
+            format!("{distance:.4}"),
+            format!("{percent}%"),
+            bounds.map_or("-".to_string(), |(low, high)| format!("{low:.1}% to {high:.1}%")),
+        ]
+    };
+    output::table(&[vec![head], CURVE.map(row).to_vec()].concat());
     output::line("");
     let default = record.at_fmr(Calibration::MIDPOINT_FMR)?;
     let bound = SearchPolicy::DEFAULT_FPIR;

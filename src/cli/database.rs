@@ -65,11 +65,13 @@ pub(super) fn reindex(common: &Common, command: &Reindex) -> anyhow::Result<u8> 
 }
 
 pub(super) fn check(common: &Common, command: &Check) -> anyhow::Result<u8> {
+    let waiting = output::waiting(common, if command.repair { "repairing" } else { "reading every record" });
     let report: CheckReport = if command.repair {
         repair(command.place.folder()?, &command.place.options(false)?)?
     } else {
         command.place.open(false)?.check()?
     };
+    waiting.finish_and_clear();
     if common.json {
         output::json(&report)?;
     } else {
@@ -91,7 +93,9 @@ pub(super) fn backup(common: &Common, command: &BackupArgs) -> anyhow::Result<u8
     let encrypted = database.stats()?.encrypted;
     let none = "this database is not encrypted: there is no key ring to copy; leave --ring away";
     anyhow::ensure!(encrypted || command.ring.is_none(), none);
+    let waiting = output::waiting(common, "copying");
     let done = database.backup(&command.file, command.ring.as_deref())?;
+    waiting.finish_and_clear();
     if common.json {
         output::json(&json!({
             "file": command.file, "ring": command.ring, "encrypted": encrypted,
@@ -115,7 +119,9 @@ pub(super) fn backup(common: &Common, command: &BackupArgs) -> anyhow::Result<u8
 pub(super) fn restore(common: &Common, command: &RestoreArgs) -> anyhow::Result<u8> {
     let folder = command.place.folder()?;
     let key = command.place.key.key()?;
+    let waiting = output::waiting(common, "restoring");
     let done = Database::restore(&command.file, &folder, key.as_ref(), command.ring.as_deref())?;
+    waiting.finish_and_clear();
     // A restored database is one that opens.
     let stats = command.place.open(false)?.stats()?;
     if common.json {

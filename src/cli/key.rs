@@ -39,7 +39,9 @@ pub(super) fn rekey(common: &Common, command: &Rekey) -> anyhow::Result<u8> {
     let folder = command.place.folder()?;
     let options = command.place.options(false)?;
     let was = options.key.is_some();
+    let waiting = output::waiting(common, "sealing every record anew");
     Database::rekey(&folder, &options, new.as_ref())?;
+    waiting.finish_and_clear();
     // What is said to be done is a database that opens.
     let reopened = crate::DatabaseOptions { key: new.clone(), ..options };
     let stats = Database::open(&folder, &reopened)?.stats()?;

@@ -66,6 +66,14 @@ pub(super) fn spinner(common: &Common, what: &str) -> ProgressBar {
     shown(common, ProgressBar::no_length(), style, what, true)
 }
 
+/// A sign of life, with the time since, over work whose length is not known beforehand.
+pub(super) fn waiting(common: &Common, what: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+    let bar = shown(common, ProgressBar::no_length(), style, what, true);
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    bar
+}
+
 fn shown(
     common: &Common,
     bar: ProgressBar,

@@ -20,8 +20,10 @@ pub(super) fn run(common: &Common, command: &Verify) -> anyhow::Result<u8> {
             let how = if verdict.extrapolated { " (extrapolated)" } else { "" };
             format!(", false-match rate {r:e}{how}")
         });
+        let bounds =
+            verdict.similarity_interval.map_or(String::new(), |(low, high)| format!(" ({low:.1} to {high:.1})"));
         output::line(&format!(
-            "{answer}: distance {:.4}, threshold {:.4}{rate}, similarity {:.1}%",
+            "{answer}: distance {:.4}, threshold {:.4}{rate}, similarity {:.1}%{bounds}",
             verdict.distance, verdict.threshold, verdict.similarity
         ));
     }

@@ -24,7 +24,17 @@ fn list(common: &Common, store: &WeightStore) -> anyhow::Result<u8> {
             row["status"] = serde_json::to_value(store.status(&m.name))?;
             Ok(row)
         });
-        output::json(&rows.collect::<anyhow::Result<Vec<_>>>()?)?;
+        let own = store.own_names().into_iter().map(|name| {
+            let loaded = store.load(&name);
+            Ok(json!({
+                "name": name,
+                "architecture": loaded.as_ref().ok().map(|l| &l.architecture),
+                "sha256": loaded.as_ref().ok().map(|l| &l.sha256),
+                "fault": loaded.as_ref().err().map(ToString::to_string),
+                "status": store.status(&name),
+            }))
+        });
+        output::json(&rows.chain(own).collect::<anyhow::Result<Vec<serde_json::Value>>>()?)?;
         return Ok(DONE);
     }
     for m in models {
@@ -45,6 +55,14 @@ fn list(common: &Common, store: &WeightStore) -> anyhow::Result<u8> {
             output::line(&format!("    {:.1} MB ({}), sha256 {sha256}", size as f64 / 1e6, m.stored));
         }
     }
+    for name in store.own_names() {
+        let Status::File { path, .. } = store.status(&name) else { continue };
+        output::line(&format!("{name}  [{}]", path.display()));
+        output::line(&match store.load(&name) {
+            Ok(loaded) => format!("    {}, your own, sha256 {}", loaded.architecture, loaded.sha256),
+            Err(e) => format!("    cannot be used: {e}"),
+        });
+    }
     Ok(DONE)
 }
 
@@ -58,10 +76,11 @@ fn kind(m: &ModelEntry) -> &'static str {
 fn verify(common: &Common, store: &WeightStore) -> anyhow::Result<u8> {
     let mut rows = Vec::new();
     let mut failed = false;
-    for m in &Manifest::built_in().model {
-        let (state, detail) = match store.status(&m.name) {
+    let known = Manifest::built_in().model.iter().map(|m| m.name.clone());
+    for name in known.chain(store.own_names()) {
+        let (state, detail) = match store.status(&name) {
             Status::Absent => ("absent", String::new()),
-            _ => match store.verify(&m.name) {
+            _ => match store.verify(&name) {
                 Ok(sha256) => ("sound", sha256),
                 Err(e) => {
                     failed = true;
@@ -70,9 +89,9 @@ fn verify(common: &Common, store: &WeightStore) -> anyhow::Result<u8> {
             },
         };
         if !common.json {
-            output::line(format!("{}: {state} {detail}", m.name).trim_end());
+            output::line(format!("{name}: {state} {detail}").trim_end());
         }
-        rows.push(json!({ "name": m.name, "state": state, "detail": detail }));
+        rows.push(json!({ "name": name, "state": state, "detail": detail }));
     }
     if common.json {
         output::json(&rows)?;

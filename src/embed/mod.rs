@@ -3,6 +3,7 @@
 pub mod classic;
 pub mod dlib_resnet;
 pub mod inception_resnet_v1;
+pub mod mirrored;
 pub mod mobilefacenet;
 
 use candle_core::{Result as TensorResult, Tensor};

@@ -10,6 +10,7 @@ use crate::embed::Embedder;
 use crate::embed::classic::{Classic, EIGENFACES, FISHERFACES};
 use crate::embed::dlib_resnet::{self, DlibResnet};
 use crate::embed::inception_resnet_v1::{self, InceptionResnetV1};
+use crate::embed::mirrored::{MIRROR_SUFFIX, Mirrored};
 use crate::embed::mobilefacenet::{self, MobileFaceNet};
 use crate::error::{Error, RefusalError, Result, WeightsError};
 use crate::nn::weights::{Kind, Manifest, WeightStore, YUNET_N, YUNET_S};
@@ -56,7 +57,8 @@ impl EngineBuilder {
         self
     }
 
-    /// The embedder, by its name in the manifest; `dlib-resnet` when not said.
+    /// The embedder, by its name in the manifest; `dlib-resnet` when not said. With `+mirror` after the name
+    /// each face is embedded together with its mirror image: twice the time, fewer errors, a space of its own.
     pub fn model(mut self, name: impl Into<String>) -> Self {
         self.model = name.into();
         self
@@ -138,6 +140,9 @@ fn not_a(kind: Kind, name: &str) -> Error {
 }
 
 fn load_embedder(store: &WeightStore, name: &str, device: &Device) -> Result<Box<dyn Embedder>> {
+    if let Some(name) = name.strip_suffix(MIRROR_SUFFIX) {
+        return Ok(Box::new(Mirrored::new(load_embedder(store, name, device)?)));
+    }
     let loaded = store.load(name)?;
     match loaded.architecture.as_str() {
         dlib_resnet::ARCHITECTURE => Ok(Box::new(DlibResnet::new(&loaded.tensors, &loaded.sha256, device)?)),

@@ -8,7 +8,7 @@ use super::{Engine, FaceChoice};
 use crate::error::{Error, RefusalError, Result};
 use crate::media::{Limits, Photo};
 use crate::vector::Embedding;
-use crate::verify::{Calibration, fit_calibration};
+use crate::verify::{Calibration, Distances, fit_calibration};
 
 /// A photo, and who is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,28 +64,31 @@ impl Engine {
                 Err(e) => return Err(e),
             }
         }
-        let (genuine, impostor) = distances(&known)?;
         let failures = (without_face.len() + unreadable.len()) as u64;
-        let calibration = fit_calibration(self.model().as_str(), self.detector(), source, genuine, impostor, failures)
+        let calibration = fit_calibration(self.model().as_str(), self.detector(), source, distances(&known)?, failures)
             .map_err(|reason| RefusalError::CannotCalibrate { reason })?;
         Ok(Measured { calibration, without_face, unreadable })
     }
 }
 
-/// Distances of all pairs of one person, and of all pairs of two.
-fn distances(known: &[(usize, Embedding)]) -> Result<(Vec<f32>, Vec<f32>)> {
-    let rows: Vec<(Vec<f32>, Vec<f32>)> = known
-        .par_iter()
-        .enumerate()
-        .map(|(i, (person, embedding))| {
-            let (mut genuine, mut impostor) = (Vec::new(), Vec::with_capacity(known.len() - i));
-            for (other, second) in &known[i + 1..] {
-                let distance = embedding.distance(second)?;
-                if person == other { genuine.push(distance) } else { impostor.push(distance) }
-            }
-            Ok((genuine, impostor))
-        })
-        .collect::<Result<_>>()?;
-    let (genuine, impostor): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-    Ok((genuine.concat(), impostor.concat()))
+/// Photos whose distances to all later ones are measured before they are counted: bounds memory.
+const ROWS: usize = 256;
+
+/// Distances of all pairs of photos.
+fn distances(known: &[(usize, Embedding)]) -> Result<Distances> {
+    let mut distances = Distances::default();
+    for first in (0..known.len()).step_by(ROWS) {
+        let row = |i: usize| -> Result<Vec<f32>> {
+            known[i + 1..].iter().map(|(_, other)| Ok(known[i].1.distance(other)?)).collect()
+        };
+        let last = (first + ROWS).min(known.len());
+        let rows: Vec<Vec<f32>> = (first..last).into_par_iter().map(row).collect::<Result<_>>()?;
+        for (i, row) in (first..last).zip(rows) {
+            known[i + 1..]
+                .iter()
+                .zip(row)
+                .for_each(|((other, _), distance)| distances.add(known[i].0, *other, distance));
+        }
+    }
+    Ok(distances)
 }

@@ -7,10 +7,12 @@
 //! 1. points stand in order of falling FMR, and no later point has a larger distance;
 //! 2. every point rests on at least [`Calibration::LEAST_SUPPORT`] impostor pairs below its distance
 //!    (the "rule of 30": G. Doddington et al., "The NIST speaker recognition evaluation", 2000);
-//! 3. the similarity scale falls with distance.
+//! 3. the similarity scale falls with distance;
+//! 4. where there are replicates, there are two or more, of finite numbers, with rates for every point.
 
 use serde::{Deserialize, Serialize};
 
+use super::jackknife::{Replicate, reach};
 use crate::error::RefusalError;
 
 /// A threshold and the error rates measured at it.
@@ -53,6 +55,10 @@ pub struct Calibration {
     pub slope: f32,
     /// The operating points.
     pub points: Vec<OperatingPoint>,
+    /// The measurement without one group of people each: what the bounds of scale and rates are made of.
+    /// None in records of fewer people than groups, and in those of before there were bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicates: Option<Vec<Replicate>>,
 }
 
 impl Calibration {
@@ -99,6 +105,17 @@ impl Calibration {
                 return Err(format!("operating points out of order: {pair:?}"));
             }
         }
+        if let Some(replicates) = &self.replicates {
+            let points = self.points.len();
+            let sound = |r: &Replicate| {
+                let rates = r.fmr.len() == points && r.fnmr.len() == points;
+                let share = |rate: &f64| (0.0..=1.0).contains(rate);
+                rates && r.fmr.iter().chain(&r.fnmr).all(share) && r.midpoint.is_finite() && r.slope.is_finite()
+            };
+            if replicates.len() < 2 || !replicates.iter().all(sound) {
+                return Err("replicates do not fit the operating points".to_string());
+            }
+        }
         Ok(())
     }
 
@@ -139,9 +156,37 @@ impl Calibration {
 
     /// Similarity in percent, 0 to 100: falls with distance, 50 at [`Calibration::midpoint`].
     pub fn similarity(&self, distance: f32) -> f32 {
-        let x = f64::from(self.slope) * (f64::from(distance) - f64::from(self.midpoint));
-        (100.0 / (1.0 + x.exp())) as f32
+        percent(log_odds(self.midpoint, self.slope, distance))
     }
+
+    /// Where the similarity would lie, 95 times in 100, had the record been measured on other people of the
+    /// same kind: lower and upper bound in percent. `None` where the record does not say.
+    pub fn similarity_interval(&self, distance: f32) -> Option<(f32, f32)> {
+        let replicates = self.replicates.as_ref()?;
+        let reach = reach(replicates.iter().map(|r| log_odds(r.midpoint, r.slope, distance)));
+        let middle = log_odds(self.midpoint, self.slope, distance);
+        Some((percent(middle - reach), percent(middle + reach)))
+    }
+
+    /// The 95% intervals of FMR and FNMR at operating point number `i`, likewise.
+    pub fn rate_intervals(&self, i: usize) -> Option<[(f64, f64); 2]> {
+        let (replicates, point) = (self.replicates.as_ref()?, self.points.get(i)?);
+        let about = |rate: f64, reach: f64| ((rate - reach).max(0.0), (rate + reach).min(1.0));
+        let measured = point.impostors_below as f64 / self.impostor_pairs as f64;
+        Some([
+            about(measured, reach(replicates.iter().map(|r| r.fmr[i]))),
+            about(point.fnmr, reach(replicates.iter().map(|r| r.fnmr[i]))),
+        ])
+    }
+}
+
+/// Logarithm of the odds of one person.
+fn log_odds(midpoint: f32, slope: f32, distance: f32) -> f64 {
+    f64::from(slope) * (f64::from(midpoint) - f64::from(distance))
+}
+
+fn percent(log_odds: f64) -> f32 {
+    (100.0 / (1.0 + (-log_odds).exp())) as f32
 }
 
 #[cfg(test)]
@@ -160,6 +205,7 @@ pub(super) mod tests {
             failures_to_acquire: 0,
             midpoint: 0.4,
             slope: 20.0,
+            replicates: None,
             points: vec![point(1e-1, 0.6, 0.0, 10_000), point(1e-2, 0.5, 0.01, 1000), point(1e-3, 0.4, 0.05, 100)],
         }
     }
@@ -197,7 +243,15 @@ pub(super) mod tests {
     fn a_record_that_breaks_an_invariant_is_refused() {
         let json = |c: &Calibration| serde_json::to_string(c).unwrap();
         assert_eq!(Calibration::parse(&json(&record())).unwrap(), record());
-        let broken: [fn(&mut Calibration); 7] = [
+        let replicate = Replicate { midpoint: 0.4, slope: 20.0, fmr: vec![0.1; 3], fnmr: vec![0.0; 3] };
+        let with = Calibration { replicates: Some(vec![replicate; 2]), ..record() };
+        assert_eq!(Calibration::parse(&json(&with)).unwrap(), with);
+        let broken: [fn(&mut Calibration); 9] = [
+            |c| {
+                c.replicates =
+                    Some(vec![Replicate { midpoint: 0.4, slope: 20.0, fmr: vec![0.1; 2], fnmr: vec![0.0; 3] }; 2])
+            },
+            |c| c.replicates = Some(vec![]),
             |c| c.version = 2,
             |c| c.points.clear(),
             |c| c.points.swap(0, 1),

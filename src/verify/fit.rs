@@ -3,6 +3,7 @@
 use rayon::prelude::*;
 
 use super::calibration::{Calibration, OperatingPoint};
+use super::jackknife::{GROUPS, GroupedDistances};
 
 /// False-match rates that a record has points for, where the data supports them: 5, 2 and 1 in each
 /// decade, since a request between two points takes the stricter one.
@@ -11,11 +12,35 @@ const RATES: [f64; 18] =
 /// Steps of bisection for the slope: more than f32 can tell apart.
 const BISECTIONS: usize = 60;
 
+/// Distances of pairs of photos, and whose they are.
+#[derive(Default)]
+pub struct Distances {
+    genuine: Vec<f32>,
+    impostor: Vec<f32>,
+    grouped: GroupedDistances,
+    people: usize,
+}
+
+impl Distances {
+    /// Takes in the distance of a photo of person number `a` and one of person number `b`: a genuine pair
+    /// where they are one.
+    pub fn add(&mut self, a: usize, b: usize, distance: f32) {
+        if a == b {
+            self.genuine.push(distance)
+        } else {
+            self.impostor.push(distance)
+        }
+        self.grouped.add(a, b, distance);
+        self.people = self.people.max(a + 1).max(b + 1);
+    }
+}
+
 /// Fits a record to the distances of genuine and impostor pairs of `model` behind `detector`.
 ///
 /// A point's distance is the largest that leaves at most its share of impostor pairs at or below. The
 /// similarity scale is a logistic curve through 50% at [`Calibration::MIDPOINT_FMR`], with the slope
-/// of greatest likelihood when both kinds of pair weigh the same (even odds).
+/// of greatest likelihood when both kinds of pair weigh the same (even odds). With people enough, the record
+/// holds the replicates that its bounds are made of.
 ///
 /// # Errors
 /// A sentence, when the pairs are too few for a threshold at [`Calibration::MIDPOINT_FMR`].
@@ -23,10 +48,10 @@ pub fn fit_calibration(
     model: &str,
     detector: &str,
     source: &str,
-    mut genuine: Vec<f32>,
-    mut impostor: Vec<f32>,
+    distances: Distances,
     failures_to_acquire: u64,
 ) -> Result<Calibration, String> {
+    let Distances { mut genuine, mut impostor, grouped, people } = distances;
     if genuine.iter().chain(&impostor).any(|d| !d.is_finite()) {
         return Err("a distance is not finite".to_string());
     }
@@ -43,6 +68,8 @@ pub fn fit_calibration(
         .find(|p| p.fmr == Calibration::MIDPOINT_FMR)
         .map(|p| p.distance)
         .ok_or_else(|| format!("{} impostor pairs, at least {needed} are needed", impostor.len()))?;
+    let mean =
+        |distances: &[f32], of: Weight| distances.par_iter().map(|&d| of(d)).sum::<f64>() / distances.len() as f64;
     let record = Calibration {
         version: Calibration::VERSION,
         model: model.to_string(),
@@ -52,7 +79,8 @@ pub fn fit_calibration(
         impostor_pairs: impostor.len() as u64,
         failures_to_acquire,
         midpoint,
-        slope: slope(midpoint, &genuine, &impostor)?,
+        slope: slope(midpoint, &|of| mean(&genuine, of), &|of| mean(&impostor, of))?,
+        replicates: (people >= GROUPS).then(|| grouped.replicates(&points)).flatten(),
         points,
     };
     // Written and read back, so that what is returned is what the file will say.
@@ -72,20 +100,23 @@ pub(crate) fn operating_point(fmr: f64, genuine: &[f32], impostor: &[f32]) -> Op
     (point.impostors_below >= Calibration::LEAST_SUPPORT).then_some(point)
 }
 
+/// A function of a distance, of which a mean over many is wanted.
+pub(super) type Weight<'a> = &'a (dyn Fn(f32) -> f64 + Sync);
+/// Takes the mean of a function over all pairs of one kind.
+pub(super) type MeanOver<'a> = &'a dyn Fn(Weight) -> f64;
+
 /// The slope at which the derivative of the log likelihood, which falls with the slope, is zero.
-fn slope(midpoint: f32, genuine: &[f32], impostor: &[f32]) -> Result<f32, String> {
-    let mean_of = |distances: &[f32], slope: f64, wanted: f64| -> f64 {
-        let total: f64 = distances
-            .par_iter()
-            .map(|&d| {
+pub(super) fn slope(midpoint: f32, genuine: MeanOver, impostor: MeanOver) -> Result<f32, String> {
+    let derivative = |slope: f64| {
+        let part = |mean: MeanOver, wanted: f64| {
+            mean(&|d| {
                 let from_middle = f64::from(d) - f64::from(midpoint);
                 let similarity = 1.0 / (1.0 + (slope * from_middle).exp());
                 (similarity - wanted) * from_middle
             })
-            .sum();
-        total / distances.len() as f64
+        };
+        part(genuine, 1.0) + part(impostor, 0.0)
     };
-    let derivative = |slope: f64| mean_of(genuine, slope, 1.0) + mean_of(impostor, slope, 0.0);
     let (mut low, mut high) = (0.0f64, 1e4f64);
     if derivative(low) <= 0.0 {
         return Err("genuine pairs are no nearer than impostor pairs: this model tells nobody apart".to_string());
@@ -114,10 +145,22 @@ mod tests {
             .collect()
     }
 
+    /// One person's photos, and others' that are all of different people.
+    fn distances(genuine: &[f32], impostor: &[f32]) -> Distances {
+        let mut distances = Distances::default();
+        genuine.iter().for_each(|&d| distances.add(0, 0, d));
+        impostor.iter().for_each(|&d| distances.add(0, 1, d));
+        distances
+    }
+
+    fn fitted(genuine: &[f32], impostor: &[f32], failures: u64) -> Result<Calibration, String> {
+        fit_calibration("m", "mtcnn", "drawn", distances(genuine, impostor), failures)
+    }
+
     #[test]
     fn thresholds_let_through_what_they_say() {
         let (genuine, impostor) = (draw(5_000, 0.3, 0.03, 1), draw(200_000, 0.7, 0.04, 2));
-        let c = fit_calibration("m", "mtcnn", "drawn", genuine.clone(), impostor.clone(), 3).unwrap();
+        let c = fitted(&genuine, &impostor, 3).unwrap();
         assert_eq!((c.genuine_pairs, c.impostor_pairs, c.failures_to_acquire), (5_000, 200_000, 3));
         for p in &c.points {
             let through = impostor.iter().filter(|&&d| d <= p.distance).count();
@@ -135,7 +178,7 @@ mod tests {
     #[test]
     fn the_slope_is_the_most_likely_one() {
         let (genuine, impostor) = (draw(3_000, 0.35, 0.05, 3), draw(60_000, 0.6, 0.05, 4));
-        let c = fit_calibration("m", "mtcnn", "drawn", genuine.clone(), impostor.clone(), 0).unwrap();
+        let c = fitted(&genuine, &impostor, 0).unwrap();
         let likelihood = |slope: f32| -> f64 {
             let c = Calibration { slope, ..c.clone() };
             let mean = |d: &[f32], same: bool| -> f64 {
@@ -153,10 +196,10 @@ mod tests {
 
     #[test]
     fn too_little_data_is_refused() {
-        assert!(fit_calibration("m", "mtcnn", "s", vec![0.1; 10], vec![0.9; 100], 0).is_err());
-        assert!(fit_calibration("m", "mtcnn", "s", vec![], draw(50_000, 0.7, 0.04, 5), 0).is_err());
-        assert!(fit_calibration("m", "mtcnn", "s", vec![f32::NAN], draw(50_000, 0.7, 0.04, 5), 0).is_err());
-        let backwards = fit_calibration("m", "mtcnn", "s", draw(1_000, 0.9, 0.02, 6), draw(50_000, 0.5, 0.02, 7), 0);
+        assert!(fitted(&vec![0.1; 10], &vec![0.9; 100], 0).is_err());
+        assert!(fitted(&vec![], &draw(50_000, 0.7, 0.04, 5), 0).is_err());
+        assert!(fitted(&vec![f32::NAN], &draw(50_000, 0.7, 0.04, 5), 0).is_err());
+        let backwards = fitted(&draw(1_000, 0.9, 0.02, 6), &draw(50_000, 0.5, 0.02, 7), 0);
         assert!(backwards.is_err(), "{backwards:?}");
     }
 }

@@ -4,12 +4,14 @@
 mod calibration;
 mod fit;
 mod interval;
+mod jackknife;
 mod search;
 mod verdict;
 
 pub use calibration::{Calibration, OperatingPoint};
-pub use fit::fit_calibration;
 pub(crate) use fit::operating_point;
+pub use fit::{Distances, fit_calibration};
 pub use interval::rate_interval;
+pub use jackknife::Replicate;
 pub use search::{SearchThreshold, fpir};
 pub use verdict::{Decision, Judge, Policy, SimilarityScale, Verdict};

@@ -57,6 +57,8 @@ pub struct Verdict {
     pub cosine: f32,
     /// Similarity in percent, 0 to 100.
     pub similarity: f32,
+    /// Its 95% interval over the people that the scale was measured on, where the calibration knows it.
+    pub similarity_interval: Option<(f32, f32)>,
     /// What the percentage means.
     pub similarity_scale: SimilarityScale,
     /// Largest distance that counts as the same person.
@@ -163,6 +165,7 @@ impl Judge {
             distance,
             cosine,
             similarity,
+            similarity_interval: self.calibration.as_ref().and_then(|c| c.similarity_interval(distance)),
             similarity_scale,
             threshold: self.threshold,
             threshold_fmr: self.threshold_fmr,

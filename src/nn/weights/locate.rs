@@ -89,6 +89,16 @@ impl WeightStore {
         if embedded(name).is_some() { Status::Embedded } else { Status::Absent }
     }
 
+    /// Names of weights in the folders that the manifest does not know: imported under names of the user's own,
+    /// or trained. In order.
+    pub fn own_names(&self) -> Vec<String> {
+        let files = self.folders.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+        let name = |file: std::fs::DirEntry| Some(file.file_name().to_str()?.strip_suffix(".safetensors")?.to_string());
+        let known = |name: &String| Manifest::built_in().model.iter().any(|m| m.name == *name);
+        let own = files.filter_map(name).filter(|name| !known(name) && self.file(name).is_some());
+        own.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Reads and checks the weights of that name: one of the manifest, or one imported under any name.
     ///
     /// # Errors
@@ -214,6 +224,23 @@ mod tests {
         let store = WeightStore { folders: vec![folder.path().to_path_buf()] };
         assert_eq!(store.load("mtcnn").err().unwrap().code(), "weights.wrong_checksum");
         assert!(matches!(store.status("mtcnn"), Status::File { size: 14, .. }));
+    }
+
+    #[test]
+    fn weights_under_names_of_the_users_own_are_listed_once() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (folder, name) in [
+            (&first, "ours.safetensors"),
+            (&second, "ours.safetensors"),
+            (&second, "eigenfaces.safetensors"),
+            (&first, "mtcnn.safetensors"),
+            (&first, "notes.txt"),
+            (&first, "no name.safetensors"),
+        ] {
+            std::fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        let folders = vec![first.path().to_path_buf(), "/nonexistent".into(), second.path().to_path_buf()];
+        assert_eq!(WeightStore { folders }.own_names(), ["eigenfaces", "ours"]);
     }
 
     #[test]

@@ -1,0 +1,184 @@
+//! How far a record would move with other people.
+//!
+//! Pairs share photos and people, so counting them as independent trials makes every rate look surer than
+//! it is. The delete-a-group jackknife (P. S. Kott, "The delete-a-group jackknife", Journal of Official
+//! Statistics 17(4), 2001) asks the people instead: they are parted into [`GROUPS`] groups, the measurement
+//! is made again without all pairs that touch one group, and the spread of the answers is the error.
+
+use serde::{Deserialize, Serialize};
+
+use super::calibration::{Calibration, OperatingPoint};
+use super::fit::{Weight, slope};
+
+/// Groups of people.
+pub(crate) const GROUPS: usize = 20;
+/// Two-sided 95% quantile of Student's t with [`GROUPS`] - 1 degrees of freedom.
+const T_95: f64 = 2.093_024;
+/// Bins of distances from 0 to 2: a ten-thousandth each.
+const BINS: usize = 20_000;
+
+/// The measurement without one group of people.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replicate {
+    /// Distance at which similarity would be 50%.
+    pub midpoint: f32,
+    /// Steepness of the similarity scale.
+    pub slope: f32,
+    /// FMR at the distance of each of the record's operating points.
+    pub fmr: Vec<f64>,
+    /// FNMR there.
+    pub fnmr: Vec<f64>,
+}
+
+/// Counts of distances by the two groups of people that a pair touches.
+#[derive(Clone)]
+pub struct GroupedDistances {
+    /// `[first group][second group][bin]`, the lower group first.
+    genuine: Vec<u32>,
+    impostor: Vec<u32>,
+}
+
+impl Default for GroupedDistances {
+    fn default() -> Self {
+        let counts = vec![0; GROUPS * GROUPS * BINS];
+        Self { genuine: counts.clone(), impostor: counts }
+    }
+}
+
+fn bin(distance: f32) -> usize {
+    ((distance * (BINS as f32 / 2.0)) as usize).min(BINS - 1)
+}
+
+fn middle(bin: usize) -> f32 {
+    (bin as f32 + 0.5) * (2.0 / BINS as f32)
+}
+
+impl GroupedDistances {
+    /// Takes in the distance of a photo of person number `a` and one of person number `b`: genuine where
+    /// they are one.
+    pub fn add(&mut self, a: usize, b: usize, distance: f32) {
+        let (first, second) = ((a % GROUPS).min(b % GROUPS), (a % GROUPS).max(b % GROUPS));
+        let counts = if a == b { &mut self.genuine } else { &mut self.impostor };
+        counts[(first * GROUPS + second) * BINS + bin(distance)] += 1;
+    }
+
+    /// One replicate a group; nothing where a group holds too much of the data for the rest to be measured.
+    pub(crate) fn replicates(&self, points: &[OperatingPoint]) -> Option<Vec<Replicate>> {
+        (0..GROUPS).map(|left_out| self.without(left_out, points)).collect()
+    }
+
+    fn without(&self, left_out: usize, points: &[OperatingPoint]) -> Option<Replicate> {
+        let (genuine, impostor) = (rest(&self.genuine, left_out), rest(&self.impostor, left_out));
+        let (of_genuine, of_impostor) = (genuine.iter().sum::<u64>(), impostor.iter().sum::<u64>());
+        let whole: u64 = self.impostor.iter().map(|&n| u64::from(n)).sum();
+        // A replicate from all the data would say that nothing moves.
+        if of_genuine == 0 || of_impostor == whole {
+            return None;
+        }
+        let allowed = (Calibration::MIDPOINT_FMR * of_impostor as f64).floor() as u64;
+        let mut below = 0;
+        let midpoint = impostor.iter().position(|&count| {
+            below += count;
+            below > allowed
+        })?;
+        let midpoint = middle(midpoint);
+        let mean = |counts: &[u64], of: u64, value: Weight| {
+            let total: f64 =
+                counts.iter().enumerate().filter(|(_, n)| **n > 0).map(|(bin, &n)| n as f64 * value(middle(bin))).sum();
+            total / of as f64
+        };
+        let over_genuine = |value: Weight| mean(&genuine, of_genuine, value);
+        let over_impostor = |value: Weight| mean(&impostor, of_impostor, value);
+        let slope = slope(midpoint, &over_genuine, &over_impostor).ok()?;
+        let share =
+            |counts: &[u64], distance: f32, of: u64| counts[..=bin(distance)].iter().sum::<u64>() as f64 / of as f64;
+        Some(Replicate {
+            midpoint,
+            slope,
+            fmr: points.iter().map(|p| share(&impostor, p.distance, of_impostor)).collect(),
+            fnmr: points.iter().map(|p| 1.0 - share(&genuine, p.distance, of_genuine)).collect(),
+        })
+    }
+}
+
+/// The counts of all pairs that do not touch a group.
+fn rest(counts: &[u32], left_out: usize) -> Vec<u64> {
+    let mut sums = vec![0; BINS];
+    for (at, counts) in counts.chunks_exact(BINS).enumerate() {
+        if at / GROUPS != left_out && at % GROUPS != left_out {
+            sums.iter_mut().zip(counts).for_each(|(sum, &n)| *sum += u64::from(n));
+        }
+    }
+    sums
+}
+
+/// Half the width of the 95% interval of what the replicates measured.
+pub(super) fn reach(replicates: impl Iterator<Item = f64> + Clone) -> f64 {
+    let n = replicates.clone().count() as f64;
+    let mean = replicates.clone().sum::<f64>() / n;
+    let variance = replicates.map(|r| (r - mean).powi(2)).sum::<f64>() * (n - 1.0) / n;
+    T_95 * variance.sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verify::{Distances, fit_calibration};
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
+    /// `people` with four photos each: distances depend on the pair of people, as they do in truth.
+    fn measured(people: usize, seed: u64) -> Calibration {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut of_person: Vec<f32> = (0..people).map(|_| rng.random_range(-0.08..0.08)).collect();
+        of_person.iter_mut().for_each(|p| *p += 0.01);
+        let mut distances = Distances::default();
+        for a in 0..people {
+            for b in a..people {
+                for _ in 0..if a == b { 6 } else { 16 } {
+                    let spread = (0..6).map(|_| rng.random_range(-0.1..0.1f32)).sum::<f32>();
+                    let centre = if a == b { 0.35 } else { 0.8 };
+                    distances.add(a, b, centre + spread + of_person[a] + of_person[b]);
+                }
+            }
+        }
+        fit_calibration("m/0/test", "mtcnn", "drawn", distances, 0).unwrap()
+    }
+
+    #[test]
+    fn other_people_give_answers_within_the_bounds() {
+        // The truth, from far more people.
+        let truth = measured(600, 1);
+        let (mut inside, mut asked) = (0, 0);
+        for seed in 2..22 {
+            let record = measured(80, seed);
+            for distance in [0.4, 0.5, 0.55, 0.6] {
+                let (low, high) = record.similarity_interval(distance).unwrap();
+                assert!(low < record.similarity(distance) && record.similarity(distance) < high);
+                asked += 1;
+                inside += usize::from((low..high).contains(&truth.similarity(distance)));
+            }
+        }
+        // 95% of them, by the book; the four distances of one record go together.
+        assert!(inside * 100 >= 85 * asked, "{inside} of {asked}");
+    }
+
+    #[test]
+    fn fewer_people_than_groups_give_no_bounds() {
+        let record = measured(12, 1);
+        assert!(record.replicates.is_none());
+        assert!(record.similarity_interval(0.5).is_none());
+    }
+
+    #[test]
+    fn the_reach_is_that_of_the_textbook() {
+        // Of a mean of 20 numbers the jackknife's error is the standard error s / sqrt(n).
+        let numbers: Vec<f64> = (0..20).map(|i| f64::from(i * i % 17)).collect();
+        let total: f64 = numbers.iter().sum();
+        let mean = total / 20.0;
+        let s = (numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 19.0).sqrt();
+        let found = reach(numbers.iter().map(|x| (total - x) / 19.0));
+        assert!((found - T_95 * s / 20f64.sqrt()).abs() < 1e-12);
+    }
+}
