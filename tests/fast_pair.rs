@@ -8,7 +8,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use kith::geometry::Overlap;
-use kith::{Engine, FaceChoice, Photo, Policy};
+use kith::{Decision, Engine, FaceChoice, Photo, Policy};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -66,6 +66,19 @@ fn the_fast_pair_tells_people_apart_and_keeps_to_its_own_space() {
     assert!(same < 0.9 && different > 1.1, "{same} {different}");
     let other = Engine::builder().build().unwrap().one_face(&photo("astronaut.png"), FaceChoice::Only).unwrap();
     assert_eq!(hopper.distance(&other.embedding).unwrap_err().code(), "model.mixed_models");
+}
+
+#[test]
+fn the_fast_profile_decides_at_a_rate() {
+    let Some(folder) = common::fast_pair() else { return };
+    let fast = Engine::builder().detector("yunet-n").model("mobilefacenet").weights(folder.path()).build().unwrap();
+    let verdict = |a: &str, b: &str| fast.verify(&photo(a), &photo(b), Policy::MaxFmr(1e-4), FaceChoice::Only).unwrap();
+    let (same, different) =
+        (verdict("grace_hopper.jpg", "hopper_tilt.jpg"), verdict("grace_hopper.jpg", "astronaut.png"));
+    assert_eq!((same.decision, different.decision), (Decision::Same, Decision::Different));
+    let (low, high) = same.similarity_interval.unwrap();
+    assert!(low <= same.similarity && same.similarity <= high);
+    assert_eq!(same.threshold_fmr, Some(1e-4));
 }
 
 #[test]

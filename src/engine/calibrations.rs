@@ -3,7 +3,13 @@
 use crate::verify::Calibration;
 
 /// Every shipped record, as the JSON that `kith calibrate` wrote.
-const SHIPPED: [&str; 1] = [include_str!("../../weights/calibrations/dlib-resnet.json")];
+const SHIPPED: [&str; 5] = [
+    include_str!("../../weights/calibrations/dlib-resnet.json"),
+    include_str!("../../weights/calibrations/dlib-resnet-mirror.json"),
+    include_str!("../../weights/calibrations/dlib-resnet-yunet-n.json"),
+    include_str!("../../weights/calibrations/mobilefacenet-yunet-n.json"),
+    include_str!("../../weights/calibrations/mobilefacenet-mtcnn.json"),
+];
 
 /// The shipped record for the model of that id behind that detector, if there is one.
 pub(super) fn shipped_for(model: &str, detector: &str) -> Option<Calibration> {
