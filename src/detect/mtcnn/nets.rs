@@ -5,7 +5,7 @@ use candle_core::{Result, Tensor};
 use rayon::prelude::*;
 
 use crate::nn::{
-    Activation, Conv2d, Device, Linear, PRelu, PackedConv, Program, ProgramBuilder, WeightSource, max_pool,
+    Activation, Conv2d, Device, InputRows, Linear, PRelu, PackedConv, Program, ProgramBuilder, WeightSource, max_pool,
     pooled_length,
 };
 use crate::simd::Simd;
@@ -15,6 +15,11 @@ const NO_PADDING: (usize, usize) = (0, 0);
 pub(super) const RNET_SIDE: usize = 24;
 /// Side of O-net's crops in pixels.
 pub(super) const ONET_SIDE: usize = 48;
+
+/// Crops that a thread takes through R-net or O-net together. Their maps take 0.1 and 0.5 MB a crop: so many
+/// stay in a core's second cache, and share the reading of the dense layers' weights.
+const RNET_GROUP: usize = 8;
+const ONET_GROUP: usize = 3;
 
 /// What P-net says of every cell of a level, in row-major order.
 pub(super) struct Maps {
@@ -104,6 +109,7 @@ pub(super) struct Refiner {
     answers: Linear,
     /// The same network on our own kernels, where it runs on the processor.
     program: Option<Program>,
+    group: usize,
 }
 
 impl Refiner {
@@ -135,6 +141,7 @@ impl Refiner {
             prelu: PRelu::load(source, &format!("prelu{dense}"))?,
             answers: Linear::side_by_side(&layers.iter().collect::<Vec<_>>())?,
             program: None,
+            group: if side == RNET_SIDE { RNET_GROUP } else { ONET_GROUP },
         };
         if source.is_cpu() {
             net.program = Some(net.program(side, simd)?);
@@ -170,7 +177,8 @@ impl Refiner {
         fill: impl Fn(usize, &mut [f32]) + Sync,
     ) -> Result<Vec<Refined>> {
         if let Some(program) = &self.program {
-            let answers = program.run(n, |i, rows| rows.whole().into_iter().for_each(|pixels| fill(i, pixels)));
+            let fill = |i: usize, rows: &mut InputRows| rows.whole().into_iter().for_each(|pixels| fill(i, pixels));
+            let answers = program.run_in_groups(n, self.group, fill);
             return Ok(collect(&answers[0], n));
         }
         let mut pixels = vec![0f32; n * side * side * 3];

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::lanes::LANES;
 use super::layout::{Layout, View, layouts};
 use super::lines::Lines;
-use super::ops::{Bases, Op};
+use super::ops::{Bases, Op, part};
 use super::program::{Map, ProgramBuilder, Slice, Task};
 use super::tile::Kernels;
 use crate::simd::Simd;
@@ -105,30 +105,49 @@ impl Program {
         self.run_seen(n, fill, |_, _| ())
     }
 
+    /// As [`Self::run`], but at most `group` images at a time, each group by one thread from its filling to
+    /// its answers: for small networks over many images. The maps of a few images stay in a core's own
+    /// cache, where those of all of them would go through memory layer by layer.
+    pub(crate) fn run_in_groups(
+        &self,
+        n: usize,
+        group: usize,
+        fill: impl Fn(usize, &mut InputRows) + Sync,
+    ) -> Vec<Vec<f32>> {
+        let threads = rayon::current_num_threads();
+        if n < threads {
+            return self.run(n, fill);
+        }
+        // As many groups for one thread as for another.
+        let groups = n.div_ceil(group.max(1)).next_multiple_of(threads).min(n);
+        let answered = (0..groups).into_par_iter().with_max_len(1).map(|g| {
+            let images = part(n, groups, g);
+            let first = images.start;
+            let mut workspace = self.workspace(group.max(1));
+            let answers = self.run_in(&mut workspace, images.len(), 1, |i, rows| fill(first + i, rows), |_, _| ());
+            self.give_back(workspace);
+            answers
+        });
+        let mut answers = vec![Vec::new(); self.outputs.len()];
+        for group in answered.collect::<Vec<_>>() {
+            answers.iter_mut().zip(group).for_each(|(all, part)| all.extend(part));
+        }
+        answers
+    }
+
     /// As [`Self::run`]; `seen` is shown every mark as `[n, rows, columns, channels]`.
     pub(crate) fn run_seen(
         &self,
         n: usize,
         fill: impl Fn(usize, &mut InputRows) + Sync,
-        mut seen: impl FnMut(&'static str, Vec<f32>) + Send,
+        seen: impl FnMut(&'static str, Vec<f32>) + Send,
     ) -> Vec<Vec<f32>> {
         if n == 0 {
             return self.outputs.iter().map(|_| Vec::new()).collect();
         }
         let (fill, mut workspace) = (&fill, self.workspace(n));
         let run = || {
-            self.fill(&mut workspace, n, fill);
-            let base = workspace.memory.numbers_mut().as_mut_ptr();
-            // SAFETY: the memory was made to hold every map behind the ones before it.
-            let bases: Vec<*mut f32> = workspace.starts.iter().map(|&start| unsafe { base.add(start) }).collect();
-            let bases = Bases(&bases, self.weights.numbers());
-            for (number, step) in self.steps.iter().enumerate() {
-                step.run(bases, n);
-                for (_, name, output) in self.marks.iter().filter(|(after, ..)| *after == number + 1) {
-                    seen(name, output.read(bases, n));
-                }
-            }
-            let answers = self.outputs.iter().map(|o| o.read(bases, n)).collect();
+            let answers = self.run_in(&mut workspace, n, rayon::current_num_threads(), fill, seen);
             self.give_back(workspace);
             answers
         };
@@ -136,12 +155,41 @@ impl Program {
         if rayon::current_thread_index().is_some() { run() } else { rayon::scope(|_| run()) }
     }
 
-    fn fill(&self, workspace: &mut Workspace, n: usize, fill: impl Fn(usize, &mut InputRows) + Sync) {
+    /// Runs over `n` images, no more than the workspace has room for.
+    fn run_in(
+        &self,
+        workspace: &mut Workspace,
+        n: usize,
+        threads: usize,
+        fill: impl Fn(usize, &mut InputRows) + Sync,
+        mut seen: impl FnMut(&'static str, Vec<f32>),
+    ) -> Vec<Vec<f32>> {
+        assert!(n <= workspace.capacity, "{n} images in room for {}", workspace.capacity);
+        self.fill(workspace, n, threads, fill);
+        let base = workspace.memory.numbers_mut().as_mut_ptr();
+        // SAFETY: the memory was made to hold every map behind the ones before it.
+        let bases: Vec<*mut f32> = workspace.starts.iter().map(|&start| unsafe { base.add(start) }).collect();
+        let bases = Bases(&bases, self.weights.numbers());
+        for (number, step) in self.steps.iter().enumerate() {
+            step.run(bases, n, threads);
+            for (_, name, output) in self.marks.iter().filter(|(after, ..)| *after == number + 1) {
+                seen(name, output.read(bases, n));
+            }
+        }
+        self.outputs.iter().map(|o| o.read(bases, n)).collect()
+    }
+
+    fn fill(&self, workspace: &mut Workspace, n: usize, threads: usize, fill: impl Fn(usize, &mut InputRows) + Sync) {
         let layout = &self.layouts[0];
         let length = self.input.columns * self.input.channels;
         let first = layout.view(self.input.into(), (0, 0), 1).start;
-        let images = workspace.memory.numbers_mut().par_chunks_mut(layout.image).take(n).enumerate();
-        images.for_each(|(i, values)| fill(i, &mut InputRows { values, first, stride: layout.row, length }));
+        let write =
+            |(i, values): (usize, &mut [f32])| fill(i, &mut InputRows { values, first, stride: layout.row, length });
+        let numbers = workspace.memory.numbers_mut();
+        match threads {
+            1 => numbers.chunks_mut(layout.image).take(n).enumerate().for_each(write),
+            _ => numbers.par_chunks_mut(layout.image).take(n).enumerate().for_each(write),
+        }
     }
 
     fn workspace(&self, n: usize) -> Workspace {
@@ -169,8 +217,8 @@ impl Program {
 }
 
 impl Step {
-    fn run(&self, bases: Bases, n: usize) {
-        let threads = if self.products * n < ALONE { 1 } else { rayon::current_num_threads() };
+    fn run(&self, bases: Bases, n: usize, threads: usize) {
+        let threads = if self.products * n < ALONE { 1 } else { threads };
         let pieces: usize = self.ops.iter().map(|op| op.pieces(n, threads)).sum();
         let next = AtomicUsize::new(0);
         let work = || {
@@ -254,13 +302,21 @@ mod tests {
     }
 
     fn filled(program: &Program, values: &[f32], n: usize) -> Vec<Vec<f32>> {
+        filled_in(program, values, n, None)
+    }
+
+    fn filled_in(program: &Program, values: &[f32], n: usize, group: Option<usize>) -> Vec<Vec<f32>> {
         let Map { rows, columns, channels, .. } = program.input;
-        program.run(n, |image, out| {
+        let fill = |image: usize, out: &mut InputRows| {
             let length = columns * channels;
             for y in 0..rows {
                 out.row(y).copy_from_slice(&values[(image * rows + y) * length..][..length]);
             }
-        })
+        };
+        match group {
+            Some(group) => program.run_in_groups(n, group, fill),
+            None => program.run(n, fill),
+        }
     }
 
     /// Two convolutions side by side over one input, then one over both of them that is added to a third.
@@ -327,9 +383,9 @@ mod tests {
                 builder.step().conv(&joined, both, third, Some(third.into()));
                 let program = builder.finish(&[both.channels(0, left), both.channels(left, right), third.into()], simd);
                 let what = format!("case {case} by {simd}, {n} of {rows}x{columns}x{inputs}, {window:?} at {stride}");
-                // Twice, and once with fewer images: a workspace that was used holds nothing that matters.
-                for n_now in [n, n, 1] {
-                    let answers = filled(&program, &values, n_now);
+                // Twice, once with fewer images (a workspace that was used holds nothing that matters), and in groups.
+                for (n_now, group) in [(n, None), (n, None), (1, None), (n, Some(1)), (n, Some(2))] {
+                    let answers = filled_in(&program, &values, n_now, group);
                     for (got, wanted) in answers.iter().zip([&ya, &yb, &sum]) {
                         hold(got, &numbers(&wanted.narrow(0, 0, n_now).unwrap()), &what);
                     }
