@@ -46,7 +46,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Training finds faces as the engine does.
     ("train", &["error", "geometry", "vector", "media", "nn", "align", "embed", "engine"]),
     // The service holds the engine, and plain data that the engine answers with.
-    ("serve", &["error", "geometry", "media", "engine"]),
+    ("serve", &["error", "geometry", "media", "verify", "engine"]),
     // The command starts the service.
     ("cli", &["error", "geometry", "vector", "media", "nn", "verify", "pipeline", "engine", "eval", "train", "serve"]),
 ];

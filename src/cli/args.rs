@@ -76,6 +76,9 @@ pub(super) enum Command {
     /// Make, list and revoke the service's API keys
     #[cfg(feature = "serve")]
     Keys(super::serve_args::KeysArgs),
+    /// Verify or show the service's audit log
+    #[cfg(feature = "serve")]
+    Audit(super::serve_args::AuditArgs),
 }
 
 #[derive(Debug, Group)]

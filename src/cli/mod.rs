@@ -75,6 +75,8 @@ pub fn main() -> ExitCode {
         Command::Serve(c) => serve::run(&args.common, c),
         #[cfg(feature = "serve")]
         Command::Keys(c) => serve::keys(&args.common, c),
+        #[cfg(feature = "serve")]
+        Command::Audit(c) => serve::audit(&args.common, c),
         Command::Weights(c) => weights::run(&args.common, &c.action),
     };
     match answer {

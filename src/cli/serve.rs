@@ -1,12 +1,14 @@
-//! `kith serve` and `kith keys`
+//! `kith serve`, `kith keys` and `kith audit`
 
 use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use super::args::Common;
-use super::serve_args::{KeysAction, KeysArgs, LogForm, Serve};
+use super::serve_args::{AuditAction, AuditArgs, KeysAction, KeysArgs, LogForm, Serve};
 use super::{DONE, output};
-use crate::serve::{ApiKey, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles};
+use crate::serve::{
+    ApiKey, AuditHead, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles, last_lines, verify_log,
+};
 
 pub(super) fn run(common: &Common, command: &Serve) -> anyhow::Result<u8> {
     begin_log(command.log);
@@ -126,4 +128,40 @@ fn print(key: &ApiKey) {
         (None, true) => "",
     };
     output::line(&format!("{}  {}: {}{galleries}{state}", key.id, key.name, roles.join(", ")));
+}
+
+pub(super) fn audit(common: &Common, command: &AuditArgs) -> anyhow::Result<u8> {
+    let folder = command.at.folder()?;
+    match &command.action {
+        AuditAction::Verify { head } => {
+            let noted = head.as_deref().map(noted_head).transpose()?;
+            let report = verify_log(&folder, noted.as_ref())?;
+            if common.json {
+                output::json(&report)?;
+                return Ok(DONE);
+            }
+            let AuditHead { lines, sha256 } = &report.head;
+            output::line(&format!("{lines} lines, every one in its place; the head is {lines}:{sha256}"));
+            if report.after_head + report.torn_bytes > 0 {
+                output::line(&format!(
+                    "{} lines and {} bytes were not acknowledged: the service writes them now, or was killed then",
+                    report.after_head, report.torn_bytes
+                ));
+            }
+        }
+        AuditAction::Show { last } => {
+            let mut lines = last_lines(&folder, None, *last)?;
+            lines.reverse();
+            lines.iter().for_each(|l| output::line(&l.to_string()));
+        }
+    }
+    Ok(DONE)
+}
+
+fn noted_head(text: &str) -> anyhow::Result<AuditHead> {
+    let parsed = text.split_once(':').and_then(|(lines, sha256)| {
+        let whole = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
+        Some(AuditHead { lines: lines.parse().ok()?, sha256: sha256.to_ascii_lowercase() }).filter(|_| whole)
+    });
+    parsed.ok_or_else(|| anyhow::anyhow!("--head is LINES:SHA256, as `kith audit verify` prints it"))
 }

@@ -118,3 +118,27 @@ fn role(text: &str) -> Result<Role, String> {
     let names = || Role::NAMES.map(|(name, _)| name).join(", ");
     known.map(|(_, role)| *role).ok_or_else(|| format!("a role is one of {}", names()))
 }
+
+#[derive(Debug, Group)]
+pub(super) struct AuditArgs {
+    #[command(subcommand)]
+    pub action: AuditAction,
+    #[command(flatten)]
+    pub at: StatePlace,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditAction {
+    /// Read the whole log: is every line there, unchanged and in order?
+    Verify {
+        /// A head that was noted before, as LINES:SHA256: the log must still hold it
+        #[arg(long, value_name = "LINES:SHA256")]
+        head: Option<String>,
+    },
+    /// Print the last lines
+    Show {
+        /// How many
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        last: usize,
+    },
+}

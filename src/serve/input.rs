@@ -62,9 +62,9 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Service>> for Options<T> {
     }
 }
 
-/// An object in the body, as JSON.
+/// An object in the body, as JSON, and the SHA-256 of the body.
 #[derive(Debug)]
-pub(super) struct Object<T>(pub T);
+pub(super) struct Object<T>(pub T, pub [u8; 32]);
 
 impl<T: DeserializeOwned> FromRequest<Arc<Service>> for Object<T> {
     type Rejection = Problem;
@@ -75,7 +75,9 @@ impl<T: DeserializeOwned> FromRequest<Arc<Service>> for Object<T> {
             return Err(wrong_kind("application/json"));
         }
         let (bytes, _held) = body(request.into_body(), service).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|e| Problem::bad("request.bad_json", e.to_string()))
+        let digest = Sha256::digest(&bytes).into();
+        let object = serde_json::from_slice(&bytes).map_err(|e| Problem::bad("request.bad_json", e.to_string()))?;
+        Ok(Self(object, digest))
     }
 }
 

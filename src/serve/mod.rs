@@ -11,9 +11,11 @@
 //! 3. Handlers parse, call, format. Errors become answers in one place ([`Problem`]).
 //! 4. No log holds a photo, a template or a key.
 
+mod audit;
 mod auth;
 mod config;
 mod files;
+mod idempotency;
 mod input;
 mod listen;
 mod metrics;
@@ -26,6 +28,7 @@ mod state;
 mod views;
 mod work;
 
+pub use audit::{AuditHead, AuditReport, last_lines, verify_log};
 pub use auth::{ApiKey, KeyFile, NewKey, Role};
 pub use config::{ServeLimits, ServeOptions, TlsFiles};
 pub use listen::{Listening, run};

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::audit::{Audit, Event};
 use super::auth::{KeyFile, Keys, Rates, Sessions};
 use super::config::{ServeLimits, ServeOptions};
 use super::files::make_private_folder;
+use super::idempotency::Repeats;
 use super::metrics::Metrics;
 use super::pool::Pool;
 use super::problem::Problem;
@@ -39,6 +41,8 @@ pub struct Service {
     sessions: Sessions,
     rates: Rates,
     metrics: Metrics,
+    audit: Audit,
+    repeats: Repeats,
     memory: Arc<Semaphore>,
     stopping: AtomicBool,
 }
@@ -55,6 +59,7 @@ impl Service {
         make_private_folder(&options.state)?;
         let keys = Keys::open(KeyFile::in_folder(&options.state))?;
         options.check_exposure(!keys.keyless())?;
+        let audit = Audit::open(&options.state)?;
         let pool = |name: &str, threads, queue| {
             Pool::new(name, threads, queue).map_err(|e| ServeError::Io {
                 place: name.to_string(),
@@ -70,6 +75,8 @@ impl Service {
             sessions: Sessions::default(),
             rates: Rates::default(),
             metrics: Metrics::new(),
+            audit,
+            repeats: Repeats::default(),
             memory: Arc::new(Semaphore::new(limits.bodies_bytes / PIECE)),
             stopping: AtomicBool::new(false),
             engine,
@@ -110,6 +117,58 @@ impl Service {
         &self.metrics
     }
 
+    pub(super) fn repeats(&self) -> &Repeats {
+        &self.repeats
+    }
+
+    /// Puts an event into the audit log; false where it is not on disk in time.
+    pub(super) async fn record(&self, event: Event) -> bool {
+        tokio::time::timeout(self.limits().work(), self.audit.record(event)).await.unwrap_or(false)
+    }
+
+    /// Does `work`, and puts what came of it into the audit log before it is answered; `told` says what
+    /// that was. A caller who goes away ends it.
+    ///
+    /// # Errors
+    /// What the work failed with, or 503 when the log cannot be written.
+    pub(super) async fn audited<T>(
+        &self,
+        mut event: Event,
+        work: impl Future<Output = Result<T, Problem>>,
+        told: impl FnOnce(&T, &mut Event),
+    ) -> Result<T, Problem> {
+        let answer = work.await;
+        match &answer {
+            Ok(answer) => {
+                event.result = "done".to_string();
+                told(answer, &mut event);
+            }
+            Err(problem) => {
+                event.result = "refused".to_string();
+                event.code = Some(problem.code().to_string());
+            }
+        }
+        if self.record(event).await {
+            return answer;
+        }
+        let detail = "the audit log cannot be written, so nothing is answered; the log says why";
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "audit.unwritable", detail).retry_after(5))
+    }
+
+    /// [`Service::audited`] for what changes something: it goes on to its line in the log when the caller
+    /// goes away.
+    pub(super) async fn audited_write<T: Send + 'static>(
+        self: &Arc<Self>,
+        event: Event,
+        work: impl FnOnce(&Service) -> Result<T, Problem> + Send + 'static,
+        told: impl FnOnce(&T, &mut Event) + Send + 'static,
+    ) -> Result<T, Problem> {
+        let service = self.clone();
+        let whole = async move { service.audited(event, service.with_disk(work), told).await };
+        let done = tokio::spawn(tracing::Instrument::in_current_span(whole)).await;
+        done.unwrap_or_else(|_| Err(super::pool::Refused::Failed.into()))
+    }
+
     pub(super) fn has_tls(&self) -> bool {
         self.options.tls.is_some()
     }
@@ -129,6 +188,7 @@ impl Service {
         for pool in [&self.networks, &self.searches, &self.disk] {
             pool.stop();
         }
+        self.audit.stop();
     }
 
     /// A part of the memory for request bodies.
@@ -182,6 +242,7 @@ impl Service {
         for (name, pool) in pools {
             self.metrics.pool(name, pool.waiting(), pool.running());
         }
+        self.metrics.audit(self.audit.lines());
         for g in self.database.stats()?.galleries {
             self.metrics.gallery(&g.name, g.people, g.faces, g.index.waiting);
         }

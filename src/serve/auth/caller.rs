@@ -13,6 +13,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 
+use super::super::audit::Event;
 use super::super::input::gallery_of;
 use super::super::problem::Problem;
 use super::super::request::came_with;
@@ -77,6 +78,11 @@ impl Caller {
         }
         let detail = format!("this key does not reach gallery {gallery:?}");
         Err(Problem::new(StatusCode::FORBIDDEN, "auth.gallery", detail))
+    }
+
+    /// Something that this caller did, for the audit log.
+    pub(in super::super) fn event(&self, action: &'static str) -> Event {
+        Event::new(&self.id, &self.name, action)
     }
 
     /// A place among the requests of this key.
@@ -188,6 +194,18 @@ pub(in super::super) struct May<R> {
     pub gallery: String,
     _place: Permit,
     _role: PhantomData<R>,
+}
+
+impl<R> May<R> {
+    /// Something that the caller did in the gallery, for the audit log.
+    pub(in super::super) fn event(&self, action: &'static str) -> Event {
+        Event { gallery: Some(self.gallery.clone()), ..self.caller.event(action) }
+    }
+
+    /// [`May::event`] about somebody.
+    pub(in super::super) fn event_about(&self, action: &'static str, person: &str) -> Event {
+        Event { person: Some(person.to_string()), ..self.event(action) }
+    }
 }
 
 impl<R: Needs> FromRequestParts<Arc<Service>> for May<R> {

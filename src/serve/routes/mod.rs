@@ -1,7 +1,11 @@
 //! Every route, and the answers to what is none.
 
+mod admin;
+pub(super) mod compare;
+mod embed;
+pub(super) mod faces;
 mod health;
-mod identify;
+pub(super) mod identify;
 mod people;
 mod session;
 
@@ -37,7 +41,22 @@ fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(session::show, session::open, session::close))
         .routes(routes!(people::list, people::add))
         .routes(routes!(people::show, people::change, people::forget))
+        .routes(routes!(people::merge))
+        .routes(routes!(faces::enroll))
+        .routes(routes!(faces::show, faces::forget))
+        .routes(routes!(faces::thumbnail))
         .routes(routes!(identify::identify))
+        .routes(routes!(identify::search))
+        .routes(routes!(compare::verify))
+        .routes(routes!(compare::compare))
+        .routes(routes!(compare::verify_person))
+        .routes(routes!(embed::detect))
+        .routes(routes!(embed::embed))
+        .routes(routes!(admin::galleries))
+        .routes(routes!(admin::calibration))
+        .routes(routes!(admin::stats))
+        .routes(routes!(admin::backup))
+        .routes(routes!(admin::audit))
 }
 
 async fn nothing() -> Problem {

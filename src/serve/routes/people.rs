@@ -6,12 +6,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::serve::auth::{Enroll, May, Read};
+use crate::serve::idempotency::Again;
 use crate::serve::input::{Object, Options, flag};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
@@ -97,15 +100,21 @@ pub(in crate::serve) struct NewPerson {
 pub(super) async fn add(
     State(service): State<Arc<Service>>,
     may: May<Enroll>,
-    Object(new): Object<NewPerson>,
-) -> Result<(StatusCode, Json<PersonView>), Problem> {
-    let person = service
-        .with_disk(move |s| {
+    again: Again,
+    Object(new, body): Object<NewPerson>,
+) -> Result<Response, Problem> {
+    let (caller, event) = (may.caller.id.clone(), may.event_about("add person", &new.name));
+    let write = service.audited_write(
+        event,
+        move |s| {
             let (model, dimension) = (s.engine().model(), s.engine().dimension());
-            s.database().add_person(&may.gallery, &new.name, &new.groups, &new.labels, model, dimension)
-        })
-        .await?;
-    Ok((StatusCode::CREATED, Json(person.into())))
+            let person =
+                s.database().add_person(&may.gallery, &new.name, &new.groups, &new.labels, model, dimension)?;
+            Ok(PersonView::from(person))
+        },
+        |_, _| {},
+    );
+    service.repeats().once(&caller, again, body, StatusCode::CREATED, write).await
 }
 
 /// A person and their faces
@@ -150,21 +159,54 @@ pub(in crate::serve) struct Change {
 pub(super) async fn change(
     State(service): State<Arc<Service>>,
     may: May<Enroll>,
+    again: Again,
     Path(name): Path<String>,
-    Object(change): Object<Change>,
-) -> Result<Json<PersonView>, Problem> {
-    let person = service
-        .with_disk(move |s| {
+    Object(change, body): Object<Change>,
+) -> Result<Response, Problem> {
+    let (caller, event) = (may.caller.id.clone(), may.event_about("change person", &name));
+    let write = service.audited_write(
+        event,
+        move |s| {
             let Change { name: to, join, leave, set, unset } = change;
             // Labels first: the name is then still the one that was asked for.
             let labelled = s.database().label(&may.gallery, &name, &PersonChange { join, leave, set, unset })?;
-            match to.filter(|to| *to != name) {
-                Some(to) => s.database().rename(&may.gallery, &name, &to),
-                None => Ok(labelled),
-            }
-        })
-        .await?;
-    Ok(Json(person.into()))
+            let person = match to.filter(|to| *to != name) {
+                Some(to) => s.database().rename(&may.gallery, &name, &to)?,
+                None => labelled,
+            };
+            Ok(PersonView::from(person))
+        },
+        |person, event| event.evidence = json!({ "name": person.name }),
+    );
+    service.repeats().once(&caller, again, body, StatusCode::OK, write).await
+}
+
+/// Who takes the faces over.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::serve) struct Merge {
+    /// Who gets the faces, groups and labels.
+    into: String,
+}
+
+/// Makes two people one: `name` is no more, and its faces are those of `into`
+#[utoipa::path(post, path = "/v1/people/{name}/merge", tag = "people",
+    params(("name" = String, Path), ("gallery" = Option<String>, Query)),
+    request_body = Merge, responses((status = 200, body = PersonView)))]
+pub(super) async fn merge(
+    State(service): State<Arc<Service>>,
+    may: May<Enroll>,
+    again: Again,
+    Path(name): Path<String>,
+    Object(Merge { into }, body): Object<Merge>,
+) -> Result<Response, Problem> {
+    let (caller, event) = (may.caller.id.clone(), may.event_about("merge person", &name));
+    let write = service.audited_write(
+        event,
+        move |s| Ok(PersonView::from(s.database().merge(&may.gallery, &name, &into)?)),
+        |person, event| event.evidence = json!({ "into": person.name }),
+    );
+    service.repeats().once(&caller, again, body, StatusCode::OK, write).await
 }
 
 /// Whether the store's files are rewritten too.
@@ -196,10 +238,18 @@ pub(in crate::serve) struct Forgotten {
 pub(super) async fn forget(
     State(service): State<Arc<Service>>,
     may: May<Enroll>,
+    again: Again,
     Path(name): Path<String>,
     Options(Scrub { scrub }): Options<Scrub>,
-) -> Result<Json<Forgotten>, Problem> {
-    let shown = name.clone();
-    let faces = service.with_disk(move |s| s.database().forget(&may.gallery, &name, scrub)).await?;
-    Ok(Json(Forgotten { name: shown, faces }))
+) -> Result<Response, Problem> {
+    let (caller, event) = (may.caller.id.clone(), may.event_about("forget person", &name));
+    let write = service.audited_write(
+        event,
+        move |s| {
+            let faces = s.database().forget(&may.gallery, &name, scrub)?;
+            Ok(Forgotten { name, faces })
+        },
+        |gone, event| event.evidence = json!({ "faces": gone.faces }),
+    );
+    service.repeats().once(&caller, again, [0; 32], StatusCode::OK, write).await
 }

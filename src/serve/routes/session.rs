@@ -66,7 +66,7 @@ pub(super) async fn show(
     responses((status = 200, body = SessionView), (status = 401, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn open(
     State(service): State<Arc<Service>>,
-    Object(login): Object<Login>,
+    Object(login, _): Object<Login>,
 ) -> Result<Response, Problem> {
     let key = zeroize::Zeroizing::new(login.key);
     let key = match service.keys().check(key.trim()) {
