@@ -97,7 +97,7 @@ async fn two_photos_are_compared_as_numbers_and_as_a_picture() {
 
 #[tokio::test]
 async fn what_is_not_understood_is_refused_by_name() {
-    let house = house_with(|o| o.limits.photo_pixels = 400_000);
+    let house = house();
     let raw = |kind: &'static str, body: Vec<u8>, path: &'static str| {
         Request::post(path).header("content-type", kind).body(Body::from(body)).unwrap()
     };
