@@ -8,6 +8,7 @@ mod eval;
 mod gallery;
 mod model;
 mod photo;
+mod serve;
 mod store;
 mod weights;
 
@@ -16,6 +17,7 @@ pub use eval::EvalError;
 pub use gallery::{GalleryError, GateRefusal};
 pub use model::ModelError;
 pub use photo::PhotoError;
+pub use serve::ServeError;
 pub use store::StoreError;
 pub use weights::WeightsError;
 
@@ -50,6 +52,9 @@ pub enum Error {
     /// Nothing could be measured, or trained.
     #[error(transparent)]
     Eval(#[from] EvalError),
+    /// The service could not start, or its keys or audit log could not be used.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
 }
 
 impl Error {
@@ -63,6 +68,7 @@ impl Error {
             Error::Store(e) => e.code(),
             Error::Gallery(e) => e.code(),
             Error::Eval(e) => e.code(),
+            Error::Serve(e) => e.code(),
         }
     }
 }

@@ -44,6 +44,8 @@ mod index;
 pub mod media;
 mod nn;
 mod pipeline;
+#[cfg(feature = "serve")]
+pub mod serve;
 mod simd;
 mod store;
 pub mod train;
@@ -63,8 +65,9 @@ pub use engine::{
 pub use error::{Error, Result};
 pub use gallery::{
     Backup, By, Candidate, CheckReport, DEFAULT_GALLERY, Database, DatabaseOptions, DatabaseStats, Enrolled,
-    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, Exported, GalleryStats, Identification, Imported, IndexStats,
-    MasterKey, NewFace, Pending, Person, PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
+    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, Exported, FacePage, GalleryStats, Identification, Imported,
+    IndexStats, MasterKey, NewFace, Pending, PeoplePage, Person, PersonChange, PersonFilter, SearchPolicy, Threshold,
+    repair,
 };
 pub use index::{Allowed, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use media::{Limits, Photo, Raster};

@@ -45,7 +45,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("eval", &["error", "geometry", "vector", "media", "nn", "detect", "verify", "engine"]),
     // Training finds faces as the engine does.
     ("train", &["error", "geometry", "vector", "media", "nn", "align", "embed", "engine"]),
-    ("cli", &["error", "geometry", "vector", "media", "nn", "verify", "pipeline", "engine", "eval", "train"]),
+    // The service holds the engine, and plain data that the engine answers with.
+    ("serve", &["error", "geometry", "media", "verify", "engine"]),
+    // The command starts the service.
+    ("cli", &["error", "geometry", "vector", "media", "nn", "verify", "pipeline", "engine", "eval", "train", "serve"]),
 ];
 
 /// The only rooms that may name candle.
@@ -57,6 +60,8 @@ const KNOWS_BINCODE: &str = "store/codec.rs";
 const KERNELS: &[&str] = &["nn/kernels", "vector/kernels"];
 /// The only room that may name the linear algebra.
 const KNOWS_NALGEBRA: &str = "train";
+/// The only room that may name the web framework.
+const KNOWS_AXUM: &str = "serve";
 /// Rooms of pure numbers: no file, no network, no thread of their own.
 const PURE: &[&str] = &["geometry", "vector", "verify"];
 
@@ -124,6 +129,7 @@ fn candle_and_io_stay_where_they_belong() {
             let impure = ["std::fs", "std::net", "std::thread", "println!"].iter().any(|w| code.contains(w));
             assert!(!impure || !PURE.contains(&room.as_str()), "{shown} is no longer pure");
             let kernel = KERNELS.iter().any(|k| file.ends_with(k) || file.parent().is_some_and(|f| f.ends_with(k)));
+            assert!(!code.contains("axum") || room == KNOWS_AXUM, "{shown} names axum");
             assert!(!code.contains("nalgebra::") || room == KNOWS_NALGEBRA, "{shown} names nalgebra");
             assert!(!code.contains("sled::") || room == KNOWS_SLED, "{shown} names sled");
             assert!(!code.contains("bincode::") || file.ends_with(KNOWS_BINCODE), "{shown} names bincode");

@@ -70,6 +70,15 @@ pub(super) enum Command {
     Rekey(Rekey),
     /// List, check, import and download weights
     Weights(Weights),
+    /// Answer over HTTP: the face service
+    #[cfg(feature = "serve")]
+    Serve(super::serve_args::Serve),
+    /// Make, list and revoke the service's API keys
+    #[cfg(feature = "serve")]
+    Keys(super::serve_args::KeysArgs),
+    /// Verify or show the service's audit log
+    #[cfg(feature = "serve")]
+    Audit(super::serve_args::AuditArgs),
 }
 
 #[derive(Debug, Group)]

@@ -20,6 +20,10 @@ mod key;
 mod output;
 mod people;
 mod reembed;
+#[cfg(feature = "serve")]
+mod serve;
+#[cfg(feature = "serve")]
+mod serve_args;
 mod store_args;
 mod train;
 mod verify;
@@ -67,6 +71,12 @@ pub fn main() -> ExitCode {
         Command::Reembed(c) => reembed::run(&args.common, c),
         Command::Key(c) => key::run(&args.common, c),
         Command::Rekey(c) => key::rekey(&args.common, c),
+        #[cfg(feature = "serve")]
+        Command::Serve(c) => serve::run(&args.common, c),
+        #[cfg(feature = "serve")]
+        Command::Keys(c) => serve::keys(&args.common, c),
+        #[cfg(feature = "serve")]
+        Command::Audit(c) => serve::audit(&args.common, c),
         Command::Weights(c) => weights::run(&args.common, &c.action),
     };
     match answer {

@@ -161,6 +161,14 @@ impl Engine {
         Ok(choose(&found, photo, choice)?)
     }
 
+    /// The one of the faces found in a photo that counts.
+    ///
+    /// # Errors
+    /// As [`Engine::find_one`].
+    pub fn pick(&self, found: &[Detection], photo: &Photo, choice: FaceChoice) -> Result<Detection> {
+        Ok(choose(found, photo, choice)?)
+    }
+
     /// Embeds faces that were found before, in order.
     ///
     /// # Errors
@@ -189,7 +197,14 @@ impl Engine {
     /// [`crate::error::ModelError::Backend`] when the device fails.
     pub fn compare(&self, a: &Photo, b: &Photo, policy: Policy) -> Result<Comparison> {
         let (left, right) = rayon::join(|| self.side(a), || self.side(b));
-        let (left, right) = (left?, right?);
+        self.score(left?, right?, policy)
+    }
+
+    /// [`Engine::compare`] of faces that were found and embedded before.
+    ///
+    /// # Errors
+    /// [`crate::error::ModelError::MixedModels`] for faces of another model.
+    pub fn score(&self, left: SideFaces, right: SideFaces, policy: Policy) -> Result<Comparison> {
         let judge = Judge::new(self.model(), self.calibration.as_ref(), policy);
         comparison::score(left, right, judge, self.calibration.as_ref())
     }

@@ -94,10 +94,8 @@ impl Database {
     pub fn people(&self, gallery: &str, filter: &PersonFilter) -> Result<Vec<Person>> {
         let shelf = self.shelf(gallery)?;
         let inside = shelf.read();
-        let taken = inside.people.iter().filter(|(_, p)| filter.takes(p));
-        let mut people: Vec<Person> = taken.map(|(&id, p)| listed(id, p, inside.faces_of(id).len())).collect();
-        people.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(people)
+        let taken = inside.people_after(None).filter(|(_, p)| filter.takes(p));
+        Ok(taken.map(|(id, p)| listed(id, p, inside.faces_of(id).len())).collect())
     }
 
     /// A person and their faces.
@@ -114,22 +112,27 @@ impl Database {
         let mut shown = Vec::new();
         for id in faces {
             // A face forgotten since is not there to show.
-            let Some(f) = self.store.get::<FaceRecord>(Key::Face(shelf.id, id))? else { continue };
-            shown.push(EnrolledFace {
-                id,
-                source: f.source,
-                source_sha256: f.source_sha256.map(|s| hex(&s)),
-                bbox: f.bbox,
-                score: f.score,
-                eye_distance: f.quality.eye_distance,
-                sharpness: f.quality.sharpness,
-                brightness: f.quality.brightness,
-                pose: [f.quality.yaw, f.quality.pitch, f.quality.roll],
-                enrolled_ms: f.enrolled_ms,
-                chip: self.store.get::<ChipRecord>(Key::Chip(shelf.id, id))?.is_some(),
-            });
+            shown.extend(self.enrolled(shelf.id, id)?);
         }
         Ok((person, shown))
+    }
+
+    /// The face as it is shown; none where there is no such face.
+    pub(super) fn enrolled(&self, gallery: u32, id: u64) -> Result<Option<EnrolledFace>> {
+        let Some(f) = self.store.get::<FaceRecord>(Key::Face(gallery, id))? else { return Ok(None) };
+        Ok(Some(EnrolledFace {
+            id,
+            source: f.source,
+            source_sha256: f.source_sha256.map(|s| hex(&s)),
+            bbox: f.bbox,
+            score: f.score,
+            eye_distance: f.quality.eye_distance,
+            sharpness: f.quality.sharpness,
+            brightness: f.quality.brightness,
+            pose: [f.quality.yaw, f.quality.pitch, f.quality.roll],
+            enrolled_ms: f.enrolled_ms,
+            chip: self.store.get::<ChipRecord>(Key::Chip(gallery, id))?.is_some(),
+        }))
     }
 
     /// Gives a person another name.
@@ -369,7 +372,7 @@ impl super::shelf::Inside {
     }
 }
 
-fn listed(id: u64, record: &PersonRecord, faces: usize) -> Person {
+pub(super) fn listed(id: u64, record: &PersonRecord, faces: usize) -> Person {
     Person {
         id,
         name: record.name.clone(),

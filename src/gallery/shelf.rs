@@ -6,6 +6,7 @@
 //! 3. `seen` leads from the digest of a photo's bytes to the faces enrolled from it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::GalleryStats;
@@ -23,7 +24,7 @@ pub(super) struct Held {
 #[derive(Debug)]
 pub(super) struct Inside {
     pub people: BTreeMap<u64, PersonRecord>,
-    by_name: HashMap<String, u64>,
+    by_name: BTreeMap<String, u64>,
     faces: HashMap<u64, Held>,
     /// Faces of each person, in order of enrolment.
     of: HashMap<u64, Vec<u64>>,
@@ -50,7 +51,7 @@ impl Shelf {
         let index = FaceIndex::new(record.dimension as usize, Precision::F32);
         let inside = Inside {
             people: BTreeMap::new(),
-            by_name: HashMap::new(),
+            by_name: BTreeMap::new(),
             faces: HashMap::new(),
             of: HashMap::new(),
             seen: HashMap::new(),
@@ -151,6 +152,16 @@ pub(super) fn vector_fault(vector: &[f32], dimension: usize) -> Option<String> {
 impl Inside {
     pub(super) fn person(&self, name: &str) -> Option<u64> {
         self.by_name.get(name).copied()
+    }
+
+    /// People by name, from the one after `after`.
+    pub(super) fn people_after(&self, after: Option<&str>) -> impl Iterator<Item = (u64, &PersonRecord)> {
+        let from = match after {
+            Some(name) => Bound::Excluded(name),
+            None => Bound::Unbounded,
+        };
+        let named = self.by_name.range::<str, _>((from, Bound::Unbounded));
+        named.filter_map(|(_, id)| Some((*id, self.people.get(id)?)))
     }
 
     pub(super) fn face(&self, face: u64) -> Option<Held> {

@@ -1,0 +1,167 @@
+//! `kith serve`, `kith keys` and `kith audit`
+
+use serde_json::json;
+use tracing_subscriber::EnvFilter;
+
+use super::args::Common;
+use super::serve_args::{AuditAction, AuditArgs, KeysAction, KeysArgs, LogForm, Serve};
+use super::{DONE, output};
+use crate::serve::{
+    ApiKey, AuditHead, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles, last_lines, verify_log,
+};
+
+pub(super) fn run(common: &Common, command: &Serve) -> anyhow::Result<u8> {
+    begin_log(command.log);
+    let limits = match &command.limits {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+            toml::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?
+        }
+        None => ServeLimits::default(),
+    };
+    let tls = command.tls_cert.clone().zip(command.tls_key.clone());
+    let options = ServeOptions {
+        listen: command.listen,
+        state: command.at.folder()?,
+        tls: tls.map(|(cert, key)| TlsFiles { cert, key }),
+        insecure: command.insecure,
+        policies: command.policies.clone(),
+        keep_chips: command.keep_chips,
+        limits,
+    };
+    let builder = common.builder()?;
+    let (engine, database) = rayon::join(|| builder.build(), || command.at.place.open(true));
+    let (engine, database) = (engine?, database?);
+    for gallery in database.galleries() {
+        command.way.prepare(common, &database, &gallery)?;
+    }
+    let keyless = KeyFile::in_folder(&options.state).list()?.is_empty();
+    let scheme = if options.tls.is_some() { "https" } else { "http" };
+    let service = Service::new(engine, database, options)?;
+    let (form, quiet) = (common.json, common.quiet);
+    crate::serve::run(service, move |listening| {
+        let address = listening.address;
+        if form {
+            output::line(&json!({ "listening": address, "scheme": scheme }).to_string());
+        } else if !quiet {
+            output::line(&format!("{scheme}://{address}"));
+        }
+        if keyless {
+            tracing::warn!("there are no keys: whoever reaches the service may do everything; see `kith keys new`");
+        }
+    })?;
+    Ok(DONE)
+}
+
+fn begin_log(form: LogForm) {
+    let filter = EnvFilter::try_from_env("KITH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match form {
+        LogForm::Text => log.with_target(false).init(),
+        LogForm::Json => log.json().flatten_event(true).init(),
+    }
+}
+
+pub(super) fn keys(common: &Common, command: &KeysArgs) -> anyhow::Result<u8> {
+    let file = KeyFile::in_folder(command.at.folder()?);
+    match &command.action {
+        KeysAction::New { name, role, galleries, days, rate, concurrent } => {
+            let expires_ms = match days {
+                Some(days) if *days > 0.0 && days.is_finite() => Some(now_ms() + (days * 86_400_000.0) as u64),
+                Some(days) => anyhow::bail!("--days is {days}, must be above 0"),
+                None => None,
+            };
+            let galleries = (!galleries.is_empty()).then(|| galleries.iter().cloned().collect());
+            let roles = role.iter().copied().collect();
+            let new = NewKey { name: name.clone(), roles, galleries, expires_ms, rate: *rate, concurrent: *concurrent };
+            let (key, secret) = file.add(new)?;
+            if common.json {
+                output::json(&json!({ "key": secret.as_str(), "id": key.id, "name": key.name, "roles": key.roles }))?;
+            } else {
+                output::line(&secret);
+                eprintln!("kith: this key is shown once; keep it where only its user reads it");
+            }
+        }
+        KeysAction::List => {
+            let keys = file.list()?;
+            if common.json {
+                output::json(&keys.iter().map(shown).collect::<Vec<_>>())?;
+            } else {
+                keys.iter().for_each(print);
+            }
+        }
+        KeysAction::Revoke { id } => {
+            let key = file.revoke(id)?;
+            if common.json {
+                output::json(&shown(&key))?;
+            } else {
+                output::line(&format!("{} ({}) is revoked", key.id, key.name));
+            }
+        }
+    }
+    Ok(DONE)
+}
+
+fn now_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// A key as it is listed: without the digest, which nobody needs to see.
+fn shown(key: &ApiKey) -> serde_json::Value {
+    json!({
+        "id": key.id, "name": key.name, "roles": key.roles, "galleries": key.galleries,
+        "created_ms": key.created_ms, "expires_ms": key.expires_ms, "revoked_ms": key.revoked_ms,
+        "rate": key.rate, "concurrent": key.concurrent, "valid": key.is_valid_at(now_ms()),
+    })
+}
+
+fn print(key: &ApiKey) {
+    let roles: Vec<&str> = key.roles.iter().map(|r| r.name()).collect();
+    let galleries = match &key.galleries {
+        Some(only) => format!(", only {}", only.iter().cloned().collect::<Vec<_>>().join(", ")),
+        None => String::new(),
+    };
+    let state = match (key.revoked_ms, key.is_valid_at(now_ms())) {
+        (Some(_), _) => ", revoked",
+        (None, false) => ", expired",
+        (None, true) => "",
+    };
+    output::line(&format!("{}  {}: {}{galleries}{state}", key.id, key.name, roles.join(", ")));
+}
+
+pub(super) fn audit(common: &Common, command: &AuditArgs) -> anyhow::Result<u8> {
+    let folder = command.at.folder()?;
+    match &command.action {
+        AuditAction::Verify { head } => {
+            let noted = head.as_deref().map(noted_head).transpose()?;
+            let report = verify_log(&folder, noted.as_ref())?;
+            if common.json {
+                output::json(&report)?;
+                return Ok(DONE);
+            }
+            let AuditHead { lines, sha256 } = &report.head;
+            output::line(&format!("{lines} lines, every one in its place; the head is {lines}:{sha256}"));
+            if report.after_head + report.torn_bytes > 0 {
+                output::line(&format!(
+                    "{} lines and {} bytes were not acknowledged: the service writes them now, or was killed then",
+                    report.after_head, report.torn_bytes
+                ));
+            }
+        }
+        AuditAction::Show { last } => {
+            let mut lines = last_lines(&folder, None, *last)?;
+            lines.reverse();
+            lines.iter().for_each(|l| output::line(&l.to_string()));
+        }
+    }
+    Ok(DONE)
+}
+
+fn noted_head(text: &str) -> anyhow::Result<AuditHead> {
+    let parsed = text.split_once(':').and_then(|(lines, sha256)| {
+        let whole = sha256.len() == 64 && sha256.bytes().all(|b| b.is_ascii_hexdigit());
+        Some(AuditHead { lines: lines.parse().ok()?, sha256: sha256.to_ascii_lowercase() }).filter(|_| whole)
+    });
+    parsed.ok_or_else(|| anyhow::anyhow!("--head is LINES:SHA256, as `kith audit verify` prints it"))
+}

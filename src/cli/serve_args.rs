@@ -1,0 +1,144 @@
+//! What can be said about the service and its keys.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args as Group, Subcommand, ValueEnum};
+
+use super::gallery_args::Place;
+use crate::serve::{Role, ServeOptions};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogForm {
+    /// Lines for people
+    Text,
+    /// An object a line, for programs
+    Json,
+}
+
+/// Where the service keeps its keys and its audit log.
+#[derive(Debug, Group)]
+pub(super) struct StatePlace {
+    /// The service's own folder, for keys and the audit log; the database's with `.serve` after its name,
+    /// when not said
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: Place,
+}
+
+impl StatePlace {
+    pub(super) fn folder(&self) -> anyhow::Result<PathBuf> {
+        if let Some(folder) = &self.state {
+            return Ok(folder.clone());
+        }
+        let database = self.place.folder()?;
+        let name = database.file_name().ok_or_else(|| {
+            anyhow::anyhow!("{}: has no name to put a folder beside; say --state FOLDER", database.display())
+        })?;
+        let mut name = name.to_os_string();
+        name.push(".serve");
+        Ok(database.with_file_name(name))
+    }
+}
+
+#[derive(Debug, Group)]
+pub(super) struct Serve {
+    /// Where to listen. Anywhere but on this machine alone needs keys and TLS
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = ServeOptions::LISTEN)]
+    pub listen: SocketAddr,
+    /// The certificate chain, as a PEM file; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The certificate's private key, as a PEM file
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Listen where others can reach the service even without keys or TLS
+    #[arg(long)]
+    pub insecure: bool,
+    /// Access policies, as a TOML file
+    #[arg(long, value_name = "FILE")]
+    pub policies: Option<PathBuf>,
+    /// Keep each enrolled face's chip and a thumbnail
+    #[arg(long)]
+    pub keep_chips: bool,
+    /// Limits, as a TOML file; `kith serve --help` names the defaults
+    #[arg(long, value_name = "FILE")]
+    pub limits: Option<PathBuf>,
+    /// How the log on standard error is written
+    #[arg(long, value_enum, default_value = "text")]
+    pub log: LogForm,
+    #[command(flatten)]
+    pub at: StatePlace,
+    #[command(flatten)]
+    pub way: super::index_args::Way,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct KeysArgs {
+    #[command(subcommand)]
+    pub action: KeysAction,
+    #[command(flatten)]
+    pub at: StatePlace,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum KeysAction {
+    /// Make a key and show it, once
+    New {
+        /// What it is for
+        name: String,
+        /// What it may do (may be said again)
+        #[arg(long, required = true, value_parser = role)]
+        role: Vec<Role>,
+        /// A gallery that it may do it in (may be said again); all, when not said
+        #[arg(long = "only", value_name = "GALLERY")]
+        galleries: Vec<String>,
+        /// Days until it ends; it does not end, when not said
+        #[arg(long, value_name = "N")]
+        days: Option<f64>,
+        /// Requests a second, in place of the service's bound
+        #[arg(long, value_name = "N")]
+        rate: Option<f64>,
+        /// Requests at once, in place of the service's bound
+        #[arg(long, value_name = "N")]
+        concurrent: Option<usize>,
+    },
+    /// Every key: what it is for and what it may do, never the key itself
+    List,
+    /// Make a key useless, from the next request on
+    Revoke {
+        /// Its id, as `kith keys list` shows it
+        id: String,
+    },
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    let known = Role::NAMES.iter().find(|(name, _)| *name == text);
+    let names = || Role::NAMES.map(|(name, _)| name).join(", ");
+    known.map(|(_, role)| *role).ok_or_else(|| format!("a role is one of {}", names()))
+}
+
+#[derive(Debug, Group)]
+pub(super) struct AuditArgs {
+    #[command(subcommand)]
+    pub action: AuditAction,
+    #[command(flatten)]
+    pub at: StatePlace,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditAction {
+    /// Read the whole log: is every line there, unchanged and in order?
+    Verify {
+        /// A head that was noted before, as LINES:SHA256: the log must still hold it
+        #[arg(long, value_name = "LINES:SHA256")]
+        head: Option<String>,
+    },
+    /// Print the last lines
+    Show {
+        /// How many
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        last: usize,
+    },
+}

@@ -1,0 +1,282 @@
+//! What a long-running service asks of a gallery beside searching: pages of people and faces, one face
+//! and its picture, people before their first face, one person's nearest face.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::people::listed;
+use super::shelf::Shelf;
+use super::{Database, EnrolledFace, Person, PersonFilter, usable};
+use crate::error::{GalleryError, Result};
+use crate::store::{ChipRecord, DataKey, GalleryRecord, Key, PersonRecord, now_ms};
+use crate::vector::{Embedding, ModelId, squared_distance};
+
+/// Some of the people of a gallery, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeoplePage {
+    /// The people.
+    pub people: Vec<Person>,
+    /// Whether there are more after the last of them.
+    pub more: bool,
+}
+
+/// Some of the faces of a gallery, by person and order of enrolment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FacePage {
+    /// Number of the face, and the name of its person.
+    pub faces: Vec<(u64, String)>,
+    /// Faces in all.
+    pub total: usize,
+}
+
+impl Database {
+    /// At most `limit` people of a gallery, by name, from the first after `after`; with `containing` only
+    /// those whose name holds that text, in whatever case.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownGallery`].
+    pub fn people_page(
+        &self,
+        gallery: &str,
+        filter: &PersonFilter,
+        containing: Option<&str>,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<PeoplePage> {
+        let shelf = self.shelf(gallery)?;
+        let inside = shelf.read();
+        let wanted = containing.map(str::to_lowercase);
+        let named = |p: &PersonRecord| wanted.as_ref().is_none_or(|w| p.name.to_lowercase().contains(w));
+        let mut taken = inside.people_after(after).filter(|(_, p)| filter.takes(p) && named(p));
+        let page = taken.by_ref().take(limit);
+        let people = page.map(|(id, p)| listed(id, p, inside.faces_of(id).len())).collect();
+        Ok(PeoplePage { people, more: taken.next().is_some() })
+    }
+
+    /// At most `limit` faces of a gallery, or of one person, after the first `skip`.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownGallery`], [`GalleryError::UnknownPerson`].
+    pub fn faces_page(&self, gallery: &str, person: Option<&str>, skip: usize, limit: usize) -> Result<FacePage> {
+        let shelf = self.shelf(gallery)?;
+        let inside = shelf.read();
+        let people = match person {
+            Some(name) => vec![inside.known(name, gallery)?],
+            None => inside.people_after(None).collect(),
+        };
+        let total = people.iter().map(|(id, _)| inside.faces_of(*id).len()).sum();
+        let all = people.iter().flat_map(|(id, p)| inside.faces_of(*id).iter().map(|f| (*f, p.name.clone())));
+        Ok(FacePage { faces: all.skip(skip).take(limit).collect(), total })
+    }
+
+    /// A face, and the person whose it is.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownGallery`], [`GalleryError::UnknownFace`].
+    pub fn face(&self, gallery: &str, face: u64) -> Result<(Person, EnrolledFace)> {
+        let shelf = self.shelf(gallery)?;
+        let unknown = || GalleryError::UnknownFace { face, gallery: gallery.to_string() };
+        let person = {
+            let inside = shelf.read();
+            let held = inside.face(face).ok_or_else(unknown)?;
+            let record = inside.people.get(&held.person).ok_or_else(unknown)?;
+            listed(held.person, record, inside.faces_of(held.person).len())
+        };
+        Ok((person, self.enrolled(shelf.id, face)?.ok_or_else(unknown)?))
+    }
+
+    /// A face in its surroundings, as a JPEG file, where it was kept.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownGallery`], [`GalleryError::UnknownFace`].
+    pub fn thumbnail(&self, gallery: &str, face: u64) -> Result<Option<Vec<u8>>> {
+        let shelf = self.shelf(gallery)?;
+        if shelf.read().face(face).is_none() {
+            return Err(GalleryError::UnknownFace { face, gallery: gallery.to_string() }.into());
+        }
+        Ok(self.store.get::<ChipRecord>(Key::Chip(shelf.id, face))?.map(|c| c.thumbnail))
+    }
+
+    /// Puts somebody into a gallery before their first face, and the gallery into the database where there
+    /// is none of that name: its faces will be of `model`, with vectors of `dimension` numbers. Returns when
+    /// it is on disk for good.
+    ///
+    /// # Errors
+    /// [`GalleryError::NameTaken`], [`GalleryError::BadName`], or a store's error.
+    pub fn add_person(
+        &self,
+        gallery: &str,
+        name: &str,
+        groups: &[String],
+        labels: &BTreeMap<String, String>,
+        model: &ModelId,
+        dimension: usize,
+    ) -> Result<Person> {
+        let (gallery, name) = (usable("gallery", gallery)?, usable("name", name)?);
+        let mut named = Vec::new();
+        for group in groups {
+            named.push(usable("group", group)?.to_string());
+        }
+        named.sort();
+        named.dedup();
+        let mut marked = BTreeMap::new();
+        for (key, value) in labels {
+            marked.insert(usable("label", key)?.to_string(), usable("label", value)?.to_string());
+        }
+        let record = PersonRecord { name: name.to_string(), groups: named, labels: marked, created_ms: now_ms() };
+        let (person, ticket) = {
+            let mut writer = self.store.writer()?;
+            let known = self.find(gallery);
+            if known.as_ref().is_some_and(|s| s.read().person(name).is_some()) {
+                return Err(GalleryError::NameTaken { name: name.to_string(), gallery: gallery.to_string() }.into());
+            }
+            let (shelf, fresh) = match known {
+                Some(shelf) => (shelf, None),
+                None => {
+                    let record = GalleryRecord {
+                        name: gallery.to_string(),
+                        model: model.to_string(),
+                        dimension: dimension as u32,
+                        created_ms: now_ms(),
+                        half: false,
+                        replaces: None,
+                    };
+                    let id = u32::try_from(writer.new_id()).unwrap_or(u32::MAX);
+                    writer.put(Key::Gallery(id), &record, DataKey::DATABASE)?;
+                    (Arc::new(Shelf::new(id, record.clone())), Some((id, record)))
+                }
+            };
+            let id = writer.new_id();
+            let data_key = writer.new_data_key()?;
+            writer.put(Key::Person(shelf.id, id), &record, data_key)?;
+            let ticket = writer.commit()?;
+            let shelf = match fresh {
+                Some((number, record)) => self.place(number, record),
+                None => shelf,
+            };
+            let person = listed(id, &record, 0);
+            shelf.write().add_person(id, record);
+            (person, ticket)
+        };
+        self.store.settle(ticket)?;
+        Ok(person)
+    }
+
+    /// The nearest of one person's faces to a probe: its number, and the Euclidean distance; none where the
+    /// person has no face. Beside it how many faces the person has.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownGallery`], [`GalleryError::UnknownPerson`], [`GalleryError::WrongModel`].
+    pub fn nearest_face_of(
+        &self,
+        gallery: &str,
+        name: &str,
+        probe: &Embedding,
+    ) -> Result<(Person, Option<(u64, f32)>)> {
+        let shelf = self.shelf(gallery)?;
+        shelf.same_model(probe)?;
+        let inside = shelf.read();
+        let (id, record) = inside.known(name, gallery)?;
+        let faces = inside.faces_of(id);
+        let distances = faces.iter().filter_map(|&f| {
+            let vector = inside.vector(f)?;
+            Some((f, squared_distance(&vector, probe.values()).max(0.0).sqrt()))
+        });
+        let nearest = distances.min_by(|a, b| a.1.total_cmp(&b.1));
+        Ok((listed(id, record, faces.len()), nearest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{DatabaseOptions, EnrolmentPolicy, NewFace};
+    use super::*;
+    use crate::geometry::{BBox, Landmarks};
+
+    fn model() -> ModelId {
+        ModelId::from_text("m/abc/test")
+    }
+
+    fn face(angle: f32) -> NewFace {
+        NewFace {
+            embedding: Embedding::from_raw(vec![angle.cos(), angle.sin()], model()).unwrap(),
+            bbox: BBox::new(0.0, 0.0, 9.0, 9.0),
+            landmarks: Landmarks([[0.0; 2]; 5]),
+            score: 0.9,
+            quality: [0.0; 6],
+            source: "drawn".to_string(),
+            source_sha256: None,
+            pictures: Some((vec![1], vec![2])),
+        }
+    }
+
+    fn database() -> (tempfile::TempDir, Database) {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path().join("faces"), &DatabaseOptions::default()).unwrap();
+        (folder, database)
+    }
+
+    #[test]
+    fn pages_meet_everybody_once() {
+        let (_folder, database) = database();
+        let names: Vec<String> = (0..23).map(|i| format!("Person {:02}", (i * 7) % 23)).collect();
+        for name in &names {
+            database.add_person("main", name, &[], &BTreeMap::new(), &model(), 2).unwrap();
+        }
+        for limit in [1, 5, 23, 100] {
+            let (mut met, mut after) = (Vec::new(), None);
+            loop {
+                let page =
+                    database.people_page("main", &PersonFilter::default(), None, after.as_deref(), limit).unwrap();
+                met.extend(page.people.iter().map(|p| p.name.clone()));
+                after = met.last().cloned();
+                if !page.more {
+                    break;
+                }
+            }
+            let mut sorted = names.clone();
+            sorted.sort();
+            assert_eq!(met, sorted, "{limit}");
+        }
+        let found = database.people_page("main", &PersonFilter::default(), Some("SON 1"), None, 4).unwrap();
+        assert!(found.more && found.people.len() == 4 && found.people[0].name == "Person 10");
+    }
+
+    #[test]
+    fn somebody_without_a_face_is_there_and_stays_there() {
+        let (folder, database) = database();
+        let (groups, labels) = (vec!["navy".to_string()], BTreeMap::from([("door".to_string(), "3".to_string())]));
+        let person = database.add_person("main", " Grace ", &groups, &labels, &model(), 2).unwrap();
+        assert_eq!((person.name.as_str(), person.faces), ("Grace", 0));
+        let again = database.add_person("main", "Grace", &[], &labels, &model(), 2).unwrap_err();
+        assert_eq!(again.code(), "gallery.name_taken");
+        let enrolled = database.enroll("main", "Grace", face(0.0), &EnrolmentPolicy::default()).unwrap();
+        assert_eq!(enrolled.person, person.id);
+        assert!(database.check().unwrap().is_clean());
+        drop(database);
+        let again = Database::open(folder.path().join("faces"), &DatabaseOptions::default()).unwrap();
+        let (person, faces) = again.person("main", "Grace").unwrap();
+        assert_eq!((person.groups, person.labels, faces.len()), (groups, labels, 1));
+    }
+
+    #[test]
+    fn a_face_is_found_by_number_and_by_nearness() {
+        let (_folder, database) = database();
+        let enroll =
+            |name: &str, angle| database.enroll("main", name, face(angle), &EnrolmentPolicy::default()).unwrap().face;
+        let (near, far, other) = (enroll("Ada", 0.2), enroll("Ada", 1.0), enroll("Grace", 0.1));
+        let probe = face(0.1).embedding;
+        let (person, nearest) = database.nearest_face_of("main", "Ada", &probe).unwrap();
+        let (number, distance) = nearest.unwrap();
+        assert_eq!((person.faces, number), (2, near));
+        assert!((distance - 2.0 * (0.05f32).sin()).abs() < 1e-5, "{distance}");
+        assert_eq!(database.face("main", other).unwrap().0.name, "Grace");
+        assert_eq!(database.thumbnail("main", far).unwrap(), Some(vec![2]));
+        assert_eq!(database.face("main", 9999).unwrap_err().code(), "gallery.unknown_face");
+        let page = database.faces_page("main", None, 1, 5).unwrap();
+        assert_eq!((page.total, page.faces), (3, vec![(far, "Ada".to_string()), (other, "Grace".to_string())]));
+        assert_eq!(database.faces_page("main", Some("Ada"), 0, 1).unwrap().total, 2);
+        let wrong = Embedding::from_raw(vec![1.0, 0.0], ModelId::from_text("other/1/x")).unwrap();
+        assert_eq!(database.nearest_face_of("main", "Ada", &wrong).unwrap_err().code(), "gallery.wrong_model");
+    }
+}

@@ -1,0 +1,254 @@
+//! The caller of a request, and the extractors by which a handler says what it needs.
+//!
+//! A handler that takes [`May`] gets its gallery from there and nowhere else, so that none can forget to
+//! ask whether the key reaches it.
+
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+
+use super::super::audit::Event;
+use super::super::input::gallery_of;
+use super::super::problem::Problem;
+use super::super::request::came_with;
+use super::super::state::Service;
+use super::{ApiKey, CSRF_HEADER, Permit, Role, Session, Standing, cookie_of};
+
+/// What a service without keys calls its callers.
+const LOCAL: &str = "local";
+
+/// Who is asking.
+#[derive(Debug, Clone)]
+pub(in super::super) struct Caller {
+    /// The key's id, or `local` where there are no keys.
+    pub id: String,
+    /// What the key is for.
+    pub name: String,
+    pub roles: BTreeSet<Role>,
+    pub galleries: Option<BTreeSet<String>>,
+    /// The session, where the caller came with a cookie.
+    pub session: Option<Session>,
+    rate: Option<f64>,
+    concurrent: Option<usize>,
+}
+
+impl Caller {
+    pub(in super::super) fn of(key: ApiKey, session: Option<Session>) -> Self {
+        let ApiKey { id, name, roles, galleries, rate, concurrent, .. } = key;
+        Self { id, name, roles, galleries, session, rate, concurrent }
+    }
+
+    fn local() -> Self {
+        Self {
+            id: LOCAL.to_string(),
+            name: "whoever reaches the service: there are no keys".to_string(),
+            roles: [Role::Admin].into(),
+            galleries: None,
+            session: None,
+            rate: None,
+            concurrent: None,
+        }
+    }
+
+    pub(in super::super) fn may(&self, role: Role) -> bool {
+        self.roles.contains(&Role::Admin) || self.roles.contains(&role)
+    }
+
+    pub(in super::super) fn reaches(&self, gallery: &str) -> bool {
+        self.galleries.as_ref().is_none_or(|g| g.contains(gallery))
+    }
+
+    pub(in super::super) fn need(&self, role: Role) -> Result<(), Problem> {
+        if self.may(role) {
+            return Ok(());
+        }
+        let detail = format!("this key lacks the role {}", role.name());
+        Err(Problem::new(StatusCode::FORBIDDEN, "auth.role", detail).with("role", role.name()))
+    }
+
+    pub(in super::super) fn need_gallery(&self, gallery: &str) -> Result<(), Problem> {
+        if self.reaches(gallery) {
+            return Ok(());
+        }
+        let detail = format!("this key does not reach gallery {gallery:?}");
+        Err(Problem::new(StatusCode::FORBIDDEN, "auth.gallery", detail))
+    }
+
+    /// Something that this caller did, for the audit log.
+    pub(in super::super) fn event(&self, action: &'static str) -> Event {
+        Event::new(&self.id, &self.name, action)
+    }
+
+    /// A place among the requests of this key.
+    pub(in super::super) fn place(&self, service: &Service) -> Result<Permit, Problem> {
+        let limits = service.limits();
+        let (rate, concurrent) = (self.rate.or(limits.key_rate), self.concurrent.unwrap_or(limits.key_concurrent));
+        service.rates().take(&self.id, rate, concurrent, Instant::now())
+    }
+}
+
+/// The key in the headers: `Authorization: Bearer KEY`, or `x-api-key: KEY`.
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+    let bearer = bearer.and_then(|v| {
+        let (scheme, key) = v.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    bearer.or_else(|| headers.get("x-api-key").and_then(|v| v.to_str().ok()).map(str::trim))
+}
+
+/// Who sent these headers.
+///
+/// # Errors
+/// 401 for no key, a wrong one, or one that is no longer valid; 403 for a cookie without its token, or a
+/// page of another origin; 503 when the keys cannot be read.
+pub(in super::super) fn caller_of(service: &Service, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let unauthorized = |code, detail| Err(Problem::new(StatusCode::UNAUTHORIZED, code, detail));
+    let caller = if let Some(key) = presented(headers) {
+        match service.keys().check(key) {
+            Standing::Valid(key) => Caller::of(key, None),
+            Standing::Refused if service.keys().keyless() => from_here(service, headers)?,
+            Standing::Refused => return unauthorized("auth.wrong_key", "this key is unknown, expired or revoked"),
+            Standing::Unreadable => {
+                let detail = "the keys cannot be read, so nobody is let in; the log says why";
+                return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "auth.keys_unreadable", detail));
+            }
+        }
+    } else if let Some(cookie) = cookie_of(headers)
+        && let Some(session) = service.sessions().of(&cookie, Instant::now())
+    {
+        let Some(key) = service.keys().valid(&session.key) else {
+            service.sessions().close(&cookie);
+            return unauthorized("auth.wrong_key", "the key of this session is no longer valid; log in again");
+        };
+        let token = headers.get(CSRF_HEADER).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        if !matches!(*method, Method::GET | Method::HEAD) && !session.knows(token) {
+            let detail = format!("a request with the session's cookie needs its token in {CSRF_HEADER}");
+            return Err(Problem::new(StatusCode::FORBIDDEN, "auth.csrf", detail));
+        }
+        Caller::of(key, Some(session))
+    } else if service.keys().keyless() {
+        from_here(service, headers)?
+    } else {
+        return unauthorized("auth.no_key", "send a key as Authorization: Bearer KEY, or as x-api-key: KEY");
+    };
+    came_with(&caller.id);
+    Ok(caller)
+}
+
+/// A caller without a key, where there are none. A browser on this machine would let any page that it
+/// shows ask too: one of another origin is refused, and so is a name that was made to lead here.
+fn from_here(service: &Service, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let text = |name| headers.get(name).and_then(|v| v.to_str().ok());
+    let refused = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, "auth.origin", detail));
+    let host = text(header::HOST).unwrap_or_default();
+    if service.options().listen.ip().is_loopback() && !host.is_empty() && !names_this_machine(host) {
+        return refused("there are no keys, so only requests to localhost are answered");
+    }
+    let own = |origin: &str| origin.split_once("://").is_some_and(|(_, authority)| authority == host);
+    if text(header::ORIGIN).is_some_and(|origin| !own(origin)) {
+        return refused("there are no keys, so pages of other origins are not answered");
+    }
+    if matches!(text(header::HeaderName::from_static("sec-fetch-site")), Some("cross-site" | "same-site")) {
+        return refused("there are no keys, so pages of other origins are not answered");
+    }
+    Ok(Caller::local())
+}
+
+fn names_this_machine(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// A role as a type, for [`May`] and [`Known`].
+pub(in super::super) trait Needs: Send {
+    const ROLE: Role;
+}
+
+macro_rules! roles {
+    ($($name:ident),*) => {
+        $(
+            #[derive(Debug)]
+            pub(in super::super) struct $name;
+            impl Needs for $name {
+                const ROLE: Role = Role::$name;
+            }
+        )*
+    };
+}
+roles!(Admin, Enroll, Identify, Decide, Read);
+
+/// A caller with the role, who reaches the gallery that the query names.
+#[derive(Debug)]
+pub(in super::super) struct May<R> {
+    pub caller: Caller,
+    pub gallery: String,
+    _place: Permit,
+    _role: PhantomData<R>,
+}
+
+impl<R> May<R> {
+    /// Something that the caller did in the gallery, for the audit log.
+    pub(in super::super) fn event(&self, action: &'static str) -> Event {
+        Event { gallery: Some(self.gallery.clone()), ..self.caller.event(action) }
+    }
+
+    /// [`May::event`] about somebody.
+    pub(in super::super) fn event_about(&self, action: &'static str, person: &str) -> Event {
+        Event { person: Some(person.to_string()), ..self.event(action) }
+    }
+}
+
+impl<R: Needs> FromRequestParts<Arc<Service>> for May<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Problem> {
+        let Known { caller, place, .. } = Known::<R>::from_request_parts(parts, service).await?;
+        let gallery = gallery_of(parts.uri.query().unwrap_or_default())?;
+        caller.need_gallery(&gallery)?;
+        Ok(Self { caller, gallery, _place: place, _role: PhantomData })
+    }
+}
+
+/// A caller with the role, for what is of no gallery.
+#[derive(Debug)]
+pub(in super::super) struct Known<R> {
+    pub caller: Caller,
+    place: Permit,
+    _role: PhantomData<R>,
+}
+
+impl<R: Needs> FromRequestParts<Arc<Service>> for Known<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Problem> {
+        let caller = caller_of(service, &parts.method, &parts.headers)?;
+        caller.need(R::ROLE)?;
+        let place = caller.place(service)?;
+        Ok(Self { caller, place, _role: PhantomData })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_lead_here() {
+        for own in ["localhost", "localhost:8321", "127.0.0.1:1", "127.8.0.1", "[::1]:8321", "LOCALHOST"] {
+            assert!(names_this_machine(own), "{own}");
+        }
+        for other in ["example.org", "localhost.example.org:80", "192.168.0.1:8321", "[2001:db8::1]", "", "[::1"] {
+            assert_eq!(names_this_machine(other), other == "[::1", "{other}");
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Sockets: connections in bounds, TLS, and a stop that lets the requests at hand finish.
+//!
+//! 1. There are never more connections than `connections`; the next one waits in the system's queue for a
+//!    moment and is closed then.
+//! 2. A client that does not send its head, or leaves an answer unread, is cut off.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use axum_server::accept::Accept;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::{Handle, Server};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
+
+use super::config::TlsFiles;
+use super::metrics::InFlight;
+use super::state::Service;
+use crate::Result;
+use crate::error::ServeError;
+
+/// How long a connection over the bound waits for another to close.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often certificates are looked at for a change.
+const RENEWAL: Duration = Duration::from_secs(2);
+/// Async threads: they parse and wait, no more.
+const ASYNC_THREADS: usize = 2;
+
+/// What a service that has begun to listen can be told.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    /// The address, with the port that was given where 0 was asked for.
+    pub address: SocketAddr,
+    handle: Handle<SocketAddr>,
+    service: Arc<Service>,
+}
+
+impl Listening {
+    /// Stops the service as a signal would: no new connection, and [`run`] returns when the requests at
+    /// hand are answered or their time is over.
+    pub fn stop(&self) {
+        self.service.begin_to_stop();
+        self.handle.graceful_shutdown(Some(Duration::from_secs_f64(self.service.limits().drain_seconds)));
+    }
+}
+
+/// Serves until SIGINT or SIGTERM, or [`Listening::stop`]. `begun` hears when it listens.
+///
+/// # Errors
+/// [`ServeError::Io`] for an address that cannot be had, or TLS files that cannot be used.
+pub fn run(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'static) -> Result<()> {
+    let failed = |doing, e: io::Error| ServeError::Io {
+        place: service.options().listen.to_string(),
+        doing,
+        reason: e.to_string(),
+    };
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(ASYNC_THREADS).thread_name("kith-async").enable_all().build();
+    let runtime = runtime.map_err(|e| failed("starting the async threads", e))?;
+    let served = runtime.block_on(serve(service.clone(), begun));
+    // Jobs at hand are done before the database is let go.
+    service.stop();
+    served
+}
+
+async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'static) -> Result<()> {
+    let listen = service.options().listen;
+    let failed = move |doing, e: io::Error| ServeError::Io { place: listen.to_string(), doing, reason: e.to_string() };
+    let tls = match &service.options().tls {
+        Some(files) => Some(load_tls(files).await?),
+        None => None,
+    };
+    let listener = std::net::TcpListener::bind(listen).map_err(|e| failed("listening", e))?;
+    listener.set_nonblocking(true).map_err(|e| failed("listening", e))?;
+    let address = listener.local_addr().map_err(|e| failed("listening", e))?;
+    let handle = Handle::new();
+    let listening = Listening { address, handle: handle.clone(), service: service.clone() };
+    let stopper = listening.clone();
+    let signals = tokio::spawn(async move {
+        signal().await;
+        tracing::info!("stopping: the requests at hand are finished first");
+        stopper.stop();
+    });
+    let head = Duration::from_secs_f64(service.limits().head_seconds);
+    let bounds = Bounds {
+        places: Arc::new(Semaphore::new(service.limits().connections)),
+        write: Duration::from_secs_f64(service.limits().write_seconds),
+        service: service.clone(),
+    };
+    let app = super::router(service.clone()).into_make_service();
+    let server = Server::<SocketAddr>::from_listener(
+        tokio::net::TcpListener::from_std(listener).map_err(|e| failed("listening", e))?,
+    );
+    let mut server = server.http1_only().handle(handle).first_request_timeout(head);
+    server.http_builder().http1().header_read_timeout(head);
+    begun(listening);
+    let served = match tls {
+        None => server.acceptor(bounds).serve(app).await,
+        Some(config) => {
+            if let Some(files) = &service.options().tls {
+                tokio::spawn(keep_fresh(config.clone(), files.clone()));
+            }
+            server.acceptor(RustlsAcceptor::new(config).handshake_timeout(head).acceptor(bounds)).serve(app).await
+        }
+    };
+    signals.abort();
+    Ok(served.map_err(|e| failed("serving", e))?)
+}
+
+/// Returns on SIGINT or SIGTERM.
+async fn signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    _ = interrupt => {}
+                    _ = terminate.recv() => {}
+                }
+            }
+            Err(_) => drop(interrupt.await),
+        }
+    }
+    #[cfg(not(unix))]
+    drop(interrupt.await);
+}
+
+async fn load_tls(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
+    // Fails only where another provider is installed already, which then serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    RustlsConfig::from_pem_file(&files.cert, &files.key).await.map_err(|e| ServeError::Io {
+        place: format!("{} and {}", files.cert.display(), files.key.display()),
+        doing: "reading the certificate and its key",
+        reason: e.to_string(),
+    })
+}
+
+/// Loads the certificate again when its files change; one that cannot be used leaves the old one.
+async fn keep_fresh(config: RustlsConfig, files: TlsFiles) {
+    let stamp = |files: &TlsFiles| -> [Option<SystemTime>; 2] {
+        [&files.cert, &files.key].map(|p| std::fs::metadata(p).and_then(|m| m.modified()).ok())
+    };
+    let mut known = stamp(&files);
+    loop {
+        tokio::time::sleep(RENEWAL).await;
+        let now = stamp(&files);
+        if now == known {
+            continue;
+        }
+        match config.reload_from_pem_file(&files.cert, &files.key).await {
+            Ok(()) => {
+                known = now;
+                tracing::info!("the certificate was read again");
+            }
+            // Half-way through a change the two do not fit; the next look finds them whole.
+            Err(e) => tracing::warn!(error = %e, "the changed certificate cannot be used; the old one stays"),
+        }
+    }
+}
+
+/// Accepts connections within the service's bounds.
+#[derive(Debug, Clone)]
+struct Bounds {
+    places: Arc<Semaphore>,
+    write: Duration,
+    service: Arc<Service>,
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin + Send + 'static, S: Send + 'static> Accept<I, S> for Bounds {
+    type Stream = Bounded<I>;
+    type Service = S;
+    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, S)>> + Send>>;
+
+    fn accept(&self, stream: I, service: S) -> Self::Future {
+        let Bounds { places, write, service: running } = self.clone();
+        Box::pin(async move {
+            let place = tokio::time::timeout(PATIENCE, places.acquire_owned()).await;
+            let Ok(Ok(place)) = place else { return Err(io::Error::other("too many connections")) };
+            let counted = running.metrics().connection();
+            Ok((Bounded { stream, write, stalled: None, _place: place, _counted: counted }, service))
+        })
+    }
+}
+
+/// A connection that is cut off when its client leaves what is written unread.
+#[derive(Debug)]
+struct Bounded<I> {
+    stream: I,
+    write: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+    _place: OwnedSemaphorePermit,
+    _counted: InFlight,
+}
+
+impl<I: Unpin> Bounded<I> {
+    /// What a write came to; an error when writes have come to nothing for too long.
+    fn bounded<T>(&mut self, wrote: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if wrote.is_ready() {
+            self.stalled = None;
+            return wrote;
+        }
+        let end = Instant::now() + self.write;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+        match stalled.as_mut().poll(context) {
+            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read"))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Bounded<I> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Bounded<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.bounded(wrote, cx)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.bounded(flushed, cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
+        self.bounded(shut, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.bounded(wrote, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

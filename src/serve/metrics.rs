@@ -1,0 +1,167 @@
+//! What Prometheus is told: requests, times, refusals by reason, decisions, what waits, what is enrolled.
+
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Bounds of the buckets for times, in seconds.
+const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Answer {
+    method: String,
+    route: String,
+    status: u16,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Named {
+    name: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Decided {
+    policy: String,
+    decision: String,
+    reason: String,
+}
+
+type Times = Family<Named, Histogram, fn() -> Histogram>;
+
+/// The service's counts.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    registry: Mutex<Registry>,
+    requests: Family<Answer, Counter>,
+    request_seconds: Times,
+    stage_seconds: Times,
+    refusals: Family<Named, Counter>,
+    decisions: Family<Decided, Counter>,
+    in_flight: Gauge,
+    pool_waiting: Family<Named, Gauge>,
+    pool_running: Family<Named, Gauge>,
+    gallery_people: Family<Named, Gauge>,
+    gallery_faces: Family<Named, Gauge>,
+    index_waiting: Family<Named, Gauge>,
+    audit_lines: Gauge,
+    connections: Gauge,
+}
+
+fn times() -> Times {
+    Times::new_with_constructor(|| Histogram::new(SECONDS))
+}
+
+/// Counts a request for as long as it is held.
+#[derive(Debug)]
+pub(super) struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn named(name: &str) -> Named {
+    Named { name: name.to_string() }
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let metrics = Self {
+            registry: Mutex::new(Registry::with_prefix("kith")),
+            requests: Family::default(),
+            request_seconds: times(),
+            stage_seconds: times(),
+            refusals: Family::default(),
+            decisions: Family::default(),
+            in_flight: Gauge::<i64, AtomicI64>::default(),
+            pool_waiting: Family::default(),
+            pool_running: Family::default(),
+            gallery_people: Family::default(),
+            gallery_faces: Family::default(),
+            index_waiting: Family::default(),
+            audit_lines: Gauge::default(),
+            connections: Gauge::default(),
+        };
+        let mut registry = metrics.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        registry.register("requests", "Requests answered", metrics.requests.clone());
+        registry.register("request_seconds", "Time to an answer, by route", metrics.request_seconds.clone());
+        registry.register("stage_seconds", "Time of a stage of the work", metrics.stage_seconds.clone());
+        registry.register("refusals", "Problems answered, by code", metrics.refusals.clone());
+        registry.register("decisions", "Access decisions", metrics.decisions.clone());
+        registry.register("requests_in_flight", "Requests being answered", metrics.in_flight.clone());
+        registry.register("pool_waiting", "Jobs that wait for a thread", metrics.pool_waiting.clone());
+        registry.register("pool_running", "Jobs that a thread is at", metrics.pool_running.clone());
+        registry.register("gallery_people", "People enrolled", metrics.gallery_people.clone());
+        registry.register("gallery_faces", "Faces enrolled", metrics.gallery_faces.clone());
+        registry.register("index_waiting", "Faces that the graph does not link yet", metrics.index_waiting.clone());
+        registry.register("audit_lines", "Lines in the audit log", metrics.audit_lines.clone());
+        registry.register("connections", "Connections open", metrics.connections.clone());
+        drop(registry);
+        metrics
+    }
+
+    pub(super) fn in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// A connection, for as long as it is held.
+    pub(super) fn connection(&self) -> InFlight {
+        self.connections.inc();
+        InFlight(self.connections.clone())
+    }
+
+    pub(super) fn answered(&self, method: &str, route: &str, status: u16, code: Option<&str>, taken: Duration) {
+        // Methods are the caller's to invent; series are not.
+        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        let method = if known.contains(&method) { method } else { "other" };
+        let answer = Answer { method: method.to_string(), route: route.to_string(), status };
+        self.requests.get_or_create(&answer).inc();
+        self.request_seconds.get_or_create(&named(route)).observe(taken.as_secs_f64());
+        if let Some(code) = code {
+            self.refusals.get_or_create(&named(code)).inc();
+        }
+    }
+
+    pub(super) fn stage(&self, name: &str, milliseconds: f64) {
+        self.stage_seconds.get_or_create(&named(name)).observe(milliseconds / 1e3);
+    }
+
+    pub(super) fn decided(&self, policy: &str, decision: &str, reason: &str) {
+        let label = Decided { policy: policy.to_string(), decision: decision.to_string(), reason: reason.to_string() };
+        self.decisions.get_or_create(&label).inc();
+    }
+
+    pub(super) fn pool(&self, name: &str, waiting: usize, running: usize) {
+        self.pool_waiting.get_or_create(&named(name)).set(waiting as i64);
+        self.pool_running.get_or_create(&named(name)).set(running as i64);
+    }
+
+    pub(super) fn gallery(&self, name: &str, people: usize, faces: usize, waiting: usize) {
+        self.gallery_people.get_or_create(&named(name)).set(people as i64);
+        self.gallery_faces.get_or_create(&named(name)).set(faces as i64);
+        self.index_waiting.get_or_create(&named(name)).set(waiting as i64);
+    }
+
+    pub(super) fn audit(&self, lines: u64) {
+        self.audit_lines.set(i64::try_from(lines).unwrap_or(i64::MAX));
+    }
+
+    /// Everything, as OpenMetrics text.
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        // Writing into a string does not fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}

@@ -1,0 +1,38 @@
+//! The HTTP service: routes over one [`Engine`](crate::Engine) and one [`Database`](crate::Database).
+//!
+//! ```text
+//! connection -> [listen: TLS, bounds] -> [request: id, log, time] -> [auth: key, role, gallery, rate]
+//!            -> [input: photo, options] -> handler -> [pool: networks | searches | disk] -> [audit] -> answer
+//! ```
+//!
+//! 1. The async threads parse and wait; the networks, searches and the disk have threads of their own,
+//!    with queues that refuse when they are full.
+//! 2. Whatever is asked or changed is in the audit log, on disk, before it is answered.
+//! 3. Handlers parse, call, format. Errors become answers in one place ([`Problem`]).
+//! 4. No log holds a photo, a template or a key.
+
+mod access;
+mod audit;
+mod auth;
+mod config;
+mod files;
+mod idempotency;
+mod input;
+mod listen;
+mod metrics;
+mod page;
+mod pool;
+mod problem;
+mod request;
+mod routes;
+mod state;
+mod views;
+mod work;
+
+pub use audit::{AuditHead, AuditReport, last_lines, verify_log};
+pub use auth::{ApiKey, KeyFile, NewKey, Role};
+pub use config::{ServeLimits, ServeOptions, TlsFiles};
+pub use listen::{Listening, run};
+pub use problem::Problem;
+pub use routes::router;
+pub use state::Service;

@@ -1,0 +1,108 @@
+//! What every request goes through: an id, a time limit, a line in the log, a count, safe headers.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
+
+use super::files::hex;
+use super::problem::{Problem, ProblemCode};
+use super::state::Service;
+
+/// The header that carries the request's id, in and out.
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Longest id that is taken over from a caller.
+const LONGEST_ID: usize = 64;
+
+/// What is known of the request that the current task answers.
+#[derive(Debug)]
+struct Context {
+    id: String,
+    /// Id of the key that it came with, once that is known.
+    key: OnceLock<String>,
+}
+
+tokio::task_local! {
+    static CONTEXT: Arc<Context>;
+}
+
+/// Id of the request that is being answered.
+pub(super) fn request_id() -> Option<String> {
+    CONTEXT.try_with(|c| c.id.clone()).ok()
+}
+
+/// Notes whose request this is, for the log.
+pub(super) fn came_with(key: &str) {
+    let _ = CONTEXT.try_with(|c| c.key.set(key.to_string()));
+}
+
+/// The caller's id where it is a harmless one, or a new one.
+fn id_of(headers: &HeaderMap) -> String {
+    let given = headers.get(&REQUEST_ID).and_then(|v| v.to_str().ok());
+    let harmless = |id: &&str| {
+        (1..=LONGEST_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    given.filter(harmless).map_or_else(|| random_hex::<12>().unwrap_or_else(|_| "none".to_string()), str::to_string)
+}
+
+/// `N` bytes from the operating system as hex digits.
+pub(super) fn random_hex<const N: usize>() -> Result<String, Problem> {
+    let mut bytes = [0; N];
+    let failed = |e: getrandom::Error| {
+        tracing::error!(error = %e, "no random numbers");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal.random", "no random numbers are to be had")
+    };
+    getrandom::fill(&mut bytes).map_err(failed)?;
+    Ok(hex(&bytes))
+}
+
+/// Runs around every route.
+pub(super) async fn around(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let start = Instant::now();
+    // The template, never the path: paths hold names, and in one place a key.
+    let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_string();
+    let method = request.method().clone();
+    let context = Arc::new(Context { id: id_of(request.headers()), key: OnceLock::new() });
+    let span = tracing::info_span!("request", id = %context.id, %method, route);
+    let most = service.limits().whole_request();
+    let answering = async {
+        let _counted = service.metrics().in_flight();
+        match tokio::time::timeout(most, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => {
+                let detail = "the request took longer than the service allows";
+                Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout.request", detail).into_response()
+            }
+        }
+    };
+    let answering = CONTEXT.scope(context.clone(), answering);
+    let mut response = answering.instrument(span.clone()).await;
+
+    let taken = start.elapsed();
+    let code = response.extensions_mut().remove::<ProblemCode>().map(|c| c.0);
+    let status = response.status().as_u16();
+    service.metrics().answered(method.as_str(), &route, status, code.as_deref(), taken);
+    span.in_scope(|| {
+        let key = context.key.get().map_or("-", String::as_str);
+        let ms = taken.as_secs_f64() * 1e3;
+        tracing::info!(status, code = code.as_deref().unwrap_or("-"), key, ms, "answered");
+    });
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&context.id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    set_default(headers, header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set_default(headers, header::CACHE_CONTROL, "no-store");
+    set_default(headers, header::REFERRER_POLICY, "no-referrer");
+    set_default(headers, header::X_FRAME_OPTIONS, "DENY");
+    set_default(headers, header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    response
+}
+
+fn set_default(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
+    headers.entry(name).or_insert(HeaderValue::from_static(value));
+}

@@ -1,0 +1,330 @@
+//! `/v1/verify`, `/v1/compare` and `/v1/people/{name}/verify`: is it the same person?
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+
+use super::faces::choice;
+use crate::media::{encode_jpeg, encode_png};
+use crate::serve::audit::Event;
+use crate::serve::auth::{Identify, Known, May};
+use crate::serve::input::{Form, Upload, flag};
+use crate::serve::problem::Problem;
+use crate::serve::state::Service;
+use crate::serve::views::{FoundView, ThresholdView};
+use crate::serve::work;
+use crate::{
+    Comparison, Database, Decision, Embedding, Face, FaceChoice, Outcome, Photo, Policy, SearchPolicy, SideFaces,
+    StageTimes, Verdict,
+};
+
+/// Where the line is drawn between same and different.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Line {
+    /// Highest false-match rate to accept; 0.001 when not said.
+    max_fmr: Option<f64>,
+    /// Decide at this distance instead, above 0 and at most 2.
+    threshold: Option<f32>,
+    /// `only`: a photo must show one face (when not said); `largest`: the largest counts. Not for `/v1/compare`,
+    /// where every face counts.
+    face: Option<String>,
+    /// Answer with the picture, as PNG, in place of the numbers (`/v1/compare` alone). `Accept: image/png` or
+    /// `image/jpeg` does the same.
+    #[serde(default, deserialize_with = "flag")]
+    picture: bool,
+}
+
+impl Line {
+    fn policy(&self) -> Result<Policy, Problem> {
+        match (self.threshold, self.max_fmr) {
+            (Some(_), Some(_)) => Err(Problem::bad("request.bad_option", "say one of max_fmr and threshold")),
+            (Some(distance), None) => Ok(Policy::Distance(distance)),
+            (None, rate) => Ok(rate.map_or_else(Policy::default, Policy::MaxFmr)),
+        }
+    }
+}
+
+/// A decision about two faces, and what it rests on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct VerdictView {
+    same: bool,
+    /// Euclidean distance between the unit vectors, 0 to 2.
+    distance: f32,
+    /// Cosine between them, -1 to 1.
+    cosine: f32,
+    /// In percent: 50 at the threshold for a false-match rate of 1 in 1000.
+    similarity: f32,
+    /// Largest distance that counts as the same person.
+    threshold: f32,
+    /// False-match rate of one comparison at that threshold, where it is known.
+    threshold_fmr: Option<f64>,
+    /// Smallest calibrated false-match rate at which these two would still pass.
+    passes_at_fmr: Option<f64>,
+    model: String,
+    /// Id of the calibration record.
+    calibration: Option<String>,
+}
+
+impl From<&Verdict> for VerdictView {
+    fn from(v: &Verdict) -> Self {
+        Self {
+            same: v.decision == Decision::Same,
+            distance: v.distance,
+            cosine: v.cosine,
+            similarity: v.similarity,
+            threshold: v.threshold,
+            threshold_fmr: v.threshold_fmr,
+            passes_at_fmr: v.passes_at_fmr,
+            model: v.model.to_string(),
+            calibration: v.calibration.clone(),
+        }
+    }
+}
+
+/// Two photos with a face each, as the fields `a` and `b`: do they show one person?
+#[utoipa::path(post, path = "/v1/verify", tag = "identify", params(Line),
+    request_body(content_type = "multipart/form-data"), responses((status = 200, body = VerdictView)))]
+pub(super) async fn verify(
+    State(service): State<Arc<Service>>,
+    known: Known<Identify>,
+    form: Form,
+) -> Result<Json<VerdictView>, Problem> {
+    form.only(&["a", "b"])?;
+    let (a, b) = (form.of("a")?.clone(), form.of("b")?.clone());
+    let line = form.options::<Line>()?;
+    let (policy, which) = (line.policy()?, choice(line.face.as_deref())?);
+    let work = service.with_networks(move |s| {
+        let judge = s.engine().judge(policy)?;
+        let (a, b) = (one_face(s, &a, which)?, one_face(s, &b, which)?);
+        Ok::<_, Problem>(VerdictView::from(&judge.judge(&a.embedding, &b.embedding)?))
+    });
+    let told = |v: &VerdictView, e: &mut Event| e.evidence = json!({ "same": v.same, "distance": v.distance });
+    Ok(Json(service.audited(known.caller.event("verify"), work, told).await?))
+}
+
+/// The one face of an upload that counts, embedded.
+pub(in crate::serve) fn one_face(service: &Service, upload: &Upload, which: FaceChoice) -> Result<Face, Problem> {
+    let photo = work::decode(service, upload)?;
+    let found = work::find(service, &photo)?;
+    let chosen = service.engine().pick(&found, &photo, which)?;
+    Ok(work::embed(service, &photo, &[chosen])?.remove(0))
+}
+
+/// One photo of a comparison.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SideView {
+    /// Size of the upright photo in pixels.
+    width: u32,
+    height: u32,
+    /// Most confident first.
+    faces: Vec<FoundView>,
+}
+
+/// How alike two faces are.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PairView {
+    /// Index of the face in the left photo.
+    left: usize,
+    /// Index of the face in the right photo.
+    right: usize,
+    distance: f32,
+    similarity: f32,
+}
+
+/// Why nothing was decided.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct UndecidedView {
+    code: &'static str,
+    reason: String,
+}
+
+/// Every face of one photo against every face of the other.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CompareView {
+    left: SideView,
+    right: SideView,
+    pairs: Vec<PairView>,
+    /// Index of the nearest pair.
+    best: Option<usize>,
+    /// About the nearest pair; null where nothing could be decided.
+    verdict: Option<VerdictView>,
+    undecided: Option<UndecidedView>,
+    /// Chance of a false match over all pairs, at most.
+    fmr_over_all_pairs: Option<f64>,
+    /// The verdict in two short lines.
+    caption: Vec<String>,
+}
+
+fn side_view(side: &SideFaces) -> SideView {
+    SideView { width: side.width, height: side.height, faces: side.faces.iter().map(Into::into).collect() }
+}
+
+impl From<&Comparison> for CompareView {
+    fn from(c: &Comparison) -> Self {
+        let pair = |p: &crate::ScoredPair| PairView {
+            left: p.left,
+            right: p.right,
+            distance: p.distance,
+            similarity: p.similarity,
+        };
+        Self {
+            left: side_view(&c.left),
+            right: side_view(&c.right),
+            pairs: c.pairs.iter().map(pair).collect(),
+            best: c.best,
+            verdict: c.verdict().map(Into::into),
+            undecided: match &c.outcome {
+                Outcome::Decided(_) => None,
+                Outcome::Undecided(r) => Some(UndecidedView { code: r.code(), reason: r.to_string() }),
+            },
+            fmr_over_all_pairs: c.fmr_over_all_pairs(),
+            caption: c.caption().to_vec(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Numbers,
+    Png,
+    Jpeg,
+}
+
+fn wanted(headers: &HeaderMap, picture: bool) -> Wanted {
+    let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    match (accept.contains("image/jpeg"), accept.contains("image/png") || picture) {
+        (true, _) if !accept.contains("image/png") => Wanted::Jpeg,
+        (_, true) => Wanted::Png,
+        _ => Wanted::Numbers,
+    }
+}
+
+/// How alike are the faces in two photos (`a` and `b`)? As numbers, or as the picture
+#[utoipa::path(post, path = "/v1/compare", tag = "identify", params(Line),
+    request_body(content_type = "multipart/form-data"),
+    responses((status = 200, content((CompareView = "application/json"), (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg")))))]
+pub(super) async fn compare(
+    State(service): State<Arc<Service>>,
+    known: Known<Identify>,
+    headers: HeaderMap,
+    form: Form,
+) -> Result<Response, Problem> {
+    form.only(&["a", "b"])?;
+    let (a, b) = (form.of("a")?.clone(), form.of("b")?.clone());
+    let line = form.options::<Line>()?;
+    let (policy, wanted) = (line.policy()?, wanted(&headers, line.picture));
+    let work = service.with_networks(move |s| {
+        let (a, left) = side(s, &a)?;
+        let (b, right) = side(s, &b)?;
+        let comparison = s.engine().score(left, right, policy)?;
+        let draw = || s.engine().draw(&a, &b, &comparison);
+        let picture = match wanted {
+            Wanted::Numbers => None,
+            Wanted::Png => Some(("image/png", encode_png(&draw())?)),
+            Wanted::Jpeg => Some(("image/jpeg", encode_jpeg(&draw())?)),
+        };
+        Ok::<_, Problem>((CompareView::from(&comparison), picture))
+    });
+    let told = |(c, _): &(CompareView, _), e: &mut Event| {
+        e.evidence = json!({ "pairs": c.pairs.len(), "same": c.verdict.as_ref().map(|v| v.same) });
+    };
+    let (numbers, picture) = service.audited(known.caller.event("compare"), work, told).await?;
+    Ok(match picture {
+        None => Json(numbers).into_response(),
+        Some((kind, bytes)) => ([(header::CONTENT_TYPE, kind)], bytes).into_response(),
+    })
+}
+
+fn side(service: &Service, upload: &Upload) -> Result<(Photo, SideFaces), Problem> {
+    let (photo, faces) = work::faces(service, upload)?;
+    let (width, height) = (photo.width(), photo.height());
+    let (name, times) = (upload.name.clone(), StageTimes::default());
+    Ok((photo, SideFaces { photo: name, width, height, faces, times, total_ms: 0.0 }))
+}
+
+/// Whether a face is the enrolled person's, and what that rests on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::serve) struct ClaimView {
+    pub name: String,
+    pub same: bool,
+    /// The person's nearest face; null where they have none.
+    pub face: Option<u64>,
+    /// Distance to it.
+    pub distance: Option<f32>,
+    /// In percent; null where the person has no face.
+    pub similarity: Option<f32>,
+    /// A stranger is compared with every face of the person: the rate holds for all of them together.
+    pub threshold: ThresholdView,
+    /// Faces of the person.
+    pub compared: usize,
+    /// Id of the calibration record.
+    pub calibration: Option<String>,
+    /// Groups of the person.
+    #[serde(skip)]
+    pub groups: Vec<String>,
+}
+
+/// Is this face the person's? `max_fmr` bounds the chance of a stranger over all of the person's faces.
+pub(in crate::serve) fn claim(
+    service: &Service,
+    gallery: &str,
+    name: &str,
+    probe: &Embedding,
+    max_fmr: f64,
+    threshold: Option<f32>,
+) -> Result<ClaimView, Problem> {
+    let (person, nearest) = service.database().nearest_face_of(gallery, name, probe)?;
+    let engine = service.engine();
+    let policy = SearchPolicy { max_fpir: max_fmr, threshold, ..SearchPolicy::default() };
+    let line = Database::threshold(&policy, engine.calibration(), engine.model(), person.faces)?;
+    let distance = nearest.map(|(_, d)| d);
+    let percent = |d: f32| match engine.calibration() {
+        Some(c) => c.similarity(d),
+        None => (1.0 - d * d / 2.0).max(0.0) * 100.0,
+    };
+    Ok(ClaimView {
+        name: person.name,
+        same: distance.is_some_and(|d| d <= line.distance()),
+        face: nearest.map(|(f, _)| f),
+        distance,
+        similarity: distance.map(percent),
+        threshold: line.into(),
+        compared: person.faces,
+        calibration: engine.calibration().map(crate::Calibration::id),
+        groups: person.groups,
+    })
+}
+
+/// Does this photo show that person?
+#[utoipa::path(post, path = "/v1/people/{name}/verify", tag = "identify",
+    params(("name" = String, Path), ("gallery" = Option<String>, Query), Line),
+    request_body(content_type = "multipart/form-data"), responses((status = 200, body = ClaimView)))]
+pub(super) async fn verify_person(
+    State(service): State<Arc<Service>>,
+    may: May<Identify>,
+    Path(name): Path<String>,
+    form: Form,
+) -> Result<Json<ClaimView>, Problem> {
+    let photo = form.one()?.clone();
+    let line = form.options::<Line>()?;
+    line.policy()?;
+    let which = choice(line.face.as_deref())?;
+    let rate = line.max_fmr.unwrap_or(crate::Calibration::MIDPOINT_FMR);
+    let event = may.event_about("verify person", &name);
+    let work = service.with_networks(move |s| {
+        // A name that is not there is told before any network runs.
+        s.database().faces_page(&may.gallery, Some(&name), 0, 0)?;
+        let face = one_face(s, &photo, which)?;
+        claim(s, &may.gallery, &name, &face.embedding, rate, line.threshold)
+    });
+    let told = |c: &ClaimView, e: &mut Event| e.evidence = json!({ "same": c.same, "distance": c.distance });
+    Ok(Json(service.audited(event, work, told).await?))
+}

@@ -1,0 +1,200 @@
+//! `/v1/people/{name}/faces` and `/v1/faces`: what people are known by.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+
+use super::people::{Scrub, labels};
+use crate::serve::auth::{Enroll, May, Read};
+use crate::serve::idempotency::Again;
+use crate::serve::input::{Form, Options};
+use crate::serve::problem::Problem;
+use crate::serve::state::Service;
+use crate::serve::views::{FaceView, PersonView};
+use crate::serve::work;
+use crate::{EnrolOptions, EnrolmentStatus, FaceChoice, NewFace};
+
+/// What a photo must be to be enrolled.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::serve) struct Enrolment {
+    /// `only`: the photo must show one face (when not said); `largest`: the largest counts.
+    face: Option<String>,
+    /// A refusal to pass over: `small`, `blurred`, `light`, `turned` or `duplicate`; may be said again.
+    #[serde(default)]
+    allow: Vec<String>,
+    /// A group that the person is put into; may be said again.
+    #[serde(default)]
+    group: Vec<String>,
+    /// A label that the person gets, as `key=value`; may be said again.
+    #[serde(default)]
+    label: Vec<String>,
+}
+
+/// `only` or `largest`.
+pub(in crate::serve) fn choice(said: Option<&str>) -> Result<FaceChoice, Problem> {
+    match said {
+        None | Some("only") => Ok(FaceChoice::Only),
+        Some("largest") => Ok(FaceChoice::Largest),
+        Some(other) => Err(Problem::bad("request.bad_option", format!("face is only or largest, not {other:?}"))),
+    }
+}
+
+impl Enrolment {
+    pub(in crate::serve) fn options(self, service: &Service) -> Result<EnrolOptions, Problem> {
+        if let Some(unknown) = self.allow.iter().find(|a| !EnrolOptions::REFUSALS.contains(&a.as_str())) {
+            let known = EnrolOptions::REFUSALS.join(", ");
+            return Err(Problem::bad("request.bad_option", format!("allow is one of {known}, not {unknown:?}")));
+        }
+        Ok(EnrolOptions {
+            choice: choice(self.face.as_deref())?,
+            allow: self.allow,
+            keep_chips: service.options().keep_chips,
+            groups: self.group,
+            labels: labels(&self.label)?,
+            ..EnrolOptions::default()
+        })
+    }
+}
+
+/// An enrolled face.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::serve) struct EnrolledView {
+    /// The person's name.
+    pub name: String,
+    /// The person's number.
+    pub person: u64,
+    /// The face's number: the new one, or the one that was there.
+    pub face: u64,
+    /// `added`, or `same_photo` or `same_face` where it was known already.
+    pub status: &'static str,
+}
+
+/// Puts a prepared face into the gallery: on the threads that wait for the disk.
+pub(in crate::serve) fn put(
+    service: &Service,
+    gallery: &str,
+    name: &str,
+    face: NewFace,
+    options: &EnrolOptions,
+) -> Result<EnrolledView, Problem> {
+    let database = service.database();
+    let (done, pending) = service.engine().enroll_prepared(database, gallery, name, face, options)?;
+    database.settle(pending)?;
+    let status = match done.status {
+        EnrolmentStatus::Added => "added",
+        EnrolmentStatus::SamePhoto => "same_photo",
+        EnrolmentStatus::SameFace => "same_face",
+    };
+    Ok(EnrolledView { name: done.name, person: done.person, face: done.face, status })
+}
+
+/// Enrols the face in a photo as a person's; makes the person, and the gallery, where there is none
+#[utoipa::path(post, path = "/v1/people/{name}/faces", tag = "people",
+    params(("name" = String, Path), ("gallery" = Option<String>, Query), Enrolment),
+    request_body(content_type = "multipart/form-data"),
+    responses((status = 201, body = EnrolledView)))]
+pub(super) async fn enroll(
+    State(service): State<Arc<Service>>,
+    may: May<Enroll>,
+    again: Again,
+    Path(name): Path<String>,
+    form: Form,
+) -> Result<Response, Problem> {
+    let photo = form.one()?.clone();
+    let options = form.options::<Enrolment>()?.options(&service)?;
+    let (caller, event) = (may.caller.id.clone(), may.event_about("enroll", &name));
+    let running = service.clone();
+    let write = async move {
+        let service = running;
+        // The networks first, and nothing is written until they are done.
+        let asked = options.clone();
+        let prepared = service.with_networks(move |s| {
+            let photo = work::decode(s, &photo)?;
+            Ok::<_, Problem>(s.engine().prepare(&photo, &asked)?)
+        });
+        let face = match prepared.await {
+            Ok(face) => face,
+            // A refusal is in the log too.
+            Err(problem) => return service.audited(event, async { Err(problem) }, |_: &EnrolledView, _| {}).await,
+        };
+        service
+            .audited_write(
+                event,
+                move |s| put(s, &may.gallery, &name, face, &options),
+                |done, event| event.evidence = json!({ "face": done.face, "status": done.status }),
+            )
+            .await
+    };
+    service.repeats().once(&caller, again, form.digest, StatusCode::CREATED, write).await
+}
+
+/// A face, and whose it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::serve) struct FaceDetail {
+    person: PersonView,
+    face: FaceView,
+}
+
+/// A face, and whose it is
+#[utoipa::path(get, path = "/v1/faces/{id}", tag = "people",
+    params(("id" = u64, Path), ("gallery" = Option<String>, Query)),
+    responses((status = 200, body = FaceDetail)))]
+pub(super) async fn show(
+    State(service): State<Arc<Service>>,
+    may: May<Read>,
+    Path(id): Path<u64>,
+) -> Result<Json<FaceDetail>, Problem> {
+    let detail = service.with_searches(move |s| {
+        let (person, face) = s.database().face(&may.gallery, id)?;
+        Ok::<_, Problem>(FaceDetail { person: person.into(), face: FaceView::new(&may.gallery, face) })
+    });
+    Ok(Json(detail.await?))
+}
+
+/// The face in its surroundings, where a thumbnail was kept
+#[utoipa::path(get, path = "/v1/faces/{id}/thumbnail", tag = "people",
+    params(("id" = u64, Path), ("gallery" = Option<String>, Query)),
+    responses((status = 200, body = Vec<u8>, content_type = "image/jpeg")))]
+pub(super) async fn thumbnail(
+    State(service): State<Arc<Service>>,
+    may: May<Read>,
+    Path(id): Path<u64>,
+) -> Result<Response, Problem> {
+    let kept = service.with_searches(move |s| s.database().thumbnail(&may.gallery, id)).await?;
+    let Some(bytes) = kept else {
+        let detail = "no thumbnail of this face was kept; the service keeps them with --keep-chips";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "face.no_thumbnail", detail));
+    };
+    Ok(([(header::CONTENT_TYPE, "image/jpeg")], bytes).into_response())
+}
+
+/// Forgets one face; its person stays
+#[utoipa::path(delete, path = "/v1/faces/{id}", tag = "people",
+    params(("id" = u64, Path), ("gallery" = Option<String>, Query), Scrub),
+    responses((status = 200, body = PersonView)))]
+pub(super) async fn forget(
+    State(service): State<Arc<Service>>,
+    may: May<Enroll>,
+    again: Again,
+    Path(id): Path<u64>,
+    Options(Scrub { scrub }): Options<Scrub>,
+) -> Result<Response, Problem> {
+    let (caller, event) = (may.caller.id.clone(), may.event("forget face"));
+    let write = service.audited_write(
+        event,
+        move |s| Ok(PersonView::from(s.database().forget_face(&may.gallery, id, scrub)?)),
+        move |person, event| {
+            event.person = Some(person.name.clone());
+            event.evidence = json!({ "face": id });
+        },
+    );
+    service.repeats().once(&caller, again, [0; 32], StatusCode::OK, write).await
+}

@@ -1,0 +1,189 @@
+//! `/v1/identify`: who is in this photo?
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+
+use super::people::labels;
+use crate::serve::audit::Event;
+use crate::serve::auth::{Identify, May};
+use crate::serve::input::{Form, Object, Options};
+use crate::serve::problem::Problem;
+use crate::serve::state::Service;
+use crate::serve::views::{AnswerView, IdentifiedView, IdentifyView};
+use crate::serve::work;
+use crate::{By, Database, Embedding, Engine, PersonFilter, SearchPolicy};
+
+/// Most people that are named for a face.
+const MOST_PEOPLE: usize = 100;
+
+/// How the gallery is searched.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Search {
+    /// Name at most this many people, 1 to 100; 3 when not said.
+    top: Option<usize>,
+    /// Share of strangers who may be taken for somebody; 0.01 when not said.
+    max_fpir: Option<f64>,
+    /// Bound the false-match rate of each comparison instead.
+    max_fmr: Option<f64>,
+    /// Decide at this distance instead, above 0 and at most 2.
+    threshold: Option<f32>,
+    /// `best`: a person's nearest face counts (when not said); `mean`: the mean of their faces.
+    by: Option<String>,
+    /// Only people in this group; said again, in all of them.
+    #[serde(default)]
+    group: Vec<String>,
+    /// Only people with this label, as `key=value`; said again, with all of them.
+    #[serde(default)]
+    label: Vec<String>,
+}
+
+impl Search {
+    pub(super) fn policy(self) -> Result<SearchPolicy, Problem> {
+        let bad = |detail: String| Err(Problem::bad("request.bad_option", detail));
+        let said = [self.max_fpir.is_some(), self.max_fmr.is_some(), self.threshold.is_some()];
+        if said.into_iter().filter(|s| *s).count() > 1 {
+            return bad("say one of max_fpir, max_fmr and threshold".to_string());
+        }
+        let top = self.top.unwrap_or(3);
+        if !(1..=MOST_PEOPLE).contains(&top) {
+            return bad(format!("top must be 1 to {MOST_PEOPLE}"));
+        }
+        let by = match self.by.as_deref() {
+            None | Some("best") => By::Best,
+            Some("mean") => By::Mean,
+            Some(other) => return bad(format!("by is best or mean, not {other:?}")),
+        };
+        Ok(SearchPolicy {
+            top,
+            max_fpir: self.max_fpir.unwrap_or(SearchPolicy::DEFAULT_FPIR),
+            max_fmr: self.max_fmr,
+            threshold: self.threshold,
+            by,
+            filter: PersonFilter { groups: self.group, labels: labels(&self.label)? },
+        })
+    }
+}
+
+/// Who is in this photo? Every face is answered; a photo without a face has an empty list
+#[utoipa::path(post, path = "/v1/identify", tag = "identify", params(("gallery" = Option<String>, Query), Search),
+    request_body(content_type = "multipart/form-data"),
+    responses((status = 200, body = IdentifyView)))]
+pub(super) async fn identify(
+    State(service): State<Arc<Service>>,
+    may: May<Identify>,
+    form: Form,
+) -> Result<Json<IdentifyView>, Problem> {
+    let photo = form.one()?.clone();
+    let policy = form.options::<Search>()?.policy()?;
+    let event = may.event("identify");
+    let work = service.with_networks(move |s| {
+        let gallery = &may.gallery;
+        let (database, engine) = (s.database(), s.engine());
+        // Refused before any network runs, not after.
+        let searched = database.searched(gallery, &policy)?;
+        Database::threshold(&policy, engine.calibration(), engine.model(), searched)?;
+        let (photo, faces) = work::faces(s, &photo)?;
+        let identify = |f: &crate::Face| -> Result<IdentifiedView, Problem> {
+            let answer = database.identify(gallery, &f.embedding, &policy, engine.calibration())?;
+            Ok(IdentifiedView { found: f.into(), answer: answer.into() })
+        };
+        Ok::<_, Problem>(IdentifyView {
+            gallery: gallery.clone(),
+            model: engine.model().to_string(),
+            width: photo.width(),
+            height: photo.height(),
+            faces: faces.iter().map(identify).collect::<Result<_, _>>()?,
+        })
+    });
+    let told = |answer: &IdentifyView, event: &mut Event| {
+        let names = answer.faces.iter().map(|f| f.answer.name.as_deref().unwrap_or("unknown"));
+        event.evidence = json!({ "faces": names.collect::<Vec<_>>() });
+    };
+    let answer = service.audited(event, work, told).await?;
+    Ok(Json(answer))
+}
+
+/// Vectors to search for, as `/v1/embed` answers them.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::serve) struct Probes {
+    /// The model that made them: one that is not the service's is refused.
+    model: Option<String>,
+    /// One vector; it is scaled to length one.
+    embedding: Option<Vec<f32>>,
+    /// Or several, at most 256.
+    embeddings: Option<Vec<Vec<f32>>>,
+}
+
+/// Who each vector is, in order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::serve) struct SearchView {
+    gallery: String,
+    model: String,
+    answers: Vec<AnswerView>,
+}
+
+/// Who are these vectors? No photo, no network: as fast as the index
+#[utoipa::path(post, path = "/v1/search", tag = "identify", params(("gallery" = Option<String>, Query), Search),
+    request_body = Probes, responses((status = 200, body = SearchView)))]
+pub(super) async fn search(
+    State(service): State<Arc<Service>>,
+    may: May<Identify>,
+    Options(options): Options<Search>,
+    Object(probes, _): Object<Probes>,
+) -> Result<Json<SearchView>, Problem> {
+    let policy = options.policy()?;
+    let event = may.event("search");
+    let work = service.with_searches(move |s| {
+        let (database, engine) = (s.database(), s.engine());
+        let probes = embeddings(engine, probes.model.as_deref(), probes.embedding, probes.embeddings)?;
+        let identify = |probe: &Embedding| -> Result<AnswerView, Problem> {
+            Ok(database.identify(&may.gallery, probe, &policy, engine.calibration())?.into())
+        };
+        let answers = probes.iter().map(identify).collect::<Result<_, _>>()?;
+        Ok::<_, Problem>(SearchView { gallery: may.gallery, model: engine.model().to_string(), answers })
+    });
+    let told = |found: &SearchView, event: &mut Event| {
+        let names = found.answers.iter().map(|a| a.name.as_deref().unwrap_or("unknown"));
+        event.evidence = json!({ "vectors": names.collect::<Vec<_>>() });
+    };
+    Ok(Json(service.audited(event, work, told).await?))
+}
+
+/// Most vectors in one call.
+const MOST_VECTORS: usize = 256;
+
+/// Numbers of a caller as vectors of the engine's model.
+pub(in crate::serve) fn embeddings(
+    engine: &Engine,
+    model: Option<&str>,
+    one: Option<Vec<f32>>,
+    several: Option<Vec<Vec<f32>>>,
+) -> Result<Vec<Embedding>, Problem> {
+    let given = match (one, several) {
+        (Some(one), None) => vec![one],
+        (None, Some(several)) if (1..=MOST_VECTORS).contains(&several.len()) => several,
+        (None, Some(_)) => {
+            return Err(Problem::bad("request.vectors", format!("embeddings takes 1 to {MOST_VECTORS} vectors")));
+        }
+        _ => return Err(Problem::bad("request.vectors", "say embedding, or embeddings")),
+    };
+    if model.is_some_and(|m| m != engine.model().as_str()) {
+        let detail = format!("these vectors are of another model; the service's is {}", engine.model());
+        return Err(Problem::new(StatusCode::CONFLICT, "model.mixed_models", detail));
+    }
+    let dimension = engine.dimension();
+    if let Some(wrong) = given.iter().find(|v| v.len() != dimension) {
+        let detail = format!("a vector has {} numbers, the model's have {dimension}", wrong.len());
+        return Err(Problem::bad("request.vectors", detail));
+    }
+    given.into_iter().map(|v| Ok(Embedding::from_raw(v, engine.model().clone())?)).collect()
+}

@@ -1,0 +1,76 @@
+//! Every route, and the answers to what is none.
+
+mod admin;
+pub(super) mod compare;
+mod embed;
+pub(super) mod faces;
+mod health;
+pub(super) mod identify;
+mod openapi;
+mod people;
+mod session;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::access;
+use super::problem::Problem;
+use super::request::around;
+use super::state::Service;
+
+/// The routes of a service, to be driven with a socket ([`super::run`]) or without.
+pub fn router(service: Arc<Service>) -> Router {
+    let (api, description) = documented().split_for_parts();
+    Router::new()
+        .merge(api)
+        .merge(openapi::route(description))
+        .merge(super::page::routes())
+        .fallback(nothing)
+        .method_not_allowed_fallback(not_so)
+        .layer(from_fn_with_state(service.clone(), around))
+        .with_state(service)
+}
+
+fn documented() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new()
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(session::show, session::open, session::close))
+        .routes(routes!(people::list, people::add))
+        .routes(routes!(people::show, people::change, people::forget))
+        .routes(routes!(people::merge))
+        .routes(routes!(faces::enroll))
+        .routes(routes!(faces::show, faces::forget))
+        .routes(routes!(faces::thumbnail))
+        .routes(routes!(identify::identify))
+        .routes(routes!(identify::search))
+        .routes(routes!(compare::verify))
+        .routes(routes!(compare::compare))
+        .routes(routes!(compare::verify_person))
+        .routes(routes!(embed::detect))
+        .routes(routes!(embed::embed))
+        .routes(routes!(access::decide))
+        .routes(routes!(admin::galleries))
+        .routes(routes!(admin::calibration))
+        .routes(routes!(admin::stats))
+        .routes(routes!(admin::backup))
+        .routes(routes!(admin::audit))
+}
+
+async fn nothing() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "request.no_route", "there is nothing here; /openapi.json lists the routes")
+}
+
+async fn not_so() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "request.method",
+        "this route is there, but not for this method; /openapi.json lists the routes",
+    )
+}

@@ -1,0 +1,255 @@
+//! `/v1/people`: who is enrolled.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::serve::auth::{Enroll, May, Read};
+use crate::serve::idempotency::Again;
+use crate::serve::input::{Object, Options, flag};
+use crate::serve::problem::Problem;
+use crate::serve::state::Service;
+use crate::serve::views::{FaceView, PeopleList, PersonDetail, PersonView};
+use crate::{PersonChange, PersonFilter};
+
+/// People in a list when not said, and at most.
+const PAGE: usize = 50;
+const LONGEST_PAGE: usize = 1000;
+
+/// Which people.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// Only people whose name holds this, in whatever case.
+    q: Option<String>,
+    /// Only people in this group; said again, in all of them.
+    #[serde(default)]
+    group: Vec<String>,
+    /// Only people with this label, as `key=value`; said again, with all of them.
+    #[serde(default)]
+    label: Vec<String>,
+    /// How many at most, 1 to 1000; 50 when not said.
+    limit: Option<usize>,
+    /// Go on after an earlier answer: its `next`.
+    after: Option<String>,
+}
+
+/// `key=value` pairs.
+pub(super) fn labels(given: &[String]) -> Result<BTreeMap<String, String>, Problem> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((key, value)) => Ok((key.to_string(), value.to_string())),
+        None => Err(Problem::bad("request.bad_option", format!("label {text:?}: a label is key=value"))),
+    };
+    given.iter().map(pair).collect()
+}
+
+fn cursor(after: &str) -> Result<String, Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(after).ok();
+    let name = bytes.and_then(|b| String::from_utf8(b).ok());
+    name.ok_or_else(|| Problem::bad("request.bad_cursor", "after must be the next of an earlier answer"))
+}
+
+/// The people of a gallery, by name
+#[utoipa::path(get, path = "/v1/people", tag = "people", params(("gallery" = Option<String>, Query), Which),
+    responses((status = 200, body = PeopleList)))]
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    may: May<Read>,
+    Options(which): Options<Which>,
+) -> Result<Json<PeopleList>, Problem> {
+    let limit = which.limit.unwrap_or(PAGE);
+    if !(1..=LONGEST_PAGE).contains(&limit) {
+        return Err(Problem::bad("request.bad_option", format!("limit must be 1 to {LONGEST_PAGE}")));
+    }
+    let after = which.after.as_deref().map(cursor).transpose()?;
+    let filter = PersonFilter { groups: which.group, labels: labels(&which.label)? };
+    let q = which.q.filter(|q| !q.is_empty());
+    let page = service
+        .with_searches(move |s| s.database().people_page(&may.gallery, &filter, q.as_deref(), after.as_deref(), limit))
+        .await?;
+    let last = page.people.last().filter(|_| page.more);
+    let next = last.map(|p| URL_SAFE_NO_PAD.encode(&p.name));
+    Ok(Json(PeopleList { people: page.people.into_iter().map(Into::into).collect(), next }))
+}
+
+/// Somebody to enrol, before their first face.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::serve) struct NewPerson {
+    /// Unique in the gallery.
+    name: String,
+    #[serde(default)]
+    groups: Vec<String>,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+}
+
+/// Puts somebody into the gallery, before their first face; makes the gallery where there is none
+#[utoipa::path(post, path = "/v1/people", tag = "people", params(("gallery" = Option<String>, Query)),
+    request_body = NewPerson, responses((status = 201, body = PersonView)))]
+pub(super) async fn add(
+    State(service): State<Arc<Service>>,
+    may: May<Enroll>,
+    again: Again,
+    Object(new, body): Object<NewPerson>,
+) -> Result<Response, Problem> {
+    let (caller, event) = (may.caller.id.clone(), may.event_about("add person", &new.name));
+    let write = service.audited_write(
+        event,
+        move |s| {
+            let (model, dimension) = (s.engine().model(), s.engine().dimension());
+            let person =
+                s.database().add_person(&may.gallery, &new.name, &new.groups, &new.labels, model, dimension)?;
+            Ok(PersonView::from(person))
+        },
+        |_, _| {},
+    );
+    service.repeats().once(&caller, again, body, StatusCode::CREATED, write).await
+}
+
+/// A person and their faces
+#[utoipa::path(get, path = "/v1/people/{name}", tag = "people",
+    params(("name" = String, Path), ("gallery" = Option<String>, Query)),
+    responses((status = 200, body = PersonDetail)))]
+pub(super) async fn show(
+    State(service): State<Arc<Service>>,
+    may: May<Read>,
+    Path(name): Path<String>,
+) -> Result<Json<PersonDetail>, Problem> {
+    let gallery = may.gallery.clone();
+    let (person, faces) = service.with_searches(move |s| s.database().person(&may.gallery, &name)).await?;
+    let faces = faces.into_iter().map(|f| FaceView::new(&gallery, f)).collect();
+    Ok(Json(PersonDetail { person: person.into(), faces }))
+}
+
+/// A change of a person.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::serve) struct Change {
+    /// The new name.
+    name: Option<String>,
+    /// Groups to join.
+    #[serde(default)]
+    join: Vec<String>,
+    /// Groups to leave.
+    #[serde(default)]
+    leave: Vec<String>,
+    /// Labels to set.
+    #[serde(default)]
+    set: BTreeMap<String, String>,
+    /// Labels to take off.
+    #[serde(default)]
+    unset: Vec<String>,
+}
+
+/// Renames a person, or changes their groups and labels
+#[utoipa::path(patch, path = "/v1/people/{name}", tag = "people",
+    params(("name" = String, Path), ("gallery" = Option<String>, Query)),
+    request_body = Change, responses((status = 200, body = PersonView)))]
+pub(super) async fn change(
+    State(service): State<Arc<Service>>,
+    may: May<Enroll>,
+    again: Again,
+    Path(name): Path<String>,
+    Object(change, body): Object<Change>,
+) -> Result<Response, Problem> {
+    let (caller, event) = (may.caller.id.clone(), may.event_about("change person", &name));
+    let write = service.audited_write(
+        event,
+        move |s| {
+            let Change { name: to, join, leave, set, unset } = change;
+            // Labels first: the name is then still the one that was asked for.
+            let labelled = s.database().label(&may.gallery, &name, &PersonChange { join, leave, set, unset })?;
+            let person = match to.filter(|to| *to != name) {
+                Some(to) => s.database().rename(&may.gallery, &name, &to)?,
+                None => labelled,
+            };
+            Ok(PersonView::from(person))
+        },
+        |person, event| event.evidence = json!({ "name": person.name }),
+    );
+    service.repeats().once(&caller, again, body, StatusCode::OK, write).await
+}
+
+/// Who takes the faces over.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::serve) struct Merge {
+    /// Who gets the faces, groups and labels.
+    into: String,
+}
+
+/// Makes two people one: `name` is no more, and its faces are those of `into`
+#[utoipa::path(post, path = "/v1/people/{name}/merge", tag = "people",
+    params(("name" = String, Path), ("gallery" = Option<String>, Query)),
+    request_body = Merge, responses((status = 200, body = PersonView)))]
+pub(super) async fn merge(
+    State(service): State<Arc<Service>>,
+    may: May<Enroll>,
+    again: Again,
+    Path(name): Path<String>,
+    Object(Merge { into }, body): Object<Merge>,
+) -> Result<Response, Problem> {
+    let (caller, event) = (may.caller.id.clone(), may.event_about("merge person", &name));
+    let write = service.audited_write(
+        event,
+        move |s| Ok(PersonView::from(s.database().merge(&may.gallery, &name, &into)?)),
+        |person, event| event.evidence = json!({ "into": person.name }),
+    );
+    service.repeats().once(&caller, again, body, StatusCode::OK, write).await
+}
+
+/// Whether the store's files are rewritten too.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::serve) struct Scrub {
+    /// Rewrite the store's files, so that nothing of the forgotten stands in them; true when not said.
+    #[serde(default = "yes", deserialize_with = "flag")]
+    pub scrub: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What was forgotten.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::serve) struct Forgotten {
+    name: String,
+    /// How many faces went.
+    faces: usize,
+}
+
+/// Forgets a person, with all their faces
+#[utoipa::path(delete, path = "/v1/people/{name}", tag = "people",
+    params(("name" = String, Path), ("gallery" = Option<String>, Query), Scrub),
+    responses((status = 200, body = Forgotten)))]
+pub(super) async fn forget(
+    State(service): State<Arc<Service>>,
+    may: May<Enroll>,
+    again: Again,
+    Path(name): Path<String>,
+    Options(Scrub { scrub }): Options<Scrub>,
+) -> Result<Response, Problem> {
+    let (caller, event) = (may.caller.id.clone(), may.event_about("forget person", &name));
+    let write = service.audited_write(
+        event,
+        move |s| {
+            let faces = s.database().forget(&may.gallery, &name, scrub)?;
+            Ok(Forgotten { name, faces })
+        },
+        |gone, event| event.evidence = json!({ "faces": gone.faces }),
+    );
+    service.repeats().once(&caller, again, [0; 32], StatusCode::OK, write).await
+}

@@ -1,0 +1,101 @@
+//! `/session`: the page's way in.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::serve::auth::{Caller, Role, Standing, caller_of, clear_cookie, cookie_of, set_cookie};
+use crate::serve::input::Object;
+use crate::serve::problem::Problem;
+use crate::serve::state::Service;
+
+/// A key to open a session with.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::serve) struct Login {
+    /// The whole key, as `kith keys new` showed it.
+    key: String,
+}
+
+/// Who the caller is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::serve) struct SessionView {
+    /// Id of the key; `local` where the service has no keys.
+    id: String,
+    /// What the key is for.
+    name: String,
+    roles: Vec<Role>,
+    /// The galleries that it reaches; null is all.
+    galleries: Option<Vec<String>>,
+    /// What to send in `x-csrf-token` with every request but GET; null where no cookie was sent.
+    csrf: Option<String>,
+    /// Whether the service asks for keys at all.
+    keys: bool,
+}
+
+fn view(service: &Service, caller: Caller) -> SessionView {
+    SessionView {
+        id: caller.id,
+        name: caller.name,
+        roles: caller.roles.into_iter().collect(),
+        galleries: caller.galleries.map(|g| g.into_iter().collect()),
+        csrf: caller.session.map(|s| s.csrf),
+        keys: !service.keys().keyless(),
+    }
+}
+
+/// Who am I, and what may I do?
+#[utoipa::path(get, path = "/session", tag = "session",
+    responses((status = 200, body = SessionView), (status = 401, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn show(
+    State(service): State<Arc<Service>>,
+    headers: HeaderMap,
+) -> Result<Json<SessionView>, Problem> {
+    let caller = caller_of(&service, &Method::GET, &headers)?;
+    Ok(Json(view(&service, caller)))
+}
+
+/// Gives a browser a cookie for a key
+#[utoipa::path(post, path = "/session", tag = "session", request_body = Login,
+    responses((status = 200, body = SessionView), (status = 401, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn open(
+    State(service): State<Arc<Service>>,
+    Object(login, _): Object<Login>,
+) -> Result<Response, Problem> {
+    let key = zeroize::Zeroizing::new(login.key);
+    let key = match service.keys().check(key.trim()) {
+        Standing::Valid(key) => key,
+        Standing::Refused => {
+            let detail = "this key is unknown, expired or revoked";
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, "auth.wrong_key", detail));
+        }
+        Standing::Unreadable => {
+            let detail = "the keys cannot be read, so nobody is let in; the log says why";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "auth.keys_unreadable", detail));
+        }
+    };
+    let (cookie, session) = service.sessions().open(&key.id, Instant::now())?;
+    let answer = Json(view(&service, Caller::of(key, Some(session))));
+    let mut response = answer.into_response();
+    if let Some(cookie) = set_cookie(&cookie, service.has_tls()) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    Ok(response)
+}
+
+/// Ends the session
+#[utoipa::path(delete, path = "/session", tag = "session",
+    responses((status = 204), (status = 401, body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn close(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Problem> {
+    caller_of(&service, &Method::DELETE, &headers)?;
+    if let Some(cookie) = cookie_of(&headers) {
+        service.sessions().close(&cookie);
+    }
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, clear_cookie(service.has_tls()))]).into_response())
+}

@@ -1,0 +1,268 @@
+//! The running service: what every handler holds.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::http::StatusCode;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::access::{CoolDowns, Policies};
+use super::audit::{Audit, Event};
+use super::auth::{KeyFile, Keys, Rates, Sessions};
+use super::config::{ServeLimits, ServeOptions};
+use super::files::make_private_folder;
+use super::idempotency::Repeats;
+use super::metrics::Metrics;
+use super::pool::Pool;
+use super::problem::Problem;
+use crate::error::ServeError;
+use crate::{Database, Engine, Result};
+
+/// Memory for request bodies is counted in pieces of this many bytes.
+const PIECE: usize = 1024;
+/// Threads that search and list.
+const SEARCH_THREADS: usize = 2;
+/// Threads that wait for the disk; several, so that their writes share a sync.
+const DISK_THREADS: usize = 8;
+/// Searches and writes that may wait.
+const QUICK_QUEUE: usize = 256;
+
+/// A face service over one engine and one database: [`super::router`] makes its routes, [`super::run`]
+/// serves them.
+#[derive(Debug)]
+pub struct Service {
+    engine: Engine,
+    database: Database,
+    options: ServeOptions,
+    networks: Pool,
+    searches: Pool,
+    disk: Pool,
+    keys: Keys,
+    sessions: Sessions,
+    rates: Rates,
+    metrics: Metrics,
+    audit: Audit,
+    repeats: Repeats,
+    policies: Policies,
+    cool_downs: CoolDowns,
+    memory: Arc<Semaphore>,
+    stopping: AtomicBool,
+}
+
+impl Service {
+    /// Gets a service ready; nothing listens yet.
+    ///
+    /// # Errors
+    /// [`ServeError`] for options that cannot be kept, an address that others reach without keys and TLS,
+    /// or files that cannot be read.
+    pub fn new(engine: Engine, database: Database, options: ServeOptions) -> Result<Arc<Self>> {
+        let limits = &options.limits;
+        limits.check()?;
+        make_private_folder(&options.state)?;
+        let keys = Keys::open(KeyFile::in_folder(&options.state))?;
+        options.check_exposure(!keys.keyless())?;
+        let policies = match &options.policies {
+            Some(path) => Policies::load(path)?,
+            None => Policies::default(),
+        };
+        let audit = Audit::open(&options.state)?;
+        let pool = |name: &str, threads, queue| {
+            Pool::new(name, threads, queue).map_err(|e| ServeError::Io {
+                place: name.to_string(),
+                doing: "starting threads",
+                reason: e.to_string(),
+            })
+        };
+        Ok(Arc::new(Self {
+            networks: pool("networks", limits.workers, limits.queue)?,
+            searches: pool("searches", SEARCH_THREADS, QUICK_QUEUE)?,
+            disk: pool("disk", DISK_THREADS, QUICK_QUEUE)?,
+            keys,
+            sessions: Sessions::default(),
+            rates: Rates::default(),
+            metrics: Metrics::new(),
+            audit,
+            repeats: Repeats::default(),
+            policies,
+            cool_downs: CoolDowns::default(),
+            memory: Arc::new(Semaphore::new(limits.bodies_bytes / PIECE)),
+            stopping: AtomicBool::new(false),
+            engine,
+            database,
+            options,
+        }))
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(super) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    pub(super) fn options(&self) -> &ServeOptions {
+        &self.options
+    }
+
+    pub(super) fn limits(&self) -> &ServeLimits {
+        &self.options.limits
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+
+    pub(super) fn rates(&self) -> &Rates {
+        &self.rates
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    pub(super) fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    pub(super) fn cool_downs(&self) -> &CoolDowns {
+        &self.cool_downs
+    }
+
+    pub(super) fn repeats(&self) -> &Repeats {
+        &self.repeats
+    }
+
+    /// Puts an event into the audit log; false where it is not on disk in time.
+    pub(super) async fn record(&self, event: Event) -> bool {
+        tokio::time::timeout(self.limits().work(), self.audit.record(event)).await.unwrap_or(false)
+    }
+
+    /// Does `work`, and puts what came of it into the audit log before it is answered; `told` says what
+    /// that was. A caller who goes away ends it.
+    ///
+    /// # Errors
+    /// What the work failed with, or 503 when the log cannot be written.
+    pub(super) async fn audited<T>(
+        &self,
+        mut event: Event,
+        work: impl Future<Output = Result<T, Problem>>,
+        told: impl FnOnce(&T, &mut Event),
+    ) -> Result<T, Problem> {
+        let answer = work.await;
+        match &answer {
+            Ok(answer) => {
+                event.result = "done".to_string();
+                told(answer, &mut event);
+            }
+            Err(problem) => {
+                event.result = "refused".to_string();
+                event.code = Some(problem.code().to_string());
+            }
+        }
+        if self.record(event).await {
+            return answer;
+        }
+        let detail = "the audit log cannot be written, so nothing is answered; the log says why";
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "audit.unwritable", detail).retry_after(5))
+    }
+
+    /// [`Service::audited`] for what changes something: it goes on to its line in the log when the caller
+    /// goes away.
+    pub(super) async fn audited_write<T: Send + 'static>(
+        self: &Arc<Self>,
+        event: Event,
+        work: impl FnOnce(&Service) -> Result<T, Problem> + Send + 'static,
+        told: impl FnOnce(&T, &mut Event) + Send + 'static,
+    ) -> Result<T, Problem> {
+        let service = self.clone();
+        let whole = async move { service.audited(event, service.with_disk(work), told).await };
+        let done = tokio::spawn(tracing::Instrument::in_current_span(whole)).await;
+        done.unwrap_or_else(|_| Err(super::pool::Refused::Failed.into()))
+    }
+
+    pub(super) fn has_tls(&self) -> bool {
+        self.options.tls.is_some()
+    }
+
+    /// Whether new requests should go elsewhere.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn begin_to_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Ends the threads, when what they have is done.
+    pub(super) fn stop(&self) {
+        self.begin_to_stop();
+        for pool in [&self.networks, &self.searches, &self.disk] {
+            pool.stop();
+        }
+        self.audit.stop();
+    }
+
+    /// A part of the memory for request bodies.
+    pub(super) fn take_memory(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
+        let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
+        self.memory.clone().try_acquire_many_owned(pieces).map_err(|_| {
+            let detail = "the bodies of the requests being read fill the service's memory for them; try again later";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overload.memory", detail).retry_after(1)
+        })
+    }
+
+    async fn on<T: Send + 'static, E: Into<Problem> + Send + 'static>(
+        self: &Arc<Self>,
+        pool: &Pool,
+        within: Duration,
+        work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let service = self.clone();
+        let wait = self.limits().queue_wait().min(within);
+        let deadline = Instant::now() + within;
+        pool.run(wait, deadline, move || work(&service)).await?.map_err(Into::into)
+    }
+
+    /// Runs what needs the networks.
+    pub(super) async fn with_networks<T: Send + 'static, E: Into<Problem> + Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.on(&self.networks, self.limits().queue_wait() + self.limits().work(), work).await
+    }
+
+    /// Runs what reads and searches.
+    pub(super) async fn with_searches<T: Send + 'static, E: Into<Problem> + Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.on(&self.searches, self.limits().work(), work).await
+    }
+
+    /// Runs what waits for the disk.
+    pub(super) async fn with_disk<T: Send + 'static, E: Into<Problem> + Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.on(&self.disk, self.limits().work(), work).await
+    }
+
+    /// The counts that are read off when somebody asks for them.
+    pub(super) fn measure(&self) -> Result<()> {
+        let pools = [("networks", &self.networks), ("searches", &self.searches), ("disk", &self.disk)];
+        for (name, pool) in pools {
+            self.metrics.pool(name, pool.waiting(), pool.running());
+        }
+        self.metrics.audit(self.audit.lines());
+        for g in self.database.stats()?.galleries {
+            self.metrics.gallery(&g.name, g.people, g.faces, g.index.waiting);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,226 @@
+//! What the API answers with, field by field: its promise to clients, whatever the engine's types become.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::geometry::BBox;
+use crate::{Candidate, Detection, EnrolledFace, Face, Identification, Person, Threshold};
+
+/// A box in pixels of the upright photo; it may reach beyond its edges.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct BoxView {
+    x0: f32,
+    y0: f32,
+    x1: f32,
+    y1: f32,
+}
+
+impl From<BBox> for BoxView {
+    fn from(b: BBox) -> Self {
+        Self { x0: b.x0, y0: b.y0, x1: b.x1, y1: b.y1 }
+    }
+}
+
+/// A face that was found.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FoundView {
+    #[serde(rename = "box")]
+    bbox: BoxView,
+    /// The detector's confidence, 0 to 1.
+    score: f32,
+    /// Left eye, right eye, nose, left and right mouth corner: `[x, y]` in pixels of the upright photo.
+    landmarks: Vec<[f32; 2]>,
+}
+
+impl From<&Detection> for FoundView {
+    fn from(d: &Detection) -> Self {
+        Self { bbox: d.bbox.into(), score: d.score, landmarks: d.landmarks.0.to_vec() }
+    }
+}
+
+impl From<&Face> for FoundView {
+    fn from(f: &Face) -> Self {
+        Self { bbox: f.bbox.into(), score: f.score, landmarks: f.landmarks.0.to_vec() }
+    }
+}
+
+/// Somebody who is enrolled.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PersonView {
+    /// Their number.
+    pub id: u64,
+    /// Their name, unique in the gallery.
+    pub name: String,
+    /// How many faces they have.
+    pub faces: usize,
+    pub groups: Vec<String>,
+    pub labels: BTreeMap<String, String>,
+    /// When they were enrolled: milliseconds since 1970.
+    pub created_ms: u64,
+}
+
+impl From<Person> for PersonView {
+    fn from(p: Person) -> Self {
+        let Person { id, name, faces, groups, labels, created_ms } = p;
+        Self { id, name, faces, groups, labels, created_ms }
+    }
+}
+
+/// A face of a person, without its vector.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct FaceView {
+    /// Its number.
+    pub id: u64,
+    /// What the photo was called.
+    source: String,
+    /// Left, top, right, bottom in pixels of the upright photo.
+    bbox: [f32; 4],
+    /// The detector's confidence, 0 to 1.
+    score: f32,
+    /// Between the eyes, in pixels.
+    eye_distance: f32,
+    /// Standard deviation of the luma's Laplacian: 0 for an even surface.
+    sharpness: f32,
+    /// Mean luma, 0 to 1.
+    brightness: f32,
+    /// Yaw, pitch and roll in degrees.
+    pose: [f32; 3],
+    /// When it was enrolled: milliseconds since 1970.
+    enrolled_ms: u64,
+    /// Where its thumbnail is, if one was kept.
+    thumbnail: Option<String>,
+}
+
+impl FaceView {
+    pub(super) fn new(gallery: &str, f: EnrolledFace) -> Self {
+        let query = serde_html_form::to_string([("gallery", gallery)]).unwrap_or_default();
+        Self {
+            id: f.id,
+            source: f.source,
+            bbox: f.bbox,
+            score: f.score,
+            eye_distance: f.eye_distance,
+            sharpness: f.sharpness,
+            brightness: f.brightness,
+            pose: f.pose,
+            enrolled_ms: f.enrolled_ms,
+            thumbnail: f.chip.then(|| format!("/v1/faces/{}/thumbnail?{query}", f.id)),
+        }
+    }
+}
+
+/// A person and their faces.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PersonDetail {
+    pub person: PersonView,
+    pub faces: Vec<FaceView>,
+}
+
+/// Some of the people of a gallery.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PeopleList {
+    /// By name.
+    pub people: Vec<PersonView>,
+    /// What to send as `after` for the rest; null when there are no more.
+    pub next: Option<String>,
+}
+
+/// Somebody near the face.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CandidateView {
+    name: String,
+    /// Their number.
+    person: u64,
+    /// Their nearest face; null when they were found by the mean of their faces.
+    face: Option<u64>,
+    /// Euclidean distance between the unit vectors, 0 to 2.
+    distance: f32,
+    /// In percent: 50 at the threshold for a false-match rate of 1 in 1000.
+    similarity: f32,
+    /// Whether the distance is within the threshold.
+    within: bool,
+}
+
+impl From<Candidate> for CandidateView {
+    fn from(c: Candidate) -> Self {
+        let Candidate { name, person, face, distance, similarity, within } = c;
+        Self { name, person, face, distance, similarity, within }
+    }
+}
+
+/// Where the line was drawn, and what it rests on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ThresholdView {
+    /// Largest distance that counts as found.
+    pub distance: f32,
+    /// Share of strangers who are taken for somebody, at most; null for a distance of the caller's own.
+    pub max_fpir: Option<f64>,
+    /// False-match rate of one comparison.
+    pub fmr: Option<f64>,
+    /// Whether that rate is below what the calibration measured.
+    pub extrapolated: bool,
+}
+
+impl From<Threshold> for ThresholdView {
+    fn from(t: Threshold) -> Self {
+        match t {
+            Threshold::Distance(distance) => Self { distance, max_fpir: None, fmr: None, extrapolated: false },
+            Threshold::Calibrated(t) => Self {
+                distance: t.distance,
+                max_fpir: Some(t.max_fpir),
+                fmr: Some(t.fmr),
+                extrapolated: t.extrapolated,
+            },
+        }
+    }
+}
+
+/// Who a face is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct AnswerView {
+    /// The nearest person, where within the threshold; null is "unknown".
+    pub name: Option<String>,
+    /// People by distance, nearest first.
+    pub candidates: Vec<CandidateView>,
+    pub threshold: ThresholdView,
+    /// Faces (or mean vectors) searched.
+    pub searched: usize,
+    /// Id of the calibration record.
+    pub calibration: Option<String>,
+}
+
+impl From<Identification> for AnswerView {
+    fn from(i: Identification) -> Self {
+        Self {
+            name: i.name,
+            candidates: i.candidates.into_iter().map(Into::into).collect(),
+            threshold: i.threshold.into(),
+            searched: i.searched,
+            calibration: i.calibration,
+        }
+    }
+}
+
+/// A face of the photo, and who it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct IdentifiedView {
+    #[serde(flatten)]
+    pub found: FoundView,
+    #[serde(flatten)]
+    pub answer: AnswerView,
+}
+
+/// Who is in the photo.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct IdentifyView {
+    pub gallery: String,
+    /// Id of the model that made the vectors.
+    pub model: String,
+    /// Size of the upright photo in pixels.
+    pub width: u32,
+    pub height: u32,
+    /// Most confident first; empty where no face was found.
+    pub faces: Vec<IdentifiedView>,
+}

@@ -1,0 +1,131 @@
+//! With a real socket: listening, slow clients, too many connections, and a stop that finishes what it has.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use kith::serve::{Listening, ServeOptions, run};
+
+use crate::support::{House, house_with, photo};
+
+struct Running {
+    listening: Listening,
+    thread: JoinHandle<kith::Result<()>>,
+    _house: House,
+}
+
+fn begin(change: impl FnOnce(&mut ServeOptions)) -> Running {
+    let house = house_with(|o| {
+        o.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+        change(o);
+    });
+    let (tell, told) = channel();
+    let service = house.service.clone();
+    let thread = std::thread::spawn(move || run(service, move |l| tell.send(l).unwrap()));
+    let listening = told.recv_timeout(Duration::from_secs(30)).unwrap();
+    Running { listening, thread, _house: house }
+}
+
+impl Running {
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.listening.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+    }
+
+    fn stop(self) {
+        self.listening.stop();
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+fn all_of(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    // A reset after the answer is an end too.
+    let _ = stream.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn identify(address: SocketAddr) -> Vec<u8> {
+    let body = photo("grace_hopper.jpg");
+    let head = format!(
+        "POST /v1/identify HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: image/jpeg\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
+}
+
+#[test]
+fn a_stop_answers_what_was_asked_and_takes_nothing_new() {
+    let running = begin(|_| {});
+    let mut asked = running.connect();
+    let head = format!("POST /v1/people HTTP/1.1\r\nhost: {}\r\n", running.listening.address);
+    let body = r#"{"name": "Ada"}"#;
+    write!(
+        asked,
+        "{head}connection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    assert!(all_of(&mut asked).starts_with("HTTP/1.1 201 "));
+    let mut slow = running.connect();
+    let request = identify(running.listening.address);
+    let (first, rest) = request.split_at(request.len() / 2);
+    slow.write_all(first).unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let address = running.listening.address;
+    let stopping = std::thread::spawn(move || running.stop());
+    std::thread::sleep(Duration::from_millis(200));
+    slow.write_all(rest).unwrap();
+    let answer = all_of(&mut slow);
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"faces\":[{"), "{answer}");
+    stopping.join().unwrap();
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_client_that_dawdles_is_cut_off() {
+    let running = begin(|o| {
+        o.limits.head_seconds = 0.5;
+        o.limits.body_seconds = 0.5;
+    });
+    let start = Instant::now();
+    let mut silent = running.connect();
+    assert_eq!(all_of(&mut silent), "");
+    let mut halting = running.connect();
+    halting.write_all(b"GET /healthz/live HTTP/1.1\r\nhost: localhost\r\nx-").unwrap();
+    let answer = all_of(&mut halting);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+    let mut body = running.connect();
+    let request = identify(running.listening.address);
+    body.write_all(&request[..request.len() / 2]).unwrap();
+    let answer = all_of(&mut body);
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("timeout.body"), "{answer}");
+    assert!(start.elapsed() < Duration::from_secs(30));
+    running.stop();
+}
+
+#[test]
+fn connections_over_the_bound_are_closed_and_the_others_are_served() {
+    let running = begin(|o| o.limits.connections = 2);
+    let held: Vec<TcpStream> = (0..2)
+        .map(|_| {
+            let mut stream = running.connect();
+            // Answered once, so that it is surely the service's.
+            write!(stream, "GET /healthz/live HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+            stream
+        })
+        .collect();
+    let mut third = running.connect();
+    let _ = write!(third, "GET /healthz/live HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    assert_eq!(all_of(&mut third), "");
+    drop(held);
+    let mut fourth = running.connect();
+    write!(fourth, "GET /healthz/live HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+    assert!(all_of(&mut fourth).starts_with("HTTP/1.1 200 "));
+    running.stop();
+}
