@@ -4,6 +4,11 @@
 //! all; probes are further samples of 1,000 of them. `KITH_BENCH_PEOPLE` and `KITH_BENCH_DIM` say other
 //! sizes than 20,000 people and 128 numbers, `KITH_BENCH_HNSW` builds `hnsw_rs` too. A table of recall and
 //! rate is printed first; criterion then times single searches, and one in a gallery of 10,000.
+//!
+//! Seen on two cores of a Xeon with AVX-512, 100,000 x 128, with hnswlib 15.7 s, faiss 18.7 s and usearch
+//! 23.5 s to build in the next minute: built in 21.0 s; 22,036 searches/s on one thread at recall@1 1.0000
+//! (hnswlib 10,584 and faiss 23,713 at the same recall); exact 664 to 780/s, 979/s for 32 at once (faiss 871
+//! for 1,000 at once); among 10,000 exact 0.13 ms.
 
 use std::hint::black_box;
 use std::time::Instant;

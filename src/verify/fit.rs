@@ -196,9 +196,9 @@ mod tests {
 
     #[test]
     fn too_little_data_is_refused() {
-        assert!(fitted(&vec![0.1; 10], &vec![0.9; 100], 0).is_err());
-        assert!(fitted(&vec![], &draw(50_000, 0.7, 0.04, 5), 0).is_err());
-        assert!(fitted(&vec![f32::NAN], &draw(50_000, 0.7, 0.04, 5), 0).is_err());
+        assert!(fitted(&[0.1; 10], &vec![0.9; 100], 0).is_err());
+        assert!(fitted(&[], &draw(50_000, 0.7, 0.04, 5), 0).is_err());
+        assert!(fitted(&[f32::NAN], &draw(50_000, 0.7, 0.04, 5), 0).is_err());
         let backwards = fitted(&draw(1_000, 0.9, 0.02, 6), &draw(50_000, 0.5, 0.02, 7), 0);
         assert!(backwards.is_err(), "{backwards:?}");
     }
