@@ -80,7 +80,7 @@ try {
   console.log("ok: a wrong key is refused, the right one is not");
 
   await button("Enrol somebody").click();
-  await page.getByLabel("Name").fill("Grace Hopper");
+  await page.getByLabel("Name", { exact: true }).fill("Grace Hopper");
   expected = ["422"];
   await page.locator("dialog input[type=file]").setInputFiles(photo("no_face.jpg"));
   await page.locator("dialog button", { hasText: /^Enrol$/ }).click();
@@ -89,7 +89,7 @@ try {
   await page.keyboard.press("Escape");
   expected = [];
   await button("Enrol somebody").click();
-  await page.getByLabel("Name").fill("Grace Hopper");
+  await page.getByLabel("Name", { exact: true }).fill("Grace Hopper");
   await page.locator("dialog input[type=file]").setInputFiles(photo("grace_hopper.jpg"));
   await page.locator("dialog button", { hasText: /^Enrol$/ }).click();
   await page.getByRole("button", { name: /Grace Hopper/ }).waitFor();
@@ -133,7 +133,7 @@ try {
   await shoot("audit");
   await view("Health");
   await page.getByText("It can answer").waitFor();
-  await page.getByRole("cell", { name: "default" }).waitFor();
+  await page.getByRole("cell", { name: "main", exact: true }).waitFor();
   await shoot("health");
   console.log("ok: the audit trail and health are shown");
 

@@ -64,7 +64,7 @@ function login(problem = null) {
 async function galleries() {
   const found = may("read") ? (await get("/v1/galleries")).galleries.map((g) => g.name) : [];
   const names = [...new Set([...found, ...(session.view.galleries ?? [])])];
-  if (!names.includes(session.gallery)) session.gallery = names.includes("default") ? "default" : names[0] ?? null;
+  if (!names.includes(session.gallery)) session.gallery = names.includes("main") ? "main" : names[0] ?? null;
   return names;
 }
 

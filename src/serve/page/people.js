@@ -1,6 +1,6 @@
 // People: search, list, enrol.
 
-import { at, get, may, person, photoForm, send } from "./api.js";
+import { at, get, may, person, photoForm, send, session } from "./api.js";
 import { button, busy, dialog, errorBox, field, h, notice } from "./dom.js";
 import { picker, preview } from "./photo.js";
 import { openPerson } from "./person.js";
@@ -15,7 +15,9 @@ export function people(main) {
     const turn = ++asked;
     let page = { people: [], next: null };
     try {
-      page = await get(at("/v1/people", { q: search.value.trim(), limit: 48, after }));
+      // An empty database has no gallery to ask about.
+      if (!session.gallery) session.gallery = (await get("/v1/galleries")).galleries[0]?.name ?? null;
+      if (session.gallery) page = await get(at("/v1/people", { q: search.value.trim(), limit: 48, after }));
     } catch (error) {
       if (error.code !== "gallery.unknown_gallery") return foot.replaceChildren(errorBox(error));
     }
