@@ -45,14 +45,14 @@ try {
     if (["error", "warning"].includes(m.type()) && !refused) faults.push(`console: ${m.text()}`);
   });
 
-  const shoot = async (name) => {
+  const shoot = async (name, fullPage = false) => {
     for (const width of [1280, 375]) {
       for (const colorScheme of ["light", "dark"]) {
         await page.setViewportSize({ width, height: 800 });
         await page.emulateMedia({ colorScheme });
         const wider = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         if (wider > 0) faults.push(`${name} is ${wider} px wider than ${width} px`);
-        await page.screenshot({ path: join(shots, `${name}-${width}-${colorScheme}.png`) });
+        await page.screenshot({ path: join(shots, `${name}-${width}-${colorScheme}.png`), fullPage });
       }
     }
     await page.setViewportSize({ width: 1280, height: 800 });
@@ -108,7 +108,7 @@ try {
     return green;
   });
   assert.ok(boxed > 200, `a box is drawn (${boxed} pixels)`);
-  await shoot("identify");
+  await shoot("identify", true);
   await button("Watch live").click();
   await page.getByText("No face in sight.").waitFor();
   await button("Stop").click();
@@ -120,7 +120,7 @@ try {
   await button("Compare").click();
   await page.getByText("The same person", { exact: true }).waitFor();
   await page.waitForFunction(() => document.querySelector(".drawn")?.naturalWidth > 0);
-  await shoot("compare");
+  await shoot("compare", true);
   const rateBefore = await page.locator("dd").nth(2).textContent();
   await page.getByLabel("Threshold").focus();
   await page.keyboard.press("ArrowRight");

@@ -31,8 +31,9 @@ function show() {
   const views = open();
   const view = views.find((v) => `#${v.name}` === location.hash) ?? views[0];
   for (const link of nav.children) {
-    if (link.getAttribute("href") === `#${view.name}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
+    if (link.getAttribute("href") !== `#${view.name}`) { link.removeAttribute("aria-current"); continue; }
+    link.setAttribute("aria-current", "page");
+    link.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
   document.title = `${view.title} - kith`;
   main.className = view.name;
@@ -92,7 +93,7 @@ document.addEventListener("logged-out", () => {
   for (const box of document.querySelectorAll("dialog")) box.close();
   login(new Error("The session is over. Log in again."));
 });
-addEventListener("hashchange", () => { show(); main.focus(); });
+addEventListener("hashchange", () => { document.getElementById("notices").replaceChildren(); show(); main.focus(); });
 addEventListener("pagehide", () => leave());
 
 try {

@@ -27,7 +27,7 @@ export function audit(main) {
 }
 
 function row(line) {
-  const more = Object.entries(line.evidence ?? {}).map(([k, v]) => `${k}: ${Array.isArray(v) ? v.join(", ") : v}`).join("; ");
+  const more = Object.entries(line.evidence ?? {}).map(([k, v]) => `${k}: ${Array.isArray(v) ? v.join(", ") || "none" : v}`).join("; ");
   const about = [line.person, line.gallery && `in ${line.gallery}`].filter(Boolean).join(" ");
   const cells = [when(line.at), line.key_name, line.action, about, line.code ? `${line.result}: ${line.code}` : line.result, more];
   return h("tr", {}, cells.map((text, i) => h("td", { "data-label": COLUMNS[i] }, text)));
