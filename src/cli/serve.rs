@@ -55,7 +55,8 @@ pub(super) fn run(common: &Common, command: &Serve) -> anyhow::Result<u8> {
 
 fn begin_log(form: LogForm) {
     let filter = EnvFilter::try_from_env("KITH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     match form {
         LogForm::Text => log.with_target(false).init(),
         LogForm::Json => log.json().flatten_event(true).init(),

@@ -135,9 +135,9 @@ impl ServeLimits {
         Duration::from_secs_f64(self.body_seconds)
     }
 
-    /// Above what the stages may take together, for whatever none of them bounds.
+    /// Above what the stages may take together (body, turn, work, audit log), for whatever none of them bounds.
     pub(super) fn whole_request(&self) -> Duration {
-        Duration::from_secs_f64(self.body_seconds + self.queue_seconds + 2.0 * self.work_seconds)
+        Duration::from_secs_f64(self.body_seconds + 2.0 * self.queue_seconds + 3.0 * self.work_seconds)
     }
 }
 

@@ -11,6 +11,7 @@
 //! 3. Handlers parse, call, format. Errors become answers in one place ([`Problem`]).
 //! 4. No log holds a photo, a template or a key.
 
+mod access;
 mod audit;
 mod auth;
 mod config;

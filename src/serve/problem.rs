@@ -17,7 +17,12 @@ const RETRY_SECONDS: u64 = 1;
 
 /// Why a request was not answered as asked (RFC 9457).
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
-pub struct Problem {
+#[serde(transparent)]
+pub struct Problem(Box<ProblemDetails>);
+
+/// Problem details as RFC 9457 has them, with a code and the request's id.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(super) struct ProblemDetails {
     /// A URI that names the kind of problem: `urn:kith:` and the code.
     #[serde(rename = "type")]
     kind: String,
@@ -44,7 +49,7 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(ProblemDetails {
             kind: format!("urn:kith:{code}"),
             title: status.canonical_reason().unwrap_or("Error").to_string(),
             status: status.as_u16(),
@@ -53,7 +58,7 @@ impl Problem {
             request_id: None,
             more: Map::new(),
             retry_after: None,
-        }
+        }))
     }
 
     pub(super) fn bad(code: &str, detail: impl Into<String>) -> Self {
@@ -62,29 +67,29 @@ impl Problem {
 
     /// Tells the caller when to come again.
     pub(super) fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after = Some(seconds);
+        self.0.retry_after = Some(seconds);
         self
     }
 
     pub(super) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
-        self.more.insert(name.to_string(), value.into());
+        self.0.more.insert(name.to_string(), value.into());
         self
     }
 
     pub(super) fn code(&self) -> &str {
-        &self.code
+        &self.0.code
     }
 
     pub(super) fn detail(&self) -> &str {
-        &self.detail
+        &self.0.detail
     }
 
     pub(super) fn status(&self) -> StatusCode {
-        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
     pub(super) fn seconds_to_wait(&self) -> Option<u64> {
-        self.retry_after
+        self.0.retry_after
     }
 
     /// A fault of ours: logged in full, and named to the caller by its code alone.
@@ -101,8 +106,8 @@ pub(super) struct ProblemCode(pub String);
 
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
-        self.request_id = request_id();
-        let (status, code, retry) = (self.status(), self.code.clone(), self.retry_after);
+        self.0.request_id = request_id();
+        let (status, code, retry) = (self.status(), self.0.code.clone(), self.0.retry_after);
         let mut response = (status, Json(self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::access::{CoolDowns, Policies};
 use super::audit::{Audit, Event};
 use super::auth::{KeyFile, Keys, Rates, Sessions};
 use super::config::{ServeLimits, ServeOptions};
@@ -43,6 +44,8 @@ pub struct Service {
     metrics: Metrics,
     audit: Audit,
     repeats: Repeats,
+    policies: Policies,
+    cool_downs: CoolDowns,
     memory: Arc<Semaphore>,
     stopping: AtomicBool,
 }
@@ -59,6 +62,10 @@ impl Service {
         make_private_folder(&options.state)?;
         let keys = Keys::open(KeyFile::in_folder(&options.state))?;
         options.check_exposure(!keys.keyless())?;
+        let policies = match &options.policies {
+            Some(path) => Policies::load(path)?,
+            None => Policies::default(),
+        };
         let audit = Audit::open(&options.state)?;
         let pool = |name: &str, threads, queue| {
             Pool::new(name, threads, queue).map_err(|e| ServeError::Io {
@@ -77,6 +84,8 @@ impl Service {
             metrics: Metrics::new(),
             audit,
             repeats: Repeats::default(),
+            policies,
+            cool_downs: CoolDowns::default(),
             memory: Arc::new(Semaphore::new(limits.bodies_bytes / PIECE)),
             stopping: AtomicBool::new(false),
             engine,
@@ -115,6 +124,14 @@ impl Service {
 
     pub(super) fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    pub(super) fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    pub(super) fn cool_downs(&self) -> &CoolDowns {
+        &self.cool_downs
     }
 
     pub(super) fn repeats(&self) -> &Repeats {

@@ -6,6 +6,7 @@ mod embed;
 pub(super) mod faces;
 mod health;
 pub(super) mod identify;
+mod openapi;
 mod people;
 mod session;
 
@@ -17,15 +18,17 @@ use axum::middleware::from_fn_with_state;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::access;
 use super::problem::Problem;
 use super::request::around;
 use super::state::Service;
 
 /// The routes of a service, to be driven with a socket ([`super::run`]) or without.
 pub fn router(service: Arc<Service>) -> Router {
-    let (api, _openapi) = documented().split_for_parts();
+    let (api, description) = documented().split_for_parts();
     Router::new()
         .merge(api)
+        .merge(openapi::route(description))
         .merge(super::page::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
@@ -52,6 +55,7 @@ fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(compare::verify_person))
         .routes(routes!(embed::detect))
         .routes(routes!(embed::embed))
+        .routes(routes!(access::decide))
         .routes(routes!(admin::galleries))
         .routes(routes!(admin::calibration))
         .routes(routes!(admin::stats))

@@ -1,0 +1,12 @@
+//! Access decisions: may whoever is in this photo come in? Under a policy of the service's owner, and
+//! answered with "deny" whenever anything is not as it must be.
+
+mod cool_down;
+mod decide;
+mod policy;
+mod reason;
+
+pub(super) use cool_down::CoolDowns;
+pub(super) use decide::__path_decide;
+pub(super) use decide::decide;
+pub(super) use policy::Policies;

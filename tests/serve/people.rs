@@ -1,0 +1,168 @@
+//! The calls about people and photos, in every form that they take.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use crate::support::{House, house, house_with, multipart, photo};
+
+async fn enroll(house: &House, name: &str, file: &str) {
+    let answer = house.post_photo(&format!("/v1/people/{name}/faces"), file).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{}", String::from_utf8_lossy(&answer.bytes));
+}
+
+async fn post_pair(house: &House, path: &str, a: &str, b: &str) -> crate::support::Answer {
+    let (kind, body) = multipart(&[("a", Some(a), &photo(a)), ("b", Some(b), &photo(b))]);
+    house.send(Request::post(path).header("content-type", kind).body(Body::from(body)).unwrap()).await
+}
+
+#[tokio::test]
+async fn somebody_is_enrolled_found_renamed_merged_and_forgotten() {
+    let house = house_with(|o| o.keep_chips = true);
+    enroll(&house, "Grace%20Hopper", "grace_hopper.jpg").await;
+    enroll(&house, "Eileen", "astronaut.png").await;
+    let again = house.post_photo("/v1/people/Grace%20Hopper/faces", "grace_hopper.jpg").await.ok();
+    assert_eq!(again["status"], "same_photo");
+    let other = house.post_photo("/v1/people/Somebody/faces", "hopper_tilt.jpg").await;
+    assert_eq!((other.status, other.problem()), (StatusCode::CONFLICT, "gate.someone_else".to_string()));
+
+    // The same photo as a raw body, as a part, and as base64.
+    let bytes = photo("hopper_tilt.jpg");
+    let (kind, body) = multipart(&[("file", Some("x.jpg"), &bytes), ("top", None, b"1")]);
+    let part = Request::post("/v1/identify").header("content-type", kind).body(Body::from(body)).unwrap();
+    let answers = [
+        house.post_photo("/v1/identify?top=1", "hopper_tilt.jpg").await.ok(),
+        house.send(part).await.ok(),
+        house.send_json("POST", "/v1/identify", json!({"file": STANDARD.encode(&bytes), "top": 1})).await.ok(),
+    ];
+    assert_eq!(answers[0]["faces"][0]["name"], "Grace Hopper");
+    assert!(answers.iter().all(|a| *a == answers[0]));
+    assert_eq!(house.post_photo("/v1/identify", "no_face.jpg").await.ok()["faces"], json!([]));
+
+    // The vector of the photo finds the same person.
+    let embedded = house.post_photo("/v1/embed", "hopper_tilt.jpg").await.ok();
+    let probe = json!({"model": embedded["model"], "embedding": embedded["faces"][0]["embedding"]});
+    let found = house.send_json("POST", "/v1/search", probe).await.ok();
+    assert_eq!(found["answers"][0]["name"], "Grace Hopper");
+    let wrong = house.send_json("POST", "/v1/search", json!({"embedding": [1.0, 2.0]})).await;
+    assert_eq!(wrong.problem(), "request.vectors");
+
+    let claimed = house.post_photo("/v1/people/Eileen/verify", "hopper_tilt.jpg").await.ok();
+    assert_eq!(claimed["same"], false);
+    let claimed = house.post_photo("/v1/people/Grace%20Hopper/verify", "hopper_tilt.jpg").await.ok();
+    assert_eq!(claimed["same"], true);
+
+    let shown = house.get("/v1/people/Grace%20Hopper").await.ok();
+    let thumbnail = house.get(shown["faces"][0]["thumbnail"].as_str().unwrap()).await;
+    assert_eq!((thumbnail.header("content-type"), &thumbnail.bytes[..2]), ("image/jpeg", &[0xff, 0xd8][..]));
+    let renamed = json!({"name": "Rear Admiral", "join": ["navy"], "set": {"door": "3"}});
+    let renamed = house.send_json("PATCH", "/v1/people/Grace%20Hopper", renamed).await.ok();
+    assert_eq!((renamed["name"].as_str(), &renamed["groups"]), (Some("Rear Admiral"), &json!(["navy"])));
+    let navy = house.get("/v1/people?group=navy&label=door%3D3&q=ADMIRAL").await.ok();
+    assert_eq!(navy["people"].as_array().unwrap().len(), 1);
+    let merged = house.send_json("POST", "/v1/people/Eileen/merge", json!({"into": "Rear Admiral"})).await.ok();
+    assert_eq!(merged["faces"], 2);
+    let face = house.get("/v1/people/Rear%20Admiral").await.ok()["faces"][1]["id"].as_u64().unwrap();
+    let gone = house.send(Request::delete(format!("/v1/faces/{face}")).body(Body::empty()).unwrap()).await.ok();
+    assert_eq!(gone["faces"], 1);
+    let gone = house.send(Request::delete("/v1/people/Rear%20Admiral").body(Body::empty()).unwrap()).await.ok();
+    assert_eq!(gone["faces"], 1);
+    assert_eq!(house.get("/v1/people/Rear%20Admiral").await.problem(), "gallery.unknown_person");
+    let log = house.get("/v1/audit?limit=100").await.ok();
+    let actions: Vec<&str> = log["lines"].as_array().unwrap().iter().map(|l| l["action"].as_str().unwrap()).collect();
+    assert_eq!(&actions[..4], ["forget person", "forget face", "merge person", "change person"]);
+}
+
+#[tokio::test]
+async fn two_photos_are_compared_as_numbers_and_as_a_picture() {
+    let house = house();
+    let same = post_pair(&house, "/v1/verify", "grace_hopper.jpg", "hopper_tilt.jpg").await.ok();
+    assert_eq!(same["same"], true);
+    let different = post_pair(&house, "/v1/compare", "grace_hopper.jpg", "astronaut.png").await.ok();
+    assert_eq!(different["verdict"]["same"], false);
+    let none = post_pair(&house, "/v1/verify", "grace_hopper.jpg", "no_face.jpg").await;
+    assert_eq!(none.problem(), "refusal.no_face");
+    let undecided = post_pair(&house, "/v1/compare", "grace_hopper.jpg", "no_face.jpg").await.ok();
+    assert_eq!(
+        (undecided["verdict"].is_null(), undecided["undecided"]["code"].as_str()),
+        (true, Some("refusal.no_face"))
+    );
+    let picture = post_pair(&house, "/v1/compare?picture=1", "grace_hopper.jpg", "hopper_tilt.jpg").await;
+    assert_eq!((picture.header("content-type"), &picture.bytes[1..4]), ("image/png", &b"PNG"[..]));
+    let beyond = post_pair(&house, "/v1/verify?max_fmr=1e-12", "grace_hopper.jpg", "hopper_tilt.jpg").await;
+    assert_eq!(beyond.problem(), "refusal.unsupported_rate");
+}
+
+#[tokio::test]
+async fn what_is_not_understood_is_refused_by_name() {
+    let house = house();
+    let raw = |kind: &'static str, body: Vec<u8>, path: &'static str| {
+        Request::post(path).header("content-type", kind).body(Body::from(body)).unwrap()
+    };
+    let jpeg = photo("grace_hopper.jpg");
+    enroll(&house, "Grace", "grace_hopper.jpg").await;
+    for (request, code) in [
+        (raw("image/jpeg", jpeg[..4000].to_vec(), "/v1/detect"), "photo.damaged"),
+        (raw("image/jpeg", b"not a photo".to_vec(), "/v1/detect"), "photo.unknown_format"),
+        (raw("image/jpeg", Vec::new(), "/v1/detect"), "request.no_photo"),
+        (raw("text/plain", jpeg.clone(), "/v1/detect"), "request.content_type"),
+        (raw("application/json", b"{".to_vec(), "/v1/detect"), "request.bad_json"),
+        (raw("application/json", b"{\"file\": \"!\"}".to_vec(), "/v1/detect"), "request.bad_base64"),
+        (raw("multipart/form-data; boundary=x", b"--y".to_vec(), "/v1/detect"), "request.bad_multipart"),
+        (raw("image/jpeg", jpeg.clone(), "/v1/identify?tpo=1"), "request.bad_option"),
+        (raw("image/jpeg", jpeg.clone(), "/v1/identify?top=0"), "request.bad_option"),
+        (raw("image/jpeg", jpeg.clone(), "/v1/identify?max_fpir=2"), "refusal.invalid_threshold"),
+        (raw("image/jpeg", jpeg.clone(), "/v1/identify?gallery=a&gallery=b"), "request.bad_query"),
+        (raw("image/jpeg", photo("two_faces.jpg"), "/v1/people/Two/faces"), "refusal.several_faces"),
+    ] {
+        let shown = format!("{request:?}");
+        assert_eq!(house.send(request).await.problem(), code, "{shown}");
+    }
+    let bomb = house_with(|o| o.limits.photo_pixels = 1000).post_photo("/v1/detect", "grace_hopper.jpg").await;
+    assert_eq!((bomb.status, bomb.problem()), (StatusCode::PAYLOAD_TOO_LARGE, "photo.too_many_pixels".to_string()));
+    let crowd = house_with(|o| o.limits.photo_faces = 1).post_photo("/v1/detect", "two_faces.jpg").await;
+    assert_eq!(crowd.problem(), "photo.too_many_faces");
+    assert_eq!(house.get("/v1/nothing").await.problem(), "request.no_route");
+    let wrong = house.send(Request::put("/v1/people").body(Body::empty()).unwrap()).await;
+    assert_eq!(wrong.problem(), "request.method");
+}
+
+#[tokio::test]
+async fn a_write_sent_again_is_done_once() {
+    let house = house();
+    let add = |name: &str| {
+        let request = Request::post("/v1/people").header("content-type", "application/json");
+        request.header("idempotency-key", "k1").body(Body::from(json!({ "name": name }).to_string())).unwrap()
+    };
+    let first = house.send(add("Ada")).await;
+    let second = house.send(add("Ada")).await;
+    assert_eq!((first.status, &first.bytes), (second.status, &second.bytes));
+    assert_eq!((first.header("idempotent-replayed"), second.header("idempotent-replayed")), ("", "true"));
+    assert_eq!(house.send(add("Bea")).await.problem(), "request.idempotency_mismatch");
+    assert_eq!(house.get("/v1/people").await.ok()["people"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_service_describes_and_measures_itself() {
+    let house = house();
+    enroll(&house, "Grace", "grace_hopper.jpg").await;
+    let api = house.get("/openapi.json").await.ok();
+    assert!(api["openapi"].as_str().unwrap().starts_with("3.1"), "{}", api["openapi"]);
+    for path in ["/v1/people/{name}/faces", "/v1/access/decide", "/v1/identify", "/session", "/v1/backup"] {
+        assert!(api["paths"][path].is_object(), "{path}");
+    }
+    assert_eq!(house.get("/healthz/ready").await.status, StatusCode::OK);
+    let text = String::from_utf8(house.get("/metrics").await.bytes).unwrap();
+    for line in
+        ["kith_gallery_faces{name=\"main\"} 1", "kith_audit_lines 1", "kith_stage_seconds_count{name=\"decode\"} 1"]
+    {
+        assert!(text.contains(line), "{line}:\n{text}");
+    }
+    let backup = house.send(Request::post("/v1/backup").body(Body::empty()).unwrap()).await.ok();
+    assert!(std::path::Path::new(backup["file"].as_str().unwrap()).is_file());
+    let calibration = house.get("/v1/calibration").await.ok();
+    assert!(calibration["points"].as_array().unwrap().len() > 3);
+    assert_eq!(house.get("/v1/stats").await.ok()["galleries"][0]["people"], 1);
+}
