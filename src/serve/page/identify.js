@@ -40,7 +40,7 @@ function told(answer) {
     face.candidates.length ? h("table", {}, h("thead", {}, h("tr", {}, ["Nearest", "Similarity", "Distance"].map((t) => h("th", {}, t)))),
       h("tbody", {}, face.candidates.map((c) => h("tr", { class: c.within ? "within" : "" },
         h("td", {}, c.name), h("td", {}, `${c.similarity.toFixed(1)}%`), h("td", {}, c.distance.toFixed(3)))))) : null,
-    h("p", { class: "small" }, `Taken for somebody up to a distance of ${face.threshold.distance.toFixed(3)}, among ${face.searched} faces`
+    h("p", { class: "small" }, `Taken for somebody up to a distance of ${face.threshold.distance.toFixed(3)}, among ${face.searched} enrolled ${face.searched === 1 ? "face" : "faces"}`
       + (face.threshold.max_fpir ? `; at most ${(face.threshold.max_fpir * 100).toFixed(1)}% of strangers are taken for somebody` : "")
       + (face.threshold.extrapolated ? " (beyond what was measured)" : "") + ".")));
 }
