@@ -254,3 +254,23 @@ fn every_step(name: &str) {
     println!("{name}: {ended} steps");
     assert!(ended > 100, "only {ended} steps were passed");
 }
+
+#[test]
+fn a_snapshot_that_a_kill_cut_short_is_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(PLAIN);
+    let mut model = Model::new();
+    let database = Database::open(&path, &options(&path)).unwrap();
+    for number in 0..6 {
+        perform(&database, number).unwrap();
+        expect(&mut model, number);
+    }
+    drop(database);
+    let inside = std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().path());
+    let records: Vec<_> = inside.filter(|p| p.is_dir()).collect();
+    assert_eq!(records.len(), 1, "{records:?}");
+    let cut_short = records[0].join("snap.7FFFFFFFFFFFFFFF.generating");
+    std::fs::write(&cut_short, b"cut").unwrap();
+    assert_eq!(held(&Database::open(&path, &options(&path)).unwrap()), model);
+    assert!(!cut_short.exists());
+}

@@ -135,11 +135,21 @@ async fn signal() {
 async fn load_tls(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
     // Fails only where another provider is installed already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    RustlsConfig::from_pem_file(&files.cert, &files.key).await.map_err(|e| ServeError::Io {
+    let settings = read_tls(files).await.map_err(|e| ServeError::Io {
         place: format!("{} and {}", files.cert.display(), files.key.display()),
         doing: "reading the certificate and its key",
         reason: e.to_string(),
-    })
+    })?;
+    Ok(RustlsConfig::from_config(settings))
+}
+
+/// What the files say, with HTTP/1.1 alone offered: clients that are offered HTTP/2 choose it, and nobody here
+/// speaks it.
+async fn read_tls(files: &TlsFiles) -> io::Result<Arc<rustls::ServerConfig>> {
+    let read = RustlsConfig::from_pem_file(&files.cert, &files.key).await?.get_inner();
+    let mut settings = rustls::ServerConfig::clone(&read);
+    settings.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(settings))
 }
 
 /// Loads the certificate again when its files change; one that cannot be used leaves the old one.
@@ -154,8 +164,9 @@ async fn keep_fresh(config: RustlsConfig, files: TlsFiles) {
         if now == known {
             continue;
         }
-        match config.reload_from_pem_file(&files.cert, &files.key).await {
-            Ok(()) => {
+        match read_tls(&files).await {
+            Ok(settings) => {
+                config.reload_from_config(settings);
                 known = now;
                 tracing::info!("the certificate was read again");
             }
@@ -248,5 +259,19 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Bounded<I> {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn over_tls_only_the_http_that_is_spoken_is_offered() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");
+        let files = TlsFiles { cert: folder.join("cert.pem"), key: folder.join("key.pem") };
+        assert_eq!(load_tls(&files).await.unwrap().get_inner().alpn_protocols, [b"http/1.1"]);
+        let swapped = TlsFiles { cert: folder.join("key.pem"), key: folder.join("cert.pem") };
+        assert!(load_tls(&swapped).await.unwrap_err().to_string().contains("cert.pem"));
     }
 }

@@ -233,6 +233,7 @@ pub(super) fn point_to(folder: &Path, current: &Current) -> Result<(), StoreErro
 }
 
 pub(super) fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
+    remove_half_made_snapshots(path);
     let config = sled::Config::new().path(path).flush_every_ms(None).cache_capacity(CACHE);
     guarded(path, "opening", || config.open())
 }
@@ -240,6 +241,20 @@ pub(super) fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
 /// The name of the first folder of records.
 pub(super) fn first_records() -> String {
     format!("{RECORDS}1")
+}
+
+/// Takes away what a process left that was killed while sled wrote a snapshot: sled 0.34.7 means to pass such files
+/// over, looks for another ending, takes them for the newest snapshot, and calls the database corrupt. The snapshot
+/// before is removed only when the new one has its name, and is read instead; without any, sled reads its log.
+fn remove_half_made_snapshots(path: &Path) {
+    // A folder that cannot be read is sled's to report.
+    for file in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
 }
 
 /// Opens the ring that `current` names.
