@@ -8,6 +8,12 @@ use std::path::{Path, PathBuf};
 use kith::{Decision, Embedding, Engine, FaceChoice, Photo, Policy};
 use rayon::prelude::*;
 
+/// dlib's own threshold of 0.6 between descriptors, whose length is about 1.4, between unit vectors.
+const DLIB_THRESHOLD: f32 = 0.43;
+/// Pairs taken of each kind from each fold.
+const PAIRS: usize = 15;
+const FOLD: usize = 600;
+
 fn folder(path: &Path) -> Vec<PathBuf> {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(path).unwrap().map(|e| e.unwrap().path()).collect();
     entries.sort();
@@ -75,4 +81,44 @@ fn every_face_of_the_group_photos_is_found_and_none_where_there_is_none() {
     let Some(weights) = common::fast_pair() else { return };
     let yunet = Engine::builder().detector("yunet-n").weights(weights.path()).build().unwrap();
     GROUPS.par_iter().for_each(|&(photo, faces, _)| assert_eq!(count(&yunet, photo), faces, "{photo}"));
+}
+
+/// The face nearest the middle is the one that an LFW photo is named for.
+fn central(engine: &Engine, path: &Path) -> Embedding {
+    let photo = Photo::open(path).unwrap();
+    let (x, y) = (photo.width() as f32 / 2.0, photo.height() as f32 / 2.0);
+    let faces = engine.faces(&photo).unwrap();
+    let away = |f: &kith::Face| ((f.bbox.x0 + f.bbox.x1) / 2.0 - x).hypot((f.bbox.y0 + f.bbox.y1) / 2.0 - y);
+    let nearest = faces.into_iter().min_by(|a, b| away(a).total_cmp(&away(b)));
+    nearest.unwrap_or_else(|| panic!("{}: no face", path.display())).embedding
+}
+
+#[test]
+fn pairs_in_the_wild_are_told_apart() {
+    let Some(lfw) = common::labelled("lfw") else { return };
+    let engine = Engine::builder().build().unwrap();
+    let text = std::fs::read_to_string(lfw.join("pairs.txt")).unwrap();
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    let photo = |name: &str, number: &str| {
+        let number: usize = number.parse().unwrap();
+        lfw.join("people").join(name).join(format!("{name}_{number:04}.jpg"))
+    };
+    let chosen = lines.chunks(FOLD).flat_map(|fold| fold[..PAIRS].iter().chain(&fold[FOLD / 2..][..PAIRS]));
+    let pairs: Vec<(bool, PathBuf, PathBuf)> = chosen
+        .map(|line| match line.split('\t').collect::<Vec<_>>()[..] {
+            [name, a, b] => (true, photo(name, a), photo(name, b)),
+            [first, a, second, b] => (false, photo(first, a), photo(second, b)),
+            _ => panic!("{line}"),
+        })
+        .collect();
+    let wrong: Vec<String> = pairs
+        .par_iter()
+        .filter_map(|(same, a, b)| {
+            let distance = central(&engine, a).distance(&central(&engine, b)).unwrap();
+            let right = (distance <= DLIB_THRESHOLD) == *same;
+            (!right).then(|| format!("{} and {}: {distance}", a.display(), b.display()))
+        })
+        .collect();
+    println!("{} of {} pairs right at distance {DLIB_THRESHOLD}: {wrong:#?}", pairs.len() - wrong.len(), pairs.len());
+    assert!(wrong.len() * 100 <= pairs.len(), "at least 99 of 100 pairs");
 }
