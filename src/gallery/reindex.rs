@@ -308,15 +308,21 @@ mod tests {
         all_there(&database, &enrolled);
         drop(database);
 
-        // A damaged file is not used, and said so; then it is made again.
-        let mut bytes = std::fs::read(&file).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 4;
-        std::fs::write(&file, &bytes).unwrap();
-        let database = open();
-        let stats = database.stats().unwrap().galleries[0].index.clone();
-        assert_eq!(stats.kind, IndexChoice::Exact);
-        assert!(stats.note.is_some_and(|n| n.contains("not used")));
+        // A damaged file is not used, and said so: a neighbour that there cannot be, and a sum that is not the
+        // content's. Then it is made again.
+        let whole = std::fs::read(&file).unwrap();
+        let with_damage = |at: usize, said: &str| {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 4;
+            std::fs::write(&file, &bytes).unwrap();
+            let database = open();
+            let stats = database.stats().unwrap().galleries[0].index.clone();
+            let note = stats.note.unwrap();
+            assert!(stats.kind == IndexChoice::Exact && note.contains("not used: ") && note.contains(said), "{note}");
+            database
+        };
+        drop(with_damage(whole.len() - 1, "the checksum is wrong"));
+        let database = with_damage(whole.len() / 2, "it has no row");
         all_there(&database, &enrolled);
         let stats = database.use_index("main", IndexChoice::Graph, &|_, _| {}).unwrap();
         assert_eq!((stats.kind, stats.note), (IndexChoice::Graph, None));
