@@ -64,14 +64,13 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use gallery::{
-    Backup, By, Candidate, CheckReport, DEFAULT_GALLERY, Database, DatabaseOptions, DatabaseStats, Enrolled,
-    EnrolledFace, EnrolmentPolicy, EnrolmentStatus, Exported, FacePage, GalleryStats, Identification, Imported,
-    IndexStats, MasterKey, NewFace, Pending, PeoplePage, Person, PersonChange, PersonFilter, SearchPolicy, Threshold,
-    repair,
+    Backup, Candidate, CheckReport, DEFAULT_GALLERY, Database, DatabaseOptions, DatabaseStats, Enrolled, EnrolledFace,
+    EnrolmentPolicy, EnrolmentStatus, Exported, FacePage, GalleryStats, Identification, Imported, IndexStats,
+    MasterKey, NewFace, Pending, PeoplePage, Person, PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
 };
 pub use index::{Allowed, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, weights};
 pub use pipeline::{Face, StageTimes};
-pub use vector::{Embedding, ModelId};
+pub use vector::{By, Embedding, ModelId, sample_weight};
 pub use verify::{Calibration, Decision, Policy, SearchThreshold, SimilarityScale, Verdict};

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::args::Common;
 use super::eval_args::{Eval, EvalDetect, EvalIdentify, EvalPairs, EvalWhat};
 use super::{DONE, output};
+use crate::By;
 use crate::eval::{self, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification, people_of};
 use crate::media::write_whole;
 
@@ -138,7 +139,8 @@ fn identify(common: &Common, command: &EvalIdentify) -> anyhow::Result<u8> {
     let cache = evaluated.cache(common, &engines[0])?;
     let (names, choice, limits) = (evaluated.names(common), evaluated.face.choice(), common.limits());
     let bar = output::bar(common, split.photos.len(), "embedding");
-    let answer = eval::identification(&engines, &names, &split, &source, choice, &limits, &cache, &|| bar.inc(1))?;
+    let by: Vec<By> = command.by.iter().map(|b| b.by()).collect();
+    let answer = eval::identification(&engines, &names, &split, &by, &source, choice, &limits, &cache, &|| bar.inc(1))?;
     bar.finish_and_clear();
     if let Some(path) = &evaluated.html {
         write_page(path, &eval::identification_page(&answer)?)?;
@@ -187,10 +189,10 @@ fn print_identification(r: &IdentificationReport, page: Option<&Path>) {
         let Some(growth) = &m.growth else { continue };
         output::line("");
         output::line(&format!(
-            "{}: FPIR by gallery size at distance {:.4} (calibration {}, FMR {:e})",
+            "{}: FPIR by gallery size at distance {:.4} (calibration {}, FMR {:e}); independent: 1 - (1 - FMR)^comparisons",
             m.name, growth.distance, growth.calibration, growth.fmr
         ));
-        let head = ["people", "faces", "measured", "1-(1-FMR)^faces"].map(str::to_string).to_vec();
+        let head = ["people", "faces", "measured", "independent"].map(str::to_string).to_vec();
         let row = |s: &eval::GrowthPoint| {
             vec![s.people.to_string(), s.faces.to_string(), format!("{:.4}", s.measured), format!("{:.4}", s.predicted)]
         };

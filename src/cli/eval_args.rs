@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args as Group, Subcommand, ValueEnum};
 
 use super::args::Common;
+use super::gallery_args::Stand;
 use crate::eval::{EmbeddingCache, FOLDS};
 use crate::train::ClassicOptions;
 use crate::{Engine, FaceChoice};
@@ -137,6 +138,9 @@ pub(super) struct EvalIdentify {
     /// Photos enrolled of each; the rest of theirs are searched for
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub gallery_photos: usize,
+    /// How a person's photos stand for the person; several, parted by commas, side by side
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "best", value_name = "HOW,...")]
+    pub by: Vec<Stand>,
     #[command(flatten)]
     pub evaluated: Evaluated,
 }

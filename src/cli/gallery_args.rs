@@ -138,6 +138,18 @@ pub(super) enum Stand {
     Best,
     /// The mean of a person's faces counts
     Mean,
+    /// Their mean counts, good faces more than small, blurred and turned ones
+    Weighted,
+}
+
+impl Stand {
+    pub(super) fn by(self) -> By {
+        match self {
+            Stand::Best => By::Best,
+            Stand::Mean => By::Mean,
+            Stand::Weighted => By::Weighted,
+        }
+    }
 }
 
 /// Who is meant.
@@ -188,10 +200,7 @@ impl Identify {
             max_fpir: self.search.max_fpir,
             max_fmr: self.search.max_fmr,
             threshold: self.search.threshold,
-            by: match self.by {
-                Stand::Best => By::Best,
-                Stand::Mean => By::Mean,
-            },
+            by: self.by.by(),
             filter: self.who.filter(),
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::EmbeddingCache;
+use super::{EmbeddingCache, Sample};
 use crate::detect::Detection;
 use crate::engine::{Engine, FaceChoice};
 use crate::error::{Error, EvalError, ModelError, RefusalError, Result};
@@ -28,8 +28,8 @@ pub struct Failure {
 /// Embeddings of photos.
 #[derive(Debug)]
 pub struct Acquired {
-    /// For each engine, for each photo, the embedding; none for a failure to acquire.
-    pub embeddings: Vec<Vec<Option<Embedding>>>,
+    /// For each engine, for each photo, the face; none for a failure to acquire.
+    pub samples: Vec<Vec<Option<Sample>>>,
     /// The failures, in order of the photos.
     pub failures: Vec<Failure>,
     /// Photos that needed no decoding, since the cache knew everything of them.
@@ -57,20 +57,20 @@ pub fn acquire(
             answer
         })
         .collect();
-    let mut acquired = Acquired { embeddings: vec![Vec::new(); engines.len()], failures: Vec::new(), from_cache: 0 };
+    let mut acquired = Acquired { samples: vec![Vec::new(); engines.len()], failures: Vec::new(), from_cache: 0 };
     for (path, answer) in photos.iter().zip(answers) {
         let failure = match answer {
-            Ok(One { embeddings, cached }) => {
+            Ok(One { samples, cached }) => {
                 acquired.from_cache += usize::from(cached);
-                let none = embeddings.iter().any(Option::is_none);
-                for (row, embedding) in acquired.embeddings.iter_mut().zip(embeddings) {
-                    row.push(embedding);
+                let none = samples.iter().any(Option::is_none);
+                for (row, sample) in acquired.samples.iter_mut().zip(samples) {
+                    row.push(sample);
                 }
                 let error = || Error::from(RefusalError::NoFace { photo: path.display().to_string() });
                 if none { Some(error()) } else { None }
             }
             Err(e @ (Error::Photo(_) | Error::Refusal(_) | Error::Model(ModelError::BadEmbedding { .. }))) => {
-                acquired.embeddings.iter_mut().for_each(|row| row.push(None));
+                acquired.samples.iter_mut().for_each(|row| row.push(None));
                 Some(e)
             }
             Err(e) => return Err(e),
@@ -85,16 +85,16 @@ pub fn acquire(
 }
 
 struct One {
-    embeddings: Vec<Option<Embedding>>,
+    samples: Vec<Option<Sample>>,
     cached: bool,
 }
 
 fn one(engines: &[Engine], path: &Path, choice: FaceChoice, limits: &Limits, cache: &EmbeddingCache) -> Result<One> {
     let bytes = Photo::read(path, limits)?;
     let sha256 = sha256_hex(&bytes);
-    let mut known: Vec<Option<Option<Embedding>>> = engines.iter().map(|e| cache.get(&sha256, e.model())).collect();
+    let mut known: Vec<Option<Option<Sample>>> = engines.iter().map(|e| cache.get(&sha256, e.model())).collect();
     if known.iter().all(Option::is_some) {
-        return Ok(One { embeddings: known.into_iter().map(Option::flatten).collect(), cached: true });
+        return Ok(One { samples: known.into_iter().map(Option::flatten).collect(), cached: true });
     }
     let photo = Photo::from_bytes(&bytes, &path.display().to_string(), limits)?;
     let mut found: Vec<(&str, Option<Detection>)> = Vec::new();
@@ -112,21 +112,25 @@ fn one(engines: &[Engine], path: &Path, choice: FaceChoice, limits: &Limits, cac
                 face
             }
         };
-        let embedding = match face {
-            Some(face) => engine.embed_detections(&photo, &[face])?.pop().map(|f| f.embedding),
+        let sample = match face {
+            Some(face) => {
+                let quality = engine.quality(&photo, &[face])?;
+                let embedded = engine.embed_detections(&photo, &[face])?.pop();
+                embedded.zip(quality.first()).map(|(f, q)| Sample { embedding: f.embedding, weight: q.weight() })
+            }
             None => None,
         };
-        cache.put(&sha256, engine.model(), embedding.as_ref())?;
-        *known = Some(embedding);
+        cache.put(&sha256, engine.model(), sample.as_ref())?;
+        *known = Some(sample);
     }
-    Ok(One { embeddings: known.into_iter().map(Option::flatten).collect(), cached: false })
+    Ok(One { samples: known.into_iter().map(Option::flatten).collect(), cached: false })
 }
 
 /// Distance of two acquired embeddings; infinite where either is missing.
 ///
 /// # Errors
 /// [`crate::error::ModelError::MixedModels`], which embeddings of one engine never are.
-pub(super) fn distance(a: &Option<Embedding>, b: &Option<Embedding>) -> Result<f32> {
+pub(super) fn distance(a: Option<&Embedding>, b: Option<&Embedding>) -> Result<f32> {
     match (a, b) {
         (Some(a), Some(b)) => Ok(a.distance(b)?),
         _ => Ok(f32::INFINITY),

@@ -6,9 +6,10 @@
 //!
 //! | bytes | content |
 //! | --- | --- |
-//! | 0..8 | `KITHEMB1` |
+//! | 0..8 | `KITHEMB2` |
 //! | 8..40 | the sha256 that the file is named by |
 //! | 40..44 | numbers in the embedding, little endian; 0 where no face was found |
+//! | 44..48 | what the face counts in a weighted template, f32, little endian |
 //! | then | the numbers, f32, little endian |
 //! | last 32 | sha256 of all before |
 //!
@@ -23,11 +24,20 @@ use crate::error::EvalError;
 use crate::media::write_whole;
 use crate::vector::{Embedding, ModelId};
 
-const MAGIC: &[u8; 8] = b"KITHEMB1";
+const MAGIC: &[u8; 8] = b"KITHEMB2";
 /// Length of a sha256.
 const DIGEST: usize = 32;
 /// Bytes before the numbers.
-const HEAD: usize = MAGIC.len() + DIGEST + 4;
+const HEAD: usize = MAGIC.len() + DIGEST + 8;
+
+/// A face that was embedded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Its embedding.
+    pub embedding: Embedding,
+    /// What it counts in a weighted template: [`crate::sample_weight`].
+    pub weight: f32,
+}
 
 /// A folder of embeddings, or none.
 #[derive(Debug, Clone)]
@@ -74,7 +84,7 @@ impl EmbeddingCache {
 
     /// What is known of a photo (its hex sha256) under a model: an embedding, or that no face was found in
     /// it; `None` when nothing is.
-    pub fn get(&self, photo: &str, model: &ModelId) -> Option<Option<Embedding>> {
+    pub fn get(&self, photo: &str, model: &ModelId) -> Option<Option<Sample>> {
         let key = self.key(photo, model);
         let bytes = std::fs::read(self.place(&key)?).ok()?;
         parse(&bytes, &key, model)
@@ -84,14 +94,16 @@ impl EmbeddingCache {
     ///
     /// # Errors
     /// [`EvalError::Io`] when it cannot be written.
-    pub fn put(&self, photo: &str, model: &ModelId, embedding: Option<&Embedding>) -> Result<(), EvalError> {
+    pub fn put(&self, photo: &str, model: &ModelId, sample: Option<&Sample>) -> Result<(), EvalError> {
         let key = self.key(photo, model);
         let Some(path) = self.place(&key) else { return Ok(()) };
-        let values = embedding.map_or(&[][..], Embedding::values);
+        let values = sample.map_or(&[][..], |s| s.embedding.values());
+        let weight = sample.map_or(0.0, |s| s.weight);
         let mut bytes = Vec::with_capacity(HEAD + 4 * values.len() + DIGEST);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&key);
         bytes.extend_from_slice(&(values.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&weight.to_le_bytes());
         values.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
         let digest = Sha256::digest(&bytes);
         bytes.extend_from_slice(&digest);
@@ -102,13 +114,14 @@ impl EmbeddingCache {
     }
 }
 
-fn parse(bytes: &[u8], key: &[u8; DIGEST], model: &ModelId) -> Option<Option<Embedding>> {
+fn parse(bytes: &[u8], key: &[u8; DIGEST], model: &ModelId) -> Option<Option<Sample>> {
     let (content, digest) = bytes.split_at_checked(bytes.len().checked_sub(DIGEST)?)?;
-    let sound = content.starts_with(MAGIC) && content.get(MAGIC.len()..HEAD - 4)? == key;
+    let sound = content.starts_with(MAGIC) && content.get(MAGIC.len()..HEAD - 8)? == key;
     if !sound || Sha256::digest(content).as_slice() != digest {
         return None;
     }
-    let count = u32::from_le_bytes(content.get(HEAD - 4..HEAD)?.try_into().ok()?) as usize;
+    let count = u32::from_le_bytes(content.get(HEAD - 8..HEAD - 4)?.try_into().ok()?) as usize;
+    let weight = f32::from_le_bytes(content.get(HEAD - 4..HEAD)?.try_into().ok()?);
     let numbers = content.get(HEAD..)?;
     if Some(numbers.len()) != count.checked_mul(4) {
         return None;
@@ -117,7 +130,7 @@ fn parse(bytes: &[u8], key: &[u8; DIGEST], model: &ModelId) -> Option<Option<Emb
         return Some(None);
     }
     let values = numbers.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    Embedding::of_unit(values, model.clone()).ok().map(Some)
+    Embedding::of_unit(values, model.clone()).ok().map(|embedding| Some(Sample { embedding, weight }))
 }
 
 #[cfg(test)]
@@ -130,12 +143,14 @@ mod tests {
         let place = folder.path().join("cache");
         let cache = EmbeddingCache::open(&place, "mtcnn, central").unwrap();
         let model = ModelId::from_text("m/abc/test");
-        let e = Embedding::from_raw((0..128).map(|i| (i as f32).sin()).collect(), model.clone()).unwrap();
+        let embedding = Embedding::from_raw((0..128).map(|i| (i as f32).sin()).collect(), model.clone()).unwrap();
+        let e = Sample { embedding, weight: 0.37 };
         assert_eq!(cache.get("aa", &model), None);
         cache.put("aa", &model, Some(&e)).unwrap();
         cache.put("bb", &model, None).unwrap();
         let back = cache.get("aa", &model).unwrap().unwrap();
-        assert!(back.values().iter().zip(e.values()).all(|(a, b)| a.to_bits() == b.to_bits()));
+        let same = back.embedding.values().iter().zip(e.embedding.values()).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(same && back.weight == 0.37);
         assert_eq!(cache.get("bb", &model), Some(None));
         assert_eq!(cache.get("aa", &ModelId::from_text("m/abd/test")), None);
         assert_eq!(EmbeddingCache::open(&place, "mtcnn, largest").unwrap().get("aa", &model), None);
@@ -153,7 +168,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = EmbeddingCache::open(folder.path(), "").unwrap();
         let model = ModelId::from_text("m/abc/test");
-        let e = Embedding::from_raw(vec![3.0, 4.0], model.clone()).unwrap();
+        let e = Sample { embedding: Embedding::from_raw(vec![3.0, 4.0], model.clone()).unwrap(), weight: 0.5 };
         cache.put("aa", &model, Some(&e)).unwrap();
         let path = cache.place(&cache.key("aa", &model)).unwrap();
         let whole = std::fs::read(&path).unwrap();

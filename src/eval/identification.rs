@@ -13,11 +13,11 @@ use super::acquire::{Failure, acquire, at_least_one, distance};
 use super::people::Person;
 use super::scores::{CurvePoint, Histogram, TarAtFar};
 use super::search::{RankRate, Searched, rank_rates, search_scores, searched};
-use super::{EmbeddingCache, Machine};
+use super::{EmbeddingCache, Machine, Sample};
 use crate::engine::{Engine, FaceChoice};
 use crate::error::{EvalError, Result};
 use crate::media::Limits;
-use crate::vector::Embedding;
+use crate::vector::{By, Embedding, mean_direction};
 use crate::verify::{Policy, fpir};
 
 /// Gallery sizes at which the growth of FPIR is measured, and the whole gallery.
@@ -92,7 +92,7 @@ pub struct IdentificationReport {
     pub failures: Vec<Failure>,
     /// How failures enter the rates.
     pub treatment: &'static str,
-    /// Each model, in the order asked for.
+    /// Each model and each way in which photos stand for a person, in the order asked for.
     pub models: Vec<ModelIdentification>,
     /// Seconds from the first photo to the last number.
     pub seconds: f64,
@@ -105,8 +105,10 @@ pub struct IdentificationReport {
 /// One model's identification rates.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelIdentification {
-    /// What it was called by.
+    /// What it was called by, and the way where it is not the nearest face.
     pub name: String,
+    /// How a person's gallery photos stand for the person.
+    pub by: By,
     /// Its id.
     pub model: String,
     /// Closed-set: share of mated searches with the mate at a rank or nearer, at any distance.
@@ -143,11 +145,13 @@ pub struct GrowthPoint {
     pub faces: usize,
     /// Share of strangers who were taken for somebody.
     pub measured: f64,
-    /// What independent comparisons at the calibrated rate would give: `1 - (1 - FMR)^faces`.
+    /// What independent comparisons at the calibrated rate would give: `1 - (1 - FMR)^n`, with n the faces, or
+    /// the people where each is one template.
     pub predicted: f64,
 }
 
-/// Enrols and searches as `split` says, with every engine.
+/// Enrols and searches as `split` says, with every engine and in each way of `by` (the nearest face where it
+/// is empty).
 ///
 /// # Errors
 /// [`EvalError::TooLittle`] without searches of both kinds; a device's error.
@@ -156,6 +160,7 @@ pub fn identification(
     engines: &[Engine],
     names: &[String],
     split: &Split,
+    by: &[By],
     source: &str,
     choice: FaceChoice,
     limits: &Limits,
@@ -165,14 +170,15 @@ pub fn identification(
     at_least_one(engines)?;
     let start = Instant::now();
     let acquired = acquire(engines, &split.photos, choice, limits, cache, done)?;
-    let models = engines
-        .iter()
-        .zip(names)
-        .zip(&acquired.embeddings)
-        .map(|((engine, name), embeddings)| one_model(engine, name, split, embeddings))
-        .collect::<Result<_>>()?;
+    let by = if by.is_empty() { &[By::Best][..] } else { by };
+    let mut models = Vec::new();
+    for ((engine, name), samples) in engines.iter().zip(names).zip(&acquired.samples) {
+        for &by in by {
+            models.push(one_model(engine, name, split, samples, by)?);
+        }
+    }
     let mated = split.probes.iter().filter(|(_, mate)| mate.is_some()).count();
-    let lost = |photos: &&Vec<usize>| photos.iter().all(|&p| acquired.embeddings[0][p].is_none());
+    let lost = |photos: &&Vec<usize>| photos.iter().all(|&p| acquired.samples[0][p].is_none());
     Ok(IdentificationReport {
         source: source.to_string(),
         enrolled: split.gallery.len(),
@@ -192,19 +198,21 @@ fn one_model(
     engine: &Engine,
     name: &str,
     split: &Split,
-    embeddings: &[Option<Embedding>],
+    samples: &[Option<Sample>],
+    by: By,
 ) -> Result<ModelIdentification> {
-    // Distance of every probe to every enrolled person: the nearest of the person's faces counts.
+    let templates: Vec<Vec<Embedding>> =
+        split.gallery.iter().map(|photos| templates(photos, samples, by)).collect::<Result<_>>()?;
+    // Distance of every probe to every enrolled person: the nearest of the person's templates counts.
     let rows: Vec<(Vec<f32>, Option<usize>)> = split
         .probes
         .par_iter()
         .map(|&(probe, mate)| {
-            let to_person = |photos: &Vec<usize>| -> Result<f32> {
-                photos.iter().try_fold(f32::INFINITY, |least, &photo| {
-                    Ok(least.min(distance(&embeddings[probe], &embeddings[photo])?))
-                })
+            let probe = samples[probe].as_ref().map(|s| &s.embedding);
+            let to_person = |templates: &Vec<Embedding>| -> Result<f32> {
+                templates.iter().try_fold(f32::INFINITY, |least, t| Ok(least.min(distance(probe, Some(t))?)))
             };
-            Ok((split.gallery.iter().map(to_person).collect::<Result<_>>()?, mate))
+            Ok((templates.iter().map(to_person).collect::<Result<_>>()?, mate))
         })
         .collect::<Result<_>>()?;
     let searches: Vec<Searched> = rows.iter().map(|(people, mate)| searched(people, *mate)).collect();
@@ -217,13 +225,21 @@ fn one_model(
         let point = |people: usize| {
             let taken = strangers.iter().filter(|row| row[..people].iter().any(|&d| d <= distance)).count();
             let faces: usize = split.gallery[..people].iter().map(Vec::len).sum();
-            GrowthPoint { people, faces, measured: taken as f64 / strangers.len() as f64, predicted: fpir(fmr, faces) }
+            let compared: usize = templates[..people].iter().map(Vec::len).sum();
+            let measured = taken as f64 / strangers.len() as f64;
+            GrowthPoint { people, faces, measured, predicted: fpir(fmr, compared) }
         };
         let calibration = engine.calibration()?.id();
         Some(Growth { calibration, distance, fmr, sizes: sizes.map(point).collect() })
     });
+    let way = match by {
+        By::Best => "",
+        By::Mean => ", mean",
+        By::Weighted => ", weighted",
+    };
     Ok(ModelIdentification {
-        name: name.to_string(),
+        name: format!("{name}{way}"),
+        by,
         model: engine.model().to_string(),
         ranks: rank_rates(&searches),
         tpir_at_fpir: scores.tar_at_far(),
@@ -231,6 +247,20 @@ fn one_model(
         histogram: scores.histogram(),
         growth,
     })
+}
+
+/// What stands for a person: every usable gallery face, or one template of them.
+fn templates(photos: &[usize], samples: &[Option<Sample>], by: By) -> Result<Vec<Embedding>> {
+    let usable = || photos.iter().filter_map(|&p| samples[p].as_ref());
+    let Some(first) = usable().next() else { return Ok(Vec::new()) };
+    let (dimension, model) = (first.embedding.dimension(), first.embedding.model());
+    let values = |s: &Sample| s.embedding.values().to_vec();
+    let mean = match by {
+        By::Best => return Ok(usable().map(|s| s.embedding.clone()).collect()),
+        By::Mean => mean_direction(usable().map(|s| (values(s), 1.0)), dimension),
+        By::Weighted => mean_direction(usable().map(|s| (values(s), s.weight)), dimension),
+    };
+    Ok(mean.map(|m| Embedding::from_raw(m, model.clone())).transpose()?.into_iter().collect())
 }
 
 #[cfg(test)]

@@ -85,7 +85,7 @@ pub fn identification_page(r: &IdentificationReport) -> Result<String, EvalError
         let _ = write!(
             body,
             "<h2>How FPIR grows with the gallery: {}</h2><p class=\"soft\">At the fixed distance {:.4}, the threshold \
-             for FMR {:e} of calibration {}. Expected: 1 - (1 - FMR)<sup>faces</sup>, were comparisons independent.</p>",
+             for FMR {:e} of calibration {}. Expected: 1 - (1 - FMR)<sup>comparisons</sup>, were they independent.</p>",
             escaped(&m.name),
             growth.distance,
             growth.fmr,

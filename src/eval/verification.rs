@@ -128,17 +128,15 @@ pub fn verification(
     let start = Instant::now();
     let acquired = acquire(engines, &list.photos, choice, limits, cache, done)?;
     let mut models = Vec::with_capacity(engines.len());
-    for ((engine, name), embeddings) in engines.iter().zip(names).zip(&acquired.embeddings) {
-        let distances: Vec<f32> = list
-            .pairs
-            .iter()
-            .map(|p| distance(&embeddings[p.a as usize], &embeddings[p.b as usize]))
-            .collect::<Result<_>>()?;
+    for ((engine, name), samples) in engines.iter().zip(names).zip(&acquired.samples) {
+        let embedding = |photo: u32| samples[photo as usize].as_ref().map(|s| &s.embedding);
+        let distances: Vec<f32> =
+            list.pairs.iter().map(|p| distance(embedding(p.a), embedding(p.b))).collect::<Result<_>>()?;
         models.push(one_model(engine, name, list, &distances)?);
     }
     let genuine_pairs = list.pairs.iter().filter(|p| p.genuine).count();
     let lost = |genuine: bool| {
-        let missing = |photo: u32| acquired.embeddings[0][photo as usize].is_none();
+        let missing = |photo: u32| acquired.samples[0][photo as usize].is_none();
         list.pairs.iter().filter(|p| p.genuine == genuine && (missing(p.a) || missing(p.b))).count()
     };
     Ok(Verification {

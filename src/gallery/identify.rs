@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::shelf::{Inside, Shelf};
 use super::{Database, PersonFilter};
 use crate::error::Result;
-use crate::vector::Embedding;
+use crate::vector::{By, Embedding};
 use crate::verify::{Calibration, SearchThreshold};
 
 /// Faces fetched for each person asked for, at first: most people have a few.
@@ -31,17 +31,6 @@ impl Threshold {
             Threshold::Distance(d) => *d,
         }
     }
-}
-
-/// How a person's faces stand for the person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum By {
-    /// The nearest of them.
-    #[default]
-    Best,
-    /// Their mean direction.
-    Mean,
 }
 
 /// What to search for.
@@ -155,7 +144,7 @@ impl Database {
         let allowed = inside.people.iter().filter(|(_, p)| policy.filter.takes(p)).map(|(id, _)| *id);
         Ok(match policy.by {
             By::Best => allowed.map(|id| inside.faces_of(id).len()).sum(),
-            By::Mean => allowed.filter(|id| !inside.faces_of(*id).is_empty()).count(),
+            By::Mean | By::Weighted => allowed.filter(|id| !inside.faces_of(*id).is_empty()).count(),
         })
     }
 
@@ -178,7 +167,7 @@ impl Database {
         let bound = threshold.distance();
         let near = match policy.by {
             By::Best => shelf.read().nearest_people(probe.values(), policy),
-            By::Mean => shelf.nearest_means(probe.values(), policy),
+            By::Mean | By::Weighted => shelf.nearest_means(probe.values(), policy),
         };
         let inside = shelf.read();
         let candidates: Vec<Candidate> = near
@@ -236,7 +225,7 @@ impl Inside {
 impl Shelf {
     /// People by their mean vector.
     fn nearest_means(&self, probe: &[f32], policy: &SearchPolicy) -> Vec<(u64, Option<u64>, f32)> {
-        let means = self.means();
+        let means = self.means(policy.by);
         let inside = self.read();
         let takes = |person: u64| inside.people.get(&person).is_some_and(|p| policy.filter.takes(p));
         means.nearest(probe, policy.top, Some(&takes)).into_iter().map(|n| (n.face, None, n.distance)).collect()

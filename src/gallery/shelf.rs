@@ -12,11 +12,14 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::GalleryStats;
 use crate::index::{FaceIndex, Precision};
 use crate::store::{FaceRecord, GalleryRecord, PersonRecord};
+use crate::vector::{By, mean_direction, sample_weight};
 
 /// What memory keeps of a face beside its vector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Held {
     pub person: u64,
+    /// What it counts in a weighted template.
+    weight: f32,
     pub source: Option<[u8; 32]>,
 }
 
@@ -34,8 +37,8 @@ pub(super) struct Inside {
     pub index_note: Option<String>,
     /// Faces that came or went since the index was saved.
     pub unsaved: usize,
-    /// Mean vectors by person, made when first asked for and dropped when faces change.
-    means: Option<Arc<FaceIndex>>,
+    /// Templates by person, plain and weighted, made when first asked for and dropped when faces change.
+    means: [Option<Arc<FaceIndex>>; 2],
 }
 
 /// A gallery.
@@ -48,7 +51,8 @@ pub(super) struct Shelf {
 
 impl Shelf {
     pub(super) fn new(id: u32, record: GalleryRecord) -> Self {
-        let index = FaceIndex::new(record.dimension as usize, Precision::F32);
+        let precision = if record.half { Precision::F16 } else { Precision::F32 };
+        let index = FaceIndex::new(record.dimension as usize, precision);
         let inside = Inside {
             people: BTreeMap::new(),
             by_name: BTreeMap::new(),
@@ -58,7 +62,7 @@ impl Shelf {
             index,
             index_note: None,
             unsaved: 0,
-            means: None,
+            means: [None, None],
         };
         Self { id, record, inside: RwLock::new(inside) }
     }
@@ -106,34 +110,34 @@ impl Shelf {
             people: inside.people.len(),
             faces: inside.faces.len(),
             index: inside.index_stats(),
-            vector_bytes: inside.faces.len() * self.record.dimension as usize * size_of::<f32>(),
+            vector_bytes: inside.faces.len() * self.record.dimension as usize * if self.record.half { 2 } else { 4 },
         }
     }
 
-    /// The index over each person's mean vector.
-    pub(super) fn means(&self) -> Arc<FaceIndex> {
-        if let Some(means) = &self.read().means {
+    /// The index over each person's template.
+    pub(super) fn means(&self, by: By) -> Arc<FaceIndex> {
+        let weighted = by == By::Weighted;
+        if let Some(means) = &self.read().means[usize::from(weighted)] {
             return means.clone();
         }
         let mut inside = self.write();
-        if let Some(means) = &inside.means {
+        if let Some(means) = &inside.means[usize::from(weighted)] {
             return means.clone();
         }
-        let mut means = FaceIndex::new(self.record.dimension as usize, Precision::F32);
+        let dimension = self.record.dimension as usize;
+        let mut means = FaceIndex::new(dimension, Precision::F32);
         for (&person, faces) in &inside.of {
-            let mut sum = vec![0f64; self.record.dimension as usize];
-            for vector in faces.iter().filter_map(|&f| inside.index.vector(f)) {
-                sum.iter_mut().zip(&vector).for_each(|(s, &v)| *s += f64::from(v));
-            }
-            let length = sum.iter().map(|s| s * s).sum::<f64>().sqrt();
+            let samples = faces.iter().filter_map(|&f| {
+                let weight = if weighted { inside.face(f)?.weight } else { 1.0 };
+                Some((inside.index.vector(f)?, weight))
+            });
             // Faces that cancel out have no mean direction; such a person is found by best face only.
-            if length > f64::from(f32::EPSILON) {
-                let mean: Vec<f32> = sum.iter().map(|s| (s / length) as f32).collect();
+            if let Some(mean) = mean_direction(samples, dimension) {
                 means.insert(person, &mean);
             }
         }
         let means = Arc::new(means);
-        inside.means = Some(means.clone());
+        inside.means[usize::from(weighted)] = Some(means.clone());
         means
     }
 }
@@ -217,10 +221,12 @@ impl Inside {
     }
 
     pub(super) fn add_face(&mut self, id: u64, record: &FaceRecord) {
-        self.means = None;
+        self.means = [None, None];
         self.unsaved += 1;
         self.index.insert(id, &record.vector);
-        self.faces.insert(id, Held { person: record.person, source: record.source_sha256 });
+        let q = &record.quality;
+        let weight = sample_weight(q.eye_distance, q.sharpness, q.yaw, q.pitch);
+        self.faces.insert(id, Held { person: record.person, weight, source: record.source_sha256 });
         self.of.entry(record.person).or_default().push(id);
         if let Some(source) = record.source_sha256 {
             self.seen.entry(source).or_default().push(id);
@@ -228,7 +234,7 @@ impl Inside {
     }
 
     pub(super) fn remove_face(&mut self, id: u64) {
-        self.means = None;
+        self.means = [None, None];
         let Some(held) = self.faces.remove(&id) else { return };
         self.unsaved += 1;
         self.index.remove(id);
@@ -247,7 +253,7 @@ impl Inside {
 
     /// Moves a face to another person.
     pub(super) fn move_face(&mut self, id: u64, to: u64) {
-        self.means = None;
+        self.means = [None, None];
         let Some(held) = self.faces.get_mut(&id) else { return };
         let from = std::mem::replace(&mut held.person, to);
         if let Some(faces) = self.of.get_mut(&from) {

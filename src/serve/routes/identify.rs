@@ -35,7 +35,8 @@ pub(super) struct Search {
     max_fmr: Option<f64>,
     /// Decide at this distance instead, above 0 and at most 2.
     threshold: Option<f32>,
-    /// `best`: a person's nearest face counts (when not said); `mean`: the mean of their faces.
+    /// `best`: a person's nearest face counts (when not said); `mean`: the mean of their faces;
+    /// `weighted`: that mean, good faces more than small, blurred and turned ones.
     by: Option<String>,
     /// Only people in this group; said again, in all of them.
     #[serde(default)]
@@ -59,7 +60,8 @@ impl Search {
         let by = match self.by.as_deref() {
             None | Some("best") => By::Best,
             Some("mean") => By::Mean,
-            Some(other) => return bad(format!("by is best or mean, not {other:?}")),
+            Some("weighted") => By::Weighted,
+            Some(other) => return bad(format!("by is best, mean or weighted, not {other:?}")),
         };
         Ok(SearchPolicy {
             top,
