@@ -129,25 +129,62 @@ fn a_full_disk_is_a_typed_error_and_costs_nothing_acknowledged() {
             command.env("KITH_TEST_SEALED", &key);
         }
         let output = command.output().unwrap();
-        let (done, refused) = (lines_of(&output, "acknowledged "), lines_of(&output, "refused "));
-        let shown = format!("{blocks} blocks: {} acknowledged, then {refused:?}", done.len());
-        println!("{shown}");
-        assert_eq!(refused.len(), 1, "{shown}: {}", String::from_utf8_lossy(&output.stderr));
-        let code = refused[0].split(' ').next().unwrap();
-        assert!(["store.io", "store.poisoned", "store.damaged"].contains(&code), "{shown}");
-        if done.is_empty() {
+        let what = format!("{blocks} blocks");
+        let Some(kept) = refused_and_lost_nothing(&output, &path, sealed.then_some(key.as_str()), &what) else {
             continue;
-        }
-        let options = DatabaseOptions { key: sealed.then(|| MasterKey::parse(&key).unwrap()), ..Default::default() };
-        let database = kith::Database::open(&path, &options).unwrap();
-        assert!(database.check().unwrap().is_clean(), "{shown}");
-        for number in &done {
-            let number: u64 = number.parse().unwrap();
-            assert_eq!(who(&database, number), Some(format!("p{number}")), "{shown}");
-        }
+        };
         // There is room again.
-        super::enroll(&database, "later", 900);
+        super::enroll(&kept, "later", 900);
     }
+}
+
+/// The database that a full disk left, which holds everything acknowledged; `None` when there was no room for one.
+#[cfg(unix)]
+fn refused_and_lost_nothing(output: &Output, path: &Path, key: Option<&str>, what: &str) -> Option<kith::Database> {
+    let (done, refused) = (lines_of(output, "acknowledged "), lines_of(output, "refused "));
+    let shown = format!("{what}: {} acknowledged, then {refused:?}", done.len());
+    println!("{shown}");
+    assert_eq!(refused.len(), 1, "{shown}: {}", String::from_utf8_lossy(&output.stderr));
+    let code = refused[0].split(' ').next().unwrap();
+    assert!(["store.io", "store.poisoned", "store.damaged"].contains(&code), "{shown}");
+    if done.is_empty() {
+        return None;
+    }
+    let options = DatabaseOptions { key: key.map(|k| MasterKey::parse(k).unwrap()), ..Default::default() };
+    let database = kith::Database::open(path, &options).unwrap();
+    assert!(database.check().unwrap().is_clean(), "{shown}");
+    for number in &done {
+        let number: u64 = number.parse().unwrap();
+        assert_eq!(who(&database, number), Some(format!("p{number}")), "{shown}");
+    }
+    Some(database)
+}
+
+/// A file system with no room left, which refuses otherwise than a bound on the size of files.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_file_system_is_a_typed_error_and_costs_nothing_acknowledged() {
+    struct Mounted<'a>(&'a Path);
+    impl Drop for Mounted<'_> {
+        fn drop(&mut self) {
+            let _ = Command::new("umount").arg("-l").arg(self.0).status();
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "none"]).arg(at).output();
+    if !mount.is_ok_and(|o| o.status.success()) {
+        println!("skipped: this user may not mount a small file system");
+        return;
+    }
+    let _mounted = Mounted(at);
+    let filler = at.join("filler");
+    std::fs::write(&filler, vec![0u8; 1 << 20]).unwrap();
+    let path = at.join("faces");
+    let output = child_command(&[], &path, 200).output().unwrap();
+    std::fs::remove_file(&filler).unwrap();
+    let kept = refused_and_lost_nothing(&output, &path, None, "a file system of 3 MB");
+    super::enroll(&kept.expect("there was room for some"), "later", 900);
 }
 
 #[test]
