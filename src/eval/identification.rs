@@ -17,7 +17,7 @@ use super::{EmbeddingCache, Machine, Sample};
 use crate::engine::{Engine, FaceChoice};
 use crate::error::{EvalError, Result};
 use crate::media::Limits;
-use crate::vector::{By, Embedding, mean_direction};
+use crate::vector::{By, Embedding, mean_direction, template_comparisons};
 use crate::verify::{Policy, fpir};
 
 /// Gallery sizes at which the growth of FPIR is measured, and the whole gallery.
@@ -146,7 +146,7 @@ pub struct GrowthPoint {
     /// Share of strangers who were taken for somebody.
     pub measured: f64,
     /// What independent comparisons at the calibrated rate would give: `1 - (1 - FMR)^n`, with n the faces, or
-    /// the people where each is one template.
+    /// [`template_comparisons`] of each template.
     pub predicted: f64,
 }
 
@@ -225,7 +225,10 @@ fn one_model(
         let point = |people: usize| {
             let taken = strangers.iter().filter(|row| row[..people].iter().any(|&d| d <= distance)).count();
             let faces: usize = split.gallery[..people].iter().map(Vec::len).sum();
-            let compared: usize = templates[..people].iter().map(Vec::len).sum();
+            let compared: usize = match by {
+                By::Best => faces,
+                By::Mean | By::Weighted => split.gallery[..people].iter().map(|g| template_comparisons(g.len())).sum(),
+            };
             let measured = taken as f64 / strangers.len() as f64;
             GrowthPoint { people, faces, measured, predicted: fpir(fmr, compared) }
         };
@@ -234,8 +237,8 @@ fn one_model(
     });
     let way = match by {
         By::Best => "",
-        By::Mean => ", mean",
-        By::Weighted => ", weighted",
+        By::Mean => " (mean)",
+        By::Weighted => " (weighted)",
     };
     Ok(ModelIdentification {
         name: format!("{name}{way}"),

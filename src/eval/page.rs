@@ -175,7 +175,7 @@ fn summary(v: &Verification) -> String {
             ];
             row.extend(shown.iter().map(|&i| match &m.tar_at_far[i].measured {
                 Some(t) => format!(
-                    "{} <span class=\"soft small\">{} to {}</span>",
+                    "{}<br><span class=\"soft small\">{} to {}</span>",
                     percent(t.tar),
                     percent(t.low),
                     percent(t.high)

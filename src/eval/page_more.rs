@@ -41,7 +41,7 @@ pub fn identification_page(r: &IdentificationReport) -> Result<String, EvalError
             row.extend(m.ranks.iter().map(|rank| percent(rank.rate)));
             row.extend(shown.iter().map(|&i| match &m.tpir_at_fpir[i].measured {
                 Some(t) => format!(
-                    "{} <span class=\"soft small\">{} to {}</span>",
+                    "{}<br><span class=\"soft small\">{} to {}</span>",
                     percent(1.0 - t.tar),
                     percent(1.0 - t.high),
                     percent(1.0 - t.low)

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::shelf::{Inside, Shelf};
 use super::{Database, PersonFilter};
 use crate::error::Result;
-use crate::vector::{By, Embedding};
+use crate::vector::{By, Embedding, template_comparisons};
 use crate::verify::{Calibration, SearchThreshold};
 
 /// Faces fetched for each person asked for, at first: most people have a few.
@@ -96,7 +96,7 @@ pub struct Identification {
     pub threshold: Threshold,
     /// Largest distance that counted as found.
     pub threshold_distance: f32,
-    /// Faces (or mean vectors) searched.
+    /// Faces searched; where templates are, what they count as: [`template_comparisons`].
     pub searched: usize,
     /// Id of the calibration record that the threshold or the similarities are of; none without one.
     pub calibration: Option<String>,
@@ -134,7 +134,8 @@ impl Database {
         }
     }
 
-    /// Faces that a search under `filter` looks at.
+    /// Comparisons that a search under `policy` counts as: faces looked at, or [`template_comparisons`] of each
+    /// template.
     ///
     /// # Errors
     /// [`crate::error::GalleryError::UnknownGallery`].
@@ -144,7 +145,7 @@ impl Database {
         let allowed = inside.people.iter().filter(|(_, p)| policy.filter.takes(p)).map(|(id, _)| *id);
         Ok(match policy.by {
             By::Best => allowed.map(|id| inside.faces_of(id).len()).sum(),
-            By::Mean | By::Weighted => allowed.filter(|id| !inside.faces_of(*id).is_empty()).count(),
+            By::Mean | By::Weighted => allowed.map(|id| template_comparisons(inside.faces_of(id).len())).sum(),
         })
     }
 
@@ -163,7 +164,14 @@ impl Database {
         let shelf = self.shelf(gallery)?;
         shelf.same_model(probe)?;
         let searched = self.searched(gallery, policy)?;
-        let threshold = Self::threshold(policy, calibration, probe.model(), searched)?;
+        // A rate for each comparison holds for the largest template, which counts as several.
+        let largest = match policy.by {
+            By::Best => 1,
+            By::Mean | By::Weighted => shelf.read().largest_template().max(1),
+        };
+        let each = policy.max_fmr.map(|rate| rate / largest as f64);
+        let line = SearchPolicy { max_fmr: each, ..policy.clone() };
+        let threshold = Self::threshold(&line, calibration, probe.model(), searched)?;
         let bound = threshold.distance();
         let near = match policy.by {
             By::Best => shelf.read().nearest_people(probe.values(), policy),
@@ -193,6 +201,11 @@ impl Database {
 }
 
 impl Inside {
+    /// What the template of most faces counts as.
+    fn largest_template(&self) -> usize {
+        self.people.keys().map(|id| template_comparisons(self.faces_of(*id).len())).max().unwrap_or(0)
+    }
+
     /// People by their best face: person, face, distance.
     fn nearest_people(&self, probe: &[f32], policy: &SearchPolicy) -> Vec<(u64, Option<u64>, f32)> {
         let takes = |face: u64| {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::durable::{Durable, Records, fault, io, sync_folder};
 use super::lock::{self, Lock};
@@ -23,6 +23,8 @@ const RING: &str = "ring-";
 const COPIED: usize = 1000;
 /// Memory that sled may use for pages. Searching does not read from sled, so it needs little.
 const CACHE: u64 = 64 << 20;
+/// A program being started has closed what it was not meant to have long before.
+const DESCRIPTORS_CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// How a database is opened.
 #[derive(Debug, Clone)]
@@ -235,7 +237,19 @@ pub(super) fn point_to(folder: &Path, current: &Current) -> Result<(), StoreErro
 pub(super) fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
     remove_half_made_snapshots(path);
     let config = sled::Config::new().path(path).flush_every_ms(None).cache_capacity(CACHE);
-    guarded(path, "opening", || config.open())
+    guarded(path, "opening", || {
+        // Kith's own lock keeps other users out. What may hold sled's for a moment is a process that another thread
+        // is starting: it has a copy of every descriptor until it becomes its own program.
+        let until = Instant::now() + DESCRIPTORS_CLOSE_WITHIN;
+        loop {
+            match config.open() {
+                Err(sled::Error::Io(e)) if e.to_string().contains("acquire lock") && Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                opened => return opened,
+            }
+        }
+    })
 }
 
 /// The name of the first folder of records.

@@ -31,6 +31,20 @@ pub fn sample_weight(eye_distance: f32, sharpness: f32, yaw: f32, pitch: f32) ->
     if weight.is_finite() { weight.max(1e-3) } else { 1e-3 }
 }
 
+/// Comparisons of single faces that one with a template of `faces` faces counts as, when rates of false matches
+/// are bounded. A mean direction lies nearer to strangers than its faces do. Measured on LFW, share of strangers
+/// within the distance at which single faces have the rates 1e-2 to 1e-5, in multiples of the rate:
+///
+/// | faces | dlib-resnet | mobilefacenet | counted |
+/// | --- | --- | --- | --- |
+/// | 2 | 2.3 to 3.0 | 1.1 to 1.4 | 3 |
+/// | 3 | 3.1 to 4.3 | 1.2 to 1.9 | 5 |
+/// | 5 | 4.0 to 6.5 | 1.3 to 2.2 | 8 |
+/// | 10 | 4.9 to 10.1 | 1.5 to 3.2 | 15 |
+pub fn template_comparisons(faces: usize) -> usize {
+    if faces < 2 { faces } else { faces + faces.div_ceil(2) }
+}
+
 /// The unit vector along the weighted sum of `samples` (unit vectors of `dimension` numbers); `None` where
 /// they cancel out or there are none.
 pub(crate) fn mean_direction(samples: impl Iterator<Item = (Vec<f32>, f32)>, dimension: usize) -> Option<Vec<f32>> {
@@ -55,6 +69,11 @@ mod tests {
         assert!((leaning[0] / leaning[1] - 3.0).abs() < 1e-5);
         assert_eq!(mean_direction([(vec![1.0, 0.0], 0.5), (vec![-1.0, 0.0], 0.5)].into_iter(), 2), None);
         assert_eq!(mean_direction(std::iter::empty(), 2), None);
+    }
+
+    #[test]
+    fn a_template_counts_as_at_least_what_was_measured() {
+        assert_eq!([0, 1, 2, 3, 5, 10].map(template_comparisons), [0, 1, 3, 5, 8, 15]);
     }
 
     #[test]

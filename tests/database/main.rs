@@ -261,7 +261,7 @@ fn the_mean_of_a_persons_faces_stands_for_the_person() {
     enroll(&database, "Grace", 3);
     let mean = SearchPolicy { by: By::Mean, ..exactly() };
     let answer = database.identify(MAIN, &blend(1, 2), &mean, None).unwrap();
-    assert_eq!((answer.name.as_deref(), answer.searched), (Some("Ada"), 2));
+    assert_eq!((answer.name.as_deref(), answer.searched), (Some("Ada"), 3 + 1));
     assert_eq!(database.identify(MAIN, &embedding(1), &mean, None).unwrap().name, None);
     enroll(&database, "Ada", 4);
     assert_eq!(database.identify(MAIN, &blend(1, 2), &mean, None).unwrap().name, None, "the mean has moved");
@@ -277,6 +277,20 @@ fn the_mean_of_a_persons_faces_stands_for_the_person() {
     };
     assert!(distance(7, By::Weighted) < distance(7, By::Mean) - 0.1);
     assert!(distance(8, By::Weighted) > distance(8, By::Mean) + 0.1);
+    // A template lies nearer to strangers than a face does, so it is held to a stricter line at any rate.
+    let mut record = kith::Calibration::parse(include_str!("../../weights/calibrations/dlib-resnet.json")).unwrap();
+    record.model = "m/0/t".to_string();
+    let line = |by: By, max_fmr: Option<f64>| {
+        let policy = SearchPolicy { by, max_fmr, ..SearchPolicy::default() };
+        match database.identify(MAIN, &embedding(1), &policy, Some(&record)).unwrap().threshold {
+            Threshold::Calibrated(line) => line,
+            Threshold::Distance(_) => panic!("the line is the record's"),
+        }
+    };
+    let (best, mean) = (line(By::Best, None), line(By::Mean, None));
+    assert_eq!((best.comparisons, mean.comparisons), (3 + 1 + 2, 5 + 1 + 3));
+    assert!(mean.fmr < best.fmr && mean.distance <= best.distance);
+    assert!(line(By::Weighted, Some(1e-3)).distance < line(By::Best, Some(1e-3)).distance);
     let few = database.identify(MAIN, &embedding(1), &SearchPolicy { top: 9, ..exactly() }, None).unwrap();
     assert_eq!(few.candidates.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().len(), 3, "people, not faces");
 }
@@ -327,6 +341,24 @@ fn a_second_process_is_told_who_holds_the_database() {
     }
     drop(database);
     existing(&path).unwrap();
+}
+
+/// As while another thread starts a process, which has a copy of every descriptor until it is its own program.
+#[cfg(unix)]
+#[test]
+fn a_lock_of_sleds_that_is_soon_let_go_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("faces");
+    small(&path);
+    let records = files(&path).into_iter().find(|f| f.ends_with("records-1/db")).unwrap();
+    let held = std::fs::File::options().read(true).write(true).open(records).unwrap();
+    held.lock().unwrap();
+    let waiting = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        drop(held);
+    });
+    assert!(existing(&path).unwrap().check().unwrap().is_clean());
+    waiting.join().unwrap();
 }
 
 #[test]

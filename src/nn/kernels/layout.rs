@@ -8,8 +8,8 @@ use super::winograd;
 /// Strides of one map, in numbers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
-    /// Rows above and columns left.
-    border: (usize, usize),
+    /// Zero rows above and columns left; rows below and columns right.
+    pub border: Border,
     /// Numbers that a pixel takes: its channels, filled up to whole vectors except in the input.
     pub pixel: usize,
     pub row: usize,
@@ -34,7 +34,7 @@ impl View {
 }
 
 /// Zero rows above and columns left of a map; rows below and columns right.
-type Border = ((usize, usize), (usize, usize));
+pub(super) type Border = ((usize, usize), (usize, usize));
 
 /// The layouts of all maps.
 pub(super) fn layouts(builder: &ProgramBuilder) -> Vec<Layout> {
@@ -62,16 +62,20 @@ pub(super) fn layouts(builder: &ProgramBuilder) -> Vec<Layout> {
     let layout = |(map, ((above, left), (below, right))): (&Map, Border)| {
         let pixel = if map.id == 0 { map.channels } else { map.channels.next_multiple_of(LANES) };
         let row = (left + map.columns + right) * pixel;
-        Layout { border: (above, left), pixel, row, image: (above + map.rows + below) * row }
+        Layout { border: ((above, left), (below, right)), pixel, row, image: (above + map.rows + below) * row }
     };
     builder.maps.iter().zip(borders).map(layout).collect()
 }
 
 impl Layout {
+    pub(super) fn has_border(&self) -> bool {
+        self.border != ((0, 0), (0, 0))
+    }
+
     /// The view that begins `padding` above and left of the slice's first pixel and takes `stride` rows
     /// and columns a step.
     pub(super) fn view(&self, slice: Slice, padding: (usize, usize), stride: usize) -> View {
-        let (above, left) = (self.border.0 - padding.0, self.border.1 - padding.1);
+        let (above, left) = (self.border.0.0 - padding.0, self.border.0.1 - padding.1);
         View {
             map: slice.map.id,
             start: above * self.row + left * self.pixel + slice.first,

@@ -10,6 +10,7 @@ mod layout;
 mod lines;
 mod ops;
 mod pack;
+mod plan;
 mod program;
 mod rows;
 mod run;

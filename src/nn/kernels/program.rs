@@ -4,8 +4,9 @@
 //! 1. Every operator reads and writes inside its maps, borders included.
 //! 2. Within a step no operator writes channels that another reads or writes; an operator may add in
 //!    place, reading only the number that it then writes.
-//! 3. Borders and the channels that fill a map up to whole vectors hold zeros: maps begin as zeros,
+//! 3. Borders and the channels that fill a map up to whole vectors hold zeros: memory begins as zeros,
 //!    borders are never written, and fillers are written with sums of zero weights.
+//! 4. A map is written whole before it is read: other maps may have stood in its place (see `plan`).
 
 use super::depthwise::DepthwiseConv;
 use super::lanes::LANES;
@@ -106,7 +107,7 @@ impl Task {
         }
     }
 
-    fn adds(&self) -> Option<Slice> {
+    pub(super) fn adds(&self) -> Option<Slice> {
         match self {
             Self::Conv { add, .. } => *add,
             _ => None,
@@ -145,8 +146,8 @@ impl ProgramBuilder {
     }
 
     /// Writes the convolution of `from` to `to`, which begins at a multiple of sixteen channels. With
-    /// `add` the numbers there are added before the activation, and `to` may be larger than the
-    /// convolution's result, whose place is then at the upper left.
+    /// `add` the numbers there are added before the activation. Where that is `to` itself, it may be larger
+    /// than the convolution's result, whose place is then at the upper left.
     ///
     /// # Panics
     /// When sizes or channels do not fit.
@@ -161,7 +162,8 @@ impl ProgramBuilder {
         assert_eq!((from.channels, to.channels), (packed.inputs, packed.outputs), "channels in and out");
         let (rows, columns) = conv.result_size(from.map);
         let whole = (rows, columns) == (to.map.rows, to.map.columns);
-        let part = add.is_some() && rows <= to.map.rows && columns <= to.map.columns;
+        // What lies beyond the result was written before, or it would be whatever stood there.
+        let part = add == Some(to) && rows <= to.map.rows && columns <= to.map.columns;
         assert!(whole || part, "{rows}x{columns} does not fit {:?}", to.map);
         if let Some(add) = add {
             assert!(add.channels == to.channels && add.first.is_multiple_of(LANES), "channels to add");

@@ -12,6 +12,7 @@ use super::lanes::LANES;
 use super::layout::{Layout, View, layouts};
 use super::lines::Lines;
 use super::ops::{Bases, Op, part};
+use super::plan::{Plan, plan};
 use super::program::{Map, ProgramBuilder, Slice, Task};
 use super::tile::Kernels;
 use crate::simd::Simd;
@@ -23,6 +24,7 @@ const ALONE: usize = 200_000;
 pub(crate) struct Program {
     input: Map,
     layouts: Vec<Layout>,
+    plan: Plan,
     steps: Vec<Step>,
     /// The weights of all steps in the order in which they are read.
     weights: Lines,
@@ -73,6 +75,7 @@ impl ProgramBuilder {
     /// The program; each run gives the numbers of `outputs`.
     pub(crate) fn finish(self, outputs: &[Slice], simd: Simd) -> Program {
         let layouts = layouts(&self);
+        let plan = plan(&self, &layouts, outputs);
         let kernels = Kernels::of(simd);
         let mut weights = Lines::zeros(self.steps.iter().flatten().map(Op::weights).sum());
         let mut used = 0;
@@ -95,6 +98,7 @@ impl ProgramBuilder {
             marks: self.marks.iter().map(|&(after, name, slice)| (after, name, output(slice))).collect(),
             workspaces: Mutex::new(Vec::new()),
             layouts,
+            plan,
         }
     }
 }
@@ -167,7 +171,7 @@ impl Program {
         assert!(n <= workspace.capacity, "{n} images in room for {}", workspace.capacity);
         self.fill(workspace, n, threads, fill);
         let base = workspace.memory.numbers_mut().as_mut_ptr();
-        // SAFETY: the memory was made to hold every map behind the ones before it.
+        // SAFETY: the memory was made to hold every map at its place.
         let bases: Vec<*mut f32> = workspace.starts.iter().map(|&start| unsafe { base.add(start) }).collect();
         let bases = Bases(&bases, self.weights.numbers());
         for (number, step) in self.steps.iter().enumerate() {
@@ -197,12 +201,13 @@ impl Program {
         match kept {
             Some(workspace) if workspace.capacity >= n => workspace,
             _ => {
-                let mut starts = Vec::with_capacity(self.layouts.len());
+                let mut places = Vec::with_capacity(self.plan.lengths.len());
                 let mut length = 0;
-                for layout in &self.layouts {
-                    starts.push(length);
-                    length += (layout.image * n).next_multiple_of(LANES);
+                for image in &self.plan.lengths {
+                    places.push(length);
+                    length += (image * n).next_multiple_of(LANES);
                 }
+                let starts = self.plan.place_of.iter().map(|&place| places[place]).collect();
                 Workspace { capacity: n, starts, memory: Lines::zeros(length) }
             }
         }
