@@ -186,23 +186,28 @@ mod x86 {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn put(totals: __m128i, surplus: i32, out: &mut [i32]) {
+    fn put(totals: __m128i, surplus: i32, out: &mut [i32; TOGETHER]) {
         let totals = _mm_sub_epi32(totals, _mm_set1_epi32(surplus));
-        let mut four = [0i32; TOGETHER];
-        // SAFETY: `four` is 16 bytes that may be written; the store needs no alignment.
-        unsafe { _mm_storeu_si128(four.as_mut_ptr().cast(), totals) };
-        out.copy_from_slice(&four[..out.len()]);
+        // SAFETY: `out` is 16 bytes that may be written; the store needs no alignment.
+        unsafe { _mm_storeu_si128(out.as_mut_ptr().cast(), totals) };
     }
 
-    /// Calls `sum` for each four rows; the last group repeats its last row.
+    /// Calls `sum` for each four rows; the last group, where it is not full, repeats its last row.
     macro_rules! by_fours {
         ($probe:ident, $out:ident, $row:ident, $sum:ident) => {
-            for (group, out) in $out.chunks_mut(TOGETHER).enumerate() {
-                let last = out.len() - 1;
-                let rows: [&[u8]; TOGETHER] = std::array::from_fn(|i| $row(group * TOGETHER + i.min(last)));
+            let four = |rows: [&[u8]; TOGETHER], out: &mut [i32; TOGETHER]| {
                 let fits = rows.iter().all(|r| r.len() == $probe.codes.len());
                 assert!(fits, "a row of another length than the probe");
                 put($sum(&$probe.codes, rows), $probe.surplus, out);
+            };
+            let (full, rest) = $out.as_chunks_mut::<TOGETHER>();
+            for (group, out) in full.iter_mut().enumerate() {
+                four(std::array::from_fn(|i| $row(group * TOGETHER + i)), out);
+            }
+            if let Some(last) = rest.len().checked_sub(1) {
+                let (first, mut out) = (full.len() * TOGETHER, [0; TOGETHER]);
+                four(std::array::from_fn(|i| $row(first + i.min(last))), &mut out);
+                rest.copy_from_slice(&out[..=last]);
             }
         };
     }
