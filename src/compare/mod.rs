@@ -9,6 +9,8 @@ pub use colour::similarity_colour;
 pub(crate) use named::{NameTag, draw_names};
 pub(crate) use seed::{draw_seed, stretched};
 
+use std::borrow::Cow;
+
 use crate::geometry::{BBox, Landmarks};
 use crate::media::Raster;
 
@@ -23,9 +25,9 @@ pub struct Mark {
 
 /// One photo and its faces.
 #[derive(Debug, Clone)]
-pub struct Pane {
-    /// The upright photo.
-    pub picture: Raster,
+pub struct Pane<'a> {
+    /// The upright photo, which may be large: borrowed where somebody has it already.
+    pub picture: Cow<'a, Raster>,
     /// What to call it.
     pub name: String,
     /// Its faces.
@@ -34,11 +36,11 @@ pub struct Pane {
 
 /// All that the picture shows.
 #[derive(Debug, Clone)]
-pub struct Picture {
+pub struct Picture<'a> {
     /// The first photo.
-    pub left: Pane,
+    pub left: Pane<'a>,
     /// The second photo.
-    pub right: Pane,
+    pub right: Pane<'a>,
     /// Left face, right face, similarity in percent: every pair.
     pub pairs: Vec<(usize, usize, f32)>,
     /// Index of the pair to be drawn strong.
@@ -49,7 +51,7 @@ pub struct Picture {
     pub decided: bool,
 }
 
-impl Picture {
+impl Picture<'_> {
     /// Draws it.
     pub fn draw(&self) -> Raster {
         paint::draw(self)

@@ -27,7 +27,7 @@ const LEAST_PRINT_SIZE: f32 = 11.0;
 
 /// A photo as it stands in the picture.
 struct Placed<'a> {
-    pane: &'a Pane,
+    pane: &'a Pane<'a>,
     shown: Raster,
     x: u32,
     y: u32,
@@ -101,7 +101,7 @@ pub(super) fn draw(picture: &Picture) -> Raster {
     canvas
 }
 
-impl Pane {
+impl Pane<'_> {
     fn width_of(&self) -> u32 {
         self.picture.width()
     }
@@ -158,19 +158,19 @@ mod tests {
     use super::*;
     use crate::geometry::{BBox, Landmarks};
 
-    fn pane(width: u32, height: u32, boxes: &[[f32; 4]]) -> Pane {
+    fn pane(width: u32, height: u32, boxes: &[[f32; 4]]) -> Pane<'static> {
         let mark = |b: &[f32; 4]| Mark {
             bbox: BBox::new(b[0], b[1], b[2], b[3]),
             landmarks: Landmarks([[b[0] + 10.0, b[1] + 10.0]; 5]),
         };
         Pane {
-            picture: Raster::new(width, height, [90, 90, 90]),
+            picture: std::borrow::Cow::Owned(Raster::new(width, height, [90, 90, 90])),
             name: "folder/photo.jpg".to_string(),
             faces: boxes.iter().map(mark).collect(),
         }
     }
 
-    fn picture() -> Picture {
+    fn picture() -> Picture<'static> {
         Picture {
             left: pane(600, 450, &[[50.0, 50.0, 150.0, 170.0], [300.0, 50.0, 400.0, 170.0]]),
             right: pane(300, 450, &[[60.0, 80.0, 160.0, 200.0]]),

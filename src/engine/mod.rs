@@ -211,11 +211,13 @@ impl Engine {
 
     /// Draws the similarity picture of a comparison of these two photos.
     pub fn draw(&self, a: &Photo, b: &Photo, comparison: &Comparison) -> Raster {
-        let pane = |photo: &Photo, side: &SideFaces| Pane {
-            picture: photo.raster().clone(),
-            name: photo.origin().to_string(),
-            faces: side.faces.iter().map(|f| Mark { bbox: f.bbox, landmarks: f.landmarks }).collect(),
-        };
+        fn pane<'a>(photo: &'a Photo, side: &SideFaces) -> Pane<'a> {
+            Pane {
+                picture: std::borrow::Cow::Borrowed(photo.raster()),
+                name: photo.origin().to_string(),
+                faces: side.faces.iter().map(|f| Mark { bbox: f.bbox, landmarks: f.landmarks }).collect(),
+            }
+        }
         let picture = Picture {
             left: pane(a, &comparison.left),
             right: pane(b, &comparison.right),
