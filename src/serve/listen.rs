@@ -28,6 +28,8 @@ use crate::error::ServeError;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often certificates are looked at for a change.
 const RENEWAL: Duration = Duration::from_secs(2);
+/// How often the keys are looked at for a change, and refusals for a count that is due.
+const LOOK: Duration = Duration::from_secs(1);
 /// Async threads: they parse and wait, no more.
 const ASYNC_THREADS: usize = 2;
 
@@ -63,6 +65,7 @@ pub fn run(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'static
     let runtime = runtime.worker_threads(ASYNC_THREADS).thread_name("kith-async").enable_all().build();
     let runtime = runtime.map_err(|e| failed("starting the async threads", e))?;
     let served = runtime.block_on(serve(service.clone(), begun));
+    runtime.block_on(service.last_words());
     // Jobs at hand are done before the database is let go.
     service.stop();
     served
@@ -92,12 +95,13 @@ async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'st
         write: Duration::from_secs_f64(service.limits().write_seconds),
         service: service.clone(),
     };
-    let app = super::router(service.clone()).into_make_service();
+    let app = super::router(service.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let server = Server::<SocketAddr>::from_listener(
         tokio::net::TcpListener::from_std(listener).map_err(|e| failed("listening", e))?,
     );
     let mut server = server.http1_only().handle(handle).first_request_timeout(head);
     server.http_builder().http1().header_read_timeout(head);
+    let looking = tokio::spawn(look_after(service.clone()));
     begun(listening);
     let served = match tls {
         None => server.acceptor(bounds).serve(app).await,
@@ -108,8 +112,19 @@ async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'st
             server.acceptor(RustlsAcceptor::new(config).handshake_timeout(head).acceptor(bounds)).serve(app).await
         }
     };
+    looking.abort();
     signals.abort();
     Ok(served.map_err(|e| failed("serving", e))?)
+}
+
+/// Notes what changes without a request.
+async fn look_after(service: Arc<Service>) {
+    let mut turn = tokio::time::interval(LOOK);
+    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turn.tick().await;
+        service.look_after().await;
+    }
 }
 
 /// Returns on SIGINT or SIGTERM.
@@ -141,6 +156,16 @@ async fn load_tls(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
         reason: e.to_string(),
     })?;
     Ok(RustlsConfig::from_config(settings))
+}
+
+/// Whether a service could use these files.
+pub(super) fn check_tls(files: &TlsFiles) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| ServeError::Io {
+        place: files.cert.display().to_string(),
+        doing: "starting a thread to read it",
+        reason: e.to_string(),
+    })?;
+    runtime.block_on(load_tls(files)).map(drop)
 }
 
 /// What the files say, with HTTP/1.1 alone offered: clients that are offered HTTP/2 choose it, and nobody here
