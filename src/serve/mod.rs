@@ -14,6 +14,7 @@
 mod access;
 mod audit;
 mod auth;
+mod bounded;
 mod config;
 mod files;
 mod idempotency;
