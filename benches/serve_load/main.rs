@@ -22,7 +22,7 @@ use kith::{
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use client::{closed, open, request};
+use client::{closed, open, processor, request};
 
 fn said(name: &str, default: f64) -> f64 {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
@@ -205,8 +205,18 @@ fn search() {
     let one = |_| request("/v1/search", "application/json", &house.key, body(&mut rng).as_bytes());
     let requests: Vec<Vec<u8>> = (0..64).map(one).collect();
     for clients in [1, 8, 32, 64] {
-        let rates = (0..3).map(|_| closed(house.address, &requests, clients, look())).collect();
-        println!("search, 10,000 people, {clients} callers: {:.0}/s (median of three)", median(rates));
+        let (mut rates, mut costs) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let (before, begun) = (processor(), Instant::now());
+            let rate = closed(house.address, &requests, clients, look());
+            costs.push((processor() - before) / (rate * begun.elapsed().as_secs_f64()) * 1e3);
+            rates.push(rate);
+        }
+        println!(
+            "search, 10,000 people, {clients} callers: {:.0}/s, {:.3} ms of one core each, callers and all (medians of three)",
+            median(rates),
+            median(costs)
+        );
     }
     house.leave();
 }

@@ -152,6 +152,8 @@ try {
 
   await view("Audit trail");
   await page.getByRole("cell", { name: "identify", exact: true }).first().waitFor();
+  await page.getByRole("cell", { name: "refused: auth.wrong_key", exact: true }).waitFor();
+  assert.equal(await page.getByRole("cell", { name: "log in", exact: true }).count(), 2, "log-ins are in the trail, refused ones too");
   await shoot("audit");
   await view("Health");
   await page.getByText("It can answer").waitFor();

@@ -71,6 +71,9 @@ export function enrol(name, done) {
       item.state.replaceChildren(words[answer.status]);
       waiting.splice(waiting.indexOf(item), 1);
       added += 1;
+      if (waiting.length) return;
+      notice(`${input.value.trim()} is enrolled.`);
+      box.close();
     } catch (error) {
       const word = error.problem?.allow;
       const again = word ? { ...options, allow: [...(options.allow ?? []), word] }
@@ -87,7 +90,6 @@ export function enrol(name, done) {
       busy(go, async () => {
         if (!waiting.length) throw new Error("Choose a photo first.");
         for (const item of [...waiting]) await one(item);
-        if (!waiting.length) { notice(`${input.value.trim()} is enrolled.`); box.close(); }
       });
     },
   }, field("Name", input), picker("Photos of the face", took, { multiple: true }), photos, h("div", { class: "actions" }, go));
