@@ -16,9 +16,9 @@ const POLICIES: &str = "[policy.door]\nliveness = false\nmax_fpir = 0.01\n";
 
 /// A photo that takes every machine a while.
 fn vast() -> Vec<u8> {
-    let mut raster = Raster::new(3200, 2400, [90, 90, 90]);
+    let mut raster = Raster::new(2000, 1500, [90, 90, 90]);
     for (i, byte) in raster.data_mut().iter_mut().enumerate() {
-        *byte = byte.wrapping_add((i / 9_600_000) as u8);
+        *byte = byte.wrapping_add((i / 4_000_000) as u8);
     }
     encode_jpeg(&raster).unwrap()
 }
@@ -31,16 +31,19 @@ fn ask(path: &str, body: &[u8]) -> Request<Body> {
 async fn work_that_takes_too_long_is_answered_so_and_opens_nothing() {
     let vast = vast();
     let patient = house_with(|o| o.limits.work_seconds = 3600.0);
-    let begun = Instant::now();
-    patient.send(ask("/v1/detect", &vast)).await.ok();
-    // Bounds that this machine is sure to break, and the disk to keep.
-    let quarter = begun.elapsed().as_secs_f64() / 4.0;
+    let mut taken = f64::INFINITY;
+    for _ in 0..2 {
+        let begun = Instant::now();
+        patient.send(ask("/v1/detect", &vast)).await.ok();
+        taken = taken.min(begun.elapsed().as_secs_f64());
+    }
+    // Bounds that the networks are sure to break here, and the disk to keep.
     let folder = tempfile::tempdir().unwrap();
     let policies = folder.path().join("policies.toml");
     std::fs::write(&policies, POLICIES).unwrap();
     let house = house_in(folder, |o| {
         o.policies = Some(policies);
-        (o.limits.queue_seconds, o.limits.work_seconds) = (quarter / 2.0, quarter);
+        (o.limits.queue_seconds, o.limits.work_seconds) = (taken / 10.0, taken / 3.0);
         // Work that nobody waits for any more still holds its thread.
         o.limits.workers = 3;
     });
