@@ -72,6 +72,10 @@ fn refusal(context: &Context, method: &Method, route: &str, response: &Response)
         return None;
     }
     let code = response.extensions().get::<ProblemCode>().map_or("-", |c| c.0.as_str());
+    // The page asks so whether it is logged in: nobody knocks.
+    if code == "auth.no_key" && route == "/session" && method == Method::GET {
+        return None;
+    }
     let (key, key_name) = context.key.get().cloned().unwrap_or_else(|| ("-".to_string(), String::new()));
     let action = match (method, route) {
         (&Method::POST, "/session") => LOG_IN.to_string(),
