@@ -73,6 +73,9 @@ pub(super) enum Command {
     /// Answer over HTTP: the face service
     #[cfg(feature = "serve")]
     Serve(super::serve_args::Serve),
+    /// Check what the service would be started with, and say where each value comes from
+    #[cfg(feature = "serve")]
+    Config(super::serve_args::ConfigArgs),
     /// Make, list and revoke the service's API keys
     #[cfg(feature = "serve")]
     Keys(super::serve_args::KeysArgs),

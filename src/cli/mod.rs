@@ -7,6 +7,8 @@
 mod args;
 mod calibrate;
 mod compare;
+#[cfg(feature = "serve")]
+mod config;
 mod database;
 mod detect;
 mod embed;
@@ -24,6 +26,8 @@ mod reembed;
 mod serve;
 #[cfg(feature = "serve")]
 mod serve_args;
+#[cfg(feature = "serve")]
+mod settings;
 mod store_args;
 mod train;
 mod verify;
@@ -31,9 +35,7 @@ mod weights;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Args, Command};
+use args::Command;
 
 /// Done, or the same person.
 const DONE: u8 = 0;
@@ -44,7 +46,11 @@ const FAILED: u8 = 2;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    #[cfg(feature = "serve")]
+    let (args, settings) =
+        settings::read(&std::env::args_os().collect::<Vec<_>>()).unwrap_or_else(|error| error.exit());
+    #[cfg(not(feature = "serve"))]
+    let args = <args::Args as clap::Parser>::parse();
     if let Some(threads) = args.common.threads {
         // Fails only when a pool exists already, and this is the first thing that could make one.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();
@@ -72,11 +78,13 @@ pub fn main() -> ExitCode {
         Command::Key(c) => key::run(&args.common, c),
         Command::Rekey(c) => key::rekey(&args.common, c),
         #[cfg(feature = "serve")]
-        Command::Serve(c) => serve::run(&args.common, c),
+        Command::Serve(c) => settings.faultless().and_then(|()| serve::run(&args.common, c, settings.limits)),
         #[cfg(feature = "serve")]
-        Command::Keys(c) => serve::keys(&args.common, c),
+        Command::Config(c) => config::run(&args.common, c, &settings),
         #[cfg(feature = "serve")]
-        Command::Audit(c) => serve::audit(&args.common, c),
+        Command::Keys(c) => settings.faultless().and_then(|()| serve::keys(&args.common, c)),
+        #[cfg(feature = "serve")]
+        Command::Audit(c) => settings.faultless().and_then(|()| serve::audit(&args.common, c)),
         Command::Weights(c) => weights::run(&args.common, &c.action),
     };
     match answer {

@@ -7,28 +7,12 @@ use super::args::Common;
 use super::serve_args::{AuditAction, AuditArgs, KeysAction, KeysArgs, LogForm, Serve};
 use super::{DONE, output};
 use crate::serve::{
-    ApiKey, AuditHead, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles, last_lines, verify_log,
+    ApiKey, AuditHead, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles, last_lines, note_keys, verify_log,
 };
 
-pub(super) fn run(common: &Common, command: &Serve) -> anyhow::Result<u8> {
+pub(super) fn run(common: &Common, command: &Serve, limits: ServeLimits) -> anyhow::Result<u8> {
     begin_log(command.log);
-    let limits = match &command.limits {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
-            toml::from_str(&text).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?
-        }
-        None => ServeLimits::default(),
-    };
-    let tls = command.tls_cert.clone().zip(command.tls_key.clone());
-    let options = ServeOptions {
-        listen: command.listen,
-        state: command.at.folder()?,
-        tls: tls.map(|(cert, key)| TlsFiles { cert, key }),
-        insecure: command.insecure,
-        policies: command.policies.clone(),
-        keep_chips: command.keep_chips,
-        limits,
-    };
+    let options = options(command, limits)?;
     let builder = common.builder()?;
     let (engine, database) = rayon::join(|| builder.build(), || command.at.place.open(true));
     let (engine, database) = (engine?, database?);
@@ -53,6 +37,20 @@ pub(super) fn run(common: &Common, command: &Serve) -> anyhow::Result<u8> {
     Ok(DONE)
 }
 
+/// What the arguments come to.
+pub(super) fn options(command: &Serve, limits: ServeLimits) -> anyhow::Result<ServeOptions> {
+    let tls = command.tls_cert.clone().zip(command.tls_key.clone());
+    Ok(ServeOptions {
+        listen: command.listen,
+        state: command.at.folder()?,
+        tls: tls.map(|(cert, key)| TlsFiles { cert, key }),
+        insecure: command.insecure,
+        policies: command.policies.clone(),
+        keep_chips: command.keep_chips,
+        limits,
+    })
+}
+
 fn begin_log(form: LogForm) {
     let filter = EnvFilter::try_from_env("KITH_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
@@ -64,7 +62,8 @@ fn begin_log(form: LogForm) {
 }
 
 pub(super) fn keys(common: &Common, command: &KeysArgs) -> anyhow::Result<u8> {
-    let file = KeyFile::in_folder(command.at.folder()?);
+    let folder = command.at.folder()?;
+    let file = KeyFile::in_folder(&folder);
     match &command.action {
         KeysAction::New { name, role, galleries, days, rate, concurrent } => {
             let expires_ms = match days {
@@ -76,6 +75,7 @@ pub(super) fn keys(common: &Common, command: &KeysArgs) -> anyhow::Result<u8> {
             let roles = role.iter().copied().collect();
             let new = NewKey { name: name.clone(), roles, galleries, expires_ms, rate: *rate, concurrent: *concurrent };
             let (key, secret) = file.add(new)?;
+            note(&folder);
             if common.json {
                 output::json(&json!({ "key": secret.as_str(), "id": key.id, "name": key.name, "roles": key.roles }))?;
             } else {
@@ -93,6 +93,7 @@ pub(super) fn keys(common: &Common, command: &KeysArgs) -> anyhow::Result<u8> {
         }
         KeysAction::Revoke { id } => {
             let key = file.revoke(id)?;
+            note(&folder);
             if common.json {
                 output::json(&shown(&key))?;
             } else {
@@ -101,6 +102,13 @@ pub(super) fn keys(common: &Common, command: &KeysArgs) -> anyhow::Result<u8> {
         }
     }
     Ok(DONE)
+}
+
+/// Puts what was changed into the audit log. The change holds all the same: the next service notes it too.
+fn note(folder: &std::path::Path) {
+    if let Err(e) = note_keys(folder) {
+        eprintln!("kith: warning: the audit log does not say so yet: {e}");
+    }
 }
 
 fn now_ms() -> u64 {

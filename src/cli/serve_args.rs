@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args as Group, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as Group, Subcommand, ValueEnum};
 
 use super::gallery_args::Place;
+use super::settings::{limits_help, one_limit};
 use crate::serve::{Role, ServeOptions};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -19,6 +20,10 @@ pub(super) enum LogForm {
 /// Where the service keeps its keys and its audit log.
 #[derive(Debug, Group)]
 pub(super) struct StatePlace {
+    /// A TOML file that says what the flags do: `listen = "0.0.0.0:8321"`, and so on. Flags count over the
+    /// environment ($KITH_LISTEN) over this file; its paths begin at its own folder
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// The service's own folder, for keys and the audit log; the database's with `.serve` after its name,
     /// when not said
     #[arg(long, global = true, value_name = "FOLDER")]
@@ -54,17 +59,22 @@ pub(super) struct Serve {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
     /// Listen where others can reach the service even without keys or TLS
-    #[arg(long)]
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
+        require_equals = true, value_name = "true|false")]
     pub insecure: bool,
     /// Access policies, as a TOML file
     #[arg(long, value_name = "FILE")]
     pub policies: Option<PathBuf>,
     /// Keep each enrolled face's chip and a thumbnail
-    #[arg(long)]
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
+        require_equals = true, value_name = "true|false")]
     pub keep_chips: bool,
-    /// Limits, as a TOML file; `kith serve --help` names the defaults
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = "Limits, as a TOML file; `--help` names them and their defaults",
+        long_help = limits_help())]
     pub limits: Option<PathBuf>,
+    /// One limit, over those of files and environment (may be said again)
+    #[arg(long, value_name = "NAME=NUMBER", value_parser = one_limit)]
+    pub limit: Vec<(String, f64)>,
     /// How the log on standard error is written
     #[arg(long, value_enum, default_value = "text")]
     pub log: LogForm,
@@ -72,6 +82,25 @@ pub(super) struct Serve {
     pub at: StatePlace,
     #[command(flatten)]
     pub way: super::index_args::Way,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct ConfigArgs {
+    #[command(subcommand)]
+    pub action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigAction {
+    /// Say what `kith serve` would start with and where each value was said, and whether it would start.
+    /// Exit codes: 0 it would, 1 something is wrong (each thing is named), 2 a file could not be read
+    Check {
+        /// The file of settings; with --config, $KITH_CONFIG or none of them, when not said
+        #[arg(conflicts_with = "config")]
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        serve: Box<Serve>,
+    },
 }
 
 #[derive(Debug, Group)]

@@ -58,6 +58,12 @@ pub enum ServeError {
         /// The id asked for.
         id: String,
     },
+    /// Another process writes the audit log.
+    #[error("{path}: another service writes this audit log; stop it, or say --state elsewhere")]
+    AuditHeld {
+        /// The file.
+        path: String,
+    },
     /// The audit log has been changed by something else than the service.
     #[error("{path}: line {line}: {what}; keep the file as evidence, and start a new one with --state elsewhere")]
     AuditBroken {
@@ -80,6 +86,7 @@ impl ServeError {
             Self::BadOption { .. } => "serve.bad_option",
             Self::Policy { .. } => "serve.policy",
             Self::UnknownKey { .. } => "serve.unknown_key",
+            Self::AuditHeld { .. } => "serve.audit_held",
             Self::AuditBroken { .. } => "serve.audit_broken",
         }
     }

@@ -97,6 +97,21 @@ impl Database {
         Ok(self.store.get::<ChipRecord>(Key::Chip(shelf.id, face))?.map(|c| c.thumbnail))
     }
 
+    /// The first face of a person of which a picture was kept; none for one who is not there.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownGallery`].
+    pub fn pictured_face(&self, gallery: &str, person: u64) -> Result<Option<u64>> {
+        let shelf = self.shelf(gallery)?;
+        let faces = shelf.read().faces_of(person).to_vec();
+        for face in faces {
+            if self.store.holds(Key::Chip(shelf.id, face))? {
+                return Ok(Some(face));
+            }
+        }
+        Ok(None)
+    }
+
     /// Puts somebody into a gallery before their first face, and the gallery into the database where there
     /// is none of that name: its faces will be of `model`, with vectors of `dimension` numbers. Returns when
     /// it is on disk for good.
@@ -272,10 +287,15 @@ mod tests {
         assert!((distance - 2.0 * (0.05f32).sin()).abs() < 1e-5, "{distance}");
         assert_eq!(database.face("main", other).unwrap().0.name, "Grace");
         assert_eq!(database.thumbnail("main", far).unwrap(), Some(vec![2]));
+        let pictured = |person| database.pictured_face("main", person).unwrap();
+        assert_eq!((pictured(person.id), pictured(9999)), (Some(near), None));
         assert_eq!(database.face("main", 9999).unwrap_err().code(), "gallery.unknown_face");
         let page = database.faces_page("main", None, 1, 5).unwrap();
         assert_eq!((page.total, page.faces), (3, vec![(far, "Ada".to_string()), (other, "Grace".to_string())]));
         assert_eq!(database.faces_page("main", Some("Ada"), 0, 1).unwrap().total, 2);
+        let blind = NewFace { pictures: None, ..face(2.0) };
+        let blind = database.enroll("main", "Mary", blind, &EnrolmentPolicy::default()).unwrap();
+        assert_eq!(pictured(blind.person), None);
         let wrong = Embedding::from_raw(vec![1.0, 0.0], ModelId::from_text("other/1/x")).unwrap();
         assert_eq!(database.nearest_face_of("main", "Ada", &wrong).unwrap_err().code(), "gallery.wrong_model");
     }

@@ -131,7 +131,7 @@ impl Database {
             brightness: f.quality.brightness,
             pose: [f.quality.yaw, f.quality.pitch, f.quality.roll],
             enrolled_ms: f.enrolled_ms,
-            chip: self.store.get::<ChipRecord>(Key::Chip(gallery, id))?.is_some(),
+            chip: self.store.holds(Key::Chip(gallery, id))?,
         }))
     }
 

@@ -180,6 +180,10 @@ impl Inside {
         self.seen.get(source).map_or(&[], Vec::as_slice)
     }
 
+    pub(super) fn people_with_faces(&self) -> usize {
+        self.of.values().filter(|faces| !faces.is_empty()).count()
+    }
+
     pub(super) fn face_count(&self) -> usize {
         self.faces.len()
     }

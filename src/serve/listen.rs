@@ -6,28 +6,25 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use axum_server::accept::Accept;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep};
+use tokio::net::{TcpListener, TcpSocket};
 
+use super::bounded::Bounds;
 use super::config::TlsFiles;
-use super::metrics::InFlight;
 use super::state::Service;
 use crate::Result;
 use crate::error::ServeError;
 
-/// How long a connection over the bound waits for another to close.
-const PATIENCE: Duration = Duration::from_secs(1);
 /// How often certificates are looked at for a change.
 const RENEWAL: Duration = Duration::from_secs(2);
+/// Connections that may wait to be accepted; the system may allow fewer.
+const WAITING: u32 = 4096;
+/// How often the keys are looked at for a change, and refusals for a count that is due.
+const LOOK: Duration = Duration::from_secs(1);
 /// Async threads: they parse and wait, no more.
 const ASYNC_THREADS: usize = 2;
 
@@ -63,6 +60,7 @@ pub fn run(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'static
     let runtime = runtime.worker_threads(ASYNC_THREADS).thread_name("kith-async").enable_all().build();
     let runtime = runtime.map_err(|e| failed("starting the async threads", e))?;
     let served = runtime.block_on(serve(service.clone(), begun));
+    runtime.block_on(service.last_words());
     // Jobs at hand are done before the database is let go.
     service.stop();
     served
@@ -75,8 +73,7 @@ async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'st
         Some(files) => Some(load_tls(files).await?),
         None => None,
     };
-    let listener = std::net::TcpListener::bind(listen).map_err(|e| failed("listening", e))?;
-    listener.set_nonblocking(true).map_err(|e| failed("listening", e))?;
+    let listener = listen_on(listen).map_err(|e| failed("listening", e))?;
     let address = listener.local_addr().map_err(|e| failed("listening", e))?;
     let handle = Handle::new();
     let listening = Listening { address, handle: handle.clone(), service: service.clone() };
@@ -87,17 +84,12 @@ async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'st
         stopper.stop();
     });
     let head = Duration::from_secs_f64(service.limits().head_seconds);
-    let bounds = Bounds {
-        places: Arc::new(Semaphore::new(service.limits().connections)),
-        write: Duration::from_secs_f64(service.limits().write_seconds),
-        service: service.clone(),
-    };
-    let app = super::router(service.clone()).into_make_service();
-    let server = Server::<SocketAddr>::from_listener(
-        tokio::net::TcpListener::from_std(listener).map_err(|e| failed("listening", e))?,
-    );
+    let bounds = Bounds::of(&service);
+    let app = super::router(service.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    let server = Server::<SocketAddr>::from_listener(listener);
     let mut server = server.http1_only().handle(handle).first_request_timeout(head);
     server.http_builder().http1().header_read_timeout(head);
+    let looking = tokio::spawn(look_after(service.clone()));
     begun(listening);
     let served = match tls {
         None => server.acceptor(bounds).serve(app).await,
@@ -108,8 +100,30 @@ async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'st
             server.acceptor(RustlsAcceptor::new(config).handshake_timeout(head).acceptor(bounds)).serve(app).await
         }
     };
+    looking.abort();
     signals.abort();
     Ok(served.map_err(|e| failed("serving", e))?)
+}
+
+/// A socket before which a crowd may wait: with the usual 128 places a burst makes callers try again a second later.
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // There it would let another program take the address over.
+    if !cfg!(windows) {
+        socket.set_reuseaddr(true)?;
+    }
+    socket.bind(address)?;
+    socket.listen(WAITING)
+}
+
+/// Notes what changes without a request.
+async fn look_after(service: Arc<Service>) {
+    let mut turn = tokio::time::interval(LOOK);
+    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        turn.tick().await;
+        service.look_after().await;
+    }
 }
 
 /// Returns on SIGINT or SIGTERM.
@@ -143,6 +157,16 @@ async fn load_tls(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
     Ok(RustlsConfig::from_config(settings))
 }
 
+/// Whether a service could use these files.
+pub(super) fn check_tls(files: &TlsFiles) -> Result<(), ServeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| ServeError::Io {
+        place: files.cert.display().to_string(),
+        doing: "starting a thread to read it",
+        reason: e.to_string(),
+    })?;
+    runtime.block_on(load_tls(files)).map(drop)
+}
+
 /// What the files say, with HTTP/1.1 alone offered: clients that are offered HTTP/2 choose it, and nobody here
 /// speaks it.
 async fn read_tls(files: &TlsFiles) -> io::Result<Arc<rustls::ServerConfig>> {
@@ -173,92 +197,6 @@ async fn keep_fresh(config: RustlsConfig, files: TlsFiles) {
             // Half-way through a change the two do not fit; the next look finds them whole.
             Err(e) => tracing::warn!(error = %e, "the changed certificate cannot be used; the old one stays"),
         }
-    }
-}
-
-/// Accepts connections within the service's bounds.
-#[derive(Debug, Clone)]
-struct Bounds {
-    places: Arc<Semaphore>,
-    write: Duration,
-    service: Arc<Service>,
-}
-
-impl<I: AsyncRead + AsyncWrite + Unpin + Send + 'static, S: Send + 'static> Accept<I, S> for Bounds {
-    type Stream = Bounded<I>;
-    type Service = S;
-    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, S)>> + Send>>;
-
-    fn accept(&self, stream: I, service: S) -> Self::Future {
-        let Bounds { places, write, service: running } = self.clone();
-        Box::pin(async move {
-            let place = tokio::time::timeout(PATIENCE, places.acquire_owned()).await;
-            let Ok(Ok(place)) = place else { return Err(io::Error::other("too many connections")) };
-            let counted = running.metrics().connection();
-            Ok((Bounded { stream, write, stalled: None, _place: place, _counted: counted }, service))
-        })
-    }
-}
-
-/// A connection that is cut off when its client leaves what is written unread.
-#[derive(Debug)]
-struct Bounded<I> {
-    stream: I,
-    write: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
-    _place: OwnedSemaphorePermit,
-    _counted: InFlight,
-}
-
-impl<I: Unpin> Bounded<I> {
-    /// What a write came to; an error when writes have come to nothing for too long.
-    fn bounded<T>(&mut self, wrote: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if wrote.is_ready() {
-            self.stalled = None;
-            return wrote;
-        }
-        let end = Instant::now() + self.write;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
-        match stalled.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read"))),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<I: AsyncRead + Unpin> AsyncRead for Bounded<I> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Bounded<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.bounded(wrote, cx)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.bounded(flushed, cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shut = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.bounded(shut, cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
-        self.bounded(wrote, cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }
 

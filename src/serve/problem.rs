@@ -137,7 +137,7 @@ impl From<Refused> for Problem {
             Refused::TimedOut => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
                 "timeout.work",
-                "the request took longer than the service allows; send a smaller photo, or raise --work-seconds",
+                "the request took longer than the service allows; send a smaller photo, or have work_seconds raised",
             ),
             Refused::Failed => Self::ours("internal.panic", &"a job panicked"),
         }

@@ -1,14 +1,17 @@
 //! What every request goes through: an id, a time limit, a line in the log, a count, safe headers.
 
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{ConnectInfo, MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
+use super::audit::Refusal;
 use super::files::hex;
 use super::problem::{Problem, ProblemCode};
 use super::state::Service;
@@ -20,14 +23,28 @@ const LONGEST_ID: usize = 64;
 
 /// What is known of the request that the current task answers.
 #[derive(Debug)]
-struct Context {
-    id: String,
-    /// Id of the key that it came with, once that is known.
-    key: OnceLock<String>,
+pub(super) struct Context {
+    pub id: String,
+    /// Id of the key that it came with, and what that is for, once these are known.
+    key: OnceLock<(String, String)>,
+    from: Option<IpAddr>,
+    /// Whether the audit log has a line of it.
+    noted: AtomicBool,
+}
+
+impl Context {
+    pub(super) fn is_noted(&self) {
+        self.noted.store(true, Ordering::Relaxed);
+    }
 }
 
 tokio::task_local! {
     static CONTEXT: Arc<Context>;
+}
+
+/// The request that is being answered.
+pub(super) fn context() -> Option<Arc<Context>> {
+    CONTEXT.try_with(Clone::clone).ok()
 }
 
 /// Id of the request that is being answered.
@@ -35,9 +52,37 @@ pub(super) fn request_id() -> Option<String> {
     CONTEXT.try_with(|c| c.id.clone()).ok()
 }
 
-/// Notes whose request this is, for the log.
-pub(super) fn came_with(key: &str) {
-    let _ = CONTEXT.try_with(|c| c.key.set(key.to_string()));
+/// The address that the request came from, where it came over a socket.
+pub(super) fn asked_from() -> Option<IpAddr> {
+    CONTEXT.try_with(|c| c.from).ok().flatten()
+}
+
+/// Notes whose request this is, for the logs.
+pub(super) fn came_with(key: &str, name: &str) {
+    let _ = CONTEXT.try_with(|c| c.key.set((key.to_string(), name.to_string())));
+}
+
+/// What the audit log calls the opening of a session.
+pub(super) const LOG_IN: &str = "log in";
+
+/// A refusal that no handler has put into the audit log.
+fn refusal(context: &Context, method: &Method, route: &str, response: &Response) -> Option<Refusal> {
+    let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN, StatusCode::TOO_MANY_REQUESTS];
+    if !refused.contains(&response.status()) || context.noted.load(Ordering::Relaxed) {
+        return None;
+    }
+    let code = response.extensions().get::<ProblemCode>().map_or("-", |c| c.0.as_str());
+    // The page asks so whether it is logged in: nobody knocks.
+    if code == "auth.no_key" && route == "/session" && method == Method::GET {
+        return None;
+    }
+    let (key, key_name) = context.key.get().cloned().unwrap_or_else(|| ("-".to_string(), String::new()));
+    let action = match (method, route) {
+        (&Method::POST, "/session") => LOG_IN.to_string(),
+        // Methods are the caller's to invent.
+        (method, route) => format!("{} {route}", method.as_str().chars().take(10).collect::<String>()),
+    };
+    Some(Refusal { key, key_name, action, code: code.to_string(), from: context.from })
 }
 
 /// The caller's id where it is a harmless one, or a new one.
@@ -66,18 +111,24 @@ pub(super) async fn around(State(service): State<Arc<Service>>, request: Request
     // The template, never the path: paths hold names, and in one place a key.
     let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str).to_string();
     let method = request.method().clone();
-    let context = Arc::new(Context { id: id_of(request.headers()), key: OnceLock::new() });
+    let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
+    let noted = AtomicBool::new(false);
+    let context = Arc::new(Context { id: id_of(request.headers()), key: OnceLock::new(), from, noted });
     let span = tracing::info_span!("request", id = %context.id, %method, route);
     let most = service.limits().whole_request();
     let answering = async {
         let _counted = service.metrics().in_flight();
-        match tokio::time::timeout(most, next.run(request)).await {
+        let response = match tokio::time::timeout(most, next.run(request)).await {
             Ok(response) => response,
             Err(_) => {
                 let detail = "the request took longer than the service allows";
                 Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout.request", detail).into_response()
             }
+        };
+        if let Some(refusal) = refusal(&context, &method, &route, &response) {
+            service.note_refusal(&refusal).await;
         }
+        response
     };
     let answering = CONTEXT.scope(context.clone(), answering);
     let mut response = answering.instrument(span.clone()).await;
@@ -87,7 +138,7 @@ pub(super) async fn around(State(service): State<Arc<Service>>, request: Request
     let status = response.status().as_u16();
     service.metrics().answered(method.as_str(), &route, status, code.as_deref(), taken);
     span.in_scope(|| {
-        let key = context.key.get().map_or("-", String::as_str);
+        let key = context.key.get().map_or("-", |(id, _)| id.as_str());
         let ms = taken.as_secs_f64() * 1e3;
         tracing::info!(status, code = code.as_deref().unwrap_or("-"), key, ms, "answered");
     });

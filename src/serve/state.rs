@@ -8,11 +8,12 @@ use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::access::{CoolDowns, Policies};
-use super::audit::{Audit, Event};
+use super::audit::{Audit, Event, Refusal, Refusals};
 use super::auth::{KeyFile, Keys, Rates, Sessions};
-use super::config::{ServeLimits, ServeOptions};
+use super::config::ServeOptions;
 use super::files::make_private_folder;
 use super::idempotency::Repeats;
+use super::limits::ServeLimits;
 use super::metrics::Metrics;
 use super::pool::Pool;
 use super::problem::Problem;
@@ -43,6 +44,7 @@ pub struct Service {
     rates: Rates,
     metrics: Metrics,
     audit: Audit,
+    refusals: Refusals,
     repeats: Repeats,
     policies: Policies,
     cool_downs: CoolDowns,
@@ -83,6 +85,7 @@ impl Service {
             rates: Rates::default(),
             metrics: Metrics::new(),
             audit,
+            refusals: Refusals::default(),
             repeats: Repeats::default(),
             policies,
             cool_downs: CoolDowns::default(),
@@ -184,6 +187,38 @@ impl Service {
         let whole = async move { service.audited(event, service.with_disk(work), told).await };
         let done = tokio::spawn(tracing::Instrument::in_current_span(whole)).await;
         done.unwrap_or_else(|_| Err(super::pool::Refused::Failed.into()))
+    }
+
+    /// Puts a refused request into the audit log, after the changes of keys that it may be due to. It is refused
+    /// whatever comes of its line.
+    pub(super) async fn note_refusal(&self, refusal: &Refusal) {
+        self.note_keys().await;
+        for event in self.refusals.refused(refusal, Instant::now()) {
+            self.record(event).await;
+        }
+    }
+
+    async fn note_keys(&self) {
+        let Some(keys) = self.keys.to_note() else { return };
+        if !self.audit.record_keys(&keys).await {
+            self.keys.not_noted();
+        }
+    }
+
+    /// What is to be noted without being asked: changed keys, and counts of refusals.
+    pub(super) async fn look_after(&self) {
+        self.note_keys().await;
+        for event in self.refusals.due(Instant::now()) {
+            self.record(event).await;
+        }
+    }
+
+    /// What is left to be noted when the service stops.
+    pub(super) async fn last_words(&self) {
+        self.note_keys().await;
+        for event in self.refusals.last() {
+            self.record(event).await;
+        }
     }
 
     pub(super) fn has_tls(&self) -> bool {

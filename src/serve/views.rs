@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::problem::Problem;
 use crate::geometry::BBox;
-use crate::{Candidate, Detection, EnrolledFace, Face, Identification, Person, Threshold};
+use crate::{Candidate, Database, Detection, EnrolledFace, Face, Identification, Person, Threshold};
 
 /// A box in pixels of the upright photo; it may reach beyond its edges.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,13 +60,23 @@ pub(super) struct PersonView {
     pub labels: BTreeMap<String, String>,
     /// When they were enrolled: milliseconds since 1970.
     pub created_ms: u64,
+    /// Where a thumbnail of one of their faces is, if one was kept.
+    pub thumbnail: Option<String>,
 }
 
-impl From<Person> for PersonView {
-    fn from(p: Person) -> Self {
-        let Person { id, name, faces, groups, labels, created_ms } = p;
-        Self { id, name, faces, groups, labels, created_ms }
+impl PersonView {
+    /// The person as the gallery has them now.
+    pub(super) fn shown(database: &Database, gallery: &str, person: Person) -> Result<Self, Problem> {
+        let Person { id, name, faces, groups, labels, created_ms } = person;
+        let thumbnail = database.pictured_face(gallery, id)?.map(|face| thumbnail_of(gallery, face));
+        Ok(Self { id, name, faces, groups, labels, created_ms, thumbnail })
     }
+}
+
+/// Where a face's thumbnail is answered.
+fn thumbnail_of(gallery: &str, face: u64) -> String {
+    let query = serde_html_form::to_string([("gallery", gallery)]).unwrap_or_default();
+    format!("/v1/faces/{face}/thumbnail?{query}")
 }
 
 /// A face of a person, without its vector.
@@ -95,7 +106,6 @@ pub(super) struct FaceView {
 
 impl FaceView {
     pub(super) fn new(gallery: &str, f: EnrolledFace) -> Self {
-        let query = serde_html_form::to_string([("gallery", gallery)]).unwrap_or_default();
         Self {
             id: f.id,
             source: f.source,
@@ -106,7 +116,7 @@ impl FaceView {
             brightness: f.brightness,
             pose: f.pose,
             enrolled_ms: f.enrolled_ms,
-            thumbnail: f.chip.then(|| format!("/v1/faces/{}/thumbnail?{query}", f.id)),
+            thumbnail: f.chip.then(|| thumbnail_of(gallery, f.id)),
         }
     }
 }

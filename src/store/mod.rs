@@ -255,6 +255,15 @@ impl Store {
         }
     }
 
+    /// Whether there is a record under a key, unread.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`].
+    pub(crate) fn holds(&self, key: Key) -> Result<bool, StoreError> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        self.guarded("looking", || db.contains_key(key.bytes()))
+    }
+
     fn damaged(&self, what: String) -> StoreError {
         StoreError::Damaged { path: self.folder.display().to_string(), what }
     }

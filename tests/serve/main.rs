@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
 mod access;
+mod audit;
+mod lateness;
 mod people;
 mod socket;
 mod support;
+mod tls;
 mod ways_in;

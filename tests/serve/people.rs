@@ -57,6 +57,10 @@ async fn somebody_is_enrolled_found_renamed_merged_and_forgotten() {
     let shown = house.get("/v1/people/Grace%20Hopper").await.ok();
     let thumbnail = house.get(shown["faces"][0]["thumbnail"].as_str().unwrap()).await;
     assert_eq!((thumbnail.header("content-type"), &thumbnail.bytes[..2]), ("image/jpeg", &[0xff, 0xd8][..]));
+    // A list needs no request a person to show them.
+    let listed = house.get("/v1/people").await.ok();
+    assert_eq!(listed["people"][1]["thumbnail"], shown["faces"][0]["thumbnail"]);
+    assert_eq!(shown["person"]["thumbnail"], shown["faces"][0]["thumbnail"]);
     let renamed = json!({"name": "Rear Admiral", "join": ["navy"], "set": {"door": "3"}});
     let renamed = house.send_json("PATCH", "/v1/people/Grace%20Hopper", renamed).await.ok();
     assert_eq!((renamed["name"].as_str(), &renamed["groups"]), (Some("Rear Admiral"), &json!(["navy"])));
@@ -89,6 +93,10 @@ async fn two_photos_are_compared_as_numbers_and_as_a_picture() {
         (undecided["verdict"].is_null(), undecided["undecided"]["code"].as_str()),
         (true, Some("refusal.no_face"))
     );
+    let both = post_pair(&house, "/v1/compare?with_picture=1", "grace_hopper.jpg", "hopper_tilt.jpg").await.ok();
+    let drawn = both["picture"].as_str().and_then(|p| p.strip_prefix("data:image/jpeg;base64,")).unwrap();
+    assert!(both["verdict"]["same"] == true && STANDARD.decode(drawn).unwrap().starts_with(&[0xff, 0xd8]));
+    assert_eq!(different["picture"], json!(null));
     let picture = post_pair(&house, "/v1/compare?picture=1", "grace_hopper.jpg", "hopper_tilt.jpg").await;
     assert_eq!((picture.header("content-type"), &picture.bytes[1..4]), ("image/png", &b"PNG"[..]));
     let beyond = post_pair(&house, "/v1/verify?max_fmr=1e-12", "grace_hopper.jpg", "hopper_tilt.jpg").await;

@@ -10,13 +10,13 @@ use kith::serve::{Listening, ServeOptions, run};
 
 use crate::support::{House, house_with, photo};
 
-struct Running {
-    listening: Listening,
+pub struct Running {
+    pub listening: Listening,
     thread: JoinHandle<kith::Result<()>>,
-    _house: House,
+    pub house: House,
 }
 
-fn begin(change: impl FnOnce(&mut ServeOptions)) -> Running {
+pub fn begin(change: impl FnOnce(&mut ServeOptions)) -> Running {
     let house = house_with(|o| {
         o.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         change(o);
@@ -25,23 +25,25 @@ fn begin(change: impl FnOnce(&mut ServeOptions)) -> Running {
     let service = house.service.clone();
     let thread = std::thread::spawn(move || run(service, move |l| tell.send(l).unwrap()));
     let listening = told.recv_timeout(Duration::from_secs(30)).unwrap();
-    Running { listening, thread, _house: house }
+    Running { listening, thread, house }
 }
 
 impl Running {
-    fn connect(&self) -> TcpStream {
+    pub fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.listening.address).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
         stream
     }
 
-    fn stop(self) {
+    /// Stops it, and gives back what it stood in.
+    pub fn stop(self) -> House {
         self.listening.stop();
         self.thread.join().unwrap().unwrap();
+        self.house
     }
 }
 
-fn all_of(stream: &mut TcpStream) -> String {
+pub fn all_of(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     // A reset after the answer is an end too.
     let _ = stream.read_to_end(&mut bytes);
@@ -77,7 +79,7 @@ fn a_stop_answers_what_was_asked_and_takes_nothing_new() {
     slow.write_all(first).unwrap();
     std::thread::sleep(Duration::from_millis(200));
     let address = running.listening.address;
-    let stopping = std::thread::spawn(move || running.stop());
+    let stopping = std::thread::spawn(move || drop(running.stop()));
     std::thread::sleep(Duration::from_millis(200));
     slow.write_all(rest).unwrap();
     let answer = all_of(&mut slow);
@@ -105,6 +107,36 @@ fn a_client_that_dawdles_is_cut_off() {
     let answer = all_of(&mut body);
     assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("timeout.body"), "{answer}");
     assert!(start.elapsed() < Duration::from_secs(30));
+    running.stop();
+}
+
+#[test]
+fn slow_bodies_hold_no_thread_of_the_networks() {
+    let running = begin(|o| {
+        o.limits.workers = 1;
+        o.limits.queue = 1;
+        o.limits.body_seconds = 300.0;
+    });
+    let request = identify(running.listening.address);
+    let slow: Vec<TcpStream> = (0..40)
+        .map(|_| {
+            let mut stream = running.connect();
+            stream.write_all(&request[..request.len() - 100]).unwrap();
+            stream
+        })
+        .collect();
+    let mut honest = running.connect();
+    write!(honest, "POST /v1/people HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n").unwrap();
+    write!(honest, "content-length: 15\r\nconnection: close\r\n\r\n{{\"name\": \"Ada\"}}").unwrap();
+    assert!(all_of(&mut honest).starts_with("HTTP/1.1 201 "));
+    let mut honest = running.connect();
+    honest.write_all(&request).unwrap();
+    assert!(all_of(&mut honest).starts_with("HTTP/1.1 200 "));
+    // They were not cut off meanwhile: what is missing of one comes, and is answered.
+    for mut stream in slow.into_iter().take(1) {
+        stream.write_all(&request[request.len() - 100..]).unwrap();
+        assert!(all_of(&mut stream).starts_with("HTTP/1.1 200 "));
+    }
     running.stop();
 }
 

@@ -3,7 +3,9 @@
 
 mod cool_down;
 mod decide;
+mod judge;
 mod policy;
+mod policy_file;
 mod reason;
 
 pub(super) use cool_down::CoolDowns;

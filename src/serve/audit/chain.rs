@@ -1,5 +1,6 @@
 //! Reading the log: does every line follow from the one before, and is the end there?
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -55,9 +56,11 @@ pub struct AuditReport {
 
 /// What a line says of its place.
 #[derive(Deserialize)]
-struct Place {
+struct Place<'a> {
     seq: u64,
     prev: String,
+    #[serde(borrow, default)]
+    action: Cow<'a, str>,
 }
 
 /// Reads a service's whole log, and holds it against its head file, and against a head that was noted
@@ -66,10 +69,21 @@ struct Place {
 /// # Errors
 /// [`ServeError::AuditBroken`] that names the first line that does not fit; [`ServeError::Io`].
 pub fn verify_log(state: &Path, noted: Option<&AuditHead>) -> Result<AuditReport, ServeError> {
+    read_log(state, noted, |_, _| {})
+}
+
+/// [`verify_log`], which shows each line that fits to `seen`: its action, and the line.
+pub(super) fn read_log(
+    state: &Path,
+    noted: Option<&AuditHead>,
+    mut seen: impl FnMut(&str, &[u8]),
+) -> Result<AuditReport, ServeError> {
     let (log, head_file) = (log_in(state), head_in(state));
     let broken = |line, what: String| ServeError::AuditBroken { path: log.display().to_string(), line, what };
     // The head first: lines that are written meanwhile come after it.
     let head = match std::fs::read_to_string(&head_file) {
+        // Made, and killed before anything was written.
+        Ok(text) if text.is_empty() && std::fs::metadata(&log).is_ok_and(|m| m.len() == 0) => None,
         Ok(text) => {
             let head = serde_json::from_str::<AuditHead>(text.trim());
             Some(head.map_err(|e| broken(0, format!("the head file cannot be read: {e}")))?)
@@ -102,7 +116,7 @@ pub fn verify_log(state: &Path, noted: Option<&AuditHead>) -> Result<AuditReport
             break;
         }
         let number = end.lines + 1;
-        let place: Place =
+        let place: Place<'_> =
             serde_json::from_slice(&line).map_err(|e| broken(number, format!("this is no line of a log: {e}")))?;
         if place.seq != number {
             return Err(broken(number, format!("line {} stands here: lines are missing or moved", place.seq)));
@@ -120,6 +134,7 @@ pub fn verify_log(state: &Path, noted: Option<&AuditHead>) -> Result<AuditReport
                 "it is not the line that was noted: it, or one before, was changed".to_string(),
             ));
         }
+        seen(&place.action, &line);
     }
     if head.is_none() && end.lines > 0 {
         return Err(broken(end.lines, "the head file is gone, so a missing end would not show".to_string()));

@@ -113,8 +113,13 @@ pub(in super::super) fn caller_of(service: &Service, method: &Method, headers: &
     let caller = if let Some(key) = presented(headers) {
         match service.keys().check(key) {
             Standing::Valid(key) => Caller::of(key, None),
-            Standing::Refused if service.keys().keyless() => from_here(service, headers)?,
-            Standing::Refused => return unauthorized("auth.wrong_key", "this key is unknown, expired or revoked"),
+            Standing::Refused(_) if service.keys().keyless() => from_here(service, headers)?,
+            Standing::Refused(known) => {
+                if let Some(key) = known {
+                    came_with(&key.id, &key.name);
+                }
+                return unauthorized("auth.wrong_key", "this key is unknown, expired or revoked");
+            }
             Standing::Unreadable => {
                 let detail = "the keys cannot be read, so nobody is let in; the log says why";
                 return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "auth.keys_unreadable", detail));
@@ -124,11 +129,13 @@ pub(in super::super) fn caller_of(service: &Service, method: &Method, headers: &
         && let Some(session) = service.sessions().of(&cookie, Instant::now())
     {
         let Some(key) = service.keys().valid(&session.key) else {
+            came_with(&session.key, "");
             service.sessions().close(&cookie);
             return unauthorized("auth.wrong_key", "the key of this session is no longer valid; log in again");
         };
         let token = headers.get(CSRF_HEADER).and_then(|v| v.to_str().ok()).unwrap_or_default();
         if !matches!(*method, Method::GET | Method::HEAD) && !session.knows(token) {
+            came_with(&key.id, &key.name);
             let detail = format!("a request with the session's cookie needs its token in {CSRF_HEADER}");
             return Err(Problem::new(StatusCode::FORBIDDEN, "auth.csrf", detail));
         }
@@ -138,7 +145,7 @@ pub(in super::super) fn caller_of(service: &Service, method: &Method, headers: &
     } else {
         return unauthorized("auth.no_key", "send a key as Authorization: Bearer KEY, or as x-api-key: KEY");
     };
-    came_with(&caller.id);
+    came_with(&caller.id, &caller.name);
     Ok(caller)
 }
 

@@ -27,8 +27,11 @@ export function audit(main) {
 }
 
 function row(line) {
-  const more = Object.entries(line.evidence ?? {}).map(([k, v]) => `${k}: ${Array.isArray(v) ? v.join(", ") || "none" : v}`).join("; ");
+  const told = (v) => Array.isArray(v) ? v.join(", ") || "none" : typeof v === "object" ? JSON.stringify(v) : String(v);
+  const known = Object.entries(line.evidence ?? {}).filter(([, v]) => v !== null);
+  const more = known.map(([k, v]) => `${k}: ${told(v)}`).join("; ");
   const about = [line.person, line.gallery && `in ${line.gallery}`].filter(Boolean).join(" ");
-  const cells = [when(line.at), line.key_name, line.action, about, line.code ? `${line.result}: ${line.code}` : line.result, more];
-  return h("tr", {}, cells.map((text, i) => h("td", { "data-label": COLUMNS[i] }, text)));
+  const who = line.key_name || (line.key === "-" ? "somebody without a key" : `key ${line.key}`);
+  const cells = [when(line.at), who, line.action, about, line.code ? `${line.result}: ${line.code}` : line.result, more];
+  return h("tr", {}, cells.map((text, i) => h("td", { "data-label": COLUMNS[i], class: i === 0 ? "when" : null }, text)));
 }

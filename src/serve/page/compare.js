@@ -10,8 +10,6 @@ export function compare(main) {
   const result = h("div", { "aria-live": "polite" });
   const go = button("Compare", () => busy(go, run, error), "main");
   go.disabled = true;
-  let picture = null;
-
   const side = (name, label) => {
     const shown = h("div", {});
     return h("div", {}, picker(label, (photo) => {
@@ -21,18 +19,13 @@ export function compare(main) {
     }), shown);
   };
 
-  function show(blob) {
-    if (picture) URL.revokeObjectURL(picture);
-    picture = URL.createObjectURL(blob);
-    return picture;
-  }
-
-  const draw = (query) => send("POST", at("/v1/compare", query, false), { form: photoForm(photos), accept: "image/png" });
+  // Numbers and picture in one answer, so that the networks run once.
+  const ask = (query = {}) => send("POST", at("/v1/compare", { with_picture: true, ...query }, false), { form: photoForm(photos) });
 
   async function run() {
     result.replaceChildren();
-    const answer = await send("POST", "/v1/compare", { form: photoForm(photos) });
-    const drawn = h("img", { class: "drawn", alt: answer.caption.join(". "), src: show(await draw({})) });
+    const answer = await ask();
+    const drawn = h("img", { class: "drawn", alt: answer.caption.join(". "), src: answer.picture });
     result.replaceChildren(h("div", { class: "wide" }, drawn));
     if (answer.undecided) return void result.append(h("p", { class: "error" }, answer.undecided.reason));
     const calibration = may("read") ? await get("/v1/calibration").catch(() => null) : null;
@@ -64,12 +57,14 @@ export function compare(main) {
         row("Rests on", `${p.impostors_below.toLocaleString("en")} pairs of different people`)].flat());
     };
     input.addEventListener("input", update);
-    input.addEventListener("change", () => busy(input, async () => { drawn.src = show(await draw({ max_fmr: order[input.value].fmr })); }));
+    input.addEventListener("change", () => busy(input, async () => {
+      const again = await ask({ max_fmr: order[input.value].fmr });
+      Object.assign(drawn, { src: again.picture, alt: again.caption.join(". ") });
+    }));
     update();
     return h("section", { class: "card" }, verdict, h("label", { for: "line" }, "Threshold"), input,
       h("div", { class: "ends small" }, h("span", {}, "lenient"), h("span", {}, "strict")), rates);
   }
 
   main.append(h("div", { class: "two" }, side("a", "First photo"), side("b", "Second photo")), h("div", { class: "bar" }, go), error, result);
-  return () => { if (picture) URL.revokeObjectURL(picture); };
 }

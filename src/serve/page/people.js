@@ -40,23 +40,10 @@ export function people(main) {
 
 const initials = (name) => name.split(/\s+/).map((w) => [...w][0] ?? "").slice(0, 2).join("").toUpperCase();
 
-// A thumbnail is asked for when its card comes into sight.
-const seen = new IntersectionObserver((entries) => {
-  for (const entry of entries.filter((e) => e.isIntersecting)) {
-    seen.unobserve(entry.target);
-    thumbnail(entry.target).catch(() => {});
-  }
-}, { rootMargin: "200px" });
-
-async function thumbnail(place) {
-  const { faces } = await get(at(person(place.dataset.name)));
-  const src = faces.find((f) => f.thumbnail)?.thumbnail;
-  if (src) place.replaceChildren(h("img", { src, alt: "" }));
-}
-
 function card(p, changed) {
-  const place = h("span", { class: "face", "data-name": p.name, "aria-hidden": "true" }, initials(p.name));
-  seen.observe(place);
+  // The browser asks for the picture when the card comes near.
+  const face = p.thumbnail ? h("img", { src: p.thumbnail, alt: "", loading: "lazy" }) : initials(p.name);
+  const place = h("span", { class: "face", "aria-hidden": "true" }, face);
   const faces = p.faces === 1 ? "1 face" : `${p.faces} faces`;
   return h("li", {}, h("button", { type: "button", class: "person", onclick: () => openPerson(p.name, changed) },
     place, h("span", {}, h("strong", {}, p.name), h("span", { class: "small" }, [faces, ...p.groups].join(", ")))));
@@ -84,6 +71,9 @@ export function enrol(name, done) {
       item.state.replaceChildren(words[answer.status]);
       waiting.splice(waiting.indexOf(item), 1);
       added += 1;
+      if (waiting.length) return;
+      notice(`${input.value.trim()} is enrolled.`);
+      box.close();
     } catch (error) {
       const word = error.problem?.allow;
       const again = word ? { ...options, allow: [...(options.allow ?? []), word] }
@@ -100,7 +90,6 @@ export function enrol(name, done) {
       busy(go, async () => {
         if (!waiting.length) throw new Error("Choose a photo first.");
         for (const item of [...waiting]) await one(item);
-        if (!waiting.length) { notice(`${input.value.trim()} is enrolled.`); box.close(); }
       });
     },
   }, field("Name", input), picker("Photos of the face", took, { multiple: true }), photos, h("div", { class: "actions" }, go));

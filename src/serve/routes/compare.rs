@@ -6,6 +6,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
@@ -40,6 +42,10 @@ pub(super) struct Line {
     /// `image/jpeg` does the same.
     #[serde(default, deserialize_with = "flag")]
     picture: bool,
+    /// Answer with the numbers and, in their `picture`, the picture too (`/v1/compare` alone): the networks run once
+    /// for both.
+    #[serde(default, deserialize_with = "flag")]
+    with_picture: bool,
 }
 
 impl Line {
@@ -161,6 +167,9 @@ pub(super) struct CompareView {
     fmr_over_all_pairs: Option<f64>,
     /// The verdict in two short lines.
     caption: Vec<String>,
+    /// The picture as a `data:` address of a JPEG, where `with_picture` asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    picture: Option<String>,
 }
 
 fn side_view(side: &SideFaces) -> SideView {
@@ -187,6 +196,7 @@ impl From<&Comparison> for CompareView {
             },
             fmr_over_all_pairs: c.fmr_over_all_pairs(),
             caption: c.caption().to_vec(),
+            picture: None,
         }
     }
 }
@@ -194,13 +204,15 @@ impl From<&Comparison> for CompareView {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Numbers,
+    Both,
     Png,
     Jpeg,
 }
 
-fn wanted(headers: &HeaderMap, picture: bool) -> Wanted {
+fn wanted(headers: &HeaderMap, line: &Line) -> Wanted {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    match (accept.contains("image/jpeg"), accept.contains("image/png") || picture) {
+    match (accept.contains("image/jpeg"), accept.contains("image/png") || line.picture) {
+        _ if line.with_picture => Wanted::Both,
         (true, _) if !accept.contains("image/png") => Wanted::Jpeg,
         (_, true) => Wanted::Png,
         _ => Wanted::Numbers,
@@ -220,18 +232,24 @@ pub(super) async fn compare(
     form.only(&["a", "b"])?;
     let (a, b) = (form.of("a")?.clone(), form.of("b")?.clone());
     let line = form.options::<Line>()?;
-    let (policy, wanted) = (line.policy()?, wanted(&headers, line.picture));
+    let (policy, wanted) = (line.policy()?, wanted(&headers, &line));
     let work = service.with_networks(move |s| {
         let (a, left) = side(s, &a)?;
         let (b, right) = side(s, &b)?;
         let comparison = s.engine().score(left, right, policy)?;
         let draw = || s.engine().draw(&a, &b, &comparison);
+        let mut numbers = CompareView::from(&comparison);
         let picture = match wanted {
             Wanted::Numbers => None,
+            Wanted::Both => {
+                let text = STANDARD.encode(encode_jpeg(&draw())?);
+                numbers.picture = Some(format!("data:image/jpeg;base64,{text}"));
+                None
+            }
             Wanted::Png => Some(("image/png", encode_png(&draw())?)),
             Wanted::Jpeg => Some(("image/jpeg", encode_jpeg(&draw())?)),
         };
-        Ok::<_, Problem>((CompareView::from(&comparison), picture))
+        Ok::<_, Problem>((numbers, picture))
     });
     let told = |(c, _): &(CompareView, _), e: &mut Event| {
         e.evidence = json!({ "pairs": c.pairs.len(), "same": c.verdict.as_ref().map(|v| v.same) });

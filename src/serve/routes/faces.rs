@@ -154,7 +154,8 @@ pub(super) async fn show(
 ) -> Result<Json<FaceDetail>, Problem> {
     let detail = service.with_searches(move |s| {
         let (person, face) = s.database().face(&may.gallery, id)?;
-        Ok::<_, Problem>(FaceDetail { person: person.into(), face: FaceView::new(&may.gallery, face) })
+        let person = PersonView::shown(s.database(), &may.gallery, person)?;
+        Ok::<_, Problem>(FaceDetail { person, face: FaceView::new(&may.gallery, face) })
     });
     Ok(Json(detail.await?))
 }
@@ -190,7 +191,10 @@ pub(super) async fn forget(
     let (caller, event) = (may.caller.id.clone(), may.event("forget face"));
     let write = service.audited_write(
         event,
-        move |s| Ok(PersonView::from(s.database().forget_face(&may.gallery, id, scrub)?)),
+        move |s| {
+            let left = s.database().forget_face(&may.gallery, id, scrub)?;
+            PersonView::shown(s.database(), &may.gallery, left)
+        },
         move |person, event| {
             event.person = Some(person.name.clone());
             event.evidence = json!({ "face": id });

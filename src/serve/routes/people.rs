@@ -74,12 +74,15 @@ pub(super) async fn list(
     let after = which.after.as_deref().map(cursor).transpose()?;
     let filter = PersonFilter { groups: which.group, labels: labels(&which.label)? };
     let q = which.q.filter(|q| !q.is_empty());
-    let page = service
-        .with_searches(move |s| s.database().people_page(&may.gallery, &filter, q.as_deref(), after.as_deref(), limit))
-        .await?;
-    let last = page.people.last().filter(|_| page.more);
-    let next = last.map(|p| URL_SAFE_NO_PAD.encode(&p.name));
-    Ok(Json(PeopleList { people: page.people.into_iter().map(Into::into).collect(), next }))
+    let listing = service.with_searches(move |s| {
+        let (database, gallery) = (s.database(), &may.gallery);
+        let page = database.people_page(gallery, &filter, q.as_deref(), after.as_deref(), limit)?;
+        let last = page.people.last().filter(|_| page.more);
+        let next = last.map(|p| URL_SAFE_NO_PAD.encode(&p.name));
+        let shown = page.people.into_iter().map(|p| PersonView::shown(database, gallery, p));
+        Ok::<_, Problem>(PeopleList { people: shown.collect::<Result<_, _>>()?, next })
+    });
+    Ok(Json(listing.await?))
 }
 
 /// Somebody to enrol, before their first face.
@@ -110,7 +113,7 @@ pub(super) async fn add(
             let (model, dimension) = (s.engine().model(), s.engine().dimension());
             let person =
                 s.database().add_person(&may.gallery, &new.name, &new.groups, &new.labels, model, dimension)?;
-            Ok(PersonView::from(person))
+            PersonView::shown(s.database(), &may.gallery, person)
         },
         |_, _| {},
     );
@@ -126,10 +129,12 @@ pub(super) async fn show(
     may: May<Read>,
     Path(name): Path<String>,
 ) -> Result<Json<PersonDetail>, Problem> {
-    let gallery = may.gallery.clone();
-    let (person, faces) = service.with_searches(move |s| s.database().person(&may.gallery, &name)).await?;
-    let faces = faces.into_iter().map(|f| FaceView::new(&gallery, f)).collect();
-    Ok(Json(PersonDetail { person: person.into(), faces }))
+    let detail = service.with_searches(move |s| {
+        let (person, faces) = s.database().person(&may.gallery, &name)?;
+        let faces = faces.into_iter().map(|f| FaceView::new(&may.gallery, f)).collect();
+        Ok::<_, Problem>(PersonDetail { person: PersonView::shown(s.database(), &may.gallery, person)?, faces })
+    });
+    Ok(Json(detail.await?))
 }
 
 /// A change of a person.
@@ -174,7 +179,7 @@ pub(super) async fn change(
                 Some(to) => s.database().rename(&may.gallery, &name, &to)?,
                 None => labelled,
             };
-            Ok(PersonView::from(person))
+            PersonView::shown(s.database(), &may.gallery, person)
         },
         |person, event| event.evidence = json!({ "name": person.name }),
     );
@@ -203,7 +208,10 @@ pub(super) async fn merge(
     let (caller, event) = (may.caller.id.clone(), may.event_about("merge person", &name));
     let write = service.audited_write(
         event,
-        move |s| Ok(PersonView::from(s.database().merge(&may.gallery, &name, &into)?)),
+        move |s| {
+            let merged = s.database().merge(&may.gallery, &name, &into)?;
+            PersonView::shown(s.database(), &may.gallery, merged)
+        },
         |person, event| event.evidence = json!({ "into": person.name }),
     );
     service.repeats().once(&caller, again, body, StatusCode::OK, write).await

@@ -8,11 +8,14 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 
-use crate::serve::auth::{Caller, Role, Standing, caller_of, clear_cookie, cookie_of, set_cookie};
+use crate::serve::audit::Event;
+use crate::serve::auth::{Caller, Role, Session, Standing, caller_of, clear_cookie, cookie_of, set_cookie};
 use crate::serve::input::Object;
 use crate::serve::problem::Problem;
+use crate::serve::request::{LOG_IN, asked_from, came_with};
 use crate::serve::state::Service;
 
 /// A key to open a session with.
@@ -71,7 +74,10 @@ pub(super) async fn open(
     let key = zeroize::Zeroizing::new(login.key);
     let key = match service.keys().check(key.trim()) {
         Standing::Valid(key) => key,
-        Standing::Refused => {
+        Standing::Refused(known) => {
+            if let Some(key) = known {
+                came_with(&key.id, &key.name);
+            }
             let detail = "this key is unknown, expired or revoked";
             return Err(Problem::new(StatusCode::UNAUTHORIZED, "auth.wrong_key", detail));
         }
@@ -80,7 +86,10 @@ pub(super) async fn open(
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "auth.keys_unreadable", detail));
         }
     };
-    let (cookie, session) = service.sessions().open(&key.id, Instant::now())?;
+    let opening = async { service.sessions().open(&key.id, Instant::now()) };
+    let event = Event::new(&key.id, &key.name, LOG_IN);
+    let told = |_: &(String, Session), e: &mut Event| e.evidence = json!({ "from": asked_from() });
+    let (cookie, session) = service.audited(event, opening, told).await?;
     let answer = Json(view(&service, Caller::of(key, Some(session))));
     let mut response = answer.into_response();
     if let Some(cookie) = set_cookie(&cookie, service.has_tls()) {
@@ -93,9 +102,11 @@ pub(super) async fn open(
 #[utoipa::path(delete, path = "/session", tag = "session",
     responses((status = 204), (status = 401, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn close(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Problem> {
-    caller_of(&service, &Method::DELETE, &headers)?;
+    let caller = caller_of(&service, &Method::DELETE, &headers)?;
     if let Some(cookie) = cookie_of(&headers) {
+        // Closed whatever comes of the line.
         service.sessions().close(&cookie);
+        service.audited(caller.event("log out"), async { Ok(()) }, |(), _| {}).await?;
     }
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, clear_cookie(service.has_tls()))]).into_response())
 }

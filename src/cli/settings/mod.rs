@@ -1,0 +1,324 @@
+//! Settings of the service's commands: flags over environment over the file of `--config`.
+//!
+//! Every long flag of `kith serve` is a setting: `--tls-cert` is `tls_cert` in the file and `KITH_TLS_CERT` in the
+//! environment. What file and environment say goes to the same parser as the flags, so that there is one check
+//! of each value; what is wrong is told with the place where it was said.
+
+mod file;
+mod limits;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
+
+use super::args::Args;
+use crate::serve::ServeLimits;
+use file::Written;
+pub(super) use limits::{limits_help, one_limit};
+
+/// Commands that take settings. The others take flags alone.
+const COMMANDS: [&str; 4] = ["serve", "keys", "audit", "config"];
+/// Flags that say how the command itself answers, or that the service has no use for.
+const NO_SETTINGS: [&str; 9] =
+    ["config", "limit", "json", "quiet", "help", "version", "gallery", "max_megapixels", "file"];
+/// Two ways to say one thing: the one of the higher layer counts.
+const EITHER: [(&str, &str); 1] = [("key_file", "key_command")];
+/// The settings' names in the environment begin so.
+const PREFIX: &str = "KITH_";
+
+/// Where a value was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Source {
+    /// On the command line.
+    Flag(String),
+    /// In this variable of the environment.
+    Variable(String),
+    /// In this file, on this line.
+    File(PathBuf, usize),
+    /// Nowhere.
+    Default,
+}
+
+impl std::fmt::Display for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Flag(flag) => write!(f, "--{flag}"),
+            Self::Variable(name) => write!(f, "${name}"),
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// Something that is wrong with the configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Where, as far as that is known.
+    pub place: Option<String>,
+    /// What, and what to do.
+    pub what: String,
+}
+
+impl Fault {
+    pub(super) fn at(place: impl ToString, what: impl Into<String>) -> Self {
+        Self { place: Some(place.to_string()), what: what.into() }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.place {
+            Some(place) => write!(f, "{place}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+/// A setting as it is in force.
+#[derive(Debug, Clone)]
+pub(super) struct InForce {
+    pub name: String,
+    /// `None` where nothing was said and there is no default.
+    pub value: Option<String>,
+    pub source: Source,
+}
+
+/// What the layers came to.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    /// The file of `--config`.
+    pub file: Option<PathBuf>,
+    /// Whether a file that was named could not be read at all.
+    pub unreadable: bool,
+    pub faults: Vec<Fault>,
+    /// Every setting, and every limit as `limits.NAME`.
+    pub in_force: Vec<InForce>,
+    pub limits: ServeLimits,
+}
+
+impl Settings {
+    /// # Errors
+    /// With every fault on a line of its own.
+    pub(super) fn faultless(&self) -> anyhow::Result<()> {
+        if self.faults.is_empty() {
+            return Ok(());
+        }
+        let lines: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
+        Err(anyhow::anyhow!("{}", lines.join("\n")))
+    }
+}
+
+/// A setting that a lower layer than the flags says.
+struct Said {
+    name: String,
+    value: OsString,
+    source: Source,
+}
+
+/// Reads a command line and, where its command takes settings, the layers beneath it.
+///
+/// # Errors
+/// What clap has to say about the command line itself.
+pub(super) fn read(line: &[OsString]) -> Result<(Args, Settings), clap::Error> {
+    let command = Args::command();
+    let matches = command.clone().try_get_matches_from(line)?;
+    let path = path_of(&matches);
+    if !path.first().is_some_and(|name| COMMANDS.contains(name)) {
+        return Ok((Args::from_arg_matches(&matches)?, Settings::default()));
+    }
+    let leaf = leaf_of(&matches);
+    let mut settings = Settings { file: file_of(leaf), ..Settings::default() };
+    let mut written = Written::default();
+    if let Some(path) = &settings.file {
+        let known = names(&known_to(&command, &["serve"]));
+        match file::read(path, &known) {
+            Ok((read, faults)) => {
+                written = read;
+                settings.faults.extend(faults);
+            }
+            Err(fault) => {
+                settings.unreadable = true;
+                settings.faults.push(fault);
+            }
+        }
+    }
+    let known = known_to(&command, &path);
+    let flags: Vec<&str> = known.iter().map(|a| a.get_id().as_str()).filter(|id| is_flag(leaf, id)).collect();
+    let mut said = lower_layers(&known, &flags, &mut written, &mut settings.faults);
+    let args = loop {
+        match command.clone().try_get_matches_from(with(line, &said)) {
+            Ok(matches) => {
+                settings.in_force = known.iter().map(|arg| in_force(arg, leaf_of(&matches), &said)).collect();
+                break Args::from_arg_matches(&matches)?;
+            }
+            // One after the other, so that each is told.
+            Err(error) => match blamed(&error, &said) {
+                Some(index) => settings.faults.push(fault_of(&error, &said.remove(index))),
+                // Of values that are each right and do not go together.
+                None if !said.is_empty() => {
+                    settings.faults.push(Fault { place: None, what: plain(&error) });
+                    said.clear();
+                }
+                None => return Err(error),
+            },
+        }
+    };
+    limits::settle(&mut settings, &written, leaf_of(&matches));
+    Ok((args, settings))
+}
+
+fn path_of(matches: &ArgMatches) -> Vec<&str> {
+    let mut path = Vec::new();
+    let mut at = matches;
+    while let Some((name, inner)) = at.subcommand() {
+        path.push(name);
+        at = inner;
+    }
+    path
+}
+
+fn leaf_of(matches: &ArgMatches) -> &ArgMatches {
+    let mut at = matches;
+    while let Some((_, inner)) = at.subcommand() {
+        at = inner;
+    }
+    at
+}
+
+fn is_flag(leaf: &ArgMatches, id: &str) -> bool {
+    leaf.try_contains_id(id).is_ok() && leaf.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+/// The file that holds settings: `--config`, `kith config check`'s own argument, or `$KITH_CONFIG`.
+fn file_of(leaf: &ArgMatches) -> Option<PathBuf> {
+    let given = |id: &str| leaf.try_get_one::<PathBuf>(id).ok().flatten().cloned();
+    given("file").or_else(|| given("config")).or_else(|| variable("config").map(|(_, value)| value.into()))
+}
+
+/// The settings among the arguments of a command and of those above it.
+fn known_to(root: &Command, path: &[&str]) -> Vec<Arg> {
+    let mut known: Vec<Arg> = Vec::new();
+    let mut at = Some(root);
+    let mut rest = path.iter();
+    while let Some(command) = at {
+        known.extend(command.get_arguments().filter(|a| !NO_SETTINGS.contains(&a.get_id().as_str())).cloned());
+        at = rest.next().and_then(|name| command.find_subcommand(name));
+    }
+    let serve = root.find_subcommand("serve");
+    let of_service = |a: &Arg| {
+        let id = a.get_id();
+        let here = |c: &Command| c.get_arguments().any(|b| b.get_id() == id);
+        here(root) || serve.is_some_and(here)
+    };
+    known.retain(of_service);
+    known
+}
+
+fn names(known: &[Arg]) -> Vec<String> {
+    known.iter().map(|a| a.get_id().to_string()).collect()
+}
+
+/// A setting's variable, where it is set.
+fn variable(name: &str) -> Option<(String, OsString)> {
+    // `$KITH_LOG` says how much is logged.
+    let name = if name == "log" { "log_form" } else { name };
+    let variable = format!("{PREFIX}{}", name.to_uppercase());
+    std::env::var_os(&variable).filter(|v| !v.is_empty()).map(|value| (variable, value))
+}
+
+fn lower_layers(known: &[Arg], flags: &[&str], written: &mut Written, faults: &mut Vec<Fault>) -> Vec<Said> {
+    let mut said: Vec<Said> = Vec::new();
+    for arg in known {
+        let name = arg.get_id().as_str();
+        let in_file = written.values.remove(name);
+        if flags.contains(&name) {
+            continue;
+        }
+        if let Some((variable, value)) = variable(name) {
+            said.push(Said { name: name.to_string(), value, source: Source::Variable(variable) });
+        } else if let Some((value, source)) = in_file {
+            match file::text(&value) {
+                Some(text) => {
+                    let value = if is_path(arg) { file::beside(&source, &text) } else { text.into() };
+                    said.push(Said { name: name.to_string(), value, source });
+                }
+                None => faults.push(Fault::at(source, format!("{name}: text, a number, true or false is wanted"))),
+            }
+        }
+    }
+    for (a, b) in EITHER {
+        let layer = |name: &str| match said.iter().find(|s| s.name == name).map(|s| &s.source) {
+            _ if flags.contains(&name) => 3,
+            Some(Source::Variable(_)) => 2,
+            Some(_) => 1,
+            None => 0,
+        };
+        let (of_a, of_b) = (layer(a), layer(b));
+        said.retain(|s| !(s.name == a && of_a < of_b || s.name == b && of_b < of_a));
+    }
+    said
+}
+
+fn is_path(arg: &Arg) -> bool {
+    arg.get_value_parser().type_id() == std::any::TypeId::of::<PathBuf>()
+}
+
+/// The command line with the lower layers' settings as further flags.
+fn with(line: &[OsString], said: &[Said]) -> Vec<OsString> {
+    // After `--` nothing is a flag.
+    let end = line.iter().position(|a| a == "--").unwrap_or(line.len());
+    let flags = said.iter().map(|s| {
+        let mut flag = OsString::from(format!("--{}=", s.name.replace('_', "-")));
+        flag.push(&s.value);
+        flag
+    });
+    line[..end].iter().cloned().chain(flags).chain(line[end..].iter().cloned()).collect()
+}
+
+fn in_force(arg: &Arg, leaf: &ArgMatches, said: &[Said]) -> InForce {
+    let name = arg.get_id().to_string();
+    let source = match said.iter().find(|s| s.name == name) {
+        Some(said) => said.source.clone(),
+        None if is_flag(leaf, &name) => Source::Flag(name.replace('_', "-")),
+        None => Source::Default,
+    };
+    let values = leaf.try_get_raw(&name).ok().flatten();
+    let value = values.and_then(|mut v| v.next()).map(|v| v.to_string_lossy().into_owned());
+    // A command is the owner's to look up: it may hold what is not for a terminal.
+    let value = value.map(|v| if name == "key_command" { "(not shown)".to_string() } else { v });
+    InForce { name, value, source }
+}
+
+/// Which of the settings clap complains about.
+fn blamed(error: &clap::Error, said: &[Said]) -> Option<usize> {
+    if !matches!(error.kind(), ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
+        return None;
+    }
+    let Some(ContextValue::String(text)) = error.get(ContextKind::InvalidArg) else { return None };
+    let flag = text.trim_start_matches("--").split([' ', '=', '[']).next()?.replace('-', "_");
+    said.iter().position(|s| s.name == flag)
+}
+
+fn fault_of(error: &clap::Error, said: &Said) -> Fault {
+    let why = match (std::error::Error::source(error), error.get(ContextKind::ValidValue)) {
+        (Some(why), _) => why.to_string(),
+        (None, Some(ContextValue::Strings(known))) => format!("one of {} is wanted", known.join(", ")),
+        (None, _) => "it cannot be read".to_string(),
+    };
+    Fault::at(&said.source, format!("{} is {:?}: {why}", said.name, said.value.to_string_lossy()))
+}
+
+/// clap's message without its decoration.
+fn plain(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let first = text.split("\n\nUsage").next().unwrap_or_default();
+    let words: Vec<&str> = first.trim_start_matches("error: ").split_whitespace().collect();
+    words.join(" ")
+}
+
+/// What was said of a limit, by name, with its place.
+type Limits = BTreeMap<String, (toml::Value, Source)>;

@@ -1,0 +1,202 @@
+//! The file of keys beside the database: keys are made, listed and revoked in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::super::files::{hex, io, make_private_folder, private, write_private};
+use super::key::{ApiKey, NewKey, PREFIX};
+use crate::error::ServeError;
+
+/// Name of the file in the service's folder.
+pub(super) const KEYS: &str = "keys.json";
+/// Held while the file is changed.
+const LOCK: &str = "keys.lock";
+const VERSION: u32 = 1;
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Content {
+    version: u32,
+    keys: Vec<ApiKey>,
+}
+
+/// The file of keys, for whoever looks after it.
+///
+/// ```
+/// use kith::serve::{KeyFile, NewKey, Role};
+/// let folder = tempfile::tempdir().unwrap();
+/// let file = KeyFile::in_folder(folder.path());
+/// let new = NewKey { name: "front door".into(), roles: [Role::Decide].into(), ..NewKey::default() };
+/// let (kept, secret) = file.add(new)?;
+/// assert!(secret.starts_with("kith_") && file.list()? == [kept]);
+/// # Ok::<(), kith::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct KeyFile {
+    pub(super) path: PathBuf,
+}
+
+pub(in super::super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl KeyFile {
+    /// The file of the service whose folder this is. It need not be there yet.
+    pub fn in_folder(state: impl AsRef<Path>) -> Self {
+        Self { path: state.as_ref().join(KEYS) }
+    }
+
+    /// Every key, revoked and expired ones too.
+    ///
+    /// # Errors
+    /// [`ServeError::Io`], [`ServeError::Malformed`].
+    pub fn list(&self) -> Result<Vec<ApiKey>, ServeError> {
+        let text = match fs::read_to_string(&self.path) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(io(&self.path, "reading", &e)),
+        };
+        let malformed = |what: String| ServeError::Malformed { path: self.path.display().to_string(), what };
+        let content: Content =
+            serde_json::from_str(&text).map_err(|e| malformed(format!("not a file of keys: {e}; restore a copy")))?;
+        if content.version != VERSION {
+            return Err(malformed(format!("version {}, this program reads {VERSION}; update kith", content.version)));
+        }
+        Ok(content.keys)
+    }
+
+    /// Makes a key: what is kept of it, and the key itself, which is nowhere else.
+    ///
+    /// # Errors
+    /// [`ServeError::Io`], [`ServeError::Malformed`], [`ServeError::BadOption`] for a key without a role.
+    pub fn add(&self, new: NewKey) -> Result<(ApiKey, Zeroizing<String>), ServeError> {
+        let bad = |option: &str, received: String, expected: &str| ServeError::BadOption {
+            option: option.to_string(),
+            received,
+            expected: expected.to_string(),
+        };
+        if new.roles.is_empty() {
+            return Err(bad("role", "not said".to_string(), "a key needs at least one role"));
+        }
+        if new.name.trim().is_empty() || new.name.len() > 200 || new.name.chars().any(char::is_control) {
+            return Err(bad("name", format!("{:?}", new.name), "1 to 200 bytes without control characters"));
+        }
+        if new.rate.is_some_and(|r| !(r > 0.0 && r.is_finite())) {
+            return Err(bad("rate", format!("{:?}", new.rate), "requests a second, above 0"));
+        }
+        if new.concurrent == Some(0) {
+            return Err(bad("concurrent", "0".to_string(), "at least 1"));
+        }
+        let drawn = |bytes: &mut [u8]| {
+            getrandom::fill(bytes).map_err(|e| ServeError::Io {
+                place: "the operating system".to_string(),
+                doing: "drawing random numbers",
+                reason: e.to_string(),
+            })
+        };
+        let mut secret = Zeroizing::new([0u8; 32]);
+        drawn(secret.as_mut_slice())?;
+        let secret = Zeroizing::new(hex(secret.as_slice()));
+        self.change(|keys| {
+            let id = loop {
+                let mut id = [0u8; 4];
+                drawn(&mut id)?;
+                let id = hex(&id);
+                if keys.iter().all(|k| k.id != id) {
+                    break id;
+                }
+            };
+            let key = ApiKey {
+                id,
+                name: new.name.trim().to_string(),
+                sha256: hex(&Sha256::digest(secret.as_bytes())),
+                roles: new.roles,
+                galleries: new.galleries,
+                created_ms: now_ms(),
+                expires_ms: new.expires_ms,
+                revoked_ms: None,
+                rate: new.rate,
+                concurrent: new.concurrent,
+            };
+            keys.push(key.clone());
+            let shown = Zeroizing::new(format!("{PREFIX}{}_{}", key.id, secret.as_str()));
+            Ok((key, shown))
+        })
+    }
+
+    /// Revokes a key, from the next request on. One that was revoked before stays as it was.
+    ///
+    /// # Errors
+    /// [`ServeError::UnknownKey`], [`ServeError::Io`], [`ServeError::Malformed`].
+    pub fn revoke(&self, id: &str) -> Result<ApiKey, ServeError> {
+        let path = self.path.display().to_string();
+        self.change(|keys| {
+            let unknown = || ServeError::UnknownKey { path: path.clone(), id: id.to_string() };
+            let key = keys.iter_mut().find(|k| k.id == id).ok_or_else(unknown)?;
+            key.revoked_ms.get_or_insert_with(now_ms);
+            Ok(key.clone())
+        })
+    }
+
+    fn change<T>(&self, edit: impl FnOnce(&mut Vec<ApiKey>) -> Result<T, ServeError>) -> Result<T, ServeError> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        make_private_folder(folder)?;
+        let lock = folder.join(LOCK);
+        let held = private().write(true).create(true).truncate(false).open(&lock);
+        let held = held.map_err(|e| io(&lock, "opening", &e))?;
+        held.lock().map_err(|e| io(&lock, "locking", &e))?;
+        let mut keys = self.list()?;
+        let answer = edit(&mut keys)?;
+        let text = serde_json::to_string_pretty(&Content { version: VERSION, keys }).map_err(|e| {
+            ServeError::Malformed { path: self.path.display().to_string(), what: format!("cannot be written: {e}") }
+        })?;
+        write_private(&self.path, text.as_bytes())?;
+        Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::super::Role;
+    use super::*;
+
+    fn new(name: &str) -> NewKey {
+        NewKey { name: name.to_string(), roles: [Role::Read].into(), ..NewKey::default() }
+    }
+
+    #[test]
+    fn a_key_that_could_do_nothing_is_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KeyFile::in_folder(folder.path());
+        let refused = [
+            NewKey { roles: BTreeSet::new(), ..new("a") },
+            new("  "),
+            new("a\nb"),
+            NewKey { rate: Some(0.0), ..new("a") },
+            NewKey { concurrent: Some(0), ..new("a") },
+        ];
+        for key in refused {
+            assert_eq!(file.add(key).unwrap_err().code(), "serve.bad_option");
+        }
+        assert!(file.list().unwrap().is_empty());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_reads_the_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        KeyFile::in_folder(&state).add(new("one")).unwrap();
+        let mode = |p: &Path| fs::metadata(p).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&state), mode(&state.join(KEYS))), (0o700, 0o600));
+    }
+}

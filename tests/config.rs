@@ -1,0 +1,172 @@
+//! The service's settings: flags over environment over file, and what `kith config check` says of them.
+#![cfg(all(feature = "serve", feature = "cli", feature = "embedded-weights"))]
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+struct Checked {
+    code: i32,
+    said: Value,
+}
+
+impl Checked {
+    /// Value and source of a setting.
+    fn of(&self, name: &str) -> (String, String) {
+        let all = self.said["settings"].as_array().unwrap();
+        let one = all.iter().find(|s| s["name"] == name).unwrap_or_else(|| panic!("no {name} in {all:?}"));
+        (one["value"].as_str().unwrap_or("-").to_string(), one["source"].as_str().unwrap().to_string())
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let all = self.said["faults"].as_array().unwrap();
+        let text = |v: &Value| v.as_str().unwrap_or_default().to_string();
+        all.iter().map(|f| format!("{}: {}", text(&f["place"]), text(&f["what"]))).collect()
+    }
+}
+
+struct House(tempfile::TempDir);
+
+impl House {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn put(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn kith(&self, line: &[&str], variables: &[(&str, &str)]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kith"));
+        for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("KITH_")) {
+            command.env_remove(name);
+        }
+        command.current_dir(self.0.path()).env("KITH_DB", self.0.path().join("faces"));
+        command.args(line).envs(variables.iter().copied());
+        command
+    }
+
+    fn check(&self, line: &[&str], variables: &[(&str, &str)]) -> Checked {
+        let all = [&["config", "check", "--json"], line].concat();
+        let output = self.kith(&all, variables).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let said = serde_json::from_str(&text)
+            .unwrap_or_else(|e| panic!("{e}: {text}{}", String::from_utf8_lossy(&output.stderr)));
+        Checked { code: output.status.code().unwrap(), said }
+    }
+}
+
+#[test]
+fn flags_count_over_the_environment_over_the_file_over_the_defaults() {
+    let house = House::new();
+    house.put("etc/policies.toml", "[policy.door]\nliveness = false\nmax_fmr = 0.001\n");
+    let file = house.put(
+        "etc/kith.toml",
+        "listen = \"127.0.0.1:1\"\nkeep_chips = true\npolicies = \"policies.toml\"\nmin_face = 40\n\n\
+         [limits]\nworkers = 3\nqueue = 7\nwork_seconds = 9\n",
+    );
+    let at = |line: usize| format!("{}:{line}", file.display());
+    let path = file.to_str().unwrap();
+    let variables = [("KITH_LISTEN", "127.0.0.1:2"), ("KITH_MIN_FACE", "50"), ("KITH_LIMITS_QUEUE", "8")];
+    let flags = ["--listen", "127.0.0.1:3", "--limit", "work_seconds=2.5"];
+    let checked = house.check(&[&[path], flags.as_slice()].concat(), &variables);
+    assert_eq!((checked.code, checked.faults()), (0, Vec::new()));
+    let pair = |a: &str, b: &str| (a.to_string(), b.to_string());
+    assert_eq!(checked.of("listen"), pair("127.0.0.1:3", "--listen"));
+    assert_eq!(checked.of("min_face"), pair("50", "$KITH_MIN_FACE"));
+    assert_eq!(checked.of("keep_chips"), pair("true", &at(2)));
+    // A path in a file begins at the file's folder.
+    let policies = file.with_file_name("policies.toml");
+    assert_eq!(checked.of("policies"), pair(policies.to_str().unwrap(), &at(3)));
+    assert_eq!(checked.of("tls_cert"), pair("-", "default"));
+    let limit = |name: &str| {
+        let all = checked.said["settings"].as_array().unwrap();
+        let one = all.iter().find(|s| s["name"] == format!("limits.{name}")).unwrap();
+        (one["value"].as_str().unwrap().parse::<f64>().unwrap(), one["source"].as_str().unwrap().to_string())
+    };
+    assert_eq!(limit("workers"), (3.0, at(7)));
+    assert_eq!(limit("queue"), (8.0, "$KITH_LIMITS_QUEUE".to_string()));
+    assert_eq!(limit("work_seconds"), (2.5, "--limit".to_string()));
+    assert_eq!(limit("drain_seconds").1, "default");
+    // A flag takes back what the file says, and the file may come from the environment.
+    let checked = house.check(&["--keep-chips=false"], &[("KITH_CONFIG", path)]);
+    assert_eq!((checked.of("keep_chips"), checked.code), (pair("false", "--keep-chips"), 0));
+    assert_eq!(checked.of("listen"), pair("127.0.0.1:1", &at(1)));
+}
+
+#[test]
+fn whatever_is_wrong_is_named_with_its_place_and_the_nearest_key() {
+    let house = House::new();
+    let policies = house.put("policies.toml", "[policy.door]\nliveness = false\nmax_frm = 0.001\n");
+    let file = house.put(
+        "kith.toml",
+        "lisen = \"127.0.0.1:1\"\nlog = \"xml\"\nkeep_chips = [1]\n\n[limits]\nworkrs = 2\nqueue = \"many\"\n\
+         head_seconds = 0\n",
+    );
+    let checked = house.check(&[file.to_str().unwrap()], &[("KITH_POLICIES", policies.to_str().unwrap())]);
+    assert_eq!(checked.code, 1);
+    let faults = checked.faults().join("\n");
+    let shown = file.display();
+    for part in [
+        format!("{shown}:1: there is no setting \"lisen\"; the nearest is listen"),
+        format!("{shown}:2: log is \"xml\": one of text, json is wanted"),
+        format!("{shown}:3: keep_chips: text, a number, true or false is wanted"),
+        format!("{shown}:6: there is no setting \"workrs\"; the nearest is workers"),
+        format!("{shown}:7: queue is \"many\": invalid type"),
+        "head_seconds is 0: above 0".to_string(),
+        "line 3: there is no setting \"max_frm\"; the nearest is max_fmr".to_string(),
+    ] {
+        assert!(faults.contains(&part), "{part}\n is not in\n{faults}");
+    }
+    // The service says the same, and does not start.
+    let output = house.kith(&["serve", "--config", file.to_str().unwrap()], &[]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the nearest is listen"));
+
+    let exposed = house.check(&["--listen", "0.0.0.0:8321"], &[]);
+    assert!(exposed.code == 1 && exposed.faults().join("").contains("make a key"), "{:?}", exposed.faults());
+    let half = house.put("half.toml", "tls_cert = \"cert.pem\"\n");
+    let half = house.check(&[half.to_str().unwrap()], &[]);
+    assert!(half.code == 1 && half.faults().join("").contains("tls-key"), "{:?}", half.faults());
+    let missing = house.check(&["nowhere.toml"], &[]);
+    assert!(missing.code == 2 && missing.faults()[0].contains("nowhere.toml"), "{:?}", missing.faults());
+    let broken = house.put("broken.toml", "\n\nlisten = \n");
+    let broken = house.check(&[broken.to_str().unwrap()], &[]);
+    assert!(broken.code == 2 && broken.faults()[0].contains("broken.toml:3"), "{:?}", broken.faults());
+}
+
+#[test]
+fn policies_that_fit_no_model_here_are_told() {
+    let house = House::new();
+    let text = "[policy.door]\nliveness = false\nmax_fmr = 0.001\nmodel = \"facenet-vggface2\"\n";
+    let policies = house.put("policies.toml", text);
+    let checked = house.check(&["--policies", policies.to_str().unwrap()], &[]);
+    let warnings = checked.said["warnings"].to_string();
+    assert!(checked.code == 0 && warnings.contains("needs model facenet-vggface2"), "{warnings}");
+}
+
+#[test]
+fn keys_are_found_where_the_file_says() {
+    let house = House::new();
+    let file = house.put("kith.toml", "state = \"own\"\nlisten = \"127.0.0.1:1\"\n");
+    let line = ["keys", "new", "door", "--role", "decide", "--config", file.to_str().unwrap()];
+    assert!(house.kith(&line, &[]).output().unwrap().status.success());
+    let state = house.0.path().join("own");
+    assert!(Path::new(&state).join("keys.json").is_file());
+    let lines = kith::serve::last_lines(&state, None, 10).unwrap();
+    assert_eq!((lines.len(), lines[0]["action"].as_str()), (1, Some("new key")));
+}
+
+#[test]
+fn the_help_names_every_limit_with_its_default() {
+    let output = House::new().kith(&["serve", "--help"], &[]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    for part in ["body_bytes = 16777216", "work_seconds = 30", "key_rate (none)", "connections = 2048"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}

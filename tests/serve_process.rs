@@ -1,0 +1,189 @@
+//! `kith serve` as a process of its own: a full disk, and thousands of connections.
+#![cfg(all(unix, feature = "serve", feature = "cli", feature = "embedded-weights"))]
+#![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use kith::serve::{AuditHead, last_lines, verify_log};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+struct Service {
+    process: Child,
+    address: String,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Service {
+    /// Starts a service in a folder; `before` is shell that runs first in its process.
+    fn start(folder: &Path, before: &str, flags: &[&str]) -> Self {
+        let mut process = Command::new("sh")
+            .args(["-c", &format!("{before} exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_kith")])
+            .args(["serve", "--listen", "127.0.0.1:0", "--db"])
+            .arg(folder.join("faces"))
+            .args(flags)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.trim().strip_prefix("http://").unwrap_or_else(|| panic!("it did not start: {line}"));
+        Self { address: address.to_string(), process }
+    }
+
+    fn connect(&self) -> std::io::Result<TcpStream> {
+        let stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        Ok(stream)
+    }
+
+    /// Status and body of an answer.
+    fn ask(&self, method: &str, path: &str, kind: &str, body: &[u8]) -> (u16, String) {
+        let mut stream = self.connect().unwrap();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {kind}\r\n\
+             content-length: {length}\r\n\r\n"
+        );
+        stream.write_all(&[head.as_bytes(), body].concat()).unwrap();
+        let mut bytes = Vec::new();
+        let _ = stream.read_to_end(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let status = text.split(' ').nth(1).and_then(|s| s.parse().ok()).unwrap_or_else(|| panic!("{text:?}"));
+        (status, text.split_once("\r\n\r\n").unwrap().1.to_string())
+    }
+
+    fn decide(&self) -> (u16, String) {
+        self.ask("POST", "/v1/access/decide?policy=door", "image/jpeg", &photo("hopper_tilt.jpg"))
+    }
+
+    fn number(&self, metric: &str) -> f64 {
+        let (_, text) = self.ask("GET", "/metrics", "text/plain", b"");
+        let line = text.lines().find(|l| l.split(' ').next() == Some(metric)).unwrap_or_else(|| panic!("{text}"));
+        line.split(' ').nth(1).unwrap().parse().unwrap()
+    }
+}
+
+fn photo(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new("tests/fixtures/photos").join(name)).unwrap()
+}
+
+/// A log of one line that leaves `room` bytes until it has `bytes`.
+fn nearly_full_log(state: &Path, bytes: usize, room: usize) {
+    std::fs::create_dir_all(state).unwrap();
+    let line = |pad: usize| {
+        let zeros = "0".repeat(64);
+        json!({ "seq": 1, "at": "2026-01-01T00:00:00.000Z", "prev": zeros, "request": null, "key": "-",
+            "key_name": "", "action": "identify", "result": "done", "evidence": " ".repeat(pad) })
+        .to_string()
+    };
+    let pad = bytes - room - line(0).len() - 1;
+    let line = line(pad);
+    std::fs::write(state.join("audit.jsonl"), format!("{line}\n")).unwrap();
+    let sha256: String = Sha256::digest(line.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+    let head = serde_json::to_string(&AuditHead { lines: 1, sha256 }).unwrap();
+    std::fs::write(state.join("audit.head"), format!("{head:<127}\n")).unwrap();
+}
+
+#[test]
+fn a_log_that_cannot_be_written_opens_no_door_and_answers_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = folder.path().join("policies.toml");
+    std::fs::write(&policies, "[policy.door]\nliveness = false\nmax_fpir = 0.01\n").unwrap();
+    let flags = ["--policies", policies.to_str().unwrap()];
+    let enrolled = Service::start(folder.path(), "", &flags);
+    let name = "/v1/people/Grace/faces";
+    assert_eq!(enrolled.ask("POST", name, "image/jpeg", &photo("grace_hopper.jpg")).0, 201);
+    drop(enrolled);
+
+    // The system lets no file grow beyond 8 MiB: room for a few lines.
+    let state = folder.path().join("faces.serve");
+    nearly_full_log(&state, 8 << 20, 2000);
+    let service = Service::start(folder.path(), "trap '' XFSZ; ulimit -f 16384;", &flags);
+    let (status, answer) = service.decide();
+    assert!(status == 200 && answer.contains("\"decision\":\"allow\""), "{status} {answer}");
+    let mut tries = 0;
+    let (status, answer) = loop {
+        let (status, answer) = service.decide();
+        if status != 200 || tries > 20 {
+            break (status, answer);
+        }
+        tries += 1;
+    };
+    assert!(status == 503 && answer.contains("\"decision\":\"deny\""), "{status} {answer}");
+    assert!(answer.contains("audit_unavailable") && !answer.contains("Grace"), "{answer}");
+    let (status, answer) = service.ask("POST", "/v1/identify", "image/jpeg", &photo("hopper_tilt.jpg"));
+    assert!(status == 503 && answer.contains("audit.unwritable") && !answer.contains("Grace"), "{status} {answer}");
+    assert_eq!(service.ask("GET", "/healthz/live", "text/plain", b"").0, 200);
+    drop(service);
+    // What was acknowledged is there, and nothing half-written.
+    let report = verify_log(&state, None).unwrap();
+    assert_eq!((report.after_head, report.torn_bytes), (0, 0));
+    let lines = last_lines(&state, None, 100).unwrap();
+    assert!(lines.len() >= 2 && lines[0]["result"] == "allow", "{lines:?}");
+    // With room again it goes on where it was.
+    let again = Service::start(folder.path(), "", &flags);
+    assert_eq!(again.decide().0, 200);
+    drop(again);
+    assert_eq!(verify_log(&state, None).unwrap().head.lines, report.head.lines + 1);
+}
+
+/// Files that this process may have open at once.
+fn most_files() -> usize {
+    let output = Command::new("sh").args(["-c", "ulimit -n"]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or(usize::MAX)
+}
+
+#[test]
+fn thousands_of_connections_are_bounded_and_shut_nobody_out_for_long() {
+    const BOUND: usize = 200;
+    let crowd = most_files().saturating_sub(200).min(10_000);
+    let folder = tempfile::tempdir().unwrap();
+    let flags = ["--limit", "connections=200", "--limit", "head_seconds=3"];
+    let service = Service::start(folder.path(), "", &flags);
+    let mut held = service.connect().unwrap();
+    let alive = b"GET /healthz/live HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let served = |held: &mut TcpStream| {
+        held.write_all(alive).unwrap();
+        let mut bytes = [0; 2048];
+        let read = held.read(&mut bytes).unwrap();
+        bytes[..read].starts_with(b"HTTP/1.1 200 ")
+    };
+    assert!(served(&mut held));
+    let mut open: Vec<TcpStream> = Vec::new();
+    for i in 0..crowd {
+        open.extend(service.connect().ok());
+        if i % 200 == 0 {
+            // Whoever is in stays in, whatever the crowd does.
+            assert!(served(&mut held), "after {i} connections");
+        }
+    }
+    println!("{} of {crowd} connections were made", open.len());
+    assert!(open.len() > BOUND * 2, "the crowd is too small to say anything");
+    drop(held);
+    // Nothing was asked, so each is closed: those beyond the bound at once, the others when their time is over.
+    for stream in &mut open {
+        let end = stream.read(&mut [0; 1024]);
+        let late = |e: &std::io::Error| matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        assert!(!end.as_ref().is_err_and(late), "a connection that asks nothing is kept");
+    }
+    drop(open);
+    let mut tries = 0;
+    while service.number("kith_connections") > 1.0 {
+        assert!(tries < 100, "connections are not let go");
+        tries += 1;
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(service.ask("GET", "/healthz/live", "text/plain", b"").0, 200);
+}
