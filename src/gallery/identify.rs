@@ -141,14 +141,14 @@ impl Database {
     /// [`crate::error::GalleryError::UnknownGallery`].
     pub fn searched(&self, gallery: &str, policy: &SearchPolicy) -> Result<usize> {
         let shelf = self.shelf(gallery)?;
-        let inside = shelf.read();
         // Without a filter everybody counts: nobody need be looked at, which would take longer than the search.
         if policy.filter.is_empty() {
             return Ok(match policy.by {
-                By::Best => inside.face_count(),
-                By::Mean => inside.people_with_faces(),
+                By::Best => shelf.read().face_count(),
+                By::Mean | By::Weighted => shelf.templates(policy.by).comparisons,
             });
         }
+        let inside = shelf.read();
         let allowed = inside.people.iter().filter(|(_, p)| policy.filter.takes(p)).map(|(id, _)| *id);
         Ok(match policy.by {
             By::Best => allowed.map(|id| inside.faces_of(id).len()).sum(),
@@ -174,7 +174,7 @@ impl Database {
         // A rate for each comparison holds for the largest template, which counts as several.
         let largest = match policy.by {
             By::Best => 1,
-            By::Mean | By::Weighted => shelf.read().largest_template().max(1),
+            By::Mean | By::Weighted => shelf.templates(policy.by).largest.max(1),
         };
         let each = policy.max_fmr.map(|rate| rate / largest as f64);
         let line = SearchPolicy { max_fmr: each, ..policy.clone() };
@@ -182,7 +182,7 @@ impl Database {
         let bound = threshold.distance();
         let near = match policy.by {
             By::Best => shelf.read().nearest_people(probe.values(), policy),
-            By::Mean | By::Weighted => shelf.nearest_means(probe.values(), policy),
+            By::Mean | By::Weighted => shelf.nearest_templates(probe.values(), policy),
         };
         let inside = shelf.read();
         let candidates: Vec<Candidate> = near
@@ -208,11 +208,6 @@ impl Database {
 }
 
 impl Inside {
-    /// What the template of most faces counts as.
-    fn largest_template(&self) -> usize {
-        self.people.keys().map(|id| template_comparisons(self.faces_of(*id).len())).max().unwrap_or(0)
-    }
-
     /// People by their best face: person, face, distance.
     fn nearest_people(&self, probe: &[f32], policy: &SearchPolicy) -> Vec<(u64, Option<u64>, f32)> {
         let takes = |face: u64| {
@@ -243,11 +238,16 @@ impl Inside {
 }
 
 impl Shelf {
-    /// People by their mean vector.
-    fn nearest_means(&self, probe: &[f32], policy: &SearchPolicy) -> Vec<(u64, Option<u64>, f32)> {
-        let means = self.means(policy.by);
+    /// People by their template.
+    fn nearest_templates(&self, probe: &[f32], policy: &SearchPolicy) -> Vec<(u64, Option<u64>, f32)> {
+        let templates = self.templates(policy.by);
         let inside = self.read();
         let takes = |person: u64| inside.people.get(&person).is_some_and(|p| policy.filter.takes(p));
-        means.nearest(probe, policy.top, Some(&takes)).into_iter().map(|n| (n.face, None, n.distance)).collect()
+        templates
+            .index
+            .nearest(probe, policy.top, Some(&takes))
+            .into_iter()
+            .map(|n| (n.face, None, n.distance))
+            .collect()
     }
 }

@@ -12,7 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::GalleryStats;
 use crate::index::{FaceIndex, Precision};
 use crate::store::{FaceRecord, GalleryRecord, PersonRecord};
-use crate::vector::{By, mean_direction, sample_weight};
+use crate::vector::{By, mean_direction, sample_weight, template_comparisons};
 
 /// What memory keeps of a face beside its vector.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,6 +21,17 @@ pub(super) struct Held {
     /// What it counts in a weighted template.
     weight: f32,
     pub source: Option<[u8; 32]>,
+}
+
+/// One vector for each person.
+#[derive(Debug)]
+pub(super) struct Templates {
+    /// Under the people's numbers.
+    pub index: FaceIndex,
+    /// What a search through all of them counts as.
+    pub comparisons: usize,
+    /// What the one of most faces counts as.
+    pub largest: usize,
 }
 
 /// A gallery's content.
@@ -38,7 +49,7 @@ pub(super) struct Inside {
     /// Faces that came or went since the index was saved.
     pub unsaved: usize,
     /// Templates by person, plain and weighted, made when first asked for and dropped when faces change.
-    means: [Option<Arc<FaceIndex>>; 2],
+    templates: [Option<Arc<Templates>>; 2],
 }
 
 /// A gallery.
@@ -62,7 +73,7 @@ impl Shelf {
             index,
             index_note: None,
             unsaved: 0,
-            means: [None, None],
+            templates: [None, None],
         };
         Self { id, record, inside: RwLock::new(inside) }
     }
@@ -114,18 +125,19 @@ impl Shelf {
         }
     }
 
-    /// The index over each person's template.
-    pub(super) fn means(&self, by: By) -> Arc<FaceIndex> {
+    /// Each person's template.
+    pub(super) fn templates(&self, by: By) -> Arc<Templates> {
         let weighted = by == By::Weighted;
-        if let Some(means) = &self.read().means[usize::from(weighted)] {
-            return means.clone();
+        if let Some(known) = &self.read().templates[usize::from(weighted)] {
+            return known.clone();
         }
         let mut inside = self.write();
-        if let Some(means) = &inside.means[usize::from(weighted)] {
-            return means.clone();
+        if let Some(known) = &inside.templates[usize::from(weighted)] {
+            return known.clone();
         }
         let dimension = self.record.dimension as usize;
-        let mut means = FaceIndex::new(dimension, Precision::F32);
+        let index = FaceIndex::new(dimension, Precision::F32);
+        let mut templates = Templates { index, comparisons: 0, largest: 0 };
         for (&person, faces) in &inside.of {
             let samples = faces.iter().filter_map(|&f| {
                 let weight = if weighted { inside.face(f)?.weight } else { 1.0 };
@@ -133,12 +145,15 @@ impl Shelf {
             });
             // Faces that cancel out have no mean direction; such a person is found by best face only.
             if let Some(mean) = mean_direction(samples, dimension) {
-                means.insert(person, &mean);
+                templates.index.insert(person, &mean);
+                let counted = template_comparisons(faces.len());
+                templates.comparisons += counted;
+                templates.largest = templates.largest.max(counted);
             }
         }
-        let means = Arc::new(means);
-        inside.means[usize::from(weighted)] = Some(means.clone());
-        means
+        let templates = Arc::new(templates);
+        inside.templates[usize::from(weighted)] = Some(templates.clone());
+        templates
     }
 }
 
@@ -178,10 +193,6 @@ impl Inside {
 
     pub(super) fn seen(&self, source: &[u8; 32]) -> &[u64] {
         self.seen.get(source).map_or(&[], Vec::as_slice)
-    }
-
-    pub(super) fn people_with_faces(&self) -> usize {
-        self.of.values().filter(|faces| !faces.is_empty()).count()
     }
 
     pub(super) fn face_count(&self) -> usize {
@@ -225,7 +236,7 @@ impl Inside {
     }
 
     pub(super) fn add_face(&mut self, id: u64, record: &FaceRecord) {
-        self.means = [None, None];
+        self.templates = [None, None];
         self.unsaved += 1;
         self.index.insert(id, &record.vector);
         let q = &record.quality;
@@ -238,7 +249,7 @@ impl Inside {
     }
 
     pub(super) fn remove_face(&mut self, id: u64) {
-        self.means = [None, None];
+        self.templates = [None, None];
         let Some(held) = self.faces.remove(&id) else { return };
         self.unsaved += 1;
         self.index.remove(id);
@@ -257,7 +268,7 @@ impl Inside {
 
     /// Moves a face to another person.
     pub(super) fn move_face(&mut self, id: u64, to: u64) {
-        self.means = [None, None];
+        self.templates = [None, None];
         let Some(held) = self.faces.get_mut(&id) else { return };
         let from = std::mem::replace(&mut held.person, to);
         if let Some(faces) = self.of.get_mut(&from) {
