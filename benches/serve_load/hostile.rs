@@ -12,6 +12,17 @@ use super::client::{Client, connect, request};
 /// What each kind of attack came to, by status; 0 is a connection closed without an answer.
 pub type Outcomes = BTreeMap<(&'static str, u16), usize>;
 
+/// What attackers have got hold of.
+#[derive(Clone)]
+pub struct Keys {
+    /// A key that may identify, of whoever sends slowly.
+    pub slow: String,
+    /// Another, of whoever sends what is no photo: the places of one key are not the other's.
+    pub wild: String,
+    /// A key that may only read.
+    pub reader: String,
+}
+
 /// A PNG that claims to be vast, in a few bytes.
 fn bomb() -> Vec<u8> {
     let mut head = b"IHDR".to_vec();
@@ -57,17 +68,11 @@ fn requests(key: &str, reader: &str, photo: &[u8]) -> Vec<(&'static str, Vec<u8>
 }
 
 /// Attacks until `over`: `pace` requests a second of each kind, `idle` connections that say nothing or little.
-pub fn attack(
-    address: SocketAddr,
-    (key, reader, photo): (&str, &str, &[u8]),
-    pace: f64,
-    idle: usize,
-    over: &AtomicBool,
-) -> Outcomes {
+pub fn attack(address: SocketAddr, keys: &Keys, photo: &[u8], pace: f64, idle: usize, over: &AtomicBool) -> Outcomes {
     let outcomes = Mutex::new(Outcomes::new());
     let count = |kind, status| *outcomes.lock().expect("no attacker panics").entry((kind, status)).or_insert(0) += 1;
     std::thread::scope(|scope| {
-        for (kind, request) in requests(key, reader, photo) {
+        for (kind, request) in requests(&keys.wild, &keys.reader, photo) {
             let count = &count;
             scope.spawn(move || {
                 while !over.load(Ordering::Relaxed) {
@@ -79,7 +84,7 @@ pub fn attack(
         }
         // Bodies that never end, and heads that never begin.
         scope.spawn(|| {
-            let slow = request("/v1/identify", "image/jpeg", key, photo);
+            let slow = request("/v1/identify", "image/jpeg", &keys.slow, photo);
             let open = |i: usize| {
                 let mut stream: TcpStream = connect(address).ok()?;
                 let part = [&b""[..], b"POST /v1/ide", &slow[..slow.len() / 2]][i % 3];
@@ -94,7 +99,7 @@ pub fn attack(
                     let mut byte = [0; 512];
                     let closed = stream.as_mut().is_none_or(|s| {
                         let _ = s.set_read_timeout(Some(Duration::from_micros(100)));
-                        matches!(s.read(&mut byte), Ok(_)) || s.write_all(b"x").is_err()
+                        s.read(&mut byte).is_ok() || s.write_all(b"x").is_err()
                     });
                     if closed {
                         count("slow or silent, cut off", 0);

@@ -10,6 +10,8 @@
 //! 3. the similarity scale falls with distance;
 //! 4. where there are replicates, there are two or more, of finite numbers, with rates for every point.
 
+use std::sync::{PoisonError, RwLock};
+
 use serde::{Deserialize, Serialize};
 
 use super::jackknife::{Replicate, reach};
@@ -121,6 +123,20 @@ impl Calibration {
 
     /// Name of the record: twelve hex digits of the sha256 of its content.
     pub fn id(&self) -> String {
+        // Every answer names it, and to write the record out takes as long as a search: the last one asked is kept,
+        // with the record itself, so that a changed record is another.
+        static LAST: RwLock<Option<(Calibration, String)>> = RwLock::new(None);
+        let kept = LAST.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, id)) = kept.as_ref().filter(|(record, _)| record == self) {
+            return id.clone();
+        }
+        drop(kept);
+        let id = self.digest();
+        *LAST.write().unwrap_or_else(PoisonError::into_inner) = Some((self.clone(), id.clone()));
+        id
+    }
+
+    fn digest(&self) -> String {
         use sha2::{Digest, Sha256};
         let content = serde_json::to_vec(self).unwrap_or_default();
         Sha256::digest(content).iter().take(6).map(|b| format!("{b:02x}")).collect()
@@ -208,6 +224,17 @@ pub(super) mod tests {
             replicates: None,
             points: vec![point(1e-1, 0.6, 0.0, 10_000), point(1e-2, 0.5, 0.01, 1000), point(1e-3, 0.4, 0.05, 100)],
         }
+    }
+
+    #[test]
+    fn an_id_is_of_the_content_whoever_asked_before() {
+        let (one, two) = (record(), Calibration { source: "elsewhere".to_string(), ..record() });
+        for _ in 0..2 {
+            assert_eq!((one.id(), two.id()), (one.digest(), two.digest()));
+        }
+        let mut changed = one.clone();
+        changed.slope *= 2.0;
+        assert!(changed.id() != one.id() && changed.id() == changed.digest());
     }
 
     #[test]

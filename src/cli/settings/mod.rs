@@ -5,6 +5,7 @@
 //! of each value; what is wrong is told with the place where it was said.
 
 mod file;
+mod layers;
 mod limits;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 use super::args::Args;
 use crate::serve::ServeLimits;
 use file::Written;
+use layers::{Said, in_force, lower_layers, variable, with};
 pub(super) use limits::{limits_help, one_limit};
 
 /// Commands that take settings. The others take flags alone.
@@ -25,11 +27,6 @@ const COMMANDS: [&str; 4] = ["serve", "keys", "audit", "config"];
 /// Flags that say how the command itself answers, or that the service has no use for.
 const NO_SETTINGS: [&str; 9] =
     ["config", "limit", "json", "quiet", "help", "version", "gallery", "max_megapixels", "file"];
-/// Two ways to say one thing: the one of the higher layer counts.
-const EITHER: [(&str, &str); 1] = [("key_file", "key_command")];
-/// The settings' names in the environment begin so.
-const PREFIX: &str = "KITH_";
-
 /// Where a value was said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Source {
@@ -110,13 +107,6 @@ impl Settings {
         let lines: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
         Err(anyhow::anyhow!("{}", lines.join("\n")))
     }
-}
-
-/// A setting that a lower layer than the flags says.
-struct Said {
-    name: String,
-    value: OsString,
-    source: Source,
 }
 
 /// Reads a command line and, where its command takes settings, the layers beneath it.
@@ -220,77 +210,6 @@ fn known_to(root: &Command, path: &[&str]) -> Vec<Arg> {
 
 fn names(known: &[Arg]) -> Vec<String> {
     known.iter().map(|a| a.get_id().to_string()).collect()
-}
-
-/// A setting's variable, where it is set.
-fn variable(name: &str) -> Option<(String, OsString)> {
-    // `$KITH_LOG` says how much is logged.
-    let name = if name == "log" { "log_form" } else { name };
-    let variable = format!("{PREFIX}{}", name.to_uppercase());
-    std::env::var_os(&variable).filter(|v| !v.is_empty()).map(|value| (variable, value))
-}
-
-fn lower_layers(known: &[Arg], flags: &[&str], written: &mut Written, faults: &mut Vec<Fault>) -> Vec<Said> {
-    let mut said: Vec<Said> = Vec::new();
-    for arg in known {
-        let name = arg.get_id().as_str();
-        let in_file = written.values.remove(name);
-        if flags.contains(&name) {
-            continue;
-        }
-        if let Some((variable, value)) = variable(name) {
-            said.push(Said { name: name.to_string(), value, source: Source::Variable(variable) });
-        } else if let Some((value, source)) = in_file {
-            match file::text(&value) {
-                Some(text) => {
-                    let value = if is_path(arg) { file::beside(&source, &text) } else { text.into() };
-                    said.push(Said { name: name.to_string(), value, source });
-                }
-                None => faults.push(Fault::at(source, format!("{name}: text, a number, true or false is wanted"))),
-            }
-        }
-    }
-    for (a, b) in EITHER {
-        let layer = |name: &str| match said.iter().find(|s| s.name == name).map(|s| &s.source) {
-            _ if flags.contains(&name) => 3,
-            Some(Source::Variable(_)) => 2,
-            Some(_) => 1,
-            None => 0,
-        };
-        let (of_a, of_b) = (layer(a), layer(b));
-        said.retain(|s| !(s.name == a && of_a < of_b || s.name == b && of_b < of_a));
-    }
-    said
-}
-
-fn is_path(arg: &Arg) -> bool {
-    arg.get_value_parser().type_id() == std::any::TypeId::of::<PathBuf>()
-}
-
-/// The command line with the lower layers' settings as further flags.
-fn with(line: &[OsString], said: &[Said]) -> Vec<OsString> {
-    // After `--` nothing is a flag.
-    let end = line.iter().position(|a| a == "--").unwrap_or(line.len());
-    let flags = said.iter().map(|s| {
-        let mut flag = OsString::from(format!("--{}=", s.name.replace('_', "-")));
-        flag.push(&s.value);
-        flag
-    });
-    line[..end].iter().cloned().chain(flags).chain(line[end..].iter().cloned()).collect()
-}
-
-fn in_force(arg: &Arg, leaf: &ArgMatches, said: &[Said]) -> InForce {
-    let name = arg.get_id().to_string();
-    let source = match said.iter().find(|s| s.name == name) {
-        Some(said) => said.source.clone(),
-        None if is_flag(leaf, &name) => Source::Flag(name.replace('_', "-")),
-        None => Source::Default,
-    };
-    let values = leaf.try_get_raw(&name).ok().flatten();
-    let value = values.and_then(|mut v| v.next()).map(|v| v.to_string_lossy().into_owned());
-    // A command is the owner's to look up: it may hold what is not for a terminal.
-    let value = value.map(|v| if name == "key_command" { "(not shown)".to_string() } else { v });
-    InForce { name, value, source }
 }
 
 /// Which of the settings clap complains about.
