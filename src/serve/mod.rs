@@ -14,6 +14,8 @@
 mod access;
 mod audit;
 mod auth;
+mod bodies;
+mod compreface;
 mod config;
 mod files;
 mod idempotency;

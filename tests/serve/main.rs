@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
 mod access;
+mod batch;
+mod compreface;
 mod people;
 mod socket;
 mod support;

@@ -20,6 +20,7 @@ use super::policy::Policy;
 use super::reason::Reason;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Caller, Decide, Known};
+use crate::serve::bodies::{PhotoFiles, PhotoTexts};
 use crate::serve::input::{Form, Upload};
 use crate::serve::problem::Problem;
 use crate::serve::request::random_hex;
@@ -90,7 +91,7 @@ impl Outcome {
 ///
 /// Several photos of one moment may be sent (`file` again, or `files` in JSON): the sharpest good one is decided on.
 #[utoipa::path(post, path = "/v1/access/decide", tag = "access", params(Question),
-    request_body(content_type = "multipart/form-data"),
+    request_body(content((PhotoFiles = "multipart/form-data"), (PhotoTexts = "application/json"), (Vec<u8> = "image/jpeg"))),
     responses((status = 200, body = DecisionView),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "A denial too, as every other status is")))]
 pub(in super::super) async fn decide(State(service): State<Arc<Service>>, request: Request) -> Response {

@@ -5,7 +5,7 @@ mod keys;
 mod rate;
 mod session;
 
-pub(super) use caller::{Admin, Caller, Decide, Enroll, Identify, Known, May, Read, caller_of};
+pub(super) use caller::{Admin, AtHome, Caller, Decide, Enroll, Identify, Known, May, Read, caller_of};
 pub use keys::{ApiKey, KeyFile, NewKey, Role};
 pub(super) use keys::{Keys, Standing};
 pub(super) use rate::{Permit, Rates};

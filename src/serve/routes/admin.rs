@@ -238,6 +238,7 @@ pub(super) struct Lines {
     /// Only lines before this one: the `seq` of the last one seen.
     before: Option<u64>,
     /// How many at most, 1 to 1000; 50 when not said.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,8 @@ use super::faces::choice;
 use crate::media::{encode_jpeg, encode_png};
 use crate::serve::audit::Event;
 use crate::serve::auth::{Identify, Known, May};
-use crate::serve::input::{Form, Upload, flag};
+use crate::serve::bodies::{PairFiles, PairTexts, PhotoFile, PhotoText};
+use crate::serve::input::{Form, Path, Upload, flag};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 use crate::serve::views::{FoundView, ThresholdView};
@@ -30,11 +31,14 @@ use crate::{
 #[into_params(parameter_in = Query)]
 pub(super) struct Line {
     /// Highest false-match rate to accept; 0.001 when not said.
+    #[param(exclusive_minimum = 0, exclusive_maximum = 1)]
     max_fmr: Option<f64>,
     /// Decide at this distance instead, above 0 and at most 2.
+    #[param(exclusive_minimum = 0, maximum = 2)]
     threshold: Option<f32>,
     /// `only`: a photo must show one face (when not said); `largest`: the largest counts. Not for `/v1/compare`,
     /// where every face counts.
+    #[param(pattern = "^(only|largest)$")]
     face: Option<String>,
     /// Answer with the picture, as PNG, in place of the numbers (`/v1/compare` alone). `Accept: image/png` or
     /// `image/jpeg` does the same.
@@ -91,7 +95,8 @@ impl From<&Verdict> for VerdictView {
 
 /// Two photos with a face each, as the fields `a` and `b`: do they show one person?
 #[utoipa::path(post, path = "/v1/verify", tag = "identify", params(Line),
-    request_body(content_type = "multipart/form-data"), responses((status = 200, body = VerdictView)))]
+    request_body(content((PairFiles = "multipart/form-data"), (PairTexts = "application/json"))),
+    responses((status = 200, body = VerdictView)))]
 pub(super) async fn verify(
     State(service): State<Arc<Service>>,
     known: Known<Identify>,
@@ -209,7 +214,7 @@ fn wanted(headers: &HeaderMap, picture: bool) -> Wanted {
 
 /// How alike are the faces in two photos (`a` and `b`)? As numbers, or as the picture
 #[utoipa::path(post, path = "/v1/compare", tag = "identify", params(Line),
-    request_body(content_type = "multipart/form-data"),
+    request_body(content((PairFiles = "multipart/form-data"), (PairTexts = "application/json"))),
     responses((status = 200, content((CompareView = "application/json"), (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg")))))]
 pub(super) async fn compare(
     State(service): State<Arc<Service>>,
@@ -306,7 +311,8 @@ pub(in crate::serve) fn claim(
 /// Does this photo show that person?
 #[utoipa::path(post, path = "/v1/people/{name}/verify", tag = "identify",
     params(("name" = String, Path), ("gallery" = Option<String>, Query), Line),
-    request_body(content_type = "multipart/form-data"), responses((status = 200, body = ClaimView)))]
+    request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"), (Vec<u8> = "image/jpeg"))),
+    responses((status = 200, body = ClaimView)))]
 pub(super) async fn verify_person(
     State(service): State<Arc<Service>>,
     may: May<Identify>,

@@ -1,6 +1,7 @@
 //! Every route, and the answers to what is none.
 
 mod admin;
+mod batch;
 pub(super) mod compare;
 mod embed;
 pub(super) mod faces;
@@ -19,13 +20,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access;
+use super::compreface;
 use super::problem::Problem;
 use super::request::around;
 use super::state::Service;
 
 /// The routes of a service, to be driven with a socket ([`super::run`]) or without.
 pub fn router(service: Arc<Service>) -> Router {
-    let (api, description) = documented().split_for_parts();
+    let (api, description) = documented().merge(compreface::routes()).split_for_parts();
     Router::new()
         .merge(api)
         .merge(openapi::route(description))
@@ -46,15 +48,19 @@ fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(people::show, people::change, people::forget))
         .routes(routes!(people::merge))
         .routes(routes!(faces::enroll))
+        .routes(routes!(faces::enroll_batch))
         .routes(routes!(faces::show, faces::forget))
         .routes(routes!(faces::thumbnail))
         .routes(routes!(identify::identify))
+        .routes(routes!(identify::identify_batch))
         .routes(routes!(identify::search))
         .routes(routes!(compare::verify))
         .routes(routes!(compare::compare))
         .routes(routes!(compare::verify_person))
         .routes(routes!(embed::detect))
         .routes(routes!(embed::embed))
+        .routes(routes!(embed::detect_batch))
+        .routes(routes!(embed::embed_batch))
         .routes(routes!(access::decide))
         .routes(routes!(admin::galleries))
         .routes(routes!(admin::calibration))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine as _;
@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::serve::auth::{Enroll, May, Read};
 use crate::serve::idempotency::Again;
-use crate::serve::input::{Object, Options, flag};
+use crate::serve::input::{Object, Options, Path, flag};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 use crate::serve::views::{FaceView, PeopleList, PersonDetail, PersonView};
@@ -39,6 +39,7 @@ pub(super) struct Which {
     #[serde(default)]
     label: Vec<String>,
     /// How many at most, 1 to 1000; 50 when not said.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// Go on after an earlier answer: its `next`.
     after: Option<String>,
