@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 /// A photo as a part of a form.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PhotoFile {
     /// JPEG, PNG, WebP, BMP, GIF or TIFF.
     #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
@@ -13,6 +14,7 @@ pub(super) struct PhotoFile {
 
 /// A photo as text.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PhotoText {
     /// The photo's bytes in base64; `data:image/jpeg;base64,` before them is passed over.
     #[schema(format = Byte, content_encoding = "base64", content_media_type = "application/octet-stream")]
@@ -21,6 +23,7 @@ pub(super) struct PhotoText {
 
 /// Two photos as parts of a form.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PairFiles {
     #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
     a: Vec<u8>,
@@ -30,6 +33,7 @@ pub(super) struct PairFiles {
 
 /// Two photos as text.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PairTexts {
     /// The photo's bytes in base64.
     #[schema(format = Byte, content_encoding = "base64", content_media_type = "application/octet-stream")]
@@ -41,6 +45,7 @@ pub(super) struct PairTexts {
 
 /// Several photos as parts of a form.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PhotoFiles {
     /// Said once for each photo.
     #[schema(value_type = Vec<String>, format = Binary, min_items = 1, max_items = 32)]
@@ -49,10 +54,29 @@ pub(super) struct PhotoFiles {
 
 /// Several photos as text.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PhotoTexts {
     /// Each photo's bytes in base64.
     #[schema(value_type = Vec<String>, format = Byte, min_items = 1, max_items = 32)]
     files: Vec<String>,
+}
+
+/// A photo as a part of a form. Other parts are passed over.
+#[derive(ToSchema)]
+#[schema(as = compreface::PhotoFile)]
+pub(super) struct TheirPhotoFile {
+    /// JPEG, PNG, WebP, BMP, GIF or TIFF.
+    #[schema(value_type = String, format = Binary, content_media_type = "application/octet-stream")]
+    file: Vec<u8>,
+}
+
+/// A photo as text. Other members are passed over.
+#[derive(ToSchema)]
+#[schema(as = compreface::PhotoText)]
+pub(super) struct TheirPhotoText {
+    /// The photo's bytes in base64.
+    #[schema(format = Byte, content_encoding = "base64", content_media_type = "application/octet-stream")]
+    file: String,
 }
 
 /// A photo to find a face in, and one to look for it in, as parts of a form.

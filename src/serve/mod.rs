@@ -28,6 +28,7 @@ mod problem;
 mod request;
 mod routes;
 mod state;
+mod terms;
 mod views;
 mod work;
 

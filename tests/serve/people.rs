@@ -93,6 +93,11 @@ async fn two_photos_are_compared_as_numbers_and_as_a_picture() {
     assert_eq!((picture.header("content-type"), &picture.bytes[1..4]), ("image/png", &b"PNG"[..]));
     let beyond = post_pair(&house, "/v1/verify?max_fmr=1e-12", "grace_hopper.jpg", "hopper_tilt.jpg").await;
     assert_eq!(beyond.problem(), "refusal.unsupported_rate");
+    for wrong in ["threshold=3", "threshold=0", "max_fmr=2"] {
+        let path = format!("/v1/compare?{wrong}");
+        let answer = post_pair(&house, &path, "grace_hopper.jpg", "hopper_tilt.jpg").await;
+        assert_eq!(answer.problem(), "refusal.invalid_threshold", "{wrong}");
+    }
 }
 
 #[tokio::test]

@@ -11,11 +11,12 @@ use utoipa::IntoParams;
 
 use super::super::audit::Event;
 use super::super::auth::{AtHome, Enroll, Read};
-use super::super::bodies::{PhotoFile, PhotoText};
+use super::super::bodies::{TheirPhotoFile, TheirPhotoText};
 use super::super::input::{Form, Object, Options, Path};
 use super::super::problem::Problem;
 use super::super::routes::faces::{Enrolment, enroll_photo};
 use super::super::state::Service;
+use super::super::terms::{Name, Refusal};
 use super::options::{FaceOptions, photo};
 use super::views::{Deleted, Example, Examples};
 use super::{ids, or_none_yet};
@@ -33,7 +34,6 @@ const MOST_DELETED: usize = 1000;
 #[into_params(parameter_in = Query)]
 pub(super) struct Whose {
     /// The subject's name; made where there is none of that name.
-    #[param(min_length = 1, max_length = 200)]
     subject: Option<String>,
 }
 
@@ -43,15 +43,16 @@ pub(super) struct Whose {
 #[into_params(parameter_in = Query)]
 pub(super) struct Allowed {
     /// A refusal of kith's to pass over: `small`, `blurred`, `light`, `turned` or `duplicate`; may be said again.
+    #[param(value_type = Vec<Refusal>, inline)]
     allow: Vec<String>,
 }
 
 /// Saves the face in a photo as a subject's; the photo must show one
 #[utoipa::path(post, path = "/api/v1/recognition/faces", tag = "compreface",
-    params(("subject" = String, Query, min_length = 1, max_length = 200, description = "The subject's name; made where there is none of that name"),
+    params(("subject" = inline(Name), Query, description = "The subject's name; made where there is none of that name"),
         ("det_prob_threshold" = Option<f32>, Query, minimum = 0, maximum = 1, description = "Faces that the detector is less sure of do not count"),
         Allowed),
-    request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"))),
+    request_body(content((TheirPhotoFile = "multipart/form-data"), (TheirPhotoText = "application/json"))),
     responses((status = 201, body = Example)))]
 pub(super) async fn add(
     State(service): State<Arc<Service>>,
@@ -79,7 +80,7 @@ pub(super) async fn add(
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// Counted from 0.
-    #[param(minimum = 0, maximum = 1000000, default = 0)]
+    #[param(format = "uint64", default = 0)]
     page: usize,
     /// Faces on a page.
     #[param(minimum = 1, maximum = 10000, default = 20)]

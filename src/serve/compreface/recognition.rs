@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::super::audit::Event;
 use super::super::auth::{AtHome, Identify, Known};
-use super::super::bodies::{PhotoFile, PhotoText, SourceAndTargetFiles, SourceAndTargetTexts};
+use super::super::bodies::{SourceAndTargetFiles, SourceAndTargetTexts, TheirPhotoFile, TheirPhotoText};
 use super::super::input::{Form, Path};
 use super::super::problem::Problem;
 use super::super::state::Service;
@@ -42,7 +42,7 @@ fn tell_subjects<'a>(subjects: impl Iterator<Item = &'a Vec<SimilarSubject>>, ev
 /// Who is in this photo? Every face is answered with whom it is most like, however little: the caller draws the line
 #[utoipa::path(post, path = "/api/v1/recognition/recognize", tag = "compreface",
     params(FaceOptions, Predictions, Detection),
-    request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"))),
+    request_body(content((TheirPhotoFile = "multipart/form-data"), (TheirPhotoText = "application/json"))),
     responses((status = 200, body = Answer<RecognizedFace>)))]
 pub(super) async fn recognize(
     State(service): State<Arc<Service>>,
@@ -70,7 +70,7 @@ pub(super) async fn recognize(
 /// How like are the faces in this photo to a saved one?
 #[utoipa::path(post, path = "/api/v1/recognition/faces/{image_id}/verify", tag = "compreface",
     params(("image_id" = String, Path, format = "uuid"), FaceOptions),
-    request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"))),
+    request_body(content((TheirPhotoFile = "multipart/form-data"), (TheirPhotoText = "application/json"))),
     responses((status = 200, body = Answer<ComparedFace>)))]
 pub(super) async fn verify_example(
     State(service): State<Arc<Service>>,
@@ -102,7 +102,7 @@ pub(super) async fn verify_example(
 
 /// Where are the faces?
 #[utoipa::path(post, path = "/api/v1/detection/detect", tag = "compreface", params(FaceOptions),
-    request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"))),
+    request_body(content((TheirPhotoFile = "multipart/form-data"), (TheirPhotoText = "application/json"))),
     responses((status = 200, body = Answer<SeenFace>)))]
 pub(super) async fn detect(
     State(service): State<Arc<Service>>,

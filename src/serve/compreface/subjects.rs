@@ -13,6 +13,7 @@ use super::super::auth::{AtHome, Enroll, Read};
 use super::super::input::{Object, Path};
 use super::super::problem::Problem;
 use super::super::state::Service;
+use super::super::terms::Name;
 use super::or_none_yet;
 use super::views::{Deleted, Subject, Subjects, Updated};
 use crate::error::{Error, GalleryError};
@@ -60,7 +61,7 @@ pub(super) async fn add(
 
 /// Gives somebody another name; where another subject has it, the two become one
 #[utoipa::path(put, path = "/api/v1/recognition/subjects/{subject}", tag = "compreface",
-    params(("subject" = String, Path, description = "The name now")), request_body = Subject,
+    params(("subject" = inline(Name), Path, description = "The name now")), request_body = Subject,
     responses((status = 200, body = Updated)))]
 pub(super) async fn rename(
     State(service): State<Arc<Service>>,
@@ -84,7 +85,7 @@ pub(super) async fn rename(
 
 /// Forgets somebody, with all their faces
 #[utoipa::path(delete, path = "/api/v1/recognition/subjects/{subject}", tag = "compreface",
-    params(("subject" = String, Path, description = "The name")), responses((status = 200, body = Subject)))]
+    params(("subject" = inline(Name), Path, description = "The name")), responses((status = 200, body = Subject)))]
 pub(super) async fn delete(
     State(service): State<Arc<Service>>,
     AtHome(may): AtHome<Enroll>,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::super::terms::Name;
 use super::ids::id_of;
 
 /// Somebody, by name.
@@ -10,7 +11,7 @@ use super::ids::id_of;
 #[schema(as = compreface::Subject)]
 pub(super) struct Subject {
     /// Unique in the collection.
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(value_type = Name)]
     pub subject: String,
 }
 

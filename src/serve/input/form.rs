@@ -154,11 +154,11 @@ impl Fields {
                         match item {
                             // A burst: each of `files` is one more `file`.
                             Value::String(text) if name == "files" => self.add_base64("file", &text)?,
-                            other => self.add_value(&name, other)?,
+                            other => self.add_value(&name, other),
                         }
                     }
                 }
-                other => self.add_value(&name, other)?,
+                other => self.add_value(&name, other),
             }
         }
         Ok(())
@@ -177,18 +177,14 @@ impl Fields {
         Ok(())
     }
 
-    fn add_value(&mut self, name: &str, value: Value) -> Result<(), Problem> {
+    fn add_value(&mut self, name: &str, value: Value) {
         let text = match value {
-            Value::Null => return Ok(()),
+            Value::Null => return,
             Value::String(text) => text,
-            Value::Number(n) => n.to_string(),
-            Value::Bool(b) => b.to_string(),
-            Value::Array(_) | Value::Object(_) => {
-                return Err(Problem::bad("request.bad_json", format!("{name}: text, a number or a list of these")));
-            }
+            // Lists in lists and objects are no option's value: whoever reads the option says so.
+            other => other.to_string(),
         };
         self.pairs.push((name.to_string(), text));
-        Ok(())
     }
 
     async fn read_multipart(&mut self, request: Request) -> Result<(), Problem> {

@@ -13,9 +13,11 @@ use crate::serve::state::Service;
 pub(super) struct BatchItem<T> {
     /// What the photo was called.
     photo: String,
-    /// As the call for one photo answers; null where this one was refused.
+    /// As the call for one photo answers; not there where this one was refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
     answer: Option<T>,
-    /// Why it was refused; null where it was answered.
+    /// Why it was refused; not there where it was answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<Problem>,
 }
 

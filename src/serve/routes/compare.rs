@@ -11,6 +11,7 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use super::faces::choice;
+use crate::error::{Error, RefusalError};
 use crate::media::{encode_jpeg, encode_png};
 use crate::serve::audit::Event;
 use crate::serve::auth::{Identify, Known, May};
@@ -18,6 +19,7 @@ use crate::serve::bodies::{PairFiles, PairTexts, PhotoFile, PhotoText};
 use crate::serve::input::{Form, Path, Upload, flag};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
+use crate::serve::terms::Name;
 use crate::serve::views::{FoundView, ThresholdView};
 use crate::serve::work;
 use crate::{
@@ -227,6 +229,10 @@ pub(super) async fn compare(
     let line = form.options::<Line>()?;
     let (policy, wanted) = (line.policy()?, wanted(&headers, line.picture));
     let work = service.with_networks(move |s| {
+        // A line that cannot be drawn is the caller's mistake; one that is not known leaves the pictures undecided.
+        if let Err(Error::Refusal(wrong @ RefusalError::InvalidThreshold { .. })) = s.engine().judge(policy) {
+            return Err(wrong.into());
+        }
         let (a, left) = side(s, &a)?;
         let (b, right) = side(s, &b)?;
         let comparison = s.engine().score(left, right, policy)?;
@@ -310,7 +316,7 @@ pub(in crate::serve) fn claim(
 
 /// Does this photo show that person?
 #[utoipa::path(post, path = "/v1/people/{name}/verify", tag = "identify",
-    params(("name" = String, Path), ("gallery" = Option<String>, Query), Line),
+    params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query), Line),
     request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"), (Vec<u8> = "image/jpeg"))),
     responses((status = 200, body = ClaimView)))]
 pub(super) async fn verify_person(

@@ -19,6 +19,7 @@ use crate::serve::idempotency::Again;
 use crate::serve::input::{Form, Options, Path, Upload};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
+use crate::serve::terms::{LabelGiven, Name, Refusal};
 use crate::serve::views::{FaceView, PersonView};
 use crate::serve::work;
 use crate::{EnrolOptions, EnrolmentStatus, FaceChoice, NewFace};
@@ -33,12 +34,15 @@ pub(in crate::serve) struct Enrolment {
     pub face: Option<String>,
     /// A refusal to pass over: `small`, `blurred`, `light`, `turned` or `duplicate`; may be said again.
     #[serde(default)]
+    #[param(value_type = Vec<Refusal>, inline)]
     pub allow: Vec<String>,
     /// A group that the person is put into; may be said again.
     #[serde(default)]
+    #[param(value_type = Vec<Name>, inline)]
     pub group: Vec<String>,
     /// A label that the person gets, as `key=value`; may be said again.
     #[serde(default)]
+    #[param(value_type = Vec<LabelGiven>, inline)]
     pub label: Vec<String>,
 }
 
@@ -128,7 +132,7 @@ pub(in crate::serve) async fn enroll_photo(
 
 /// Enrols the face in a photo as a person's; makes the person, and the gallery, where there is none
 #[utoipa::path(post, path = "/v1/people/{name}/faces", tag = "people",
-    params(("name" = String, Path), ("gallery" = Option<String>, Query), Enrolment),
+    params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query), Enrolment),
     request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"), (Vec<u8> = "image/jpeg"))),
     responses((status = 201, body = EnrolledView)))]
 pub(super) async fn enroll(
@@ -147,7 +151,7 @@ pub(super) async fn enroll(
 
 /// Enrols several photos of a person, with one face each. Each photo is answered, or refused, by itself
 #[utoipa::path(post, path = "/v1/people/{name}/faces/batch", tag = "people",
-    params(("name" = String, Path), ("gallery" = Option<String>, Query), Enrolment),
+    params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query), Enrolment),
     request_body(content((PhotoFiles = "multipart/form-data"), (PhotoTexts = "application/json"))),
     responses((status = 200, body = Batch<EnrolledView>)))]
 pub(super) async fn enroll_batch(
@@ -176,7 +180,7 @@ pub(in crate::serve) struct FaceDetail {
 
 /// A face, and whose it is
 #[utoipa::path(get, path = "/v1/faces/{id}", tag = "people",
-    params(("id" = u64, Path), ("gallery" = Option<String>, Query)),
+    params(("id" = u64, Path, format = "uint64"), ("gallery" = inline(Option<Name>), Query)),
     responses((status = 200, body = FaceDetail)))]
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
@@ -192,7 +196,7 @@ pub(super) async fn show(
 
 /// The face in its surroundings, where a thumbnail was kept
 #[utoipa::path(get, path = "/v1/faces/{id}/thumbnail", tag = "people",
-    params(("id" = u64, Path), ("gallery" = Option<String>, Query)),
+    params(("id" = u64, Path, format = "uint64"), ("gallery" = inline(Option<Name>), Query)),
     responses((status = 200, body = Vec<u8>, content_type = "image/jpeg")))]
 pub(super) async fn thumbnail(
     State(service): State<Arc<Service>>,
@@ -218,7 +222,7 @@ pub(in crate::serve) async fn thumbnail_of(
 
 /// Forgets one face; its person stays
 #[utoipa::path(delete, path = "/v1/faces/{id}", tag = "people",
-    params(("id" = u64, Path), ("gallery" = Option<String>, Query), Scrub),
+    params(("id" = u64, Path, format = "uint64"), ("gallery" = inline(Option<Name>), Query), Scrub),
     responses((status = 200, body = PersonView)))]
 pub(super) async fn forget(
     State(service): State<Arc<Service>>,

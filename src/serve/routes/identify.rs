@@ -17,6 +17,7 @@ use crate::serve::bodies::{PhotoFile, PhotoFiles, PhotoText, PhotoTexts};
 use crate::serve::input::{Form, Object, Options, Upload};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
+use crate::serve::terms::{LabelSought, Name};
 use crate::serve::views::{AnswerView, IdentifiedView, IdentifyView};
 use crate::serve::work;
 use crate::{By, Database, Embedding, Engine, PersonFilter, SearchPolicy};
@@ -49,6 +50,7 @@ pub(super) struct Search {
     group: Vec<String>,
     /// Only people with this label, as `key=value`; said again, with all of them.
     #[serde(default)]
+    #[param(value_type = Vec<LabelSought>, inline)]
     label: Vec<String>,
 }
 
@@ -80,7 +82,7 @@ impl Search {
 }
 
 /// Who is in this photo? Every face is answered; a photo without a face has an empty list
-#[utoipa::path(post, path = "/v1/identify", tag = "identify", params(("gallery" = Option<String>, Query), Search),
+#[utoipa::path(post, path = "/v1/identify", tag = "identify", params(("gallery" = inline(Option<Name>), Query), Search),
     request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"), (Vec<u8> = "image/jpeg"))),
     responses((status = 200, body = IdentifyView)))]
 pub(super) async fn identify(
@@ -94,7 +96,7 @@ pub(super) async fn identify(
 }
 
 /// Who is in several photos? Each is answered, or refused, by itself
-#[utoipa::path(post, path = "/v1/batch/identify", tag = "identify", params(("gallery" = Option<String>, Query), Search),
+#[utoipa::path(post, path = "/v1/batch/identify", tag = "identify", params(("gallery" = inline(Option<Name>), Query), Search),
     request_body(content((PhotoFiles = "multipart/form-data"), (PhotoTexts = "application/json"))),
     responses((status = 200, body = Batch<IdentifyView>)))]
 pub(super) async fn identify_batch(
@@ -161,7 +163,7 @@ pub(in crate::serve) struct SearchView {
 }
 
 /// Who are these vectors? No photo, no network: as fast as the index
-#[utoipa::path(post, path = "/v1/search", tag = "identify", params(("gallery" = Option<String>, Query), Search),
+#[utoipa::path(post, path = "/v1/search", tag = "identify", params(("gallery" = inline(Option<Name>), Query), Search),
     request_body = Probes, responses((status = 200, body = SearchView)))]
 pub(super) async fn search(
     State(service): State<Arc<Service>>,
