@@ -26,6 +26,7 @@ use crate::{Database, Result};
 /// Faces on a page when not said, and at most.
 const PAGE: usize = 20;
 const LONGEST_PAGE: usize = 10_000;
+const LAST_PAGE: usize = 1_000_000;
 /// Faces that one call may delete by their ids.
 const MOST_DELETED: usize = 1000;
 
@@ -80,7 +81,7 @@ pub(super) async fn add(
 #[into_params(parameter_in = Query)]
 pub(super) struct Page {
     /// Counted from 0.
-    #[param(format = "uint64", default = 0)]
+    #[param(minimum = 0, maximum = 1000000, default = 0)]
     page: usize,
     /// Faces on a page.
     #[param(minimum = 1, maximum = 10000, default = 20)]
@@ -104,14 +105,13 @@ pub(super) async fn list(
     Options(asked): Options<Page>,
 ) -> Result<Json<Examples>, Problem> {
     let Page { page, size, subject } = asked;
-    if !(1..=LONGEST_PAGE).contains(&size) {
-        return Err(Problem::bad("request.bad_option", format!("size is {size}; it is 1 to {LONGEST_PAGE}")));
+    if !(1..=LONGEST_PAGE).contains(&size) || page > LAST_PAGE {
+        let detail = format!("page is {page}, size {size}; they are at most {LAST_PAGE}, and 1 to {LONGEST_PAGE}");
+        return Err(Problem::bad("request.bad_option", detail));
     }
     let subject = subject.filter(|s| !s.trim().is_empty());
     let (faces, total) = service
-        .with_searches(move |s| {
-            faces_of(s.database(), &may.gallery, subject.as_deref(), page.saturating_mul(size), size)
-        })
+        .with_searches(move |s| faces_of(s.database(), &may.gallery, subject.as_deref(), page * size, size))
         .await?;
     Ok(Json(Examples {
         faces: faces.into_iter().map(|(face, subject)| Example::new(face, subject)).collect(),

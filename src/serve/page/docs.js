@@ -33,7 +33,9 @@ function answersOf(api, call) {
 
 /** The choice of a body: its kind, and an input of that kind. */
 function bodyOf(api, call) {
-  const kinds = Object.entries(call.requestBody?.content ?? {});
+  // A form first, where one is taken: photos are chosen in it.
+  const form = (kind) => Number(kind === "multipart/form-data");
+  const kinds = Object.entries(call.requestBody?.content ?? {}).sort(([a], [b]) => form(b) - form(a));
   if (!kinds.length) return { view: null, value: () => null };
   const place = h("div", {});
   const choose = h("select", { onchange: () => show() }, kinds.map(([kind]) => h("option", { value: kind }, kind)));

@@ -27,7 +27,7 @@ use crate::{
     StageTimes, Verdict,
 };
 
-/// Where the line is drawn between same and different.
+/// Where the line is drawn between same and different, and which face counts.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -38,23 +38,32 @@ pub(super) struct Line {
     /// Decide at this distance instead, above 0 and at most 2.
     #[param(exclusive_minimum = 0, maximum = 2)]
     threshold: Option<f32>,
-    /// `only`: a photo must show one face (when not said); `largest`: the largest counts. Not for `/v1/compare`,
-    /// where every face counts.
+    /// `only`: a photo must show one face (when not said); `largest`: the largest counts.
     #[param(pattern = "^(only|largest)$")]
     face: Option<String>,
-    /// Answer with the picture, as PNG, in place of the numbers (`/v1/compare` alone). `Accept: image/png` or
-    /// `image/jpeg` does the same.
+}
+
+/// Where the line is drawn where every face counts, and how to answer.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Comparing {
+    /// Highest false-match rate to accept; 0.001 when not said.
+    #[param(exclusive_minimum = 0, exclusive_maximum = 1)]
+    max_fmr: Option<f64>,
+    /// Decide at this distance instead, above 0 and at most 2.
+    #[param(exclusive_minimum = 0, maximum = 2)]
+    threshold: Option<f32>,
+    /// Answer with the picture, as PNG, in place of the numbers. `Accept: image/png` or `image/jpeg` does the same.
     #[serde(default, deserialize_with = "flag")]
     picture: bool,
 }
 
-impl Line {
-    fn policy(&self) -> Result<Policy, Problem> {
-        match (self.threshold, self.max_fmr) {
-            (Some(_), Some(_)) => Err(Problem::bad("request.bad_option", "say one of max_fmr and threshold")),
-            (Some(distance), None) => Ok(Policy::Distance(distance)),
-            (None, rate) => Ok(rate.map_or_else(Policy::default, Policy::MaxFmr)),
-        }
+fn policy(max_fmr: Option<f64>, threshold: Option<f32>) -> Result<Policy, Problem> {
+    match (threshold, max_fmr) {
+        (Some(_), Some(_)) => Err(Problem::bad("request.bad_option", "say one of max_fmr and threshold")),
+        (Some(distance), None) => Ok(Policy::Distance(distance)),
+        (None, rate) => Ok(rate.map_or_else(Policy::default, Policy::MaxFmr)),
     }
 }
 
@@ -107,7 +116,7 @@ pub(super) async fn verify(
     form.only(&["a", "b"])?;
     let (a, b) = (form.of("a")?.clone(), form.of("b")?.clone());
     let line = form.options::<Line>()?;
-    let (policy, which) = (line.policy()?, choice(line.face.as_deref())?);
+    let (policy, which) = (policy(line.max_fmr, line.threshold)?, choice(line.face.as_deref())?);
     let work = service.with_networks(move |s| {
         let judge = s.engine().judge(policy)?;
         let (a, b) = (one_face(s, &a, which)?, one_face(s, &b, which)?);
@@ -215,7 +224,7 @@ fn wanted(headers: &HeaderMap, picture: bool) -> Wanted {
 }
 
 /// How alike are the faces in two photos (`a` and `b`)? As numbers, or as the picture
-#[utoipa::path(post, path = "/v1/compare", tag = "identify", params(Line),
+#[utoipa::path(post, path = "/v1/compare", tag = "identify", params(Comparing),
     request_body(content((PairFiles = "multipart/form-data"), (PairTexts = "application/json"))),
     responses((status = 200, content((CompareView = "application/json"), (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg")))))]
 pub(super) async fn compare(
@@ -226,8 +235,8 @@ pub(super) async fn compare(
 ) -> Result<Response, Problem> {
     form.only(&["a", "b"])?;
     let (a, b) = (form.of("a")?.clone(), form.of("b")?.clone());
-    let line = form.options::<Line>()?;
-    let (policy, wanted) = (line.policy()?, wanted(&headers, line.picture));
+    let asked = form.options::<Comparing>()?;
+    let (policy, wanted) = (policy(asked.max_fmr, asked.threshold)?, wanted(&headers, asked.picture));
     let work = service.with_networks(move |s| {
         // A line that cannot be drawn is the caller's mistake; one that is not known leaves the pictures undecided.
         if let Err(Error::Refusal(wrong @ RefusalError::InvalidThreshold { .. })) = s.engine().judge(policy) {
@@ -327,7 +336,7 @@ pub(super) async fn verify_person(
 ) -> Result<Json<ClaimView>, Problem> {
     let photo = form.one()?.clone();
     let line = form.options::<Line>()?;
-    line.policy()?;
+    policy(line.max_fmr, line.threshold)?;
     let which = choice(line.face.as_deref())?;
     let rate = line.max_fmr.unwrap_or(crate::Calibration::MIDPOINT_FMR);
     let event = may.event_about("verify person", &name);
