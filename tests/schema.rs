@@ -30,5 +30,5 @@ fn every_answer_is_one_that_is_described() {
         .current_dir(folder.path())
         .output()
         .unwrap();
-    assert_done(&done, "No issues found", &served);
+    assert_done(&done, "Test cases:", &served);
 }

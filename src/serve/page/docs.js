@@ -5,7 +5,13 @@ import { inputFor, send, shown } from "./try.js";
 import { example, fields, typeOf } from "./schema.js";
 
 const METHODS = ["get", "post", "put", "patch", "delete"];
+// The API of its own first, and what others speak after it.
+const LAST = "compreface";
+const NAMES = { compreface: "CompreFace's calls" };
 const main = document.getElementById("main");
+
+/** A sentence, with what stands in `backticks` as code. */
+const words = (text) => (text ?? "").split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part)).filter((p) => p !== "");
 
 function callsOf(api) {
   return Object.entries(api.paths).flatMap(([path, item]) => METHODS.filter((m) => item[m]).map((method) => {
@@ -18,17 +24,20 @@ function shape(list) {
   if (!list.length) return null;
   return h("ul", { class: "shape" }, list.map((f) => h("li", {},
     h("code", {}, f.name), " ", h("span", { class: "small" }, `${f.type}${f.required ? "" : ", optional"}`),
-    f.description && ` ${f.description}`, shape(f.inside))));
+    f.description && [" ", ...words(f.description)], shape(f.inside))));
 }
 
 function answersOf(api, call) {
-  const rows = Object.entries(call.responses ?? {}).sort().map(([status, answer]) => {
+  const row = ([status, answer]) => {
     const kinds = Object.entries(answer.content ?? {});
     return h("li", {}, h("strong", {}, status), ` ${answer.description ?? ""} `,
       kinds.map(([kind, { schema }]) => h("span", {}, h("span", { class: "small" }, ` ${kind}${schema ? `: ${typeOf(api, schema)}` : ""}`),
-        status.startsWith("2") && schema ? shape(fields(api, schema)) : null)));
-  });
-  return h("ul", { class: "answers" }, rows);
+        schema ? shape(fields(api, schema)) : null)));
+  };
+  const all = Object.entries(call.responses ?? {}).sort();
+  const good = ([status]) => status.startsWith("2");
+  return [h("ul", { class: "answers" }, all.filter(good).map(row)),
+    h("details", {}, h("summary", {}, "Problems"), h("ul", { class: "answers" }, all.filter((a) => !good(a)).map(row)))];
 }
 
 /** The choice of a body: its kind, and an input of that kind. */
@@ -44,7 +53,7 @@ function bodyOf(api, call) {
     const { schema } = Object.fromEntries(kinds)[choose.value];
     if (choose.value === "multipart/form-data") {
       const inputs = fields(api, schema).map((f) => [f, h("input", { type: "file", name: f.name, multiple: f.type.startsWith("array"), accept: "image/*" })]);
-      place.replaceChildren(...inputs.map(([f, input]) => field(f.name, input, f.description)));
+      place.replaceChildren(...inputs.map(([f, input]) => field(f.name, input, words(f.description))));
       value = () => ({ kind: null, parts: inputs.flatMap(([f, input]) => [...input.files].map((file) => [f.name, file])) });
     } else if (choose.value === "application/json") {
       const text = h("textarea", { "aria-label": "Body", spellcheck: "false" });
@@ -70,16 +79,16 @@ function inside(api, call, key) {
     answer.replaceChildren(...shown(done));
   }, answer), "main");
   return h("div", { class: "inside" },
-    call.description && h("p", {}, call.description),
+    call.description && h("p", {}, ...words(call.description)),
     inputs.length ? h("section", {}, h("h3", {}, "Parameters"), h("div", { class: "inputs" }, inputs.map(([p, input]) =>
-      field(`${p.name}${p.required ? " (needed)" : ""}`, input.view, p.description ?? ""))) ) : null,
+      field(`${p.name}${p.required ? " (needed)" : ""}`, input.view, words(p.description)))) ) : null,
     body.view, h("div", { class: "bar" }, go), answer,
     h("h3", {}, "Answers"), answersOf(api, call));
 }
 
 function card(api, call, key) {
   const summary = h("summary", {}, h("span", { class: `method ${call.method}` }, call.method.toUpperCase()),
-    h("span", { class: "path" }, call.path), h("span", { class: "small" }, call.summary ?? ""));
+    h("span", { class: "path" }, call.path), h("span", { class: "small" }, ...words(call.summary)));
   const card = h("details", { class: "call", "data-call": `${call.method} ${call.path}` }, summary);
   // Made when it is first opened: there are many calls.
   card.addEventListener("toggle", () => { if (card.open && card.children.length === 1) card.append(inside(api, call, key)); });
@@ -97,12 +106,12 @@ function page(api) {
     }
     for (const group of main.querySelectorAll("section.tag")) group.hidden = ![...group.querySelectorAll(".call")].some((c) => !c.hidden);
   } });
-  const tags = [...new Set(calls.map(({ call }) => call.tags?.[0] ?? "other"))];
+  const tags = [...new Set(calls.map(({ call }) => call.tags?.[0] ?? "other"))].sort((a, b) => Number(a === LAST) - Number(b === LAST));
   main.replaceChildren(h("h1", {}, `${api.info.title} ${api.info.version}`), h("p", {}, api.info.description ?? ""),
     h("div", { class: "card tools" },
       field("API key", key, "Sent with each call you try, and kept nowhere. Without one the page's session is used, if you are logged in."),
       field("Find a call", find, "A path or a word")),
-    ...tags.map((tag) => h("section", { class: "tag" }, h("h2", { class: "group" }, tag),
+    ...tags.map((tag) => h("section", { class: "tag" }, h("h2", { class: "group" }, NAMES[tag] ?? tag),
       calls.filter(({ call }) => (call.tags?.[0] ?? "other") === tag).map(({ card }) => card))));
 }
 
