@@ -130,6 +130,10 @@ def what_the_sdk_has_no_call_for(grace, eileen, embedding):
     posed = raw("POST", "/recognition/recognize?face_plugins=pose", json={"file": text}).json()["result"][0]
     same(set(posed["pose"]), {"pitch", "roll", "yaw"})
     same(posed["subjects"][0]["subject"], "Grace Hopper")
+    # As Double Take asks.
+    with open(TILTED, "rb") as file:
+        [asked] = raw("POST", "/recognition/recognize?face_plugins=&det_prob_threshold=0.8", files={"file": file}).json()["result"]
+    same((asked["subjects"][0]["subject"], set(asked)), ("Grace Hopper", {"box", "subjects"}))
     pair = {"source_image": text, "target_image": text}
     alike = raw("POST", "/verification/verify", json=pair).json()["result"][0]["face_matches"][0]["similarity"]
     assert alike > 0.99, alike

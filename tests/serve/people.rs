@@ -158,6 +158,8 @@ async fn the_service_describes_and_measures_itself() {
     for path in ["/v1/people/{name}/faces", "/v1/access/decide", "/v1/identify", "/session", "/v1/backup"] {
         assert!(api["paths"][path].is_object(), "{path}");
     }
+    let vector = &api["components"]["schemas"]["Probes"]["properties"]["embeddings"]["items"];
+    assert_eq!((&vector["minItems"], &vector["maxItems"]), (&json!(128), &json!(128)), "{vector}");
     assert_eq!(house.get("/healthz/ready").await.status, StatusCode::OK);
     let text = String::from_utf8(house.get("/metrics").await.bytes).unwrap();
     for line in

@@ -25,6 +25,7 @@ use crate::{Embedding, Engine};
 #[schema(as = compreface::Embeddings)]
 pub(super) struct Embeddings {
     /// 1 to 256 vectors; each is scaled to length one.
+    #[schema(min_items = 1, max_items = 256)]
     embeddings: Vec<Vec<f32>>,
 }
 
@@ -34,6 +35,7 @@ pub(super) struct Embeddings {
 pub(super) struct SourceAndTargets {
     source: Vec<f32>,
     /// 1 to 256 vectors.
+    #[schema(min_items = 1, max_items = 256)]
     targets: Vec<Vec<f32>>,
 }
 

@@ -151,6 +151,7 @@ pub(in crate::serve) struct Probes {
     /// One vector; it is scaled to length one.
     embedding: Option<Vec<f32>>,
     /// Or several, at most 256.
+    #[schema(min_items = 1, max_items = 256)]
     embeddings: Option<Vec<Vec<f32>>>,
 }
 

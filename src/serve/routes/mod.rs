@@ -30,7 +30,7 @@ pub fn router(service: Arc<Service>) -> Router {
     let (api, description) = documented().merge(compreface::routes()).split_for_parts();
     Router::new()
         .merge(api)
-        .merge(openapi::route(description))
+        .merge(openapi::route(description, service.engine().dimension()))
         .merge(super::page::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)

@@ -7,9 +7,10 @@ use axum::body::Bytes;
 use axum::http::header;
 use axum::routing::get;
 use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{ArrayItems, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, InfoBuilder, OpenApi, Ref, RefOr, ResponseBuilder, SecurityRequirement,
+    Components, ContentBuilder, InfoBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Schema, SecurityRequirement,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -39,8 +40,29 @@ const PROBLEMS: [(&str, &str); 13] = [
 /// Those that CompreFace's clients are told as 400.
 const THEIR_400: [&str; 3] = ["409", "415", "422"];
 
-/// What the macros do not say: who made it, keys, and the problems that any route may answer.
-fn complete(mut api: OpenApi) -> OpenApi {
+/// Bodies that hold vectors of the model.
+const WITH_VECTORS: [&str; 3] = ["Probes", "compreface.Embeddings", "compreface.SourceAndTargets"];
+
+/// Says how many numbers a vector has, wherever the schema has one.
+fn measure(schema: &mut RefOr<Schema>, dimension: usize) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => object.properties.values_mut().for_each(|p| measure(p, dimension)),
+        RefOr::T(Schema::Array(array)) => {
+            let ArrayItems::RefOrSchema(items) = &mut array.items else { return };
+            match items.as_mut() {
+                RefOr::T(Schema::Object(number)) if number.schema_type == SchemaType::Type(Type::Number) => {
+                    (array.min_items, array.max_items) = (Some(dimension), Some(dimension));
+                }
+                other => measure(other, dimension),
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What the macros do not say: who made it, keys, the problems that any route may answer, and how many numbers the
+/// model's vectors have.
+fn complete(mut api: OpenApi, dimension: usize) -> OpenApi {
     api.info = InfoBuilder::new()
         .title("kith")
         .version(env!("CARGO_PKG_VERSION"))
@@ -51,6 +73,9 @@ fn complete(mut api: OpenApi) -> OpenApi {
     let header = ApiKey::Header(ApiKeyValue::new("x-api-key"));
     components.add_security_scheme("x-api-key", SecurityScheme::ApiKey(header));
     components.schemas.insert(Fault::name().into_owned(), Fault::schema());
+    for (_, schema) in components.schemas.iter_mut().filter(|(name, _)| WITH_VECTORS.contains(&name.as_str())) {
+        measure(schema, dimension);
+    }
     for (path, item) in &mut api.paths.paths {
         let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
@@ -82,8 +107,8 @@ fn complete_operation(path: &str, operation: &mut Operation) {
 }
 
 /// The route that answers it.
-pub(super) fn route(api: OpenApi) -> Router<Arc<Service>> {
-    let text = complete(api).to_json().unwrap_or_else(|e| {
+pub(super) fn route(api: OpenApi, dimension: usize) -> Router<Arc<Service>> {
+    let text = complete(api, dimension).to_json().unwrap_or_else(|e| {
         tracing::error!(error = %e, "the API's description cannot be written");
         "{}".to_string()
     });
