@@ -24,7 +24,7 @@ use crate::serve::bodies::{PhotoFiles, PhotoTexts};
 use crate::serve::input::{Form, Upload};
 use crate::serve::problem::Problem;
 use crate::serve::request::random_hex;
-use crate::serve::routes::compare::claim;
+use crate::serve::routes::claim::claim;
 use crate::serve::state::Service;
 use crate::serve::work;
 use crate::{Calibration, Database, Detection, FaceQuality, Photo, SearchPolicy};

@@ -1,4 +1,4 @@
-//! `/v1/verify`, `/v1/compare` and `/v1/people/{name}/verify`: is it the same person?
+//! `/v1/verify` and `/v1/compare`: is it the same person?
 
 use std::sync::Arc;
 
@@ -14,18 +14,14 @@ use super::faces::choice;
 use crate::error::{Error, RefusalError};
 use crate::media::{encode_jpeg, encode_png};
 use crate::serve::audit::Event;
-use crate::serve::auth::{Identify, Known, May};
-use crate::serve::bodies::{PairFiles, PairTexts, PhotoFile, PhotoText};
-use crate::serve::input::{Form, Path, Upload, flag};
+use crate::serve::auth::{Identify, Known};
+use crate::serve::bodies::{PairFiles, PairTexts};
+use crate::serve::input::{Form, Upload, flag};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
-use crate::serve::terms::Name;
-use crate::serve::views::{FoundView, ThresholdView};
+use crate::serve::views::FoundView;
 use crate::serve::work;
-use crate::{
-    Comparison, Database, Decision, Embedding, Face, FaceChoice, Outcome, Photo, Policy, SearchPolicy, SideFaces,
-    StageTimes, Verdict,
-};
+use crate::{Comparison, Decision, Face, FaceChoice, Outcome, Photo, Policy, SideFaces, StageTimes, Verdict};
 
 /// Where the line is drawn between same and different, and which face counts.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -34,13 +30,13 @@ use crate::{
 pub(super) struct Line {
     /// Highest false-match rate to accept; 0.001 when not said.
     #[param(exclusive_minimum = 0, exclusive_maximum = 1)]
-    max_fmr: Option<f64>,
+    pub max_fmr: Option<f64>,
     /// Decide at this distance instead, above 0 and at most 2.
     #[param(exclusive_minimum = 0, maximum = 2)]
-    threshold: Option<f32>,
+    pub threshold: Option<f32>,
     /// `only`: a photo must show one face (when not said); `largest`: the largest counts.
     #[param(pattern = "^(only|largest)$")]
-    face: Option<String>,
+    pub face: Option<String>,
 }
 
 /// Where the line is drawn where every face counts, and how to answer.
@@ -59,7 +55,8 @@ pub(super) struct Comparing {
     picture: bool,
 }
 
-fn policy(max_fmr: Option<f64>, threshold: Option<f32>) -> Result<Policy, Problem> {
+/// Where the line is drawn; by the default rate where nothing is said.
+pub(super) fn policy(max_fmr: Option<f64>, threshold: Option<f32>) -> Result<Policy, Problem> {
     match (threshold, max_fmr) {
         (Some(_), Some(_)) => Err(Problem::bad("request.bad_option", "say one of max_fmr and threshold")),
         (Some(distance), None) => Ok(Policy::Distance(distance)),
@@ -268,84 +265,4 @@ fn side(service: &Service, upload: &Upload) -> Result<(Photo, SideFaces), Proble
     let (width, height) = (photo.width(), photo.height());
     let (name, times) = (upload.name.clone(), StageTimes::default());
     Ok((photo, SideFaces { photo: name, width, height, faces, times, total_ms: 0.0 }))
-}
-
-/// Whether a face is the enrolled person's, and what that rests on.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::serve) struct ClaimView {
-    pub name: String,
-    pub same: bool,
-    /// The person's nearest face; null where they have none.
-    pub face: Option<u64>,
-    /// Distance to it.
-    pub distance: Option<f32>,
-    /// In percent; null where the person has no face.
-    pub similarity: Option<f32>,
-    /// A stranger is compared with every face of the person: the rate holds for all of them together.
-    pub threshold: ThresholdView,
-    /// Faces of the person.
-    pub compared: usize,
-    /// Id of the calibration record.
-    pub calibration: Option<String>,
-    /// Groups of the person.
-    #[serde(skip)]
-    pub groups: Vec<String>,
-}
-
-/// Is this face the person's? `max_fmr` bounds the chance of a stranger over all of the person's faces.
-pub(in crate::serve) fn claim(
-    service: &Service,
-    gallery: &str,
-    name: &str,
-    probe: &Embedding,
-    max_fmr: f64,
-    threshold: Option<f32>,
-) -> Result<ClaimView, Problem> {
-    let (person, nearest) = service.database().nearest_face_of(gallery, name, probe)?;
-    let engine = service.engine();
-    let policy = SearchPolicy { max_fpir: max_fmr, threshold, ..SearchPolicy::default() };
-    let line = Database::threshold(&policy, engine.calibration(), engine.model(), person.faces)?;
-    let distance = nearest.map(|(_, d)| d);
-    let percent = |d: f32| match engine.calibration() {
-        Some(c) => c.similarity(d),
-        None => (1.0 - d * d / 2.0).max(0.0) * 100.0,
-    };
-    Ok(ClaimView {
-        name: person.name,
-        same: distance.is_some_and(|d| d <= line.distance()),
-        face: nearest.map(|(f, _)| f),
-        distance,
-        similarity: distance.map(percent),
-        threshold: line.into(),
-        compared: person.faces,
-        calibration: engine.calibration().map(crate::Calibration::id),
-        groups: person.groups,
-    })
-}
-
-/// Does this photo show that person?
-#[utoipa::path(post, path = "/v1/people/{name}/verify", tag = "identify",
-    params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query), Line),
-    request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"), (Vec<u8> = "image/jpeg"))),
-    responses((status = 200, body = ClaimView)))]
-pub(super) async fn verify_person(
-    State(service): State<Arc<Service>>,
-    may: May<Identify>,
-    Path(name): Path<String>,
-    form: Form,
-) -> Result<Json<ClaimView>, Problem> {
-    let photo = form.one()?.clone();
-    let line = form.options::<Line>()?;
-    policy(line.max_fmr, line.threshold)?;
-    let which = choice(line.face.as_deref())?;
-    let rate = line.max_fmr.unwrap_or(crate::Calibration::MIDPOINT_FMR);
-    let event = may.event_about("verify person", &name);
-    let work = service.with_networks(move |s| {
-        // A name that is not there is told before any network runs.
-        s.database().faces_page(&may.gallery, Some(&name), 0, 0)?;
-        let face = one_face(s, &photo, which)?;
-        claim(s, &may.gallery, &name, &face.embedding, rate, line.threshold)
-    });
-    let told = |c: &ClaimView, e: &mut Event| e.evidence = json!({ "same": c.same, "distance": c.distance });
-    Ok(Json(service.audited(event, work, told).await?))
 }

@@ -2,7 +2,8 @@
 
 mod admin;
 mod batch;
-pub(super) mod compare;
+pub(super) mod claim;
+mod compare;
 mod embed;
 pub(super) mod faces;
 mod health;
@@ -56,7 +57,7 @@ fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(identify::search))
         .routes(routes!(compare::verify))
         .routes(routes!(compare::compare))
-        .routes(routes!(compare::verify_person))
+        .routes(routes!(claim::verify_person))
         .routes(routes!(embed::detect))
         .routes(routes!(embed::embed))
         .routes(routes!(embed::detect_batch))
