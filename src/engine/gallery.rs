@@ -23,6 +23,8 @@ const SURROUNDINGS: f32 = 0.4;
 pub struct EnrolOptions {
     /// Which face counts where the photo shows several.
     pub choice: FaceChoice,
+    /// Faces that the detector is less sure of than this, 0 to 1, do not count.
+    pub min_score: f32,
     /// What the face must be.
     pub bounds: QualityBounds,
     /// Refusals to pass over: `small`, `blurred`, `light`, `turned`, `duplicate`.
@@ -77,7 +79,8 @@ impl Engine {
     /// [`crate::error::RefusalError`] for no face or several, [`GalleryError::Gate`] for a face that is
     /// too small, blurred, dark, bright or turned away.
     pub fn prepare(&self, photo: &Photo, options: &EnrolOptions) -> Result<NewFace> {
-        let found = self.pipeline.detector.detect(photo.raster())?;
+        let mut found = self.pipeline.detector.detect(photo.raster())?;
+        found.retain(|d| d.score >= options.min_score);
         let chosen = choose(&found, photo, options.choice)?;
         let chips = self.pipeline.chips(photo.raster(), &[chosen])?;
         let quality = FaceQuality::measure(&chips[0], &chosen.landmarks);

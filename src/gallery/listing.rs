@@ -177,6 +177,19 @@ impl Database {
         Ok(person)
     }
 
+    /// How far a probe is from a face of the gallery: the Euclidean distance between the unit vectors, 0 to 2.
+    ///
+    /// # Errors
+    /// [`GalleryError::UnknownGallery`], [`GalleryError::UnknownFace`], [`GalleryError::WrongModel`].
+    pub fn distance_to_face(&self, gallery: &str, face: u64, probe: &Embedding) -> Result<f32> {
+        let shelf = self.shelf(gallery)?;
+        shelf.same_model(probe)?;
+        let inside = shelf.read();
+        let unknown = || GalleryError::UnknownFace { face, gallery: gallery.to_string() };
+        let vector = inside.vector(face).ok_or_else(unknown)?;
+        Ok(squared_distance(&vector, probe.values()).max(0.0).sqrt())
+    }
+
     /// The nearest of one person's faces to a probe: its number, and the Euclidean distance; none where the
     /// person has no face. Beside it how many faces the person has.
     ///
@@ -285,6 +298,8 @@ mod tests {
         let (number, distance) = nearest.unwrap();
         assert_eq!((person.faces, number), (2, near));
         assert!((distance - 2.0 * (0.05f32).sin()).abs() < 1e-5, "{distance}");
+        assert_eq!(database.distance_to_face("main", near, &probe).unwrap(), distance);
+        assert_eq!(database.distance_to_face("main", 9999, &probe).unwrap_err().code(), "gallery.unknown_face");
         assert_eq!(database.face("main", other).unwrap().0.name, "Grace");
         assert_eq!(database.thumbnail("main", far).unwrap(), Some(vec![2]));
         let pictured = |person| database.pictured_face("main", person).unwrap();
@@ -298,5 +313,6 @@ mod tests {
         assert_eq!(pictured(blind.person), None);
         let wrong = Embedding::from_raw(vec![1.0, 0.0], ModelId::from_text("other/1/x")).unwrap();
         assert_eq!(database.nearest_face_of("main", "Ada", &wrong).unwrap_err().code(), "gallery.wrong_model");
+        assert_eq!(database.distance_to_face("main", near, &wrong).unwrap_err().code(), "gallery.wrong_model");
     }
 }

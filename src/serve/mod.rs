@@ -14,7 +14,9 @@
 mod access;
 mod audit;
 mod auth;
+mod bodies;
 mod bounded;
+mod compreface;
 mod config;
 mod files;
 mod idempotency;
@@ -28,6 +30,7 @@ mod problem;
 mod request;
 mod routes;
 mod state;
+mod terms;
 mod toml_file;
 mod views;
 mod work;

@@ -100,15 +100,11 @@ impl Problem {
     }
 }
 
-/// How often each code was answered; the metrics layer reads it off the response.
-#[derive(Debug, Clone)]
-pub(super) struct ProblemCode(pub String);
-
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
         self.0.request_id = request_id();
-        let (status, code, retry) = (self.status(), self.0.code.clone(), self.0.retry_after);
-        let mut response = (status, Json(self)).into_response();
+        let (status, retry) = (self.status(), self.0.retry_after);
+        let mut response = (status, Json(&self)).into_response();
         let kind = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, kind);
         if let Some(seconds) = retry {
@@ -118,7 +114,8 @@ impl IntoResponse for Problem {
             let scheme = HeaderValue::from_static("Bearer");
             response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
-        response.extensions_mut().insert(ProblemCode(code));
+        // For the log, the counts, and clients that are told of problems in another form.
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -12,8 +12,9 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument;
 
 use super::audit::Refusal;
+use super::compreface;
 use super::files::hex;
-use super::problem::{Problem, ProblemCode};
+use super::problem::Problem;
 use super::state::Service;
 
 /// The header that carries the request's id, in and out.
@@ -71,7 +72,7 @@ fn refusal(context: &Context, method: &Method, route: &str, response: &Response)
     if !refused.contains(&response.status()) || context.noted.load(Ordering::Relaxed) {
         return None;
     }
-    let code = response.extensions().get::<ProblemCode>().map_or("-", |c| c.0.as_str());
+    let code = response.extensions().get::<Problem>().map_or("-", Problem::code);
     // The page asks so whether it is logged in: nobody knocks.
     if code == "auth.no_key" && route == "/session" && method == Method::GET {
         return None;
@@ -116,6 +117,7 @@ pub(super) async fn around(State(service): State<Arc<Service>>, request: Request
     let context = Arc::new(Context { id: id_of(request.headers()), key: OnceLock::new(), from, noted });
     let span = tracing::info_span!("request", id = %context.id, %method, route);
     let most = service.limits().whole_request();
+    let compreface = compreface::is_theirs(request.uri().path());
     let answering = async {
         let _counted = service.metrics().in_flight();
         let response = match tokio::time::timeout(most, next.run(request)).await {
@@ -134,13 +136,17 @@ pub(super) async fn around(State(service): State<Arc<Service>>, request: Request
     let mut response = answering.instrument(span.clone()).await;
 
     let taken = start.elapsed();
-    let code = response.extensions_mut().remove::<ProblemCode>().map(|c| c.0);
+    let problem = response.extensions_mut().remove::<Problem>();
+    if let Some(problem) = problem.as_ref().filter(|_| compreface) {
+        response = compreface::fault(problem, response);
+    }
+    let code = problem.as_ref().map(Problem::code);
     let status = response.status().as_u16();
-    service.metrics().answered(method.as_str(), &route, status, code.as_deref(), taken);
+    service.metrics().answered(method.as_str(), &route, status, code, taken);
     span.in_scope(|| {
         let key = context.key.get().map_or("-", |(id, _)| id.as_str());
         let ms = taken.as_secs_f64() * 1e3;
-        tracing::info!(status, code = code.as_deref().unwrap_or("-"), key, ms, "answered");
+        tracing::info!(status, code = code.unwrap_or("-"), key, ms, "answered");
     });
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&context.id) {

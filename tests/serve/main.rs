@@ -3,6 +3,8 @@
 
 mod access;
 mod audit;
+mod batch;
+mod compreface;
 mod lateness;
 mod people;
 mod socket;

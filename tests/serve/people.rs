@@ -101,6 +101,11 @@ async fn two_photos_are_compared_as_numbers_and_as_a_picture() {
     assert_eq!((picture.header("content-type"), &picture.bytes[1..4]), ("image/png", &b"PNG"[..]));
     let beyond = post_pair(&house, "/v1/verify?max_fmr=1e-12", "grace_hopper.jpg", "hopper_tilt.jpg").await;
     assert_eq!(beyond.problem(), "refusal.unsupported_rate");
+    for wrong in ["threshold=3", "threshold=0", "max_fmr=2"] {
+        let path = format!("/v1/compare?{wrong}");
+        let answer = post_pair(&house, &path, "grace_hopper.jpg", "hopper_tilt.jpg").await;
+        assert_eq!(answer.problem(), "refusal.invalid_threshold", "{wrong}");
+    }
 }
 
 #[tokio::test]
@@ -161,6 +166,8 @@ async fn the_service_describes_and_measures_itself() {
     for path in ["/v1/people/{name}/faces", "/v1/access/decide", "/v1/identify", "/session", "/v1/backup"] {
         assert!(api["paths"][path].is_object(), "{path}");
     }
+    let vector = &api["components"]["schemas"]["Probes"]["properties"]["embeddings"]["items"];
+    assert_eq!((&vector["minItems"], &vector["maxItems"]), (&json!(128), &json!(128)), "{vector}");
     assert_eq!(house.get("/healthz/ready").await.status, StatusCode::OK);
     let text = String::from_utf8(house.get("/metrics").await.bytes).unwrap();
     for line in

@@ -19,6 +19,7 @@ use super::judge::{Outcome, judge};
 use super::reason::Reason;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Caller, Decide, Known};
+use crate::serve::bodies::{PhotoFiles, PhotoTexts};
 use crate::serve::input::Form;
 use crate::serve::problem::Problem;
 use crate::serve::request::random_hex;
@@ -63,7 +64,7 @@ pub(in crate::serve) struct DecisionView {
 ///
 /// Several photos of one moment may be sent (`file` again, or `files` in JSON): the sharpest good one is decided on.
 #[utoipa::path(post, path = "/v1/access/decide", tag = "access", params(Question),
-    request_body(content_type = "multipart/form-data"),
+    request_body(content((PhotoFiles = "multipart/form-data"), (PhotoTexts = "application/json"), (Vec<u8> = "image/jpeg"))),
     responses((status = 200, body = DecisionView),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "A denial too, as every other status is")))]
 pub(in super::super) async fn decide(State(service): State<Arc<Service>>, request: Request) -> Response {

@@ -12,7 +12,7 @@ use super::reason::Reason;
 use crate::serve::auth::Caller;
 use crate::serve::input::{Form, Upload};
 use crate::serve::problem::Problem;
-use crate::serve::routes::compare::claim;
+use crate::serve::routes::claim::claim;
 use crate::serve::state::Service;
 use crate::serve::work;
 use crate::{Calibration, Database, Detection, FaceQuality, Photo, SearchPolicy};

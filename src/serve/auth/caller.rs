@@ -19,6 +19,7 @@ use super::super::problem::Problem;
 use super::super::request::came_with;
 use super::super::state::Service;
 use super::{ApiKey, CSRF_HEADER, Permit, Role, Session, Standing, cookie_of};
+use crate::DEFAULT_GALLERY;
 
 /// What a service without keys calls its callers.
 const LOCAL: &str = "local";
@@ -103,6 +104,25 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
     bearer.or_else(|| headers.get("x-api-key").and_then(|v| v.to_str().ok()).map(str::trim))
 }
 
+/// The caller with that key.
+fn caller_with(service: &Service, key: &str, headers: &HeaderMap) -> Result<Caller, Problem> {
+    match service.keys().check(key) {
+        Standing::Valid(key) => Ok(Caller::of(key, None)),
+        Standing::Refused(_) if service.keys().keyless() => from_here(service, headers),
+        Standing::Refused(known) => {
+            if let Some(key) = known {
+                came_with(&key.id, &key.name);
+            }
+            let detail = "this key is unknown, expired or revoked";
+            Err(Problem::new(StatusCode::UNAUTHORIZED, "auth.wrong_key", detail))
+        }
+        Standing::Unreadable => {
+            let detail = "the keys cannot be read, so nobody is let in; the log says why";
+            Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "auth.keys_unreadable", detail))
+        }
+    }
+}
+
 /// Who sent these headers.
 ///
 /// # Errors
@@ -111,20 +131,7 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
 pub(in super::super) fn caller_of(service: &Service, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
     let unauthorized = |code, detail| Err(Problem::new(StatusCode::UNAUTHORIZED, code, detail));
     let caller = if let Some(key) = presented(headers) {
-        match service.keys().check(key) {
-            Standing::Valid(key) => Caller::of(key, None),
-            Standing::Refused(_) if service.keys().keyless() => from_here(service, headers)?,
-            Standing::Refused(known) => {
-                if let Some(key) = known {
-                    came_with(&key.id, &key.name);
-                }
-                return unauthorized("auth.wrong_key", "this key is unknown, expired or revoked");
-            }
-            Standing::Unreadable => {
-                let detail = "the keys cannot be read, so nobody is let in; the log says why";
-                return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "auth.keys_unreadable", detail));
-            }
-        }
+        caller_with(service, key, headers)?
     } else if let Some(cookie) = cookie_of(headers)
         && let Some(session) = service.sessions().of(&cookie, Instant::now())
     {
@@ -238,10 +245,43 @@ impl<R: Needs> FromRequestParts<Arc<Service>> for Known<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Problem> {
-        let caller = caller_of(service, &parts.method, &parts.headers)?;
+        Self::of(service, caller_of(service, &parts.method, &parts.headers)?)
+    }
+}
+
+impl<R: Needs> Known<R> {
+    fn of(service: &Service, caller: Caller) -> Result<Self, Problem> {
         caller.need(R::ROLE)?;
         let place = caller.place(service)?;
         Ok(Self { caller, place, _role: PhantomData })
+    }
+
+    /// The caller whose key is in the path: an `<img>` sends no header.
+    pub(in super::super) fn by_key(service: &Service, key: &str, headers: &HeaderMap) -> Result<Self, Problem> {
+        let caller = caller_with(service, key, headers)?;
+        came_with(&caller.id, &caller.name);
+        Self::of(service, caller)
+    }
+
+    /// The caller in the gallery that the key is for: its only one, else the default one.
+    pub(in super::super) fn at_home(self) -> Result<May<R>, Problem> {
+        let Known { caller, place, .. } = self;
+        let only = caller.galleries.as_ref().filter(|g| g.len() == 1).and_then(|g| g.first());
+        let gallery = only.map_or(DEFAULT_GALLERY, String::as_str).to_string();
+        caller.need_gallery(&gallery)?;
+        Ok(May { caller, gallery, _place: place, _role: PhantomData })
+    }
+}
+
+/// [`May`] for calls that name no gallery: see [`Known::at_home`].
+#[derive(Debug)]
+pub(in super::super) struct AtHome<R>(pub May<R>);
+
+impl<R: Needs> FromRequestParts<Arc<Service>> for AtHome<R> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Problem> {
+        Known::<R>::from_request_parts(parts, service).await?.at_home().map(Self)
     }
 }
 

@@ -7,7 +7,7 @@ mod known_keys;
 mod rate;
 mod session;
 
-pub(super) use caller::{Admin, Caller, Decide, Enroll, Identify, Known, May, Read, caller_of};
+pub(super) use caller::{Admin, AtHome, Caller, Decide, Enroll, Identify, Known, May, Read, caller_of};
 pub use key::{ApiKey, NewKey, Role};
 pub use key_file::KeyFile;
 pub(super) use known_keys::{Keys, Standing};

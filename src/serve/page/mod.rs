@@ -1,4 +1,5 @@
-//! The page at `/`: who is enrolled, who is in a photo, how alike two photos are.
+//! The page at `/`: who is enrolled, who is in a photo, how alike two photos are; and at `/docs` the API, call by
+//! call, made from its description.
 //!
 //! Its files are in the binary and hold no data, so they are answered without a key; whatever the page shows
 //! it asks of the API like any other client.
@@ -58,6 +59,11 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         "compare.js": SCRIPT,
         "audit.js": SCRIPT,
         "health.js": SCRIPT,
+        "docs.html": HTML,
+        "docs.css": CSS,
+        "docs.js": SCRIPT,
+        "schema.js": SCRIPT,
+        "try.js": SCRIPT,
     ];
     let tagged = |(name, kind, text): (_, _, &'static str)| {
         let tag = format!("\"{}\"", hex(&Sha256::digest(text)[..16]));
@@ -70,6 +76,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 pub(super) fn routes() -> Router<Arc<Service>> {
     Router::new()
         .route("/", get(async |headers: HeaderMap| answer("index.html", &headers)))
+        .route("/docs", get(async |headers: HeaderMap| answer("docs.html", &headers)))
         .route("/assets/{name}", get(async |Path(name): Path<String>, headers: HeaderMap| answer(&name, &headers)))
 }
 

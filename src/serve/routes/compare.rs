@@ -1,9 +1,9 @@
-//! `/v1/verify`, `/v1/compare` and `/v1/people/{name}/verify`: is it the same person?
+//! `/v1/verify` and `/v1/compare`: is it the same person?
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -13,48 +13,60 @@ use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use super::faces::choice;
+use crate::error::{Error, RefusalError};
 use crate::media::{encode_jpeg, encode_png};
 use crate::serve::audit::Event;
-use crate::serve::auth::{Identify, Known, May};
+use crate::serve::auth::{Identify, Known};
+use crate::serve::bodies::{PairFiles, PairTexts};
 use crate::serve::input::{Form, Upload, flag};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
-use crate::serve::views::{FoundView, ThresholdView};
+use crate::serve::views::FoundView;
 use crate::serve::work;
-use crate::{
-    Comparison, Database, Decision, Embedding, Face, FaceChoice, Outcome, Photo, Policy, SearchPolicy, SideFaces,
-    StageTimes, Verdict,
-};
+use crate::{Comparison, Decision, Face, FaceChoice, Outcome, Photo, Policy, SideFaces, StageTimes, Verdict};
 
-/// Where the line is drawn between same and different.
+/// Where the line is drawn between same and different, and which face counts.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Line {
     /// Highest false-match rate to accept; 0.001 when not said.
+    #[param(exclusive_minimum = 0, exclusive_maximum = 1)]
+    pub max_fmr: Option<f64>,
+    /// Decide at this distance instead, above 0 and at most 2.
+    #[param(exclusive_minimum = 0, maximum = 2)]
+    pub threshold: Option<f32>,
+    /// `only`: a photo must show one face (when not said); `largest`: the largest counts.
+    #[param(pattern = "^(only|largest)$")]
+    pub face: Option<String>,
+}
+
+/// Where the line is drawn where every face counts, and how to answer.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Comparing {
+    /// Highest false-match rate to accept; 0.001 when not said.
+    #[param(exclusive_minimum = 0, exclusive_maximum = 1)]
     max_fmr: Option<f64>,
     /// Decide at this distance instead, above 0 and at most 2.
+    #[param(exclusive_minimum = 0, maximum = 2)]
     threshold: Option<f32>,
-    /// `only`: a photo must show one face (when not said); `largest`: the largest counts. Not for `/v1/compare`,
-    /// where every face counts.
-    face: Option<String>,
-    /// Answer with the picture, as PNG, in place of the numbers (`/v1/compare` alone). `Accept: image/png` or
-    /// `image/jpeg` does the same.
+    /// Answer with the picture, as PNG, in place of the numbers. `Accept: image/png` or `image/jpeg` does the same.
     #[serde(default, deserialize_with = "flag")]
     picture: bool,
-    /// Answer with the numbers and, in their `picture`, the picture too (`/v1/compare` alone): the networks run once
+    /// Answer with the numbers and, in their `picture`, the picture too: the networks run once
     /// for both.
     #[serde(default, deserialize_with = "flag")]
     with_picture: bool,
 }
 
-impl Line {
-    fn policy(&self) -> Result<Policy, Problem> {
-        match (self.threshold, self.max_fmr) {
-            (Some(_), Some(_)) => Err(Problem::bad("request.bad_option", "say one of max_fmr and threshold")),
-            (Some(distance), None) => Ok(Policy::Distance(distance)),
-            (None, rate) => Ok(rate.map_or_else(Policy::default, Policy::MaxFmr)),
-        }
+/// Where the line is drawn; by the default rate where nothing is said.
+pub(super) fn policy(max_fmr: Option<f64>, threshold: Option<f32>) -> Result<Policy, Problem> {
+    match (threshold, max_fmr) {
+        (Some(_), Some(_)) => Err(Problem::bad("request.bad_option", "say one of max_fmr and threshold")),
+        (Some(distance), None) => Ok(Policy::Distance(distance)),
+        (None, rate) => Ok(rate.map_or_else(Policy::default, Policy::MaxFmr)),
     }
 }
 
@@ -97,7 +109,8 @@ impl From<&Verdict> for VerdictView {
 
 /// Two photos with a face each, as the fields `a` and `b`: do they show one person?
 #[utoipa::path(post, path = "/v1/verify", tag = "identify", params(Line),
-    request_body(content_type = "multipart/form-data"), responses((status = 200, body = VerdictView)))]
+    request_body(content((PairFiles = "multipart/form-data"), (PairTexts = "application/json"))),
+    responses((status = 200, body = VerdictView)))]
 pub(super) async fn verify(
     State(service): State<Arc<Service>>,
     known: Known<Identify>,
@@ -106,7 +119,7 @@ pub(super) async fn verify(
     form.only(&["a", "b"])?;
     let (a, b) = (form.of("a")?.clone(), form.of("b")?.clone());
     let line = form.options::<Line>()?;
-    let (policy, which) = (line.policy()?, choice(line.face.as_deref())?);
+    let (policy, which) = (policy(line.max_fmr, line.threshold)?, choice(line.face.as_deref())?);
     let work = service.with_networks(move |s| {
         let judge = s.engine().judge(policy)?;
         let (a, b) = (one_face(s, &a, which)?, one_face(s, &b, which)?);
@@ -209,10 +222,10 @@ enum Wanted {
     Jpeg,
 }
 
-fn wanted(headers: &HeaderMap, line: &Line) -> Wanted {
+fn wanted(headers: &HeaderMap, asked: &Comparing) -> Wanted {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    match (accept.contains("image/jpeg"), accept.contains("image/png") || line.picture) {
-        _ if line.with_picture => Wanted::Both,
+    match (accept.contains("image/jpeg"), accept.contains("image/png") || asked.picture) {
+        _ if asked.with_picture => Wanted::Both,
         (true, _) if !accept.contains("image/png") => Wanted::Jpeg,
         (_, true) => Wanted::Png,
         _ => Wanted::Numbers,
@@ -220,8 +233,8 @@ fn wanted(headers: &HeaderMap, line: &Line) -> Wanted {
 }
 
 /// How alike are the faces in two photos (`a` and `b`)? As numbers, or as the picture
-#[utoipa::path(post, path = "/v1/compare", tag = "identify", params(Line),
-    request_body(content_type = "multipart/form-data"),
+#[utoipa::path(post, path = "/v1/compare", tag = "identify", params(Comparing),
+    request_body(content((PairFiles = "multipart/form-data"), (PairTexts = "application/json"))),
     responses((status = 200, content((CompareView = "application/json"), (Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg")))))]
 pub(super) async fn compare(
     State(service): State<Arc<Service>>,
@@ -231,9 +244,13 @@ pub(super) async fn compare(
 ) -> Result<Response, Problem> {
     form.only(&["a", "b"])?;
     let (a, b) = (form.of("a")?.clone(), form.of("b")?.clone());
-    let line = form.options::<Line>()?;
-    let (policy, wanted) = (line.policy()?, wanted(&headers, &line));
+    let asked = form.options::<Comparing>()?;
+    let (policy, wanted) = (policy(asked.max_fmr, asked.threshold)?, wanted(&headers, &asked));
     let work = service.with_networks(move |s| {
+        // A line that cannot be drawn is the caller's mistake; one that is not known leaves the pictures undecided.
+        if let Err(Error::Refusal(wrong @ RefusalError::InvalidThreshold { .. })) = s.engine().judge(policy) {
+            return Err(wrong.into());
+        }
         let (a, left) = side(s, &a)?;
         let (b, right) = side(s, &b)?;
         let comparison = s.engine().score(left, right, policy)?;
@@ -266,83 +283,4 @@ fn side(service: &Service, upload: &Upload) -> Result<(Photo, SideFaces), Proble
     let (width, height) = (photo.width(), photo.height());
     let (name, times) = (upload.name.clone(), StageTimes::default());
     Ok((photo, SideFaces { photo: name, width, height, faces, times, total_ms: 0.0 }))
-}
-
-/// Whether a face is the enrolled person's, and what that rests on.
-#[derive(Debug, Serialize, ToSchema)]
-pub(in crate::serve) struct ClaimView {
-    pub name: String,
-    pub same: bool,
-    /// The person's nearest face; null where they have none.
-    pub face: Option<u64>,
-    /// Distance to it.
-    pub distance: Option<f32>,
-    /// In percent; null where the person has no face.
-    pub similarity: Option<f32>,
-    /// A stranger is compared with every face of the person: the rate holds for all of them together.
-    pub threshold: ThresholdView,
-    /// Faces of the person.
-    pub compared: usize,
-    /// Id of the calibration record.
-    pub calibration: Option<String>,
-    /// Groups of the person.
-    #[serde(skip)]
-    pub groups: Vec<String>,
-}
-
-/// Is this face the person's? `max_fmr` bounds the chance of a stranger over all of the person's faces.
-pub(in crate::serve) fn claim(
-    service: &Service,
-    gallery: &str,
-    name: &str,
-    probe: &Embedding,
-    max_fmr: f64,
-    threshold: Option<f32>,
-) -> Result<ClaimView, Problem> {
-    let (person, nearest) = service.database().nearest_face_of(gallery, name, probe)?;
-    let engine = service.engine();
-    let policy = SearchPolicy { max_fpir: max_fmr, threshold, ..SearchPolicy::default() };
-    let line = Database::threshold(&policy, engine.calibration(), engine.model(), person.faces)?;
-    let distance = nearest.map(|(_, d)| d);
-    let percent = |d: f32| match engine.calibration() {
-        Some(c) => c.similarity(d),
-        None => (1.0 - d * d / 2.0).max(0.0) * 100.0,
-    };
-    Ok(ClaimView {
-        name: person.name,
-        same: distance.is_some_and(|d| d <= line.distance()),
-        face: nearest.map(|(f, _)| f),
-        distance,
-        similarity: distance.map(percent),
-        threshold: line.into(),
-        compared: person.faces,
-        calibration: engine.calibration().map(crate::Calibration::id),
-        groups: person.groups,
-    })
-}
-
-/// Does this photo show that person?
-#[utoipa::path(post, path = "/v1/people/{name}/verify", tag = "identify",
-    params(("name" = String, Path), ("gallery" = Option<String>, Query), Line),
-    request_body(content_type = "multipart/form-data"), responses((status = 200, body = ClaimView)))]
-pub(super) async fn verify_person(
-    State(service): State<Arc<Service>>,
-    may: May<Identify>,
-    Path(name): Path<String>,
-    form: Form,
-) -> Result<Json<ClaimView>, Problem> {
-    let photo = form.one()?.clone();
-    let line = form.options::<Line>()?;
-    line.policy()?;
-    let which = choice(line.face.as_deref())?;
-    let rate = line.max_fmr.unwrap_or(crate::Calibration::MIDPOINT_FMR);
-    let event = may.event_about("verify person", &name);
-    let work = service.with_networks(move |s| {
-        // A name that is not there is told before any network runs.
-        s.database().faces_page(&may.gallery, Some(&name), 0, 0)?;
-        let face = one_face(s, &photo, which)?;
-        claim(s, &may.gallery, &name, &face.embedding, rate, line.threshold)
-    });
-    let told = |c: &ClaimView, e: &mut Event| e.evidence = json!({ "same": c.same, "distance": c.distance });
-    Ok(Json(service.audited(event, work, told).await?))
 }

@@ -1,4 +1,4 @@
-//! `/v1/detect` and `/v1/embed`: the faces of a photo.
+//! `/v1/detect` and `/v1/embed`: the faces of a photo, or of several.
 
 use std::sync::Arc;
 
@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
+use super::batch::Batch;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Identify, Known};
-use crate::serve::input::Form;
+use crate::serve::bodies::{PhotoFile, PhotoFiles, PhotoText, PhotoTexts};
+use crate::serve::input::{Form, Upload};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 use crate::serve::views::FoundView;
@@ -49,14 +51,32 @@ pub(super) struct DetectView {
 
 /// Where are the faces, and how good are they?
 #[utoipa::path(post, path = "/v1/detect", tag = "identify",
-    request_body(content_type = "multipart/form-data"), responses((status = 200, body = DetectView)))]
+    request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"), (Vec<u8> = "image/jpeg"))),
+    responses((status = 200, body = DetectView)))]
 pub(super) async fn detect(
     State(service): State<Arc<Service>>,
     known: Known<Identify>,
     form: Form,
 ) -> Result<Json<DetectView>, Problem> {
     form.options::<NoOptions>()?;
-    let upload = form.one()?.clone();
+    Ok(Json(detect_photo(&service, known.caller.event("detect"), form.one()?.clone()).await?))
+}
+
+/// Where are the faces of several photos? Each is answered, or refused, by itself
+#[utoipa::path(post, path = "/v1/batch/detect", tag = "identify",
+    request_body(content((PhotoFiles = "multipart/form-data"), (PhotoTexts = "application/json"))),
+    responses((status = 200, body = Batch<DetectView>)))]
+pub(super) async fn detect_batch(
+    State(service): State<Arc<Service>>,
+    known: Known<Identify>,
+    form: Form,
+) -> Result<Json<Batch<DetectView>>, Problem> {
+    form.options::<NoOptions>()?;
+    let detect = |p| detect_photo(&service, known.caller.event("detect"), p);
+    Ok(Json(Batch::of(&service, form.several()?, detect).await))
+}
+
+async fn detect_photo(service: &Arc<Service>, event: Event, upload: Upload) -> Result<DetectView, Problem> {
     let work = service.with_networks(move |s| {
         let photo = work::decode(s, &upload)?;
         let found = work::find(s, &photo)?;
@@ -76,7 +96,7 @@ pub(super) async fn detect(
         })
     });
     let told = |d: &DetectView, e: &mut Event| e.evidence = json!({ "faces": d.faces.len() });
-    Ok(Json(service.audited(known.caller.event("detect"), work, told).await?))
+    service.audited(event, work, told).await
 }
 
 /// A face, and its vector.
@@ -102,14 +122,32 @@ pub(super) struct EmbedView {
 
 /// The faces as vectors, for `/v1/search`
 #[utoipa::path(post, path = "/v1/embed", tag = "identify",
-    request_body(content_type = "multipart/form-data"), responses((status = 200, body = EmbedView)))]
+    request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"), (Vec<u8> = "image/jpeg"))),
+    responses((status = 200, body = EmbedView)))]
 pub(super) async fn embed(
     State(service): State<Arc<Service>>,
     known: Known<Identify>,
     form: Form,
 ) -> Result<Json<EmbedView>, Problem> {
     form.options::<NoOptions>()?;
-    let upload = form.one()?.clone();
+    Ok(Json(embed_photo(&service, known.caller.event("embed"), form.one()?.clone()).await?))
+}
+
+/// The faces of several photos as vectors. Each photo is answered, or refused, by itself
+#[utoipa::path(post, path = "/v1/batch/embed", tag = "identify",
+    request_body(content((PhotoFiles = "multipart/form-data"), (PhotoTexts = "application/json"))),
+    responses((status = 200, body = Batch<EmbedView>)))]
+pub(super) async fn embed_batch(
+    State(service): State<Arc<Service>>,
+    known: Known<Identify>,
+    form: Form,
+) -> Result<Json<Batch<EmbedView>>, Problem> {
+    form.options::<NoOptions>()?;
+    let embed = |p| embed_photo(&service, known.caller.event("embed"), p);
+    Ok(Json(Batch::of(&service, form.several()?, embed).await))
+}
+
+async fn embed_photo(service: &Arc<Service>, event: Event, upload: Upload) -> Result<EmbedView, Problem> {
     let work = service.with_networks(move |s| {
         let (photo, faces) = work::faces(s, &upload)?;
         let vector = |f: &crate::Face| VectorView { found: f.into(), embedding: f.embedding.values().to_vec() };
@@ -121,5 +159,5 @@ pub(super) async fn embed(
         })
     });
     let told = |d: &EmbedView, e: &mut Event| e.evidence = json!({ "faces": d.faces.len() });
-    Ok(Json(service.audited(known.caller.event("embed"), work, told).await?))
+    service.audited(event, work, told).await
 }

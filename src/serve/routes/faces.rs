@@ -3,19 +3,23 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
+use super::batch::Batch;
 use super::people::{Scrub, labels};
+use crate::serve::audit::Event;
 use crate::serve::auth::{Enroll, May, Read};
+use crate::serve::bodies::{PhotoFile, PhotoFiles, PhotoText, PhotoTexts};
 use crate::serve::idempotency::Again;
-use crate::serve::input::{Form, Options};
+use crate::serve::input::{Form, Options, Path, Upload};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
+use crate::serve::terms::{LabelGiven, Name, Refusal};
 use crate::serve::views::{FaceView, PersonView};
 use crate::serve::work;
 use crate::{EnrolOptions, EnrolmentStatus, FaceChoice, NewFace};
@@ -26,16 +30,20 @@ use crate::{EnrolOptions, EnrolmentStatus, FaceChoice, NewFace};
 #[into_params(parameter_in = Query)]
 pub(in crate::serve) struct Enrolment {
     /// `only`: the photo must show one face (when not said); `largest`: the largest counts.
-    face: Option<String>,
+    #[param(pattern = "^(only|largest)$")]
+    pub face: Option<String>,
     /// A refusal to pass over: `small`, `blurred`, `light`, `turned` or `duplicate`; may be said again.
     #[serde(default)]
-    allow: Vec<String>,
+    #[param(value_type = Vec<Refusal>, inline)]
+    pub allow: Vec<String>,
     /// A group that the person is put into; may be said again.
     #[serde(default)]
-    group: Vec<String>,
+    #[param(value_type = Vec<Name>, inline)]
+    pub group: Vec<String>,
     /// A label that the person gets, as `key=value`; may be said again.
     #[serde(default)]
-    label: Vec<String>,
+    #[param(value_type = Vec<LabelGiven>, inline)]
+    pub label: Vec<String>,
 }
 
 /// `only` or `largest`.
@@ -78,7 +86,7 @@ pub(in crate::serve) struct EnrolledView {
 }
 
 /// Puts a prepared face into the gallery: on the threads that wait for the disk.
-pub(in crate::serve) fn put(
+fn put(
     service: &Service,
     gallery: &str,
     name: &str,
@@ -96,10 +104,36 @@ pub(in crate::serve) fn put(
     Ok(EnrolledView { name: done.name, person: done.person, face: done.face, status })
 }
 
+/// Finds the face in a photo and puts it into the gallery. The networks first, and nothing is written until they
+/// are done; a refusal is in the audit log too.
+pub(in crate::serve) async fn enroll_photo(
+    service: &Arc<Service>,
+    event: Event,
+    gallery: String,
+    name: String,
+    photo: Upload,
+    options: EnrolOptions,
+) -> Result<EnrolledView, Problem> {
+    let asked = options.clone();
+    let prepared = service.with_networks(move |s| {
+        let photo = work::decode(s, &photo)?;
+        Ok::<_, Problem>(s.engine().prepare(&photo, &asked)?)
+    });
+    let face = match prepared.await {
+        Ok(face) => face,
+        Err(problem) => return service.audited(event, async { Err(problem) }, |_: &EnrolledView, _| {}).await,
+    };
+    let write = move |s: &Service| put(s, &gallery, &name, face, &options);
+    let told = |done: &EnrolledView, event: &mut Event| {
+        event.evidence = json!({ "face": done.face, "status": done.status });
+    };
+    service.audited_write(event, write, told).await
+}
+
 /// Enrols the face in a photo as a person's; makes the person, and the gallery, where there is none
 #[utoipa::path(post, path = "/v1/people/{name}/faces", tag = "people",
-    params(("name" = String, Path), ("gallery" = Option<String>, Query), Enrolment),
-    request_body(content_type = "multipart/form-data"),
+    params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query), Enrolment),
+    request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"), (Vec<u8> = "image/jpeg"))),
     responses((status = 201, body = EnrolledView)))]
 pub(super) async fn enroll(
     State(service): State<Arc<Service>>,
@@ -111,29 +145,30 @@ pub(super) async fn enroll(
     let photo = form.one()?.clone();
     let options = form.options::<Enrolment>()?.options(&service)?;
     let (caller, event) = (may.caller.id.clone(), may.event_about("enroll", &name));
-    let running = service.clone();
-    let write = async move {
-        let service = running;
-        // The networks first, and nothing is written until they are done.
-        let asked = options.clone();
-        let prepared = service.with_networks(move |s| {
-            let photo = work::decode(s, &photo)?;
-            Ok::<_, Problem>(s.engine().prepare(&photo, &asked)?)
-        });
-        let face = match prepared.await {
-            Ok(face) => face,
-            // A refusal is in the log too.
-            Err(problem) => return service.audited(event, async { Err(problem) }, |_: &EnrolledView, _| {}).await,
-        };
-        service
-            .audited_write(
-                event,
-                move |s| put(s, &may.gallery, &name, face, &options),
-                |done, event| event.evidence = json!({ "face": done.face, "status": done.status }),
-            )
-            .await
-    };
+    let write = enroll_photo(&service, event, may.gallery.clone(), name, photo, options);
     service.repeats().once(&caller, again, form.digest, StatusCode::CREATED, write).await
+}
+
+/// Enrols several photos of a person, with one face each. Each photo is answered, or refused, by itself
+#[utoipa::path(post, path = "/v1/people/{name}/faces/batch", tag = "people",
+    params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query), Enrolment),
+    request_body(content((PhotoFiles = "multipart/form-data"), (PhotoTexts = "application/json"))),
+    responses((status = 200, body = Batch<EnrolledView>)))]
+pub(super) async fn enroll_batch(
+    State(service): State<Arc<Service>>,
+    may: May<Enroll>,
+    again: Again,
+    Path(name): Path<String>,
+    form: Form,
+) -> Result<Response, Problem> {
+    let photos = form.several()?;
+    let options = form.options::<Enrolment>()?.options(&service)?;
+    let enroll = |photo| {
+        let event = may.event_about("enroll", &name);
+        enroll_photo(&service, event, may.gallery.clone(), name.clone(), photo, options.clone())
+    };
+    let write = async { Ok(Batch::of(&service, photos, enroll).await) };
+    service.repeats().once(&may.caller.id, again, form.digest, StatusCode::OK, write).await
 }
 
 /// A face, and whose it is.
@@ -145,7 +180,7 @@ pub(in crate::serve) struct FaceDetail {
 
 /// A face, and whose it is
 #[utoipa::path(get, path = "/v1/faces/{id}", tag = "people",
-    params(("id" = u64, Path), ("gallery" = Option<String>, Query)),
+    params(("id" = u64, Path, format = "uint64"), ("gallery" = inline(Option<Name>), Query)),
     responses((status = 200, body = FaceDetail)))]
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
@@ -162,24 +197,33 @@ pub(super) async fn show(
 
 /// The face in its surroundings, where a thumbnail was kept
 #[utoipa::path(get, path = "/v1/faces/{id}/thumbnail", tag = "people",
-    params(("id" = u64, Path), ("gallery" = Option<String>, Query)),
+    params(("id" = u64, Path, format = "uint64"), ("gallery" = inline(Option<Name>), Query)),
     responses((status = 200, body = Vec<u8>, content_type = "image/jpeg")))]
 pub(super) async fn thumbnail(
     State(service): State<Arc<Service>>,
     may: May<Read>,
     Path(id): Path<u64>,
 ) -> Result<Response, Problem> {
-    let kept = service.with_searches(move |s| s.database().thumbnail(&may.gallery, id)).await?;
-    let Some(bytes) = kept else {
-        let detail = "no thumbnail of this face was kept; the service keeps them with --keep-chips";
-        return Err(Problem::new(StatusCode::NOT_FOUND, "face.no_thumbnail", detail));
-    };
+    let bytes = thumbnail_of(&service, may.gallery.clone(), id).await?;
     Ok(([(header::CONTENT_TYPE, "image/jpeg")], bytes).into_response())
+}
+
+/// The thumbnail of a face, as JPEG.
+pub(in crate::serve) async fn thumbnail_of(
+    service: &Arc<Service>,
+    gallery: String,
+    face: u64,
+) -> Result<Vec<u8>, Problem> {
+    let kept = service.with_searches(move |s| s.database().thumbnail(&gallery, face)).await?;
+    kept.ok_or_else(|| {
+        let detail = "no thumbnail of this face was kept; the service keeps them with --keep-chips";
+        Problem::new(StatusCode::NOT_FOUND, "face.no_thumbnail", detail)
+    })
 }
 
 /// Forgets one face; its person stays
 #[utoipa::path(delete, path = "/v1/faces/{id}", tag = "people",
-    params(("id" = u64, Path), ("gallery" = Option<String>, Query), Scrub),
+    params(("id" = u64, Path, format = "uint64"), ("gallery" = inline(Option<Name>), Query), Scrub),
     responses((status = 200, body = PersonView)))]
 pub(super) async fn forget(
     State(service): State<Arc<Service>>,

@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
+use super::batch::Batch;
 use super::people::labels;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Identify, May};
-use crate::serve::input::{Form, Object, Options};
+use crate::serve::bodies::{PhotoFile, PhotoFiles, PhotoText, PhotoTexts};
+use crate::serve::input::{Form, Object, Options, Upload};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
+use crate::serve::terms::{LabelSought, Name};
 use crate::serve::views::{AnswerView, IdentifiedView, IdentifyView};
 use crate::serve::work;
 use crate::{By, Database, Embedding, Engine, PersonFilter, SearchPolicy};
@@ -28,21 +31,27 @@ const MOST_PEOPLE: usize = 100;
 #[into_params(parameter_in = Query)]
 pub(super) struct Search {
     /// Name at most this many people, 1 to 100; 3 when not said.
+    #[param(minimum = 1, maximum = 100)]
     top: Option<usize>,
     /// Share of strangers who may be taken for somebody; 0.01 when not said.
+    #[param(exclusive_minimum = 0, exclusive_maximum = 1)]
     max_fpir: Option<f64>,
     /// Bound the false-match rate of each comparison instead.
+    #[param(exclusive_minimum = 0, exclusive_maximum = 1)]
     max_fmr: Option<f64>,
     /// Decide at this distance instead, above 0 and at most 2.
+    #[param(exclusive_minimum = 0, maximum = 2)]
     threshold: Option<f32>,
     /// `best`: a person's nearest face counts (when not said); `mean`: the mean of their faces;
     /// `weighted`: that mean, good faces more than small, blurred and turned ones.
+    #[param(pattern = "^(best|mean|weighted)$")]
     by: Option<String>,
     /// Only people in this group; said again, in all of them.
     #[serde(default)]
     group: Vec<String>,
     /// Only people with this label, as `key=value`; said again, with all of them.
     #[serde(default)]
+    #[param(value_type = Vec<LabelSought>, inline)]
     label: Vec<String>,
 }
 
@@ -75,8 +84,8 @@ impl Search {
 }
 
 /// Who is in this photo? Every face is answered; a photo without a face has an empty list
-#[utoipa::path(post, path = "/v1/identify", tag = "identify", params(("gallery" = Option<String>, Query), Search),
-    request_body(content_type = "multipart/form-data"),
+#[utoipa::path(post, path = "/v1/identify", tag = "identify", params(("gallery" = inline(Option<Name>), Query), Search),
+    request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"), (Vec<u8> = "image/jpeg"))),
     responses((status = 200, body = IdentifyView)))]
 pub(super) async fn identify(
     State(service): State<Arc<Service>>,
@@ -85,32 +94,54 @@ pub(super) async fn identify(
 ) -> Result<Json<IdentifyView>, Problem> {
     let photo = form.one()?.clone();
     let policy = form.options::<Search>()?.policy()?;
-    let event = may.event("identify");
+    Ok(Json(identify_photo(&service, may.event("identify"), may.gallery.clone(), policy, photo).await?))
+}
+
+/// Who is in several photos? Each is answered, or refused, by itself
+#[utoipa::path(post, path = "/v1/batch/identify", tag = "identify", params(("gallery" = inline(Option<Name>), Query), Search),
+    request_body(content((PhotoFiles = "multipart/form-data"), (PhotoTexts = "application/json"))),
+    responses((status = 200, body = Batch<IdentifyView>)))]
+pub(super) async fn identify_batch(
+    State(service): State<Arc<Service>>,
+    may: May<Identify>,
+    form: Form,
+) -> Result<Json<Batch<IdentifyView>>, Problem> {
+    let photos = form.several()?;
+    let policy = form.options::<Search>()?.policy()?;
+    let identify = |p| identify_photo(&service, may.event("identify"), may.gallery.clone(), policy.clone(), p);
+    Ok(Json(Batch::of(&service, photos, identify).await))
+}
+
+async fn identify_photo(
+    service: &Arc<Service>,
+    event: Event,
+    gallery: String,
+    policy: SearchPolicy,
+    photo: Upload,
+) -> Result<IdentifyView, Problem> {
     let work = service.with_networks(move |s| {
-        let gallery = &may.gallery;
         let (database, engine) = (s.database(), s.engine());
         // Refused before any network runs, not after.
-        let searched = database.searched(gallery, &policy)?;
+        let searched = database.searched(&gallery, &policy)?;
         Database::threshold(&policy, engine.calibration(), engine.model(), searched)?;
         let (photo, faces) = work::faces(s, &photo)?;
         let identify = |f: &crate::Face| -> Result<IdentifiedView, Problem> {
-            let answer = database.identify(gallery, &f.embedding, &policy, engine.calibration())?;
+            let answer = database.identify(&gallery, &f.embedding, &policy, engine.calibration())?;
             Ok(IdentifiedView { found: f.into(), answer: answer.into() })
         };
         Ok::<_, Problem>(IdentifyView {
-            gallery: gallery.clone(),
+            faces: faces.iter().map(identify).collect::<Result<_, _>>()?,
             model: engine.model().to_string(),
             width: photo.width(),
             height: photo.height(),
-            faces: faces.iter().map(identify).collect::<Result<_, _>>()?,
+            gallery,
         })
     });
     let told = |answer: &IdentifyView, event: &mut Event| {
         let names = answer.faces.iter().map(|f| f.answer.name.as_deref().unwrap_or("unknown"));
         event.evidence = json!({ "faces": names.collect::<Vec<_>>() });
     };
-    let answer = service.audited(event, work, told).await?;
-    Ok(Json(answer))
+    service.audited(event, work, told).await
 }
 
 /// Vectors to search for, as `/v1/embed` answers them.
@@ -122,6 +153,7 @@ pub(in crate::serve) struct Probes {
     /// One vector; it is scaled to length one.
     embedding: Option<Vec<f32>>,
     /// Or several, at most 256.
+    #[schema(min_items = 1, max_items = 256)]
     embeddings: Option<Vec<Vec<f32>>>,
 }
 
@@ -134,7 +166,7 @@ pub(in crate::serve) struct SearchView {
 }
 
 /// Who are these vectors? No photo, no network: as fast as the index
-#[utoipa::path(post, path = "/v1/search", tag = "identify", params(("gallery" = Option<String>, Query), Search),
+#[utoipa::path(post, path = "/v1/search", tag = "identify", params(("gallery" = inline(Option<Name>), Query), Search),
     request_body = Probes, responses((status = 200, body = SearchView)))]
 pub(super) async fn search(
     State(service): State<Arc<Service>>,

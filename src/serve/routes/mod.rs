@@ -1,7 +1,9 @@
 //! Every route, and the answers to what is none.
 
 mod admin;
-pub(super) mod compare;
+mod batch;
+pub(super) mod claim;
+mod compare;
 mod embed;
 pub(super) mod faces;
 mod health;
@@ -19,16 +21,17 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::access;
+use super::compreface;
 use super::problem::Problem;
 use super::request::around;
 use super::state::Service;
 
 /// The routes of a service, to be driven with a socket ([`super::run`]) or without.
 pub fn router(service: Arc<Service>) -> Router {
-    let (api, description) = documented().split_for_parts();
+    let (api, description) = documented().merge(compreface::routes()).split_for_parts();
     Router::new()
         .merge(api)
-        .merge(openapi::route(description))
+        .merge(openapi::route(description, service.engine().dimension()))
         .merge(super::page::routes())
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
@@ -46,15 +49,19 @@ fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(people::show, people::change, people::forget))
         .routes(routes!(people::merge))
         .routes(routes!(faces::enroll))
+        .routes(routes!(faces::enroll_batch))
         .routes(routes!(faces::show, faces::forget))
         .routes(routes!(faces::thumbnail))
         .routes(routes!(identify::identify))
+        .routes(routes!(identify::identify_batch))
         .routes(routes!(identify::search))
         .routes(routes!(compare::verify))
         .routes(routes!(compare::compare))
-        .routes(routes!(compare::verify_person))
+        .routes(routes!(claim::verify_person))
         .routes(routes!(embed::detect))
         .routes(routes!(embed::embed))
+        .routes(routes!(embed::detect_batch))
+        .routes(routes!(embed::embed_batch))
         .routes(routes!(access::decide))
         .routes(routes!(admin::galleries))
         .routes(routes!(admin::calibration))

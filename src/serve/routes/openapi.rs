@@ -6,17 +6,23 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::header;
 use axum::routing::get;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::{ArrayItems, SchemaType, Type};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, InfoBuilder, OpenApi, Ref, RefOr, ResponseBuilder, SecurityRequirement,
+    Components, ContentBuilder, InfoBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Schema, SecurityRequirement,
 };
+use utoipa::{PartialSchema, ToSchema};
 
+use crate::serve::compreface::{self, Fault};
+use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 
-/// Everything but these needs a key.
-const OPEN: [&str; 4] = ["/healthz/live", "/healthz/ready", "/openapi.json", "/session"];
+/// Everything but these needs a key in a header.
+const OPEN: [&str; 5] =
+    ["/healthz/live", "/healthz/ready", "/openapi.json", "/session", "/api/v1/static/{api_key}/images/{image_id}"];
 /// What any route may answer beside its own answer.
-const PROBLEMS: [(&str, &str); 12] = [
+const PROBLEMS: [(&str, &str); 13] = [
     ("400", "The request cannot be understood"),
     ("401", "No key, or a wrong one"),
     ("403", "The key lacks the role or the gallery"),
@@ -29,10 +35,34 @@ const PROBLEMS: [(&str, &str); 12] = [
     ("429", "This key asks too often; see Retry-After"),
     ("500", "The service failed; the log says why"),
     ("503", "Overloaded or stopping; see Retry-After"),
+    ("504", "It took too long"),
 ];
+/// Those that CompreFace's clients are told as 400.
+const THEIR_400: [&str; 3] = ["409", "415", "422"];
 
-/// What the macros do not say: who made it, keys, and the problems that any route may answer.
-fn complete(mut api: OpenApi) -> OpenApi {
+/// Bodies that hold vectors of the model.
+const WITH_VECTORS: [&str; 3] = ["Probes", "compreface.Embeddings", "compreface.SourceAndTargets"];
+
+/// Says how many numbers a vector has, wherever the schema has one.
+fn measure(schema: &mut RefOr<Schema>, dimension: usize) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => object.properties.values_mut().for_each(|p| measure(p, dimension)),
+        RefOr::T(Schema::Array(array)) => {
+            let ArrayItems::RefOrSchema(items) = &mut array.items else { return };
+            match items.as_mut() {
+                RefOr::T(Schema::Object(number)) if number.schema_type == SchemaType::Type(Type::Number) => {
+                    (array.min_items, array.max_items) = (Some(dimension), Some(dimension));
+                }
+                other => measure(other, dimension),
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What the macros do not say: who made it, keys, the problems that any route may answer, and how many numbers the
+/// model's vectors have.
+fn complete(mut api: OpenApi, dimension: usize) -> OpenApi {
     api.info = InfoBuilder::new()
         .title("kith")
         .version(env!("CARGO_PKG_VERSION"))
@@ -40,28 +70,45 @@ fn complete(mut api: OpenApi) -> OpenApi {
         .build();
     let components = api.components.get_or_insert_with(Components::new);
     components.add_security_scheme("key", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    let header = ApiKey::Header(ApiKeyValue::new("x-api-key"));
+    components.add_security_scheme("x-api-key", SecurityScheme::ApiKey(header));
+    components.schemas.insert(Fault::name().into_owned(), Fault::schema());
+    for (_, schema) in components.schemas.iter_mut().filter(|(name, _)| WITH_VECTORS.contains(&name.as_str())) {
+        measure(schema, dimension);
+    }
     for (path, item) in &mut api.paths.paths {
         let operations = [&mut item.get, &mut item.post, &mut item.put, &mut item.patch, &mut item.delete];
         for operation in operations.into_iter().flatten() {
-            if !OPEN.contains(&path.as_str()) {
-                let none: [&str; 0] = [];
-                operation.security = Some(vec![SecurityRequirement::new("key", none)]);
-            }
-            for (status, description) in PROBLEMS {
-                let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
-                let problem =
-                    ResponseBuilder::new().description(description).content("application/problem+json", body).build();
-                let answers = &mut operation.responses.responses;
-                answers.entry(status.to_string()).or_insert(RefOr::T(problem));
-            }
+            complete_operation(path, operation);
         }
     }
     api
 }
 
+fn complete_operation(path: &str, operation: &mut Operation) {
+    let theirs = compreface::is_theirs(path);
+    if !OPEN.contains(&path) {
+        let none: [&str; 0] = [];
+        let keys = ["key", "x-api-key"].map(|scheme| SecurityRequirement::new(scheme, none));
+        operation.security = Some(keys.into());
+    }
+    let (schema, kind) = match theirs {
+        true => (Fault::name(), "application/json"),
+        false => (Problem::name(), "application/problem+json"),
+    };
+    for (status, description) in PROBLEMS {
+        if theirs && THEIR_400.contains(&status) {
+            continue;
+        }
+        let body = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema.as_ref()))).build();
+        let problem = ResponseBuilder::new().description(description).content(kind, body).build();
+        operation.responses.responses.entry(status.to_string()).or_insert(RefOr::T(problem));
+    }
+}
+
 /// The route that answers it.
-pub(super) fn route(api: OpenApi) -> Router<Arc<Service>> {
-    let text = complete(api).to_json().unwrap_or_else(|e| {
+pub(super) fn route(api: OpenApi, dimension: usize) -> Router<Arc<Service>> {
+    let text = complete(api, dimension).to_json().unwrap_or_else(|e| {
         tracing::error!(error = %e, "the API's description cannot be written");
         "{}".to_string()
     });

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use base64::Engine as _;
@@ -15,9 +15,10 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::serve::auth::{Enroll, May, Read};
 use crate::serve::idempotency::Again;
-use crate::serve::input::{Object, Options, flag};
+use crate::serve::input::{Object, Options, Path, flag};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
+use crate::serve::terms::{LabelSought, Name};
 use crate::serve::views::{FaceView, PeopleList, PersonDetail, PersonView};
 use crate::{PersonChange, PersonFilter};
 
@@ -37,8 +38,10 @@ pub(super) struct Which {
     group: Vec<String>,
     /// Only people with this label, as `key=value`; said again, with all of them.
     #[serde(default)]
+    #[param(value_type = Vec<LabelSought>, inline)]
     label: Vec<String>,
     /// How many at most, 1 to 1000; 50 when not said.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// Go on after an earlier answer: its `next`.
     after: Option<String>,
@@ -60,7 +63,7 @@ fn cursor(after: &str) -> Result<String, Problem> {
 }
 
 /// The people of a gallery, by name
-#[utoipa::path(get, path = "/v1/people", tag = "people", params(("gallery" = Option<String>, Query), Which),
+#[utoipa::path(get, path = "/v1/people", tag = "people", params(("gallery" = inline(Option<Name>), Query), Which),
     responses((status = 200, body = PeopleList)))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
@@ -90,15 +93,18 @@ pub(super) async fn list(
 #[serde(deny_unknown_fields)]
 pub(in crate::serve) struct NewPerson {
     /// Unique in the gallery.
+    #[schema(value_type = Name)]
     name: String,
     #[serde(default)]
+    #[schema(value_type = Vec<Name>)]
     groups: Vec<String>,
     #[serde(default)]
+    #[schema(value_type = BTreeMap<Name, Name>)]
     labels: BTreeMap<String, String>,
 }
 
 /// Puts somebody into the gallery, before their first face; makes the gallery where there is none
-#[utoipa::path(post, path = "/v1/people", tag = "people", params(("gallery" = Option<String>, Query)),
+#[utoipa::path(post, path = "/v1/people", tag = "people", params(("gallery" = inline(Option<Name>), Query)),
     request_body = NewPerson, responses((status = 201, body = PersonView)))]
 pub(super) async fn add(
     State(service): State<Arc<Service>>,
@@ -122,7 +128,7 @@ pub(super) async fn add(
 
 /// A person and their faces
 #[utoipa::path(get, path = "/v1/people/{name}", tag = "people",
-    params(("name" = String, Path), ("gallery" = Option<String>, Query)),
+    params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query)),
     responses((status = 200, body = PersonDetail)))]
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
@@ -142,15 +148,18 @@ pub(super) async fn show(
 #[serde(deny_unknown_fields)]
 pub(in crate::serve) struct Change {
     /// The new name.
+    #[schema(value_type = Option<Name>)]
     name: Option<String>,
     /// Groups to join.
     #[serde(default)]
+    #[schema(value_type = Vec<Name>)]
     join: Vec<String>,
     /// Groups to leave.
     #[serde(default)]
     leave: Vec<String>,
     /// Labels to set.
     #[serde(default)]
+    #[schema(value_type = BTreeMap<Name, Name>)]
     set: BTreeMap<String, String>,
     /// Labels to take off.
     #[serde(default)]
@@ -159,7 +168,7 @@ pub(in crate::serve) struct Change {
 
 /// Renames a person, or changes their groups and labels
 #[utoipa::path(patch, path = "/v1/people/{name}", tag = "people",
-    params(("name" = String, Path), ("gallery" = Option<String>, Query)),
+    params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query)),
     request_body = Change, responses((status = 200, body = PersonView)))]
 pub(super) async fn change(
     State(service): State<Arc<Service>>,
@@ -196,7 +205,7 @@ pub(in crate::serve) struct Merge {
 
 /// Makes two people one: `name` is no more, and its faces are those of `into`
 #[utoipa::path(post, path = "/v1/people/{name}/merge", tag = "people",
-    params(("name" = String, Path), ("gallery" = Option<String>, Query)),
+    params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query)),
     request_body = Merge, responses((status = 200, body = PersonView)))]
 pub(super) async fn merge(
     State(service): State<Arc<Service>>,
@@ -241,7 +250,7 @@ pub(in crate::serve) struct Forgotten {
 
 /// Forgets a person, with all their faces
 #[utoipa::path(delete, path = "/v1/people/{name}", tag = "people",
-    params(("name" = String, Path), ("gallery" = Option<String>, Query), Scrub),
+    params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query), Scrub),
     responses((status = 200, body = Forgotten)))]
 pub(super) async fn forget(
     State(service): State<Arc<Service>>,

@@ -1,12 +1,10 @@
-//! What a request brings: photos as multipart parts, JSON base64 or a raw body, and options.
+//! A request's photos, as multipart parts, JSON base64 or a raw body, and its options.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{FromRequest, FromRequestParts, Multipart, Request};
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, Multipart, Request};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
@@ -14,76 +12,18 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::problem::Problem;
-use super::state::Service;
-use crate::DEFAULT_GALLERY;
+use super::super::problem::Problem;
+use super::super::state::Service;
+use super::{Kind, Pairs, body, options_of, query_without_gallery, wrong_kind};
 
 /// Longest name of a photo that is kept.
 const LONGEST_NAME: usize = 120;
-/// The query's member that [`super::auth::May`] has taken already.
-const GALLERY: &str = "gallery";
-
-type Pairs = Vec<(String, String)>;
-
-fn pairs_of(query: &str) -> Result<Pairs, Problem> {
-    serde_html_form::from_str(query).map_err(|e| Problem::bad("request.bad_query", format!("the query: {e}")))
-}
-
-/// The gallery that a query names.
-pub(super) fn gallery_of(query: &str) -> Result<String, Problem> {
-    let mut named = pairs_of(query)?.into_iter().filter(|(name, _)| name == GALLERY).map(|(_, value)| value);
-    match (named.next(), named.next()) {
-        (None, _) => Ok(DEFAULT_GALLERY.to_string()),
-        (Some(_), Some(_)) => Err(Problem::bad("request.bad_query", "gallery is said more than once")),
-        (Some(one), None) => Ok(one.trim().to_string()),
-    }
-}
-
-/// Pairs as options of a call. One that the call does not know is refused, not passed over.
-fn options_of<T: DeserializeOwned>(pairs: &Pairs) -> Result<T, Problem> {
-    let bad = |e: String| Problem::bad("request.bad_option", e);
-    let text = serde_html_form::to_string(pairs).map_err(|e| bad(e.to_string()))?;
-    serde_html_form::from_str(&text).map_err(|e| bad(e.to_string()))
-}
-
-fn query_without_gallery(query: &str) -> Result<Pairs, Problem> {
-    Ok(pairs_of(query)?.into_iter().filter(|(name, _)| name != GALLERY).collect())
-}
-
-/// The options in the query.
-#[derive(Debug)]
-pub(super) struct Options<T>(pub T);
-
-impl<T: DeserializeOwned> FromRequestParts<Arc<Service>> for Options<T> {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Service>) -> Result<Self, Problem> {
-        options_of(&query_without_gallery(parts.uri.query().unwrap_or_default())?).map(Self)
-    }
-}
-
-/// An object in the body, as JSON, and the SHA-256 of the body.
-#[derive(Debug)]
-pub(super) struct Object<T>(pub T, pub [u8; 32]);
-
-impl<T: DeserializeOwned> FromRequest<Arc<Service>> for Object<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Problem> {
-        let kind = Kind::of(request.headers());
-        if kind != Kind::Json {
-            return Err(wrong_kind("application/json"));
-        }
-        let (bytes, _held) = body(request.into_body(), service).await?;
-        let digest = Sha256::digest(&bytes).into();
-        let object = serde_json::from_slice(&bytes).map_err(|e| Problem::bad("request.bad_json", e.to_string()))?;
-        Ok(Self(object, digest))
-    }
-}
+/// Most photos of a batch.
+const MOST_PHOTOS: usize = 32;
 
 /// A photo as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Upload {
+pub(in super::super) struct Upload {
     /// The part that it was in: `file` for a raw body.
     pub field: String,
     /// What the caller calls it; harmless to keep.
@@ -93,7 +33,7 @@ pub(super) struct Upload {
 
 /// A request's photos, and its options from query and body.
 #[derive(Debug)]
-pub(super) struct Form {
+pub(in super::super) struct Form {
     pub photos: Vec<Upload>,
     pairs: Pairs,
     /// SHA-256 of the whole body.
@@ -104,7 +44,7 @@ pub(super) struct Form {
 
 impl Form {
     /// The one photo, which must be in the field `file`.
-    pub(super) fn one(&self) -> Result<&Upload, Problem> {
+    pub(in super::super) fn one(&self) -> Result<&Upload, Problem> {
         match self.photos.as_slice() {
             [one] if one.field == "file" => Ok(one),
             [] => Err(no_photo("file")),
@@ -112,8 +52,21 @@ impl Form {
         }
     }
 
+    /// The photos of a batch: each in the field `file`.
+    pub(in super::super) fn several(&self) -> Result<Vec<Upload>, Problem> {
+        self.only(&["file"])?;
+        match self.photos.len() {
+            0 => Err(no_photo("file")),
+            1..=MOST_PHOTOS => Ok(self.photos.clone()),
+            more => {
+                let detail = format!("{more} photos are too many for one request; it takes up to {MOST_PHOTOS}");
+                Err(Problem::bad("request.photos", detail))
+            }
+        }
+    }
+
     /// The photo of a field.
-    pub(super) fn of(&self, field: &str) -> Result<&Upload, Problem> {
+    pub(in super::super) fn of(&self, field: &str) -> Result<&Upload, Problem> {
         let mut found = self.photos.iter().filter(|p| p.field == field);
         match (found.next(), found.next()) {
             (Some(one), None) => Ok(one),
@@ -123,7 +76,7 @@ impl Form {
     }
 
     /// Refuses photos in other fields.
-    pub(super) fn only(&self, fields: &[&str]) -> Result<(), Problem> {
+    pub(in super::super) fn only(&self, fields: &[&str]) -> Result<(), Problem> {
         match self.photos.iter().find(|p| !fields.contains(&p.field.as_str())) {
             Some(p) => {
                 let detail = format!("{:?} is no field of this call; it takes {}", p.field, fields.join(" and "));
@@ -134,7 +87,7 @@ impl Form {
     }
 
     /// The options in query and body together.
-    pub(super) fn options<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    pub(in super::super) fn options<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         options_of(&self.pairs)
     }
 }
@@ -145,71 +98,6 @@ fn no_photo(field: &str) -> Problem {
          (where one is taken) as the body itself with its image type"
     );
     Problem::bad("request.no_photo", detail)
-}
-
-fn wrong_kind(wanted: &str) -> Problem {
-    let detail = format!("the body must be {wanted}; say so in content-type");
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "request.content_type", detail)
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Multipart,
-    Json,
-    Raw,
-    Other,
-}
-
-impl Kind {
-    fn of(headers: &HeaderMap) -> Self {
-        let kind = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match kind.as_str() {
-            "multipart/form-data" => Self::Multipart,
-            "application/json" => Self::Json,
-            "application/octet-stream" => Self::Raw,
-            image if image.starts_with("image/") => Self::Raw,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// The whole body, within the service's bounds of size, time and memory.
-async fn body(body: Body, service: &Arc<Service>) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
-    use axum::body::HttpBody;
-    let limits = service.limits();
-    let stated = body.size_hint().exact();
-    let too_large = || {
-        let detail = format!("the body may have {} bytes", limits.body_bytes);
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", detail)
-    };
-    if stated.is_some_and(|n| n > limits.body_bytes as u64) {
-        return Err(too_large());
-    }
-    let needed = stated.map_or(limits.body_bytes, |n| n as usize);
-    let held = service.take_memory(needed)?;
-    let read = tokio::time::timeout(limits.body(), to_bytes(body, limits.body_bytes)).await;
-    let timeout = || {
-        let detail = format!("the body did not arrive within {} seconds", limits.body_seconds);
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout.body", detail)
-    };
-    match read {
-        Err(_) => Err(timeout()),
-        Ok(Ok(bytes)) => Ok((bytes, held)),
-        Ok(Err(e)) if is_length_limit(&e) => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::bad("request.broken_off", "the body broke off")),
-    }
-}
-
-fn is_length_limit(error: &axum::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(e) = source {
-        if e.to_string().contains("length limit exceeded") {
-            return true;
-        }
-        source = e.source();
-    }
-    error.to_string().contains("length limit exceeded")
 }
 
 impl FromRequest<Arc<Service>> for Form {
@@ -266,11 +154,11 @@ impl Fields {
                         match item {
                             // A burst: each of `files` is one more `file`.
                             Value::String(text) if name == "files" => self.add_base64("file", &text)?,
-                            other => self.add_value(&name, other)?,
+                            other => self.add_value(&name, other),
                         }
                     }
                 }
-                other => self.add_value(&name, other)?,
+                other => self.add_value(&name, other),
             }
         }
         Ok(())
@@ -289,18 +177,14 @@ impl Fields {
         Ok(())
     }
 
-    fn add_value(&mut self, name: &str, value: Value) -> Result<(), Problem> {
+    fn add_value(&mut self, name: &str, value: Value) {
         let text = match value {
-            Value::Null => return Ok(()),
+            Value::Null => return,
             Value::String(text) => text,
-            Value::Number(n) => n.to_string(),
-            Value::Bool(b) => b.to_string(),
-            Value::Array(_) | Value::Object(_) => {
-                return Err(Problem::bad("request.bad_json", format!("{name}: text, a number or a list of these")));
-            }
+            // Lists in lists and objects are no option's value: whoever reads the option says so.
+            other => other.to_string(),
         };
         self.pairs.push((name.to_string(), text));
-        Ok(())
     }
 
     async fn read_multipart(&mut self, request: Request) -> Result<(), Problem> {
@@ -319,15 +203,5 @@ impl Fields {
             }
         }
         Ok(())
-    }
-}
-
-/// `1`, `true`, `yes` or nothing: a flag; `0`, `false`, `no`: none.
-pub(super) fn flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
-    let text: String = serde::Deserialize::deserialize(deserializer)?;
-    match text.to_ascii_lowercase().as_str() {
-        "" | "1" | "true" | "yes" => Ok(true),
-        "0" | "false" | "no" => Ok(false),
-        _ => Err(serde::de::Error::custom(format!("{text:?} is neither true nor false"))),
     }
 }

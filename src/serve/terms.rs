@@ -1,0 +1,36 @@
+//! Kinds of text that several calls take, for the API's description.
+#![expect(dead_code, reason = "only their schemas are used; the gallery checks the text")]
+
+use utoipa::ToSchema;
+
+/// A name of a person, gallery, group or label: at most 200 bytes, no control characters, not space alone.
+#[derive(ToSchema)]
+#[schema(
+    min_length = 1,
+    max_length = 200,
+    pattern = r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+)]
+pub(super) struct Name(String);
+
+/// A label to look for, as `key=value`.
+#[derive(ToSchema)]
+#[schema(pattern = "=")]
+pub(super) struct LabelSought(String);
+
+/// A label to give, as `key=value`: each is a name.
+#[derive(ToSchema)]
+#[schema(
+    pattern = r"^[^=\x00-\x1f\x7f-\x9f]*[^=\s\x00-\x1f\x7f-\x9f][^=\x00-\x1f\x7f-\x9f]*=[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"
+)]
+pub(super) struct LabelGiven(String);
+
+/// A refusal of the enrolment gate.
+#[derive(ToSchema)]
+#[schema(rename_all = "snake_case")]
+pub(super) enum Refusal {
+    Small,
+    Blurred,
+    Light,
+    Turned,
+    Duplicate,
+}
