@@ -43,7 +43,7 @@ const PROGRAM_BATCH: usize = 8;
 /// A network in the form in which it runs.
 enum Network<Layers> {
     /// On the processor: our own kernels.
-    Program(Program),
+    Program(Box<Program>),
     /// On an accelerator: the tensor library's.
     Layers(Layers),
 }
@@ -59,7 +59,7 @@ trait Layered: Sized {
     /// The form that is best on `device`.
     fn for_device(self, device: &Device, name: &'static str) -> Result<Network<Self>, ModelError> {
         if device.is_cpu() {
-            Ok(Network::Program(self.program(Simd::chosen()?).map_err(backend(name))?))
+            Ok(Network::Program(Box::new(self.program(Simd::chosen()?).map_err(backend(name))?)))
         } else {
             Ok(Network::Layers(self))
         }
