@@ -163,6 +163,23 @@ fn keys_are_found_where_the_file_says() {
 }
 
 #[test]
+fn keys_and_logs_that_are_not_there_do_not_pass_as_empty_ones() {
+    let house = House::new();
+    let said = |line: &[&str]| {
+        let output = house.kith(line, &[]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{line:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    for line in [["audit", "verify"], ["audit", "show"], ["keys", "list"]] {
+        let told = said(&[&line[..], &["--db", "no-such"]].concat());
+        assert!(told.contains("no-such.serve") && told.contains("--db FOLDER"), "{told}");
+    }
+    assert!(said(&["keys", "new", "cam", "--role", "identify", "--gallery", "staff"]).contains("--only staff"));
+    assert!(house.kith(&["keys", "new", "cam", "--role", "identify"], &[]).output().unwrap().status.success());
+    assert!(house.kith(&["audit", "verify"], &[]).output().unwrap().status.success());
+}
+
+#[test]
 fn the_help_names_every_limit_with_its_default() {
     let output = House::new().kith(&["serve", "--help"], &[]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -121,5 +121,6 @@ fn print(path: &Path, faces: &[IdentifiedFace]) {
 }
 
 fn percent(rate: f64) -> String {
-    format!("{}%", (rate * 1e8).round() / 1e6)
+    // So strict a bound must not be read as none at all.
+    if rate < 1e-8 { format!("{:.1e}%", rate * 100.0) } else { format!("{}%", (rate * 1e8).round() / 1e6) }
 }

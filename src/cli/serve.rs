@@ -6,6 +6,7 @@ use tracing_subscriber::EnvFilter;
 use super::args::Common;
 use super::serve_args::{AuditAction, AuditArgs, KeysAction, KeysArgs, LogForm, Serve};
 use super::{DONE, output};
+use crate::DEFAULT_GALLERY;
 use crate::serve::{
     ApiKey, AuditHead, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles, last_lines, note_keys, verify_log,
 };
@@ -62,10 +63,16 @@ fn begin_log(form: LogForm) {
 }
 
 pub(super) fn keys(common: &Common, command: &KeysArgs) -> anyhow::Result<u8> {
-    let folder = command.at.folder()?;
+    let folder = match &command.action {
+        KeysAction::New { .. } => command.at.folder()?,
+        KeysAction::List | KeysAction::Revoke { .. } => command.at.kept()?,
+    };
     let file = KeyFile::in_folder(&folder);
     match &command.action {
         KeysAction::New { name, role, galleries, days, rate, concurrent } => {
+            // It would be for every gallery all the same, which nobody who says so expects.
+            let gallery = &command.at.place.gallery;
+            anyhow::ensure!(gallery == DEFAULT_GALLERY, "a key for one gallery is made with --only {gallery}");
             let expires_ms = match days {
                 Some(days) if *days > 0.0 && days.is_finite() => Some(now_ms() + (days * 86_400_000.0) as u64),
                 Some(days) => anyhow::bail!("--days is {days}, must be above 0"),
@@ -81,6 +88,7 @@ pub(super) fn keys(common: &Common, command: &KeysArgs) -> anyhow::Result<u8> {
             } else {
                 output::line(&secret);
                 eprintln!("kith: this key is shown once; keep it where only its user reads it");
+                eprintln!("kith: it is for the service whose keys are in {}", folder.display());
             }
         }
         KeysAction::List => {
@@ -140,7 +148,7 @@ fn print(key: &ApiKey) {
 }
 
 pub(super) fn audit(common: &Common, command: &AuditArgs) -> anyhow::Result<u8> {
-    let folder = command.at.folder()?;
+    let folder = command.at.kept()?;
     match &command.action {
         AuditAction::Verify { head } => {
             let noted = head.as_deref().map(noted_head).transpose()?;

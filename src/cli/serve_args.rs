@@ -33,6 +33,17 @@ pub(super) struct StatePlace {
 }
 
 impl StatePlace {
+    /// The folder, which has to be there: a name that is mistyped must not pass as an empty one.
+    pub(super) fn kept(&self) -> anyhow::Result<PathBuf> {
+        let folder = self.folder()?;
+        let shown = folder.display();
+        anyhow::ensure!(
+            folder.is_dir(),
+            "{shown}: no service has kept keys or a log here; say --db FOLDER or --state FOLDER as to `kith serve`"
+        );
+        Ok(folder)
+    }
+
     pub(super) fn folder(&self) -> anyhow::Result<PathBuf> {
         if let Some(folder) = &self.state {
             return Ok(folder.clone());
