@@ -296,4 +296,22 @@ mod tests {
         assert!(Split::drawn(&people(&[1, 1]), 0.5, 1, 7).is_err());
         assert!(Split::drawn(&people(&[4]), 0.5, 1, 7).is_err());
     }
+
+    #[test]
+    fn a_person_stands_as_every_usable_face_or_as_one_template_of_them() {
+        let model = crate::vector::ModelId::from_text("m/abc/test");
+        let face = |x: f32, y: f32, weight: f32| {
+            Some(Sample { embedding: Embedding::from_raw(vec![x, y], model.clone()).unwrap(), weight })
+        };
+        let samples = [face(1.0, 0.0, 0.9), None, face(0.0, 1.0, 0.3)];
+        let of = |photos: &[usize], by: By| -> Vec<Vec<f32>> {
+            templates(photos, &samples, by).unwrap().iter().map(|e| e.values().to_vec()).collect()
+        };
+        assert_eq!(of(&[0, 1, 2], By::Best), [[1.0, 0.0], [0.0, 1.0]]);
+        let [mean] = &of(&[0, 1, 2], By::Mean)[..] else { panic!("one template") };
+        assert!((mean[0] - mean[1]).abs() < 1e-6);
+        let [weighted] = &of(&[0, 1, 2], By::Weighted)[..] else { panic!("one template") };
+        assert!((weighted[0] / weighted[1] - 3.0).abs() < 1e-4);
+        assert!([By::Best, By::Mean, By::Weighted].iter().all(|&by| of(&[1], by).is_empty()));
+    }
 }
