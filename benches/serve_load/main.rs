@@ -4,7 +4,7 @@
 //! `KITH_BENCH_SECONDS` how long each look takes (10), `KITH_BENCH_MINUTES` how long memory is watched (3).
 //! Callers are threads of this process, so they take their share of the processor too.
 //!
-//! Seen on two hyperthreads of a Xeon with AVX2 that others used at the same time (load 5 to 7), so that ratios say
+//! Seen on two cores of an EPYC with AVX2 that others used at the same time (load 5 to 7), so that ratios say
 //! more than rates:
 //!
 //! | what | seen |
