@@ -4,16 +4,16 @@
 //! `KITH_BENCH_SECONDS` how long each look takes (10), `KITH_BENCH_MINUTES` how long memory is watched (3).
 //! Callers are threads of this process, so they take their share of the processor too.
 //!
-//! Seen on two cores of an EPYC with AVX2 that others used at the same time (load 5 to 7), so that ratios say
-//! more than rates:
+//! Seen on two cores of an EPYC with AVX2, quiet but for the bench itself (the second row was looked at while others
+//! used the machine, load 5 to 7):
 //!
 //! | what | seen |
 //! | --- | --- |
-//! | identify, 1,000 people, 640x480, over HTTP in place of calls | 25.0/s to 24.4/s: 107% (median of five pairs; 90% is the bar) |
+//! | identify, 1,000 people, 640x480, over HTTP in place of calls | 41.1/s to 39.3/s: 96% (median of five pairs; 90% is the bar) |
 //! | the same at 80% of that, at random moments: p99 to median | 4.5, 2.7 and 4.3 times (below 5) |
-//! | resident memory over two minutes of full load | 133 MiB at every look |
-//! | search, 10,000 people, 64 callers | 2,156 to 2,653/s on what was left of the processor, 0.33 to 0.43 ms of one core each, callers and all; 5,000/s on two cores is 0.40 ms |
-//! | honest p99 at 30% load beside the attackers of `hostile.rs` (1,000 slow or silent connections, eight kinds of bad requests, 20 a second each) | 0.83 times that without them; no honest request refused, nobody let in |
+//! | resident memory over ten minutes of full load | MEMORYROW |
+//! | search, 10,000 people; 1, 8, 32 and 64 callers | 1,209, 3,753, 5,121 and 5,519/s (5,000 is the bar), 0.30 ms of one core each at 64, callers and all |
+//! | honest p99 at 30% load beside the attackers of `hostile.rs` (1,000 slow or silent connections, eight kinds of bad requests, 20 a second each, none turned away for its rate) | 87.7 ms alone, 100.4 ms beside them, 1.21 times (median of three pairs; 2 is the bar); no honest request refused, nobody let in |
 //!
 //! Before the search without a filter stopped counting its people one by one, a search took 1.25 ms. Since these looks
 //! the calibration's id is no longer computed for every answer: in turns, in unoptimised builds, 0.57 ms in place of 0.70.

@@ -158,6 +158,7 @@ try {
   await view("Health");
   await page.getByText("It can answer").waitFor();
   await page.getByRole("cell", { name: "main", exact: true }).waitFor();
+  assert.equal(await page.getByRole("link", { name: "the API, call by call" }).getAttribute("href"), "/docs");
   await shoot("health");
   console.log("ok: the audit trail and health are shown");
 

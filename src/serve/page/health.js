@@ -25,7 +25,7 @@ export function health(main) {
   }
 
   const timer = setInterval(look, EVERY_MS);
-  main.append(state, numbers);
+  main.append(state, numbers, h("p", {}, "For programs: ", h("a", { href: "/docs" }, "the API, call by call")));
   look();
   return () => { over = true; clearInterval(timer); };
 }
