@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::rows::{Probe, Rows};
 use super::table::CHUNK_BITS;
 use super::{Allowed, Neighbour};
-use crate::vector::products_in;
+use crate::vector::{Held, products_in};
 
 /// Rows whose products are computed at once: their codes stay in the first cache for the next probe.
 const BLOCK: usize = 128;
@@ -69,8 +69,10 @@ fn scan(rows: &Rows, chunk: usize, probes: &[Probe], keepers: &mut [Keeper], all
     for (block, codes) in codes.chunks(BLOCK * stride).enumerate() {
         let first = (chunk << CHUNK_BITS) + block * BLOCK;
         let products = &mut products[..codes.len() / stride];
+        let mut held = Held::Memory;
         for (probe, keeper) in probes.iter().zip(keepers.iter_mut()) {
-            products_in(&probe.coded, codes, products);
+            products_in(&probe.coded, codes, held, products);
+            held = Held::Cache;
             if products.iter().fold(i32::MIN, |m, &p| m.max(p)) < keeper.cutoff {
                 continue;
             }

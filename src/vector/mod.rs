@@ -6,6 +6,6 @@ mod template;
 
 pub(crate) use embedding::squared_distance;
 pub use embedding::{Embedding, ModelId};
-pub(crate) use kernels::{CodedProbe, LINE, Layout, products, products_at, products_in, stored};
+pub(crate) use kernels::{CodedProbe, Held, LINE, Layout, products, products_at, products_in, stored};
 pub(crate) use template::mean_direction;
 pub use template::{By, sample_weight, template_comparisons};

@@ -12,6 +12,9 @@ pub(crate) const LINE: usize = 64;
 const OFFSET: u8 = 128;
 /// Rows that are asked from memory ahead of the one that is being multiplied.
 const AHEAD: usize = 8;
+/// Bytes that a scan asks from memory ahead: the processor's own guess ends at each page of 4 KiB. For rows of
+/// 512, 109 searches/s with 1 or 16 KiB, 137 with 2, 133 with 4, 124 with 8, and 87 to 96 with none.
+const SCAN_AHEAD: usize = 4096;
 
 /// How rows lie in memory: chunks of `1 << chunk_bits` rows of `stride` codes.
 #[derive(Debug, Clone, Copy)]
@@ -94,12 +97,21 @@ impl Route {
     }
 }
 
+/// Where rows are likely to be found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// In memory, and what lies behind them is asked for next.
+    Memory,
+    /// In the processor's cache, where asking ahead halves the speed.
+    Cache,
+}
+
 /// Writes into `out` the product of `probe` with each of the rows that lie one after the other.
 ///
 /// # Panics
 /// When `rows` is not `out.len()` rows as long as the probe.
-pub(crate) fn products_in(probe: &CodedProbe, rows: &[u8], out: &mut [i32]) {
-    in_by(Route::best(), probe, rows, out);
+pub(crate) fn products_in(probe: &CodedProbe, rows: &[u8], held: Held, out: &mut [i32]) {
+    in_by(Route::best(), probe, rows, held, out);
 }
 
 /// Writes into `out` the product of `probe` with each of the rows of those numbers.
@@ -117,15 +129,19 @@ trait Asked<'a> {
 }
 
 /// Rows that lie one after the other.
-struct InOrder<'a> {
+struct InOrder<'a, const ASK_AHEAD: bool> {
     rows: &'a [u8],
     stride: usize,
 }
 
-impl<'a> Asked<'a> for InOrder<'a> {
+impl<'a, const ASK_AHEAD: bool> Asked<'a> for InOrder<'a, ASK_AHEAD> {
     #[inline(always)]
     fn row(&self, i: usize) -> &'a [u8] {
-        &self.rows[i * self.stride..(i + 1) * self.stride]
+        let row = &self.rows[i * self.stride..(i + 1) * self.stride];
+        if ASK_AHEAD {
+            prefetch(row.as_ptr().wrapping_add(SCAN_AHEAD), row.len());
+        }
+        row
     }
 }
 
@@ -139,22 +155,29 @@ impl<'a> Asked<'a> for Picked<'a> {
     #[inline(always)]
     fn row(&self, i: usize) -> &'a [u8] {
         if let Some(&next) = self.ids.get(i + AHEAD) {
-            prefetch(self.layout.row(next));
+            let next = self.layout.row(next);
+            prefetch(next.as_ptr(), next.len());
         }
         self.layout.row(self.ids[i])
     }
 }
 
-fn in_by(route: Route, probe: &CodedProbe, rows: &[u8], out: &mut [i32]) {
+fn in_by(route: Route, probe: &CodedProbe, rows: &[u8], held: Held, out: &mut [i32]) {
     let stride = probe.codes.len();
     assert_eq!(rows.len(), stride * out.len(), "rows of another length than the probe");
-    by(route, probe, &InOrder { rows, stride }, out);
+    match held {
+        Held::Memory => by(route, probe, &InOrder::<true> { rows, stride }, out),
+        Held::Cache => by(route, probe, &InOrder::<false> { rows, stride }, out),
+    }
 }
 
 fn at_by(route: Route, probe: &CodedProbe, layout: Layout, ids: &[u32], out: &mut [i32]) {
     assert_eq!(layout.stride, probe.codes.len(), "rows of another length than the probe");
     assert_eq!(ids.len(), out.len(), "a place for each product");
-    ids.iter().take(AHEAD).for_each(|&id| prefetch(layout.row(id)));
+    for &id in ids.iter().take(AHEAD) {
+        let row = layout.row(id);
+        prefetch(row.as_ptr(), row.len());
+    }
     by(route, probe, &Picked { layout, ids }, out);
 }
 
@@ -171,16 +194,18 @@ fn by<'a>(route: Route, probe: &CodedProbe, rows: &impl Asked<'a>, out: &mut [i3
     }
 }
 
-/// Asks the processor to fetch a row. Where it cannot be asked, nothing happens.
+/// Asks the processor to fetch `length` bytes. Where it cannot be asked, nothing happens.
 #[inline(always)]
-fn prefetch(row: &[u8]) {
+fn prefetch(from: *const u8, length: usize) {
     #[cfg(target_arch = "x86_64")]
-    for line in row.chunks(LINE) {
+    for line in (0..length).step_by(LINE) {
         // SAFETY: a prefetch reads nothing that the program can see, at any address; SSE is baseline.
-        unsafe { std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(line.as_ptr().cast()) };
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(from.wrapping_add(line).cast())
+        };
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = row;
+    let _ = (from, length);
 }
 
 #[inline(always)]
@@ -336,9 +361,11 @@ mod tests {
                 let probe = CodedProbe::new(probe.into_iter());
                 let ids: Vec<u32> = (0..3 * count as u32).map(|i| i * 7 % count as u32).collect();
                 for &route in &routes() {
-                    let mut out = vec![-1; count];
-                    in_by(route, &probe, &flat, &mut out);
-                    assert_eq!(out, wanted, "{route:?}, {dimension} codes");
+                    for held in [Held::Memory, Held::Cache] {
+                        let mut out = vec![-1; count];
+                        in_by(route, &probe, &flat, held, &mut out);
+                        assert_eq!(out, wanted, "{route:?}, {dimension} codes");
+                    }
                     let mut out = vec![-1; ids.len()];
                     at_by(route, &probe, layout, &ids, &mut out);
                     let picked: Vec<i32> = ids.iter().map(|&id| wanted[id as usize]).collect();
@@ -347,7 +374,7 @@ mod tests {
                 let mut copied = CodedProbe::default();
                 copied.copy_row(layout.row(0));
                 let mut out = [0];
-                products_in(&copied, layout.row(0), &mut out);
+                products_in(&copied, layout.row(0), Held::Cache, &mut out);
                 let square: i32 = rows[0].iter().map(|&c| i32::from(c).pow(2)).sum();
                 assert_eq!(out, [square], "a row as probe");
             }
@@ -357,6 +384,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "another length")]
     fn rows_that_do_not_fit_are_no_answer() {
-        products_in(&CodedProbe::new([1].into_iter()), &[0; 65], &mut [0]);
+        products_in(&CodedProbe::new([1].into_iter()), &[0; 65], Held::Cache, &mut [0]);
     }
 }

@@ -3,5 +3,5 @@
 mod codes;
 mod floats;
 
-pub(crate) use codes::{CodedProbe, LINE, Layout, products_at, products_in, stored};
+pub(crate) use codes::{CodedProbe, Held, LINE, Layout, products_at, products_in, stored};
 pub(crate) use floats::products;
