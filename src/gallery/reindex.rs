@@ -3,9 +3,8 @@
 //! A graph stands in `index/GALLERY.graph` in the database's folder. It holds who neighbours whom, and no
 //! vector; every vector comes from the store. A file that is whole and this gallery's is brought up to the
 //! faces that the store has; any other is not used, and the exact scan answers until a graph is built
-//! again. So the file decides how soon an answer comes, never which.
+//! again. So the file decides how soon an answer comes, never which. In an encrypted database it is sealed.
 
-use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use serde::Serialize;
@@ -94,8 +93,8 @@ impl Shelf {
 }
 
 impl Database {
-    fn index_path(&self, shelf: &Shelf) -> PathBuf {
-        self.store.caches().join(format!("{}.graph", shelf.id))
+    fn index_name(shelf: &Shelf) -> String {
+        format!("{}.graph", shelf.id)
     }
 
     fn stamp(&self, shelf: &Shelf) -> Stamp {
@@ -106,18 +105,21 @@ impl Database {
     /// Reads the graphs of large galleries, and of those that were given one.
     pub(super) fn load_indexes(&self) {
         for shelf in self.shelves.read().unwrap_or_else(PoisonError::into_inner).values() {
-            let path = self.index_path(shelf);
+            let (name, stamp) = (Self::index_name(shelf), self.stamp(shelf));
             let mut inside = shelf.write();
-            if path.exists() {
-                match inside.index().load(&path, &self.stamp(shelf)) {
-                    Ok(graph) => {
-                        inside.unsaved = graph.waiting();
-                        inside.index_mut().put_graph(graph);
-                    }
-                    Err(why) => inside.index_note = Some(format!("{}: not used: {why}", path.display())),
+            match self.store.read_cache(&name, |from| inside.index().read_graph(&stamp, from)) {
+                Some(Ok(graph)) => {
+                    inside.unsaved = graph.waiting();
+                    inside.index_mut().put_graph(graph);
                 }
-            } else if inside.index().len() >= CROSSOVER {
-                inside.index_note = Some("there is none on disk; `kith reindex` builds one".to_string());
+                Some(Err(why)) => {
+                    let path = self.store.cache_path(&name);
+                    inside.index_note = Some(format!("{}: not used: {why}", path.display()));
+                }
+                None if inside.index().len() >= CROSSOVER => {
+                    inside.index_note = Some("there is none on disk; `kith reindex` builds one".to_string());
+                }
+                None => {}
             }
         }
     }
@@ -180,7 +182,7 @@ impl Database {
 
     /// After somebody was forgotten for good: nothing of them stays in the graph or its file.
     pub(super) fn scrub_index(&self, shelf: &Shelf) -> Result<()> {
-        if !self.index_path(shelf).exists() && !shelf.read().has_graph() {
+        if !self.store.cache_path(&Self::index_name(shelf)).exists() && !shelf.read().has_graph() {
             return Ok(());
         }
         while shelf.read().index_stats().removed > 0 {
@@ -192,25 +194,19 @@ impl Database {
     }
 
     pub(super) fn remove_index(&self, shelf: &Shelf) -> Result<(), StoreError> {
-        let path = self.index_path(shelf);
-        match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io(&path, "removing the index", &e)),
-            _ => Ok(()),
-        }
+        self.store.remove_cache(&Self::index_name(shelf))
     }
 
     /// Writes the graph's file; it is on disk when this returns.
     fn save_index(&self, shelf: &Shelf) -> Result<(), StoreError> {
-        let (path, stamp) = (self.index_path(shelf), self.stamp(shelf));
-        let saved = shelf.read().index().save(&path, &stamp);
-        saved.map_err(|e| io(&path, "writing the index", &e))?;
+        if !shelf.read().has_graph() {
+            return Ok(());
+        }
+        let stamp = self.stamp(shelf);
+        self.store.write_cache(&Self::index_name(shelf), |out| shelf.read().index().write_graph(&stamp, out))?;
         shelf.write().unsaved = 0;
         Ok(())
     }
-}
-
-fn io(path: &std::path::Path, doing: &'static str, e: &std::io::Error) -> StoreError {
-    StoreError::Io { path: path.display().to_string(), doing, reason: e.to_string() }
 }
 
 /// A database that is closed writes the graphs that have gone far from their files.
@@ -232,7 +228,7 @@ impl Drop for Database {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{DatabaseOptions, EnrolmentPolicy, NewFace, SearchPolicy};
+    use super::super::{DatabaseOptions, EnrolmentPolicy, MasterKey, NewFace, SearchPolicy};
     use super::*;
     use crate::geometry::{BBox, Landmarks};
     use crate::vector::{Embedding, ModelId};
@@ -252,6 +248,53 @@ mod tests {
             source_sha256: None,
             pictures: None,
         }
+    }
+
+    #[test]
+    fn the_graph_of_an_encrypted_database_is_sealed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("faces");
+        let key = MasterKey::generate().unwrap();
+        let sealed = DatabaseOptions { key: Some(key.clone()), ..DatabaseOptions::default() };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let database = Database::open(&path, &sealed).unwrap();
+        for n in 0..300 {
+            let (name, policy) = (format!("p{n}"), EnrolmentPolicy::default());
+            let (_, pending) = database.enroll_pending("main", &name, face(&mut rng), &policy).unwrap();
+            database.settle(pending).unwrap();
+        }
+        let graph = |database: &Database| database.stats().unwrap().galleries[0].index.clone();
+        let reindexed = |options: &DatabaseOptions| {
+            let database = Database::open(&path, options).unwrap();
+            database.reindex("main", IndexChoice::Graph, &|_, _| {}).unwrap();
+            drop(database);
+            let file = std::fs::read_dir(path.join("index")).unwrap().next().unwrap().unwrap().path();
+            let bytes = std::fs::read(&file).unwrap();
+            (file, bytes)
+        };
+        drop(database);
+        let (file, bytes) = reindexed(&sealed);
+        assert!(!bytes.windows(8).any(|w| w == b"kithgrf1"), "the graph's own header is not to be seen");
+        let database = Database::open(&path, &sealed).unwrap();
+        assert_eq!((graph(&database).kind, graph(&database).note), (IndexChoice::Graph, None));
+        drop(database);
+        // With another master key the data keys stay, and the file with them.
+        let other = DatabaseOptions { key: Some(MasterKey::generate().unwrap()), ..sealed.clone() };
+        Database::rekey(&path, &sealed, other.key.as_ref()).unwrap();
+        assert_eq!(graph(&Database::open(&path, &other).unwrap()).kind, IndexChoice::Graph);
+        // Without encryption, and back, nothing of the other kind stays.
+        Database::rekey(&path, &other, None).unwrap();
+        assert!(!file.exists());
+        let plain = DatabaseOptions { key: None, ..sealed.clone() };
+        let (file, bytes) = reindexed(&plain);
+        assert_eq!(bytes[..8], *b"kithgrf1");
+        Database::rekey(&path, &plain, Some(&key)).unwrap();
+        assert!(!file.exists());
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, &bytes).unwrap();
+        let note = graph(&Database::open(&path, &sealed).unwrap()).note.unwrap();
+        assert!(note.contains("it was not sealed, as the database is, and was removed"), "{note}");
+        assert!(!file.exists());
     }
 
     #[test]

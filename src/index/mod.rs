@@ -15,9 +15,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, Write};
-use std::path::Path;
+use std::io::{Read, Write};
 
 use serde::Serialize;
 
@@ -317,36 +315,20 @@ impl FaceIndex {
         }
     }
 
-    /// Writes the graph, where there is one, whole or not at all; it is on disk when this returns.
+    /// Writes the graph, where there is one.
     ///
     /// # Errors
-    /// What the file system says.
-    pub(crate) fn save(&self, path: &Path, stamp: &Stamp) -> std::io::Result<bool> {
-        let Some(graph) = self.graph() else { return Ok(false) };
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let beside = path.with_extension("new");
-        let written = File::create(&beside).and_then(|file| {
-            let mut out = BufWriter::with_capacity(1 << 20, file);
-            graph.write(&self.rows, stamp, &mut out)?;
-            out.flush()?;
-            out.get_ref().sync_all()?;
-            fs::rename(&beside, path)?;
-            if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
-        });
-        if written.is_err() {
-            let _ = fs::remove_file(&beside);
-        }
-        written.map(|()| true)
+    /// What `out` says.
+    pub(crate) fn write_graph(&self, stamp: &Stamp, mut out: &mut dyn Write) -> std::io::Result<()> {
+        self.graph().map_or(Ok(()), |graph| graph.write(&self.rows, stamp, &mut out))
     }
 
-    /// Reads a graph that was saved and brings it up to the faces that are here.
+    /// Reads a graph that was written and brings it up to the faces that are here.
     ///
     /// # Errors
-    /// A sentence that says why the file is of no use.
-    pub(crate) fn load(&self, path: &Path, stamp: &Stamp) -> Result<Graph, String> {
-        let file = File::open(path).map_err(|e| e.to_string())?;
-        Graph::read(&self.rows, stamp, &mut BufReader::with_capacity(1 << 20, file))
+    /// A sentence that says why it is of no use.
+    pub(crate) fn read_graph(&self, stamp: &Stamp, mut from: &mut dyn Read) -> Result<Graph, String> {
+        Graph::read(&self.rows, stamp, &mut from)
     }
 
     /// Checks the index's own invariants; the error is a sentence that names the first one broken.

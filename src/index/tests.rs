@@ -355,9 +355,8 @@ fn stamp() -> Stamp {
 #[test]
 fn a_saved_graph_is_brought_up_to_the_store_and_a_damaged_one_is_not_used() {
     let (mut index, mut kept, mut faces_of, centres) = with_graph(400, 64, 8);
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("index/3.graph");
-    assert!(index.save(&path, &stamp()).unwrap());
+    let mut bytes = Vec::new();
+    index.write_graph(&stamp(), &mut bytes).unwrap();
     let probes: Vec<Vec<f32>> = centres.iter().map(|c| faces_of.face(c)).collect();
 
     // The same faces in another order, some gone, some new, one changed.
@@ -374,7 +373,7 @@ fn a_saved_graph_is_brought_up_to_the_store_and_a_damaged_one_is_not_used() {
     let mut again = FaceIndex::new(64, Precision::F32);
     kept.iter().rev().for_each(|(face, v)| again.insert(*face, v));
     let later = Stamp { write: 200, ..stamp() };
-    let graph = again.load(&path, &later).unwrap();
+    let graph = again.read_graph(&later, &mut bytes.as_slice()).unwrap();
     assert_eq!(graph.waiting(), 61, "what came and what changed is scanned");
     again.put_graph(graph);
     again.check().unwrap();
@@ -384,10 +383,8 @@ fn a_saved_graph_is_brought_up_to_the_store_and_a_damaged_one_is_not_used() {
     let changed = &kept[3];
     assert_eq!(again.nearest(&changed.1, 1, None)[0].face, changed.0);
 
-    let bytes = std::fs::read(&path).unwrap();
-    let refused = |bytes: &[u8], what: &str| {
-        std::fs::write(&path, bytes).unwrap();
-        assert!(again.load(&path, &stamp()).is_err(), "{what}");
+    let refused = |mut bytes: &[u8], what: &str| {
+        assert!(again.read_graph(&stamp(), &mut bytes).is_err(), "{what}");
     };
     // Every bit of the header, the sums and what stands about them; then anywhere.
     for bit in (0..120 * 8).chain((0..200).map(|_| faces_of.rng.random_range(0..bytes.len() * 8))) {
@@ -400,19 +397,19 @@ fn a_saved_graph_is_brought_up_to_the_store_and_a_damaged_one_is_not_used() {
         refused(&bytes[..cut], "cut short");
     }
     refused(&[bytes.as_slice(), b"x"].concat(), "something follows");
-    std::fs::write(&path, &bytes).unwrap();
     for other in [
         Stamp { database: [8; 16], ..stamp() },
         Stamp { gallery: 4, ..stamp() },
         Stamp { model: "another".to_string(), ..stamp() },
     ] {
-        assert!(again.load(&path, &other).is_err());
+        assert!(again.read_graph(&other, &mut bytes.as_slice()).is_err());
     }
     let empty = FaceIndex::new(64, Precision::F32);
-    assert!(empty.load(&path, &stamp()).is_err(), "a gallery that has none of its faces");
-    assert!(FaceIndex::new(128, Precision::F32).load(&path, &stamp()).is_err(), "another dimension");
-    std::fs::remove_file(&path).unwrap();
-    assert!(again.load(&path, &stamp()).is_err(), "no file");
+    assert!(empty.read_graph(&stamp(), &mut bytes.as_slice()).is_err(), "a gallery that has none of its faces");
+    assert!(
+        FaceIndex::new(128, Precision::F32).read_graph(&stamp(), &mut bytes.as_slice()).is_err(),
+        "another dimension"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@
 //! | `records-N` | sled's files; one tree, keys as in `keys`, values as in `codec` |
 //! | `ring-N` | the data keys of an encrypted database (`ring`) |
 //! | `acknowledged` | the number of the last acknowledged write, in a file of its own (`witness`) |
-//! | `index` | what can be made again from the records: indexes of large galleries |
+//! | `index` | what can be made again from the records: indexes of large galleries (`cache`) |
 //! | `LOCK` | held by the one process that has the database open, with its name in it (`lock`) |
 //!
 //! Invariants:
@@ -17,10 +17,11 @@
 //! 3. [`Store::settle`] returns after the batch is synced (fdatasync), and after its number is synced
 //!    into `acknowledged`: records older than that number mean lost writes, which opening reports.
 //! 4. Every value carries its format version and a checksum over its key and itself.
-//! 5. In an encrypted database every record but the head is sealed. A data key is on disk before anything
+//! 5. In an encrypted database every record but the head is sealed, and every file in `index`. A data key is on disk before anything
 //!    is sealed with it, is one person's for ever, and is destroyed once no record of that person is left.
 
 mod archive;
+mod cache;
 mod codec;
 mod durable;
 mod key;
@@ -88,11 +89,6 @@ impl Store {
     /// The database's folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// The folder of what can be made again from the records. It need not be there.
-    pub(crate) fn caches(&self) -> PathBuf {
-        self.folder.join(CACHES)
     }
 
     /// The head record as last applied.

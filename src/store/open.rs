@@ -419,7 +419,7 @@ pub(super) fn remove_others(folder: &Path, current: &Current) {
 /// Overwrites a file, or every file in a folder, with zeros, so that what a file system does not hand out
 /// again soon is not there to be read either. Best effort: copy-on-write file systems and flash keep old
 /// blocks for a while.
-fn wipe(path: &Path) {
+pub(super) fn wipe(path: &Path) {
     if path.is_dir() {
         let entries = fs::read_dir(path).into_iter().flatten();
         entries.filter_map(Result::ok).for_each(|e| wipe(&e.path()));

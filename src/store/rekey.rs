@@ -2,7 +2,8 @@
 //!
 //! Everything new is complete on disk before `CURRENT` names it, in one step; what was before is
 //! overwritten after. With another master key only the ring is written anew: the data keys stay, so that
-//! backups taken before open with the new ring.
+//! backups taken before open with the new ring. Otherwise the files that can be made again from the records
+//! are removed, since what they are sealed with, or are not, is not the database's any more.
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
@@ -50,6 +51,9 @@ impl Store {
         let Self { folder, db, _lock, .. } = self;
         drop(db);
         remove_others(&folder, &after);
+        if before.records != after.records {
+            Self::drop_caches(&folder);
+        }
         Ok(())
     }
 

@@ -69,7 +69,7 @@ impl<W: Write> Section<'_, W> {
 
 impl<R: Read> Section<'_, R> {
     fn take(&mut self, bytes: &mut [u8]) -> Result<(), String> {
-        self.out.read_exact(bytes).map_err(|e| format!("it is cut short ({e})"))?;
+        self.out.read_exact(bytes).map_err(|e| format!("it cannot be read to its end ({e})"))?;
         self.sum.update(bytes);
         Ok(())
     }
@@ -82,7 +82,7 @@ impl<R: Read> Section<'_, R> {
 
     fn verify(self, what: &str) -> Result<(), String> {
         let mut sum = [0; 4];
-        self.out.read_exact(&mut sum).map_err(|e| format!("it is cut short ({e})"))?;
+        self.out.read_exact(&mut sum).map_err(|e| format!("it cannot be read to its end ({e})"))?;
         if sum == self.sum.finalize().to_le_bytes() { Ok(()) } else { Err(format!("{what}: the checksum is wrong")) }
     }
 }

@@ -50,13 +50,13 @@ pub(crate) struct Parameters {
     pub candidates: usize,
     /// Above 1, more distant neighbours are kept beside near ones (in squared distance).
     pub alpha: f32,
-    /// Share of the searches whose nearest must be the true one, when the width is chosen.
+    /// Share of the searches whose nearest must be the true one, when the width is chosen: 0.999 is promised.
     pub recall: f64,
 }
 
 impl Default for Parameters {
     fn default() -> Self {
-        Self { degree: 32, candidates: 96, alpha: 1.1, recall: 0.999 }
+        Self { degree: 32, candidates: 96, alpha: 1.1, recall: 0.9995 }
     }
 }
 

@@ -1,0 +1,74 @@
+//! What it costs that an enrolment is on disk when it is acknowledged, and that it is sealed:
+//! `cargo bench --bench store`. The disk decides; so the lines are to be read against each other.
+
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, Throughput, criterion_main};
+use kith::geometry::{BBox, Landmarks};
+use kith::{Database, DatabaseOptions, Embedding, EnrolmentPolicy, MasterKey, ModelId, NewFace};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+const DIMENSION: usize = 512;
+/// Faces that a bulk enrolment settles together.
+const TOGETHER: u64 = 100;
+
+fn face(rng: &mut ChaCha8Rng) -> NewFace {
+    let values = (0..DIMENSION).map(|_| rng.random_range(-1.0f32..1.0)).collect();
+    let embedding = Embedding::from_raw(values, ModelId::new("bench", "00ff00ff00ff00ff", "none"));
+    NewFace {
+        embedding: embedding.expect("numbers that are no vector"),
+        bbox: BBox::new(1.0, 2.0, 130.0, 140.0),
+        landmarks: Landmarks([[50.0, 60.0]; 5]),
+        score: 0.99,
+        quality: [30.0, 0.1, 0.5, 1.0, 2.0, 3.0],
+        source: "photo.jpg".to_string(),
+        source_sha256: None,
+        pictures: None,
+    }
+}
+
+/// Enrols `faces` people of one face each and settles after every `together` of them, the last ones too;
+/// 0 leaves it to the closing. Returns what that took, without making the faces.
+fn enrolled(database: &Database, rng: &mut ChaCha8Rng, first: u64, faces: u64, together: u64) -> Duration {
+    let policy = EnrolmentPolicy::default();
+    let mut spent = Duration::ZERO;
+    for number in first..first + faces {
+        let (name, face) = (format!("person {number}"), face(rng));
+        let start = Instant::now();
+        let (_, pending) = database.enroll_pending("main", &name, face, &policy).expect("enrolling");
+        let last = number + 1 == first + faces;
+        if together > 0 && (last || (number - first + 1).is_multiple_of(together)) {
+            database.settle(pending).expect("settling");
+        }
+        spent += start.elapsed();
+    }
+    spent
+}
+
+fn enrolling(c: &mut Criterion) {
+    let mut group = c.benchmark_group(format!("enrolling faces of {DIMENSION} numbers"));
+    group.sample_size(10).throughput(Throughput::Elements(1));
+    let key = || Some(MasterKey::generate().expect("a key"));
+    for (kind, key) in [("plain", None), ("sealed", key())] {
+        for (when, together) in [("not settled", 0), ("100 settled together", TOGETHER), ("each settled", 1)] {
+            let folder = tempfile::tempdir().expect("a folder");
+            let options = DatabaseOptions { create: true, wait: Duration::ZERO, key: key.clone() };
+            let database = Database::open(folder.path().join("faces"), &options).expect("a database");
+            let (mut rng, mut next) = (ChaCha8Rng::seed_from_u64(1), 0);
+            group.bench_function(format!("{kind}, {when}"), |bench| {
+                bench.iter_custom(|faces| {
+                    next += faces;
+                    enrolled(&database, &mut rng, next - faces, faces, together)
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+fn benches() {
+    enrolling(&mut Criterion::default().configure_from_args());
+}
+
+criterion_main!(benches);
