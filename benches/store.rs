@@ -1,5 +1,10 @@
 //! What it costs that an enrolment is on disk when it is acknowledged, and that it is sealed:
 //! `cargo bench --bench store`. The disk decides; so the lines are to be read against each other.
+//!
+//! Seen on a virtual disk that takes 0.4 ms for the two `fdatasync`s, microseconds a face of 512 numbers, plain and
+//! sealed: not settled 145 and 195, 100 settled together 158 and 146, each settled 593 and 635. So what is on disk at
+//! each acknowledgement costs four times the writing itself, shared by a hundred next to nothing; sealing is lost in
+//! either.
 
 use std::time::{Duration, Instant};
 

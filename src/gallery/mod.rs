@@ -24,7 +24,7 @@ mod transfer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -89,6 +89,8 @@ pub struct Database {
     shelves: RwLock<BTreeMap<String, Arc<Shelf>>>,
     /// By the gallery that is being embedded anew, the one that will replace it.
     successors: RwLock<BTreeMap<u32, u32>>,
+    /// Held by whoever writes a graph's file, before anything else is.
+    saving: Mutex<()>,
 }
 
 /// A gallery in numbers.
@@ -172,7 +174,8 @@ impl Database {
             Ok(())
         })?;
         let shelves = shelves.into_values().map(|s| (s.record().name.clone(), Arc::new(s))).collect();
-        let database = Self { store, shelves: RwLock::new(shelves), successors: RwLock::new(successors) };
+        let database =
+            Self { store, shelves: RwLock::new(shelves), successors: RwLock::new(successors), saving: Mutex::new(()) };
         database.load_indexes();
         Ok(database)
     }

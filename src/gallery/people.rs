@@ -355,8 +355,11 @@ impl Database {
         self.store.settle(ticket)?;
         self.store.destroy(keys)?;
         shelf.tend();
-        if scrub {
+        // The graph's file tells whom somebody resembled, and is sealed with a key that outlives them.
+        if scrub || self.store.is_encrypted() {
             self.scrub_index(shelf)?;
+        }
+        if scrub {
             self.store.rewrite()?;
         }
         Ok(())

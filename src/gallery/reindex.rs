@@ -104,6 +104,11 @@ impl Database {
 
     /// Reads the graphs of large galleries, and of those that were given one.
     pub(super) fn load_indexes(&self) {
+        let names: Vec<String> = {
+            let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
+            shelves.values().map(|shelf| Self::index_name(shelf)).collect()
+        };
+        self.store.keep_caches(&names);
         for shelf in self.shelves.read().unwrap_or_else(PoisonError::into_inner).values() {
             let (name, stamp) = (Self::index_name(shelf), self.stamp(shelf));
             let mut inside = shelf.write();
@@ -114,7 +119,8 @@ impl Database {
                 }
                 Some(Err(why)) => {
                     let path = self.store.cache_path(&name);
-                    inside.index_note = Some(format!("{}: not used: {why}", path.display()));
+                    inside.index_note =
+                        Some(format!("{}: not used: {why}; `kith reindex` makes it anew", path.display()));
                 }
                 None if inside.index().len() >= CROSSOVER => {
                     inside.index_note = Some("there is none on disk; `kith reindex` builds one".to_string());
@@ -199,11 +205,22 @@ impl Database {
 
     /// Writes the graph's file; it is on disk when this returns.
     fn save_index(&self, shelf: &Shelf) -> Result<(), StoreError> {
-        if !shelf.read().has_graph() {
+        // One at a time: a later one must not be overtaken by an earlier one.
+        let _turn = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
+        let stamp = self.stamp(shelf);
+        let mut gone = false;
+        let saved = self.store.write_cache(&Self::index_name(shelf), |out| {
+            let inside = shelf.read();
+            gone = !inside.has_graph();
+            if gone {
+                return Err(std::io::Error::other("there is no graph any more"));
+            }
+            inside.index().write_graph(&stamp, out)
+        });
+        if gone {
             return Ok(());
         }
-        let stamp = self.stamp(shelf);
-        self.store.write_cache(&Self::index_name(shelf), |out| shelf.read().index().write_graph(&stamp, out))?;
+        saved?;
         shelf.write().unsaved = 0;
         Ok(())
     }
@@ -277,7 +294,16 @@ mod tests {
         assert!(!bytes.windows(8).any(|w| w == b"kithgrf1"), "the graph's own header is not to be seen");
         let database = Database::open(&path, &sealed).unwrap();
         assert_eq!((graph(&database).kind, graph(&database).note), (IndexChoice::Graph, None));
+        // Whoever is forgotten leaves the file too, whether or not the records are written anew.
+        database.forget("main", "p7", false).unwrap();
+        assert_eq!(graph(&database).removed, 0);
+        assert_ne!(std::fs::read(&file).unwrap().len(), bytes.len());
         drop(database);
+        // What a crash left, and what is of no gallery, goes at the next opening.
+        let strays = ["1.new", "99.graph"].map(|name| file.with_file_name(name));
+        strays.iter().for_each(|stray| std::fs::write(stray, b"kithgrf1").unwrap());
+        assert_eq!(graph(&Database::open(&path, &sealed).unwrap()).kind, IndexChoice::Graph);
+        assert!(file.exists() && !strays.iter().any(|stray| stray.exists()));
         // With another master key the data keys stay, and the file with them.
         let other = DatabaseOptions { key: Some(MasterKey::generate().unwrap()), ..sealed.clone() };
         Database::rekey(&path, &sealed, other.key.as_ref()).unwrap();
@@ -288,8 +314,13 @@ mod tests {
         let plain = DatabaseOptions { key: None, ..sealed.clone() };
         let (file, bytes) = reindexed(&plain);
         assert_eq!(bytes[..8], *b"kithgrf1");
+        let elsewhere = folder.path().join("elsewhere");
+        std::fs::write(&elsewhere, b"another's").unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&elsewhere, file.with_file_name("link")).unwrap();
         Database::rekey(&path, &plain, Some(&key)).unwrap();
         assert!(!file.exists());
+        assert_eq!(std::fs::read(&elsewhere).unwrap(), b"another's", "a link is not followed");
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, &bytes).unwrap();
         let note = graph(&Database::open(&path, &sealed).unwrap()).note.unwrap();

@@ -150,10 +150,24 @@ impl Store {
         self.folder.join(CACHES).join(name)
     }
 
-    /// Overwrites and removes all files: what they are sealed with is not the database's any more.
-    pub(super) fn drop_caches(folder: &Path) {
-        wipe(&folder.join(CACHES));
-        let _ = fs::remove_dir_all(folder.join(CACHES));
+    /// Overwrites and removes all files: what they are sealed with will not be the database's any more.
+    pub(super) fn drop_caches(folder: &Path) -> Result<(), StoreError> {
+        let caches = folder.join(CACHES);
+        wipe(&caches);
+        match fs::remove_dir_all(&caches) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(fault(&caches, "removing", &e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes every file but those of these names: what a crash left, and what belonged to nobody's gallery.
+    pub(crate) fn keep_caches(&self, names: &[String]) {
+        let entries = fs::read_dir(self.folder.join(CACHES)).into_iter().flatten().filter_map(Result::ok);
+        for entry in entries.filter(|e| !names.iter().any(|n| e.file_name() == n.as_str())) {
+            wipe(&entry.path());
+            // It is tried again at the next opening.
+            let _ = fs::remove_file(entry.path());
+        }
     }
 
     fn sealing(&self) -> Result<Option<Sealing>, StoreError> {
@@ -196,7 +210,8 @@ impl Store {
             let _ = fs::remove_file(&beside);
             return Err(fault(&path, "writing", &e));
         }
-        sync_folder(&folder)
+        sync_folder(&folder)?;
+        sync_folder(&self.folder)
     }
 
     /// Reads a file; `None` when there is none. The error says why it is of no use. One that is not sealed has no

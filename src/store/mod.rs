@@ -17,8 +17,9 @@
 //! 3. [`Store::settle`] returns after the batch is synced (fdatasync), and after its number is synced
 //!    into `acknowledged`: records older than that number mean lost writes, which opening reports.
 //! 4. Every value carries its format version and a checksum over its key and itself.
-//! 5. In an encrypted database every record but the head is sealed, and every file in `index`. A data key is on disk before anything
-//!    is sealed with it, is one person's for ever, and is destroyed once no record of that person is left.
+//! 5. In an encrypted database every record but the head is sealed, and every file in `index`. A data key is on
+//!    disk before anything is sealed with it, is one person's for ever, and is destroyed once no record of that
+//!    person is left.
 
 mod archive;
 mod cache;

@@ -420,6 +420,10 @@ pub(super) fn remove_others(folder: &Path, current: &Current) {
 /// again soon is not there to be read either. Best effort: copy-on-write file systems and flash keep old
 /// blocks for a while.
 pub(super) fn wipe(path: &Path) {
+    // Nothing that a link leads to is ours.
+    if fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink()) {
+        return;
+    }
     if path.is_dir() {
         let entries = fs::read_dir(path).into_iter().flatten();
         entries.filter_map(Result::ok).for_each(|e| wipe(&e.path()));

@@ -46,14 +46,14 @@ impl Store {
                 self.reseal(&after.records, made, head)?;
             }
         }
+        if before.records != after.records {
+            Self::drop_caches(&self.folder)?;
+        }
         point_to(&self.folder, &after)?;
         // sled writes when it is dropped, and the lock must outlast what follows.
         let Self { folder, db, _lock, .. } = self;
         drop(db);
         remove_others(&folder, &after);
-        if before.records != after.records {
-            Self::drop_caches(&folder);
-        }
         Ok(())
     }
 

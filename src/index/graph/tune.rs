@@ -1,6 +1,6 @@
 //! How wide a walk must be, measured on the gallery's own faces.
 //!
-//! Each of two thousand faces and more, evenly spread, is searched for without itself: the nearest other face, as
+//! Each of two thousand faces and more (or of all), evenly spread, is searched for without itself: the nearest other face, as
 //! the exact scan finds it, must be what the walk finds. The width is the smallest of a ladder whose walks do
 //! so often enough. That is asked to be somewhat oftener than promised, and large galleries are asked more: of a
 //! thousand, one miss says little about a promise of one in a thousand (a million faces, let through with it,
@@ -31,8 +31,9 @@ pub(crate) fn measured(
     search: impl Fn(&Probe, usize) -> Option<Vec<Neighbour>> + Sync,
 ) -> usize {
     let count = (rows.len() / ONE_IN).clamp(FEWEST, MOST);
-    let step = (rows.len() / count).max(1);
-    let asked: Vec<u64> = rows.faces().map(|(_, f)| f).step_by(step).take(count).collect();
+    let all: Vec<u64> = rows.faces().map(|(_, face)| face).collect();
+    let count = count.min(all.len());
+    let asked: Vec<u64> = (0..count).map(|i| all[i * all.len() / count]).collect();
     let vectors: Vec<Vec<f32>> = asked.iter().filter_map(|&f| Some(rows.vector(rows.row_of(f)?))).collect();
     let values: Vec<&[f32]> = vectors.iter().map(Vec::as_slice).collect();
     let probes: Vec<Probe> = values.iter().filter_map(|v| rows.probe(v)).collect();
