@@ -25,7 +25,7 @@ use std::path::Path;
 use candle_core::{Device, Tensor};
 use criterion::{Criterion, Throughput, criterion_main};
 use kith::weights::{Precision, import, specs_of};
-use kith::{DeviceChoice, Engine, Raster};
+use kith::{DeviceChoice, Engine, PrecisionChoice, Raster};
 use rand::{Rng, SeedableRng};
 
 /// Multiplications of one face.
@@ -55,18 +55,26 @@ fn seeded_inception(folder: &Path) {
 fn networks(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a folder");
     seeded_inception(folder.path());
-    let engine = |model: &str| {
+    let engine = |model: &str, precision| {
         let builder = Engine::builder().device(DeviceChoice::Cpu).weights(folder.path()).model(model);
-        builder.build().expect("the weights load")
+        builder.precision(precision).build()
     };
     let mut group = c.benchmark_group("network");
-    for (model, side, products) in [("dlib-resnet", 150, DLIB_PRODUCTS), ("seeded", 160, INCEPTION_PRODUCTS)] {
-        let engine = engine(model);
+    let models = [("dlib-resnet", 150, DLIB_PRODUCTS), ("seeded", 160, INCEPTION_PRODUCTS)];
+    let both = models.into_iter().flat_map(|m| [PrecisionChoice::F32, PrecisionChoice::Int16].map(|p| (m, p)));
+    for ((model, side, products), precision) in both {
+        let engine = match engine(model, precision) {
+            Ok(engine) => engine,
+            Err(e) => {
+                println!("{model} in {precision} is not measured: {e}");
+                continue;
+            }
+        };
         for count in [1usize, 8] {
             let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(2);
             let chips: Vec<Raster> = (0..count).map(|_| Raster::new(side, side, rng.random::<[u8; 3]>())).collect();
             group.throughput(Throughput::Elements(2 * products * count as u64));
-            group.bench_function(format!("{model}/batch {count}"), |b| {
+            group.bench_function(format!("{model} in {precision}/batch {count}"), |b| {
                 b.iter(|| engine.embed_chips(black_box(&chips)).expect("embedding runs"));
             });
         }

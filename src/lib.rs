@@ -70,7 +70,7 @@ pub use gallery::{
 };
 pub use index::{Allowed, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use media::{Limits, Photo, Raster};
-pub use nn::{DeviceChoice, weights};
+pub use nn::{DeviceChoice, PrecisionChoice, weights};
 pub use pipeline::{Face, StageTimes};
 pub use vector::{By, Embedding, ModelId, sample_weight, template_comparisons};
 pub use verify::{Calibration, Decision, Policy, SearchThreshold, SimilarityScale, Verdict};

@@ -70,6 +70,7 @@ fn print(
         object["model"] = serde_json::json!(engine.model());
         object["detector"] = serde_json::json!(engine.detector());
         object["device"] = serde_json::json!(engine.device());
+        object["precision"] = serde_json::json!(engine.precision());
         object["times"] = serde_json::to_value(times)?;
         return output::json(&object);
     }

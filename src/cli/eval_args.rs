@@ -84,6 +84,8 @@ impl Evaluated {
             common.max_side,
             self.face
         );
+        // What was kept before there was a choice is in f32.
+        let setup = if engine.precision() == "f32" { setup } else { format!("{setup}, in {}", engine.precision()) };
         Ok(EmbeddingCache::open(folder, &setup)?)
     }
 }

@@ -41,6 +41,10 @@ impl Embedder for Mirrored {
         self.inner.alignment()
     }
 
+    fn precision(&self) -> &'static str {
+        self.inner.precision()
+    }
+
     fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
         let both: Vec<Raster> = chips.iter().flat_map(|chip| [chip.clone(), chip.mirrored()]).collect();
         let pairs = self.inner.embed(&both)?;

@@ -10,8 +10,8 @@ use candle_core::{Result as TensorResult, Tensor};
 
 use crate::align::Alignment;
 use crate::error::ModelError;
-use crate::media::Raster;
-use crate::nn::{Device, InputRows, Program, backend};
+use crate::media::{Limits, Photo, Raster, resize_triangle};
+use crate::nn::{Arithmetic, Device, InputRows, PrecisionChoice, Program, backend};
 use crate::simd::Simd;
 use crate::vector::{Embedding, ModelId};
 
@@ -32,6 +32,11 @@ pub trait Embedder: Send + Sync {
     /// [`ModelError::WrongChip`] for a chip of another size than [`Alignment::chip_size`],
     /// [`ModelError::Backend`] when the device fails.
     fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError>;
+
+    /// The numbers that its large convolutions are computed in: `f32` or `int16`.
+    fn precision(&self) -> &'static str {
+        Arithmetic::F32.name()
+    }
 }
 
 /// Chips that go through a network's tensors at a time: bounds memory on crowds.
@@ -40,10 +45,13 @@ const BATCH: usize = 32;
 /// while their maps stay a few megabytes each.
 const PROGRAM_BATCH: usize = 8;
 
+/// Cosine to f32 below which whole numbers are not taken unless they are asked for by name.
+const LEAST_LIKENESS: f32 = 0.9995;
+
 /// A network in the form in which it runs.
 enum Network<Layers> {
     /// On the processor: our own kernels.
-    Program(Box<Program>),
+    Program(Box<Program>, Arithmetic),
     /// On an accelerator: the tensor library's.
     Layers(Layers),
 }
@@ -54,14 +62,41 @@ trait Layered: Sized {
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor>;
 
     /// The same network as a program whose only output is that.
-    fn program(&self, simd: Simd) -> TensorResult<Program>;
+    fn program(&self, simd: Simd, arithmetic: Arithmetic) -> TensorResult<Program>;
 
-    /// The form that is best on `device`.
-    fn for_device(self, device: &Device, name: &'static str) -> Result<Network<Self>, ModelError> {
-        if device.is_cpu() {
-            Ok(Network::Program(Box::new(self.program(Simd::chosen()?).map_err(backend(name))?)))
-        } else {
-            Ok(Network::Layers(self))
+    /// The form that is best on `device`, in the numbers that were asked for.
+    fn for_device(
+        self,
+        device: &Device,
+        precision: PrecisionChoice,
+        input: &Input,
+        name: &'static str,
+    ) -> Result<Network<Self>, ModelError> {
+        let simd = if device.is_cpu() { Some(Simd::chosen()?) } else { None };
+        let whole = precision.may_be_whole(simd)?;
+        let Some(simd) = simd else {
+            return Ok(Network::Layers(self));
+        };
+        let program = |arithmetic| self.program(simd, arithmetic).map(Box::new).map_err(backend(name));
+        if !whole {
+            return Ok(Network::Program(program(Arithmetic::F32)?, Arithmetic::F32));
+        }
+        let rounded = program(Arithmetic::Int16)?;
+        if precision == PrecisionChoice::Auto {
+            let full = program(Arithmetic::F32)?;
+            if input.likeness_on_a_face(&rounded, &full)? < LEAST_LIKENESS {
+                return Ok(Network::Program(full, Arithmetic::F32));
+            }
+        }
+        Ok(Network::Program(rounded, Arithmetic::Int16))
+    }
+}
+
+impl<L> Network<L> {
+    fn precision(&self) -> &'static str {
+        match self {
+            Self::Program(_, arithmetic) => arithmetic.name(),
+            Self::Layers(_) => Arithmetic::F32.name(),
         }
     }
 }
@@ -92,10 +127,10 @@ fn embed_in_batches<L: Layered>(
         });
     }
     let mut embeddings = Vec::with_capacity(chips.len());
-    let size = if matches!(network, Network::Program(_)) { PROGRAM_BATCH } else { BATCH };
+    let size = if matches!(network, Network::Program(..)) { PROGRAM_BATCH } else { BATCH };
     for batch in chips.chunks(size) {
         let rows: Vec<Vec<f32>> = match network {
-            Network::Program(program) => {
+            Network::Program(program, _) => {
                 let outputs = program.run(batch.len(), |i, rows| input.interleaved(&batch[i], rows));
                 outputs[0].chunks_exact(outputs[0].len() / batch.len()).map(<[f32]>::to_vec).collect()
             }
@@ -114,6 +149,19 @@ fn embed_in_batches<L: Layered>(
 }
 
 impl Input {
+    /// Cosine between what two programs make of a face: Grace Hopper's (photo of the United States Navy, in the
+    /// public domain).
+    fn likeness_on_a_face(&self, a: &Program, b: &Program) -> Result<f32, ModelError> {
+        let limits = Limits::default();
+        let photo = Photo::from_bytes(include_bytes!("check_face.jpg"), "the built-in face", &limits)
+            .map_err(|e| ModelError::Backend { stage: "trying whole numbers", reason: e.to_string() })?;
+        let chip = resize_triangle(photo.raster(), self.width, self.height);
+        let [a, b] = [a, b].map(|program| program.run(1, |_, rows| self.interleaved(&chip, rows)).remove(0));
+        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        // Not a number where either is not, which is less than nothing.
+        Ok((dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()) as f32)
+    }
+
     fn value(&self, v: u8, channel: usize) -> f32 {
         (f32::from(v) - self.mean[channel]) * self.factor[channel]
     }
@@ -134,5 +182,96 @@ impl Input {
             }
         }
         values
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use crate::nn::Arithmetic;
+    use crate::simd::Simd;
+    use crate::{DeviceChoice, Engine, FaceChoice, Photo, PrecisionChoice};
+
+    fn engine(model: &str, precision: PrecisionChoice) -> Engine {
+        Engine::builder().device(DeviceChoice::Cpu).model(model).precision(precision).build().unwrap()
+    }
+
+    /// Whether this process can and will compute in whole numbers.
+    fn here() -> bool {
+        let simd = Simd::chosen().unwrap();
+        if !Arithmetic::has_whole_numbers(simd) {
+            println!("skipped: {simd} has no kernels for whole numbers");
+        }
+        Arithmetic::has_whole_numbers(simd)
+    }
+
+    #[test]
+    fn whole_numbers_move_no_face_further_than_a_cosine_of_0_9995() {
+        if !here() {
+            return;
+        }
+        for model in ["dlib-resnet", "dlib-resnet+mirror"] {
+            let [full, whole] = [PrecisionChoice::F32, PrecisionChoice::Int16].map(|p| engine(model, p));
+            assert_eq!((full.precision(), whole.precision()), ("f32", "int16"));
+            for photo in ["grace_hopper.jpg", "hopper_dark.jpg", "hopper_tilt.jpg", "astronaut.png", "two_faces.jpg"] {
+                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos").join(photo);
+                let photo = Photo::open(path).unwrap();
+                let face = [full.find_one(&photo, FaceChoice::Largest).unwrap()];
+                let chips = full.chips(&photo, &face).unwrap();
+                let (full, whole) = (full.embed_chips(&chips).unwrap(), whole.embed_chips(&chips).unwrap());
+                let cosine = full[0].cosine(&whole[0]).unwrap();
+                println!("{model}: cosine {cosine:.7}");
+                assert!((0.9995..1.0001).contains(&cosine) && full[0] != whole[0], "{model}: {cosine}");
+            }
+        }
+    }
+
+    #[test]
+    fn auto_takes_whole_numbers_where_they_are_faster_and_says_so() {
+        let auto = engine("dlib-resnet", PrecisionChoice::Auto);
+        let faster = here() && Simd::chosen().unwrap() != Simd::Scalar;
+        assert_eq!(auto.precision(), if faster { "int16" } else { "f32" });
+    }
+
+    /// The first labelled pairs of LFW, decided in both kinds of numbers.
+    #[test]
+    fn verdicts_on_labelled_pairs_are_the_same_in_whole_numbers() {
+        let lfw = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/lfw");
+        let Ok(pairs) = std::fs::read_to_string(lfw.join("pairs.txt")) else {
+            println!("skipped: the labelled pairs are not here");
+            return;
+        };
+        if !here() {
+            return;
+        }
+        let [full, whole] = [PrecisionChoice::F32, PrecisionChoice::Int16].map(|p| engine("dlib-resnet", p));
+        let file = |name: &str, number: &str| -> PathBuf {
+            lfw.join("people").join(name).join(format!("{name}_{:0>4}.jpg", number))
+        };
+        let (mut compared, mut furthest) = (0, 1f32);
+        for line in pairs.lines().skip(1).step_by(25) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let photos = match fields[..] {
+                [name, a, b] => [file(name, a), file(name, b)],
+                [left, a, right, b] => [file(left, a), file(right, b)],
+                _ => continue,
+            };
+            let embedded = photos.map(|path| {
+                let photo = Photo::open(path).unwrap();
+                let face = [full.find_one(&photo, FaceChoice::Central).unwrap()];
+                let chips = full.chips(&photo, &face).unwrap();
+                (full.embed_chips(&chips).unwrap().remove(0), whole.embed_chips(&chips).unwrap().remove(0))
+            });
+            furthest = embedded.iter().map(|(f, w)| f.cosine(w).unwrap()).fold(furthest, f32::min);
+            let judge = full.judge(crate::Policy::MaxFmr(1e-3)).unwrap();
+            let [(a, a_whole), (b, b_whole)] = &embedded;
+            let (in_full, in_whole) =
+                (judge.judge(a, b).unwrap().decision, judge.judge(a_whole, b_whole).unwrap().decision);
+            assert_eq!(in_full, in_whole, "{line}");
+            compared += 1;
+        }
+        println!("{compared} pairs decided alike; cosine {furthest:.7} at least");
+        assert!(compared > 100 && furthest > 0.9995, "{compared} {furthest}");
     }
 }

@@ -14,7 +14,7 @@ use crate::embed::mirrored::{MIRROR_SUFFIX, Mirrored};
 use crate::embed::mobilefacenet::{self, MobileFaceNet};
 use crate::error::{Error, RefusalError, Result, WeightsError};
 use crate::nn::weights::{Kind, Manifest, WeightStore, YUNET_N, YUNET_S};
-use crate::nn::{Device, DeviceChoice};
+use crate::nn::{Device, DeviceChoice, PrecisionChoice};
 use crate::pipeline::Pipeline;
 use crate::verify::Calibration;
 
@@ -28,6 +28,7 @@ use crate::verify::Calibration;
 #[derive(Debug, Clone)]
 pub struct EngineBuilder {
     device: DeviceChoice,
+    precision: PrecisionChoice,
     detector: String,
     model: String,
     weights: Option<PathBuf>,
@@ -40,6 +41,7 @@ impl Default for EngineBuilder {
     fn default() -> Self {
         Self {
             device: DeviceChoice::default(),
+            precision: PrecisionChoice::default(),
             detector: mtcnn::ARCHITECTURE.to_string(),
             model: dlib_resnet::ARCHITECTURE.to_string(),
             weights: None,
@@ -54,6 +56,13 @@ impl EngineBuilder {
     /// Where the networks run; [`DeviceChoice::Auto`] when not said.
     pub fn device(mut self, device: DeviceChoice) -> Self {
         self.device = device;
+        self
+    }
+
+    /// In which numbers the embedder is computed; [`PrecisionChoice::F32`] when not said. Embeddings of either
+    /// kind are of one space, and meet.
+    pub fn precision(mut self, precision: PrecisionChoice) -> Self {
+        self.precision = precision;
         self
     }
 
@@ -97,14 +106,17 @@ impl EngineBuilder {
     /// Opens the device and loads the networks, both at once.
     ///
     /// # Errors
-    /// [`crate::error::ModelError::DeviceUnavailable`], a [`WeightsError`] that says which weights are
+    /// [`crate::error::ModelError::DeviceUnavailable`], [`crate::error::ModelError::InvalidOption`] for a precision
+    /// that the device lacks, a [`WeightsError`] that says which weights are
     /// missing or damaged and what to run, or [`RefusalError::WrongDetector`] for a calibration record
     /// measured behind another detector.
     pub fn build(self) -> Result<Engine> {
         let device = Device::open(self.device)?;
         let store = WeightStore::new(self.weights.clone());
-        let (detector, embedder) =
-            rayon::join(|| self.load_detector(&store, &device), || load_embedder(&store, &self.model, &device));
+        let (detector, embedder) = rayon::join(
+            || self.load_detector(&store, &device),
+            || load_embedder(&store, &self.model, &device, self.precision),
+        );
         let pipeline = Pipeline { detector: detector?, embedder: embedder? };
         let calibration = match self.calibration {
             Some(record) => {
@@ -139,20 +151,22 @@ fn not_a(kind: Kind, name: &str) -> Error {
     Error::from(WeightsError::UnknownModel { name: name.to_string(), known: format!("{kind}: {known}") })
 }
 
-fn load_embedder(store: &WeightStore, name: &str, device: &Device) -> Result<Box<dyn Embedder>> {
+fn load_embedder(
+    store: &WeightStore,
+    name: &str,
+    device: &Device,
+    precision: PrecisionChoice,
+) -> Result<Box<dyn Embedder>> {
     if let Some(name) = name.strip_suffix(MIRROR_SUFFIX) {
-        return Ok(Box::new(Mirrored::new(load_embedder(store, name, device)?)));
+        return Ok(Box::new(Mirrored::new(load_embedder(store, name, device, precision)?)));
     }
     let loaded = store.load(name)?;
+    let (tensors, sha256) = (&loaded.tensors, loaded.sha256.as_str());
     match loaded.architecture.as_str() {
-        dlib_resnet::ARCHITECTURE => Ok(Box::new(DlibResnet::new(&loaded.tensors, &loaded.sha256, device)?)),
-        inception_resnet_v1::ARCHITECTURE => {
-            Ok(Box::new(InceptionResnetV1::new(&loaded.tensors, &loaded.sha256, device)?))
-        }
-        known @ (EIGENFACES | FISHERFACES) => {
-            Ok(Box::new(Classic::new(known, &loaded.tensors, &loaded.sha256, device)?))
-        }
-        mobilefacenet::ARCHITECTURE => Ok(Box::new(MobileFaceNet::new(&loaded.tensors, &loaded.sha256, device)?)),
+        dlib_resnet::ARCHITECTURE => Ok(Box::new(DlibResnet::new(tensors, sha256, device, precision)?)),
+        inception_resnet_v1::ARCHITECTURE => Ok(Box::new(InceptionResnetV1::new(tensors, sha256, device, precision)?)),
+        known @ (EIGENFACES | FISHERFACES) => Ok(Box::new(Classic::new(known, tensors, sha256, device)?)),
+        mobilefacenet::ARCHITECTURE => Ok(Box::new(MobileFaceNet::new(tensors, sha256, device, precision)?)),
         _ => Err(not_a(Kind::Embedder, name)),
     }
 }

@@ -89,6 +89,11 @@ impl Engine {
         self.device.name()
     }
 
+    /// The numbers that the embedder's large convolutions are computed in: `f32` or `int16`.
+    pub fn precision(&self) -> &'static str {
+        self.pipeline.embedder.precision()
+    }
+
     /// The model's calibration record, where one is known.
     pub fn calibration(&self) -> Option<&Calibration> {
         self.calibration.as_ref()

@@ -17,6 +17,8 @@ pub struct Machine {
     pub system: String,
     /// Where the networks ran.
     pub device: String,
+    /// The numbers that the embedder's large convolutions were computed in.
+    pub precision: &'static str,
 }
 
 impl Machine {
@@ -28,6 +30,7 @@ impl Machine {
             threads: rayon::current_num_threads(),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             device: engine.device(),
+            precision: engine.precision(),
         }
     }
 }

@@ -107,6 +107,7 @@ pub(super) fn evidence(machine: &Machine, more: &[(&str, String)]) -> String {
         ("kith", machine.kith.to_string()),
         ("machine", format!("{}, {} threads, {}", machine.processor, machine.threads, machine.system)),
         ("networks on", machine.device.clone()),
+        ("embedder in", machine.precision.to_string()),
     ];
     for (name, value) in more.iter().cloned().chain(own) {
         let _ = write!(html, "<dt>{name}</dt><dd>{}</dd>", escaped(&value));

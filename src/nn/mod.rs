@@ -4,11 +4,13 @@
 mod device;
 mod kernels;
 mod layers;
+mod precision;
 pub mod weights;
 
 pub(crate) use device::backend;
 pub use device::{Device, DeviceChoice};
 pub(crate) use kernels::{
-    Activation, DepthwiseConv, InputRows, Map, PackedConv, Program, ProgramBuilder, Row, RowConv,
+    Activation, Arithmetic, DepthwiseConv, InputRows, Map, PackedConv, Program, ProgramBuilder, Row, RowConv,
 };
 pub(crate) use layers::{Conv2d, Linear, PRelu, WeightSource, global_average, max_pool, pooled_length};
+pub use precision::PrecisionChoice;

@@ -119,7 +119,7 @@ mod x86 {
     pub(in super::super) struct Avx2;
 
     #[derive(Clone, Copy)]
-    pub(in super::super) struct Pair(__m256, __m256);
+    pub(in super::super) struct Pair(pub __m256, pub __m256);
 
     // SAFETY (of every block below): the processor has AVX2 and FMA and pointers are valid, as the trait
     // demands of callers.
@@ -249,7 +249,7 @@ mod x86 {
     }
 }
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{Avx2, Avx512};
+pub(super) use x86::{Avx2, Avx512, Pair};
 
 #[cfg(target_arch = "aarch64")]
 mod arm {

@@ -5,6 +5,8 @@
 //! products, or (3x3 at stride 1 over large maps) products of spread tiles.
 
 mod depthwise;
+mod integer;
+mod integer_lanes;
 mod lanes;
 mod layout;
 mod lines;
@@ -18,6 +20,7 @@ mod tile;
 mod winograd;
 
 pub(crate) use depthwise::DepthwiseConv;
+pub(crate) use ops::Arithmetic;
 pub(crate) use pack::{Activation, ConvWeights, PackedConv};
 pub(crate) use program::{Map, ProgramBuilder};
 pub(crate) use rows::{Row, RowConv};

@@ -4,16 +4,56 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::depthwise::{DepthwiseConv, add_coarser};
+use super::integer::{self, IntegerKernels, IntegerOp};
 use super::lanes::LANES;
 use super::layout::{Layout, View};
-use super::pack::Packed;
+use super::pack::{Packed, PackedConv};
 use super::program::Task;
 use super::tile::{Kernels, TALLEST, Tile, Window};
 use super::winograd::{self, Winograd};
+use crate::simd::Simd;
 
-/// Where the maps of a workspace begin, by number, and the weights of the program.
+/// What the operators of a step work on.
 #[derive(Clone, Copy)]
-pub(super) struct Bases<'a>(pub &'a [*mut f32], pub &'a [f32]);
+pub(super) struct Bases<'a> {
+    /// Where the maps of a workspace begin, by number.
+    pub maps: &'a [*mut f32],
+    /// The weights of the program.
+    pub weights: &'a [f32],
+    /// A number that no other step of any run has.
+    pub step: u64,
+}
+
+/// In which numbers the convolutions are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    F32,
+    /// 16-bit whole numbers, where that pays.
+    Int16,
+}
+
+impl Arithmetic {
+    /// Everything that this processor can compute in, by paths.
+    #[cfg(test)]
+    pub(crate) fn available() -> Vec<(Simd, Self)> {
+        let kinds = |simd| {
+            [Self::F32, Self::Int16].into_iter().filter(move |k| *k == Self::F32 || Self::has_whole_numbers(simd))
+        };
+        Simd::available().into_iter().flat_map(|simd| kinds(simd).map(move |kind| (simd, kind))).collect()
+    }
+
+    /// Whether there are kernels of that path for whole numbers.
+    pub(crate) fn has_whole_numbers(simd: Simd) -> bool {
+        IntegerKernels::of(simd).is_some()
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Int16 => "int16",
+        }
+    }
+}
 
 // SAFETY: the pointers are followed only by `Op::run`, whose callers hold that no two pieces that run at
 // the same time touch the same numbers.
@@ -24,10 +64,11 @@ unsafe impl Sync for Bases<'_> {}
 /// Products that are worth a piece of their own: about ten microseconds of one core.
 const PIECE: usize = 600_000;
 /// Numbers of input that a piece may span and still leave room for weights in a core's second cache.
-const CACHED: usize = 200_000;
+const CACHED: usize = 64_000;
 
 pub(super) enum Op {
     Conv(ConvOp),
+    Integer(IntegerOp),
     Depthwise(DepthwiseOp),
     AddCoarser(CoarserOp),
     Winograd(Winograd),
@@ -36,16 +77,16 @@ pub(super) enum Op {
 }
 
 pub(super) struct ConvOp {
-    conv: Arc<Packed>,
+    pub conv: Arc<Packed>,
     /// Which of the program's weights are its own.
-    weights: Range<usize>,
-    from: View,
-    to: View,
-    add: Option<View>,
-    runs: Vec<usize>,
-    run: usize,
-    rows: usize,
-    columns: usize,
+    pub weights: Range<usize>,
+    pub from: View,
+    pub to: View,
+    pub add: Option<View>,
+    pub runs: Vec<usize>,
+    pub run: usize,
+    pub rows: usize,
+    pub columns: usize,
 }
 
 pub(super) struct DepthwiseOp {
@@ -78,30 +119,68 @@ pub(super) struct WindowOp {
     zeros: usize,
 }
 
-impl Op {
+/// What tasks are lowered with.
+pub(super) struct Lowering<'a> {
+    pub layouts: &'a [Layout],
+    pub kernels: &'static Kernels,
+    /// For convolutions in whole numbers, where they are wanted.
+    pub integers: Option<&'static IntegerKernels>,
+}
+
+/// How a convolution is computed.
+enum Form {
+    Direct,
+    Tiles,
+    Integer,
+}
+
+impl Lowering<'_> {
     /// How many weights a task needs.
-    pub(super) fn weights(task: &Task) -> usize {
+    pub(super) fn weights(&self, task: &Task) -> usize {
         match task {
-            Task::Conv { conv, from, .. } => {
-                let (rows, columns) = conv.result_size(from.map);
-                if winograd::pays(conv, rows, columns) { winograd::spread_length(conv) } else { conv.weights().len() }
-            }
+            Task::Conv { conv, .. } => match self.form(task, &self.conv(task, conv, 0..0)) {
+                Form::Direct => conv.weights().len(),
+                Form::Tiles => winograd::spread_length(conv),
+                Form::Integer => IntegerOp::weights(conv.weights().len()),
+            },
             _ => 0,
         }
     }
 
-    /// Lowers a task; its weights go to `start` in the program's.
-    pub(super) fn new(
-        task: &Task,
-        layouts: &[Layout],
-        kernels: &'static Kernels,
-        start: usize,
-        all_weights: &mut [f32],
-    ) -> Self {
+    fn form(&self, task: &Task, op: &ConvOp) -> Form {
+        match task {
+            Task::Conv { conv, .. } if winograd::pays(conv, op.rows, op.columns) => Form::Tiles,
+            Task::Conv { .. } if self.integers.is_some() && IntegerOp::pays(op, task.reads().map.id == 0) => {
+                Form::Integer
+            }
+            _ => Form::Direct,
+        }
+    }
+
+    fn conv(&self, task: &Task, conv: &PackedConv, weights: Range<usize>) -> ConvOp {
         let (from, to) = (task.reads(), task.writes());
-        let (input, output) = (&layouts[from.map.id], &layouts[to.map.id]);
+        let (input, packed) = (&self.layouts[from.map.id], conv.packed());
+        let (rows, columns) = conv.result_size(from.map);
+        let (runs, run) = input.runs(packed.window, packed.inputs);
+        ConvOp {
+            conv: packed.clone(),
+            weights,
+            from: input.view(from, packed.padding, packed.stride),
+            to: self.layouts[to.map.id].view(to, (0, 0), 1),
+            add: task.adds().map(|a| self.layouts[a.map.id].view(a, (0, 0), 1)),
+            runs,
+            run,
+            rows,
+            columns,
+        }
+    }
+
+    /// Lowers a task; its weights go to `start` in the program's.
+    pub(super) fn op(&self, task: &Task, start: usize, all_weights: &mut [f32]) -> Op {
+        let (from, to) = (task.reads(), task.writes());
+        let (input, output) = (&self.layouts[from.map.id], &self.layouts[to.map.id]);
         let window_op = |window, stride| WindowOp {
-            kernels,
+            kernels: self.kernels,
             from: input.view(from, (0, 0), 1),
             to: output.view(to, (0, 0), 1),
             window,
@@ -112,25 +191,29 @@ impl Op {
             zeros: to.channels.div_ceil(LANES) - from.channels.div_ceil(LANES),
         };
         match task {
-            Task::Conv { conv, add, .. } => {
-                let packed = conv.packed();
-                let (rows, columns) = conv.result_size(from.map);
-                let from = input.view(from, packed.padding, packed.stride);
-                let to = output.view(to, (0, 0), 1);
-                let add = add.map(|a| layouts[a.map.id].view(a, (0, 0), 1));
-                let weights = start..start + Self::weights(task);
+            Task::Conv { conv, .. } => {
+                let weights = start..start + self.weights(task);
                 let own = &mut all_weights[weights.clone()];
-                if winograd::pays(conv, rows, columns) {
-                    winograd::spread_all(conv, own);
-                    return Self::Winograd(Winograd { conv: packed.clone(), weights, from, to, add, rows, columns });
+                let op = self.conv(task, conv, weights);
+                match (self.form(task, &op), self.integers) {
+                    (Form::Tiles, _) => {
+                        winograd::spread_all(conv, own);
+                        Op::Winograd(Winograd::of(op))
+                    }
+                    (Form::Integer, Some(kernels)) => {
+                        let read = (from.first, from.channels);
+                        let steps = integer::round_weights(&op.conv, conv.weights(), own);
+                        Op::Integer(IntegerOp::new(op, kernels, steps, read, *input))
+                    }
+                    _ => {
+                        own.copy_from_slice(conv.weights());
+                        Op::Conv(op)
+                    }
                 }
-                own.copy_from_slice(conv.weights());
-                let (runs, run) = input.runs(packed.window, packed.inputs);
-                Self::Conv(ConvOp { conv: packed.clone(), weights, from, to, add, runs, run, rows, columns })
             }
             Task::Depthwise { conv, .. } => {
                 let (padding, stride) = (conv.packed().padding, conv.packed().stride);
-                Self::Depthwise(DepthwiseOp {
+                Op::Depthwise(DepthwiseOp {
                     conv: conv.clone(),
                     from: input.view(from, padding, stride),
                     to: output.view(to, (0, 0), 1),
@@ -138,7 +221,7 @@ impl Op {
                     columns: to.map.columns,
                 })
             }
-            Task::AddCoarser { factor, .. } => Self::AddCoarser(CoarserOp {
+            Task::AddCoarser { factor, .. } => Op::AddCoarser(CoarserOp {
                 from: input.view(from, (0, 0), 1),
                 to: output.view(to, (0, 0), 1),
                 factor: *factor,
@@ -146,16 +229,20 @@ impl Op {
                 rows: to.map.rows,
                 columns: to.map.columns,
             }),
-            Task::MaxPool { window, stride, .. } => Self::Max(window_op((*window, *window), *stride)),
-            Task::Mean { window, stride, .. } => Self::Mean(window_op(*window, *stride)),
+            Task::MaxPool { window, stride, .. } => Op::Max(window_op((*window, *window), *stride)),
+            Task::Mean { window, stride, .. } => Op::Mean(window_op(*window, *stride)),
         }
     }
+}
 
+impl Op {
     /// Multiplications for one image.
     pub(super) fn products(&self) -> usize {
         match self {
             Self::Winograd(op) => op.products(),
-            Self::Conv(op) => op.rows * op.columns * op.conv.outputs * op.conv.depth(),
+            Self::Conv(op) | Self::Integer(IntegerOp { conv: op, .. }) => {
+                op.rows * op.columns * op.conv.outputs * op.conv.depth()
+            }
             Self::Depthwise(op) => op.products(),
             _ => 0,
         }
@@ -164,7 +251,7 @@ impl Op {
     /// Into how many pieces the operator falls for `n` images on `threads`.
     pub(super) fn pieces(&self, n: usize, threads: usize) -> usize {
         match self {
-            Self::Conv(op) => {
+            Self::Conv(op) | Self::Integer(IntegerOp { conv: op, .. }) => {
                 let (panels, blocks) = op.cut(n, threads);
                 panels * blocks
             }
@@ -189,6 +276,7 @@ impl Op {
         unsafe {
             match self {
                 Self::Conv(op) => op.run(bases, n, threads, piece),
+                Self::Integer(op) => op.run(bases, n, threads, piece),
                 Self::Winograd(op) => op.run(bases, n, threads, piece),
                 Self::Depthwise(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
                 Self::AddCoarser(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
@@ -230,24 +318,28 @@ impl ConvOp {
         (panels, blocks)
     }
 
+    /// The panels and the pixels, over all images, of a piece.
+    pub(super) fn piece(&self, n: usize, threads: usize, piece: usize) -> (Range<usize>, Range<usize>) {
+        let (groups, blocks) = self.cut(n, threads);
+        let panels = part(self.conv.panels(), groups, piece / blocks);
+        (panels, part(n * self.rows * self.columns, blocks, piece % blocks))
+    }
+
     /// # Safety
     /// As for [`Op::run`].
     unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
         let packed = &self.conv;
-        let (groups, blocks) = self.cut(n, threads);
-        let panels = part(packed.panels(), groups, piece / blocks);
-        let tall = packed.kernels.tall();
-        let block = part(n * self.rows * self.columns, blocks, piece % blocks);
+        let (panels, block) = self.piece(n, threads, piece);
         if block.is_empty() {
             return;
         }
-        let tiles = block.len().div_ceil(tall);
+        let tiles = block.len().div_ceil(packed.kernels.tall());
         let (each, larger) = (block.len() / tiles, block.len() % tiles);
-        let (from, to) = (bases.0[self.from.map], bases.0[self.to.map]);
-        let added = self.add.map(|view| bases.0[view.map]);
+        let (from, to) = (bases.maps[self.from.map], bases.maps[self.to.map]);
+        let added = self.add.map(|view| bases.maps[view.map]);
         for panel in panels {
             let panel = packed.panel(panel);
-            let weights = panel.weights(&bases.1[self.weights.clone()], packed.depth());
+            let weights = panel.weights(&bases.weights[self.weights.clone()], packed.depth());
             // One for all tiles: a network's small layers are short enough for the clearing of pointers, and for
             // divisions to find each tile's place, to be a fifth of their time.
             let mut t = Tile {
@@ -283,7 +375,7 @@ impl ConvOp {
     }
 
     /// Where the result's pixel of that number, over all images, is read from and written to.
-    fn place(&self, pixel: usize) -> Place {
+    pub(super) fn place(&self, pixel: usize) -> Place {
         let (image, rest) = (pixel / (self.rows * self.columns), pixel % (self.rows * self.columns));
         self.place_at(image, rest / self.columns, rest % self.columns)
     }
@@ -295,7 +387,7 @@ impl ConvOp {
 
     /// On to the next pixel; behind the last one the place is not to be used.
     #[inline(always)]
-    fn step(&self, place: &mut Place) {
+    pub(super) fn step(&self, place: &mut Place) {
         place.column += 1;
         if place.column < self.columns {
             place.from += self.from.pixel;
@@ -310,13 +402,13 @@ impl ConvOp {
 }
 
 /// A pixel of a convolution's result, and where in their maps it is read, written and added from.
-struct Place {
-    image: usize,
+pub(super) struct Place {
+    pub image: usize,
     row: usize,
     column: usize,
-    from: usize,
-    to: usize,
-    add: usize,
+    pub from: usize,
+    pub to: usize,
+    pub add: usize,
 }
 
 impl DepthwiseOp {
@@ -329,7 +421,7 @@ impl DepthwiseOp {
     /// As for [`Op::run`], with some of the rows of all images.
     unsafe fn run(&self, bases: Bases, lines: std::ops::Range<usize>) {
         let packed = self.conv.packed();
-        let (from, to) = (bases.0[self.from.map], bases.0[self.to.map]);
+        let (from, to) = (bases.maps[self.from.map], bases.maps[self.to.map]);
         for line in lines {
             let (image, row) = (line / self.rows, line % self.rows);
             // SAFETY: the windows are inside the map with its border, and the results inside theirs (the
@@ -354,7 +446,7 @@ impl CoarserOp {
     /// # Safety
     /// As for [`Op::run`], with some of the rows of all images.
     unsafe fn run(&self, bases: Bases, lines: std::ops::Range<usize>) {
-        let (from, to) = (bases.0[self.from.map], bases.0[self.to.map]);
+        let (from, to) = (bases.maps[self.from.map], bases.maps[self.to.map]);
         for line in lines {
             let (image, row) = (line / self.rows, line % self.rows);
             // SAFETY: the finer row is covered by a row of the coarser map (asked when the program was
@@ -380,7 +472,7 @@ impl WindowOp {
     unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize, mean: bool) {
         let (rows, columns) = self.window;
         let factor = 1.0 / (rows * columns) as f32;
-        let (from, to) = (bases.0[self.from.map], bases.0[self.to.map]);
+        let (from, to) = (bases.maps[self.from.map], bases.maps[self.to.map]);
         for line in part(n * self.to_size.0, self.pieces(n, threads), piece) {
             let (image, row) = (line / self.to_size.0, line % self.to_size.0);
             for column in 0..self.to_size.1 {

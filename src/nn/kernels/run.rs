@@ -4,18 +4,22 @@
 //! allocated for a layer once as many runs as there are threads have gone through.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
+use super::integer::IntegerKernels;
 use super::lanes::LANES;
 use super::layout::{Layout, View, layouts};
 use super::lines::Lines;
-use super::ops::{Bases, Op, part};
+use super::ops::{Arithmetic, Bases, Lowering, Op, part};
 use super::plan::{Plan, plan};
 use super::program::{Map, ProgramBuilder, Slice, Task};
 use super::tile::Kernels;
 use crate::simd::Simd;
+
+/// Steps that all runs of this process have begun, counted from 1.
+static STEPS: AtomicU64 = AtomicU64::new(0);
 
 /// A step of less work than this (in products) is not worth waking another thread for.
 const ALONE: usize = 200_000;
@@ -74,17 +78,24 @@ impl InputRows<'_> {
 impl ProgramBuilder {
     /// The program; each run gives the numbers of `outputs`.
     pub(crate) fn finish(self, outputs: &[Slice], simd: Simd) -> Program {
+        self.finish_in(outputs, simd, Arithmetic::F32)
+    }
+
+    /// As [`Self::finish`]; with [`Arithmetic::Int16`] convolutions are computed in whole numbers where that
+    /// pays and the path has instructions for it.
+    pub(crate) fn finish_in(self, outputs: &[Slice], simd: Simd, arithmetic: Arithmetic) -> Program {
         let layouts = layouts(&self);
         let plan = plan(&self, &layouts, outputs);
-        let kernels = Kernels::of(simd);
-        let mut weights = Lines::zeros(self.steps.iter().flatten().map(Op::weights).sum());
+        let integers = if arithmetic == Arithmetic::Int16 { IntegerKernels::of(simd) } else { None };
+        let lowering = Lowering { layouts: &layouts, kernels: Kernels::of(simd), integers };
+        let mut weights = Lines::zeros(self.steps.iter().flatten().map(|task| lowering.weights(task)).sum());
         let mut used = 0;
         let mut lower = |step: Vec<Task>| {
             let mut ops = Vec::with_capacity(step.len());
             // Each task goes as soon as its weights are in their place, so that few stand there twice.
             for task in step {
-                ops.push(Op::new(&task, &layouts, kernels, used, weights.numbers_mut()));
-                used += Op::weights(&task);
+                ops.push(lowering.op(&task, used, weights.numbers_mut()));
+                used += lowering.weights(&task);
             }
             Step { products: ops.iter().map(Op::products).sum(), ops }
         };
@@ -173,8 +184,10 @@ impl Program {
         let base = workspace.memory.numbers_mut().as_mut_ptr();
         // SAFETY: the memory was made to hold every map at its place.
         let bases: Vec<*mut f32> = workspace.starts.iter().map(|&start| unsafe { base.add(start) }).collect();
-        let bases = Bases(&bases, self.weights.numbers());
+        let step = STEPS.fetch_add(self.steps.len() as u64, Ordering::Relaxed);
+        let mut bases = Bases { maps: &bases, weights: self.weights.numbers(), step };
         for (number, step) in self.steps.iter().enumerate() {
+            bases.step += 1;
             step.run(bases, n, threads);
             for (_, name, output) in self.marks.iter().filter(|(after, ..)| *after == number + 1) {
                 seen(name, output.read(bases, n));
@@ -261,7 +274,7 @@ impl Output {
                 for column in 0..map.columns {
                     // SAFETY: the pixel is inside the map, no step runs, and all numbers were initialised.
                     let pixel = unsafe {
-                        let from = bases.0[self.view.map].add(self.view.at(image, row, column));
+                        let from = bases.maps[self.view.map].add(self.view.at(image, row, column));
                         std::slice::from_raw_parts(from, channels)
                     };
                     values.extend_from_slice(pixel);

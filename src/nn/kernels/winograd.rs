@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::lanes::{LANES, Lanes, load_each};
 use super::layout::View;
 use super::lines::Lines;
-use super::ops::{Bases, part};
+use super::ops::{Bases, ConvOp, part};
 use super::pack::{Packed, PackedConv};
 use super::tile::{After, TALLEST, Tile};
 
@@ -173,20 +173,22 @@ fn spread_weights(g: [f32; 9]) -> [f32; POINTS] {
 
 /// A convolution by tiles, with its addresses.
 pub(super) struct Winograd {
-    pub conv: Arc<Packed>,
+    conv: Arc<Packed>,
     /// Which of the program's weights are its own: panel by panel `[36, inputs, channels of the panel]`.
-    pub weights: Range<usize>,
-    pub from: View,
-    pub to: View,
-    pub add: Option<View>,
-    pub rows: usize,
-    pub columns: usize,
+    weights: Range<usize>,
+    from: View,
+    to: View,
+    add: Option<View>,
+    rows: usize,
+    columns: usize,
 }
 
 /// Results along an axis, and products of inputs and outputs, between which tiles pay: for small maps
-/// or many channels, reading weights four times as large costs more than the products that are saved.
+/// or many channels, reading weights four times as large costs more than the products that are saved. On
+/// paths that multiply more slowly, the products count for more.
 const LEAST: usize = 12;
-const MOST: usize = 16_000;
+const MOST: usize = 40_000;
+const MOST_OF_WIDE_PATHS: usize = 16_000;
 
 thread_local! {
     /// What a thread keeps between the phases of its tiles.
@@ -196,8 +198,9 @@ thread_local! {
 /// Whether a convolution whose result is `rows` x `columns` is computed by tiles.
 pub(super) fn pays(conv: &PackedConv, rows: usize, columns: usize) -> bool {
     let packed = conv.packed();
+    let most = if packed.kernels.wide() > 1 { MOST_OF_WIDE_PATHS } else { MOST };
     let shape = packed.window == (3, 3) && packed.stride == 1 && packed.inputs.is_multiple_of(LANES);
-    shape && rows.min(columns) >= LEAST && packed.inputs * packed.outputs <= MOST
+    shape && rows.min(columns) >= LEAST && packed.inputs * packed.outputs <= most
 }
 
 /// Results along an axis rounded up to whole tiles.
@@ -226,6 +229,12 @@ pub(super) fn spread_all(conv: &PackedConv, mut to: &mut [f32]) {
 }
 
 impl Winograd {
+    /// `op` by tiles; its weights are spread.
+    pub(super) fn of(op: ConvOp) -> Self {
+        let ConvOp { conv, weights, from, to, add, rows, columns, .. } = op;
+        Self { conv, weights, from, to, add, rows, columns }
+    }
+
     /// Multiplications for one image, as the direct sum would need them.
     pub(super) fn products(&self) -> usize {
         self.rows * self.columns * self.conv.outputs * self.conv.depth()
@@ -284,7 +293,7 @@ impl Winograd {
             let (image, rest) = (tile / (down * across), tile % (down * across));
             (image, rest / across * RESULTS, rest % across * RESULTS)
         };
-        let from = bases.0[self.from.map];
+        let from = bases.maps[self.from.map];
         for (at, tile) in tiles.clone().enumerate() {
             let (image, row, column) = place(tile);
             // SAFETY: the map's border reaches as far as whole tiles do, and the scratch was made to hold
@@ -304,7 +313,7 @@ impl Winograd {
         for panel in panels {
             let panel = packed.panel(panel);
             let width = panel.vectors * LANES;
-            let weights = panel.weights(&bases.1[self.weights.clone()], POINTS * inputs);
+            let weights = panel.weights(&bases.weights[self.weights.clone()], POINTS * inputs);
             let groups = count.div_ceil(kernels.tall());
             for point in 0..POINTS {
                 for group in 0..groups {
@@ -336,13 +345,13 @@ impl Winograd {
                 // nothing else touches meanwhile.
                 unsafe {
                     let add = self.add.map(|view| {
-                        let from = bases.0[view.map].add(view.at(image, row, column) + panel.first);
+                        let from = bases.maps[view.map].add(view.at(image, row, column) + panel.first);
                         (from.cast_const(), view.row, view.pixel)
                     });
                     (kernels.gather)(&Gather {
                         from: products.add(at * width),
                         point: count * width,
-                        to: bases.0[self.to.map].add(self.to.at(image, row, column) + panel.first),
+                        to: bases.maps[self.to.map].add(self.to.at(image, row, column) + panel.first),
                         row: self.to.row,
                         pixel: self.to.pixel,
                         add,

@@ -76,6 +76,8 @@ pub(super) struct StatsView {
     detector: String,
     /// `cpu`, `cuda:N` or `metal`.
     device: String,
+    /// The numbers that the embedder is computed in: `f32` or `int16`.
+    precision: &'static str,
     /// Id of the calibration record; null where the model has none.
     calibration: Option<String>,
     /// Whether the database is encrypted.
@@ -98,6 +100,7 @@ pub(super) async fn stats(State(service): State<Arc<Service>>, known: Known<Read
         model: engine.model().to_string(),
         detector: engine.detector().to_string(),
         device: engine.device(),
+        precision: engine.precision(),
         calibration: engine.calibration().map(crate::Calibration::id),
         encrypted: stats.encrypted,
         writes: stats.writes,
