@@ -159,6 +159,38 @@ fn detect_and_embed_write_what_they_find() {
 }
 
 #[test]
+fn a_photo_without_a_face_is_no_success_of_embed() {
+    let answer = kith(&["embed", &photo("no_face.jpg"), &photo("astronaut.png"), "--json"]);
+    assert_eq!(code(&answer), 2);
+    assert_eq!(json(&answer)["faces"].as_array().unwrap().len(), 1, "the other photo's face is given");
+    let said = String::from_utf8_lossy(&answer.stderr).into_owned();
+    assert!(said.contains("no_face.jpg"), "{said}");
+}
+
+#[test]
+fn the_numbers_that_an_embedder_computes_in_are_chosen_and_told() {
+    let photo = photo("astronaut.png");
+    let embedded = |precision: &str| {
+        let answer = kith(&["embed", &photo, "--device", "cpu", "--precision", precision, "--json"]);
+        assert_eq!(code(&answer), 0, "{answer:?}");
+        json(&answer)
+    };
+    let (full, auto) = (embedded("f32"), embedded("auto"));
+    assert_eq!(full["precision"], "f32");
+    assert!(auto["precision"] == "f32" || auto["precision"] == "int16");
+    let vector = |object: &Value| -> Vec<f64> {
+        object["faces"][0]["embedding"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+    };
+    let cosine: f64 = vector(&full).iter().zip(vector(&auto)).map(|(a, b)| a * b).sum();
+    assert!(cosine > 0.9995, "{cosine}");
+
+    let refused = kith(&["embed", &photo, "--precision", "int8"]);
+    assert_eq!(code(&refused), 2);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("int8") && said.contains("int16"), "{said}");
+}
+
+#[test]
 fn weights_are_listed_checked_and_imported() {
     let list = json(&kith(&["weights", "list", "--json"]));
     let names: Vec<&str> = list.as_array().unwrap().iter().map(|m| m["name"].as_str().unwrap()).collect();

@@ -85,6 +85,8 @@ fn house(people: usize) -> House {
     fill(&database, &engine, people);
     let mut options = ServeOptions::new(folder.path().join("faces.serve"));
     options.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    // Callers and attackers have one address here.
+    options.limits.address_connections = options.limits.connections;
     let file = KeyFile::in_folder(&options.state);
     let key = |role| {
         let new = NewKey { name: "bench".to_string(), roles: [role].into(), ..NewKey::default() };

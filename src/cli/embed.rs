@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::args::{Common, Embed};
 use super::{DONE, FAILED, output};
+use crate::error::RefusalError;
 use crate::media::{Limits, write_whole};
 use crate::{Engine, Error, Face, FaceChoice, Photo};
 
@@ -77,7 +78,11 @@ fn one(engine: &Engine, limits: &Limits, path: &Path, largest: bool) -> Result<V
     if largest {
         return Ok(vec![engine.one_face(&photo, FaceChoice::Largest)?]);
     }
-    engine.faces(&photo)
+    match engine.faces(&photo)? {
+        // Nothing to keep of a photo is news to a script that asked for its vectors.
+        none if none.is_empty() => Err(RefusalError::NoFace { photo: photo.origin().to_string() }.into()),
+        faces => Ok(faces),
+    }
 }
 
 type Row<'a> = (&'a PathBuf, usize, &'a Face);
@@ -89,7 +94,12 @@ fn object(engine: &Engine, rows: &[Row]) -> Value {
             "embedding": f.embedding.values(),
         })
     });
-    json!({ "model": engine.model(), "dimension": engine.dimension(), "faces": faces.collect::<Vec<_>>() })
+    json!({
+        "model": engine.model(),
+        "precision": engine.precision(),
+        "dimension": engine.dimension(),
+        "faces": faces.collect::<Vec<_>>(),
+    })
 }
 
 /// One row a face, `[faces, dimension]`, 32-bit floats.

@@ -32,6 +32,8 @@ pub struct ServeLimits {
     pub queue: usize,
     /// Connections at once.
     pub connections: usize,
+    /// Connections at once of one address, or of one IPv6 network of 64 bits; more are closed at once.
+    pub address_connections: usize,
     /// Seconds for a request's head, and between two requests on a connection.
     pub head_seconds: f64,
     /// Seconds for a request's body.
@@ -61,6 +63,7 @@ impl Default for ServeLimits {
             workers: cores,
             queue: cores * 16,
             connections: 2048,
+            address_connections: 1024,
             head_seconds: 10.0,
             body_seconds: 20.0,
             queue_seconds: 5.0,
@@ -88,6 +91,7 @@ impl ServeLimits {
             ("workers", self.workers),
             ("queue", self.queue),
             ("connections", self.connections),
+            ("address_connections", self.address_connections),
             ("key_concurrent", self.key_concurrent),
         ];
         for (option, count) in counts {

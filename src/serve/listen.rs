@@ -1,7 +1,7 @@
 //! Sockets: connections in bounds, TLS, and a stop that lets the requests at hand finish.
 //!
 //! 1. There are never more connections than `connections`; the next one waits in the system's queue for a
-//!    moment and is closed then.
+//!    moment and is closed then. No address holds more than `address_connections`.
 //! 2. A client that does not send its head, or leaves an answer unread, is cut off.
 
 use std::io;

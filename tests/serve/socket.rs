@@ -140,6 +140,50 @@ fn slow_bodies_hold_no_thread_of_the_networks() {
     running.stop();
 }
 
+/// A connection from another address of this machine.
+#[cfg(target_os = "linux")]
+fn connect_from(source: &str, to: std::net::SocketAddr) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+        socket.connect(to).await.unwrap().into_std().unwrap()
+    });
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn one_address_takes_no_places_of_another() {
+    let running = begin(|o| o.limits.address_connections = 2);
+    let address = running.listening.address;
+    let ask = |stream: &mut TcpStream| write!(stream, "GET /healthz/live HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let held: Vec<TcpStream> = (0..2)
+        .map(|_| {
+            let mut stream = connect_from("127.0.0.2", address);
+            ask(&mut stream).unwrap();
+            assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+            stream
+        })
+        .collect();
+    let mut third = connect_from("127.0.0.2", address);
+    let _ = ask(&mut third);
+    assert_eq!(all_of(&mut third), "");
+    let mut honest = connect_from("127.0.0.3", address);
+    ask(&mut honest).unwrap();
+    assert!(honest.read(&mut [0; 4096]).unwrap() > 0);
+    drop(held);
+    // The service hears of it a moment later.
+    let again = (0..50).any(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        let mut stream = connect_from("127.0.0.2", address);
+        ask(&mut stream).is_ok() && stream.read(&mut [0; 4096]).is_ok_and(|n| n > 0)
+    });
+    assert!(again);
+    running.stop();
+}
+
 #[test]
 fn connections_over_the_bound_are_closed_and_the_others_are_served() {
     let running = begin(|o| o.limits.connections = 2);

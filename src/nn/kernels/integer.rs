@@ -217,19 +217,32 @@ pub(super) fn round_weights(packed: &Packed, weights: &[f32], words: &mut [f32])
         let width = panel.vectors * LANES;
         let own = panel.weights(weights, depth);
         let to = &mut words[panel.first * depth / 2..][..own.len() / 2];
-        for lane in 0..width {
-            let column = || own.iter().skip(lane).step_by(width).map(|&w| f64::from(w));
-            let largest = column().fold(0f64, |m, w| m.max(w.abs()));
-            // Rounding adds half a step a weight at most.
-            let room = (TOGETHER - depth as f64 / 2.0).max(0.0);
-            let per_unit = (f64::from(i16::MAX) / largest).min(room / column().map(f64::abs).sum::<f64>());
-            // An output of zeros has no step.
-            let per_unit = if largest > 0.0 { per_unit } else { 0.0 };
-            steps.numbers_mut()[panel.first + lane] = if per_unit > 0.0 { (1.0 / per_unit) as f32 } else { 0.0 };
-            let mut rounded = column().map(|w| (w * per_unit).round() as i16);
-            for pair in 0..depth / 2 {
-                let [low, high] = [rounded.next().unwrap_or(0), rounded.next().unwrap_or(0)];
-                to[pair * width + lane] = f32::from_bits(u32::from(low as u16) | u32::from(high as u16) << 16);
+        let (mut largest, mut together) = (vec![0f64; width], vec![0f64; width]);
+        for row in own.chunks_exact(width) {
+            for ((largest, together), &w) in largest.iter_mut().zip(&mut together).zip(row) {
+                *largest = largest.max(f64::from(w).abs());
+                *together += f64::from(w).abs();
+            }
+        }
+        // Rounding adds half a step a weight at most.
+        let room = (TOGETHER - depth as f64 / 2.0).max(0.0);
+        let per_unit = |lane: usize| match together[lane] {
+            // An output of zeros has no step, and one of what is no number none that is.
+            0.0 => (0.0, 0.0),
+            sum if sum.is_finite() => {
+                let per_unit = (f64::from(i16::MAX) / largest[lane]).min(room / sum);
+                (per_unit, (1.0 / per_unit) as f32)
+            }
+            _ => (0.0, f32::NAN),
+        };
+        let (per_unit, own_steps): (Vec<f64>, Vec<f32>) = (0..width).map(per_unit).unzip();
+        steps.numbers_mut()[panel.first..][..width].copy_from_slice(&own_steps);
+        for (pairs, words) in own.chunks_exact(2 * width).zip(to.chunks_exact_mut(width)) {
+            let (low, high) = pairs.split_at(width);
+            for (lane, word) in words.iter_mut().enumerate() {
+                let [low, high] =
+                    [low[lane], high[lane]].map(|w| (f64::from(w) * per_unit[lane]).round() as i16 as u16);
+                *word = f32::from_bits(u32::from(low) | u32::from(high) << 16);
             }
         }
     }
@@ -520,6 +533,19 @@ mod tests {
             let (first, second) = answers.split_at(answers.len() / 2);
             assert!(first.iter().any(|v| !v.is_finite()), "{simd} {kind:?}");
             assert!(second.iter().all(|v| v.is_finite()), "{simd} {kind:?}");
+        }
+    }
+
+    #[test]
+    fn weights_that_are_no_numbers_are_seen() {
+        let mut rng = ChaCha8Rng::seed_from_u64(79);
+        let mut case = Case::drawn(0, &mut rng);
+        case.weights[1][0] = f32::NAN;
+        let row = case.size.1 * 3;
+        let values = random(case.size.0 * row, &mut rng);
+        for (simd, kind) in Arithmetic::available() {
+            let answers = run(&case.program(simd, kind), 1, row, &values).remove(0);
+            assert!(answers[0].is_nan() && answers[1].is_finite(), "{simd} {kind:?}");
         }
     }
 

@@ -186,8 +186,9 @@ pub(super) struct Winograd {
 /// Results along an axis, and products of inputs and outputs, between which tiles pay: for small maps
 /// or many channels, reading weights four times as large costs more than the products that are saved. On
 /// paths that multiply more slowly, the products count for more.
-const LEAST: usize = 12;
+const LEAST: usize = 8;
 const MOST: usize = 40_000;
+const LEAST_OF_WIDE_PATHS: usize = 12;
 const MOST_OF_WIDE_PATHS: usize = 16_000;
 
 thread_local! {
@@ -198,9 +199,10 @@ thread_local! {
 /// Whether a convolution whose result is `rows` x `columns` is computed by tiles.
 pub(super) fn pays(conv: &PackedConv, rows: usize, columns: usize) -> bool {
     let packed = conv.packed();
-    let most = if packed.kernels.wide() > 1 { MOST_OF_WIDE_PATHS } else { MOST };
+    let wide = packed.kernels.wide() > 1;
+    let (least, most) = if wide { (LEAST_OF_WIDE_PATHS, MOST_OF_WIDE_PATHS) } else { (LEAST, MOST) };
     let shape = packed.window == (3, 3) && packed.stride == 1 && packed.inputs.is_multiple_of(LANES);
-    shape && rows.min(columns) >= LEAST && packed.inputs * packed.outputs <= most
+    shape && rows.min(columns) >= least && packed.inputs * packed.outputs <= most
 }
 
 /// Results along an axis rounded up to whole tiles.
