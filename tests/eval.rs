@@ -162,6 +162,10 @@ fn the_lineage_is_trained_and_stands_beside_the_network() {
     // Eight faces, whitened along all their seven directions, are a simplex: any two are 1.51 apart.
     assert_eq!(verify(&["--threshold", "1.4"]).status.code(), Some(1));
     assert_eq!(verify(&["--threshold", "1.6"]).status.code(), Some(0));
+    // A single matrix has no convolutions to round: what was asked for by name is refused, auto stays as it was.
+    assert_eq!(verify(&["--threshold", "1.6", "--precision", "auto"]).status.code(), Some(0));
+    let refused = verify(&["--threshold", "1.6", "--precision", "int16"]);
+    assert!(String::from_utf8_lossy(&refused.stdout).contains("model.invalid_option"));
     let refused = verify(&[]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stdout).contains("refusal.not_calibrated"));

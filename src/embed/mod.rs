@@ -48,6 +48,11 @@ const PROGRAM_BATCH: usize = 8;
 /// Cosine to f32 below which whole numbers are not taken unless they are asked for by name.
 const LEAST_LIKENESS: f32 = 0.9995;
 
+/// Whether whole numbers may stand for f32: never where the cosine between them is not a number.
+fn is_like_enough(cosine: f32) -> bool {
+    cosine >= LEAST_LIKENESS
+}
+
 /// A network in the form in which it runs.
 enum Network<Layers> {
     /// On the processor: our own kernels.
@@ -84,7 +89,7 @@ trait Layered: Sized {
         let rounded = program(Arithmetic::Int16)?;
         if precision == PrecisionChoice::Auto {
             let full = program(Arithmetic::F32)?;
-            if input.likeness_on_a_face(&rounded, &full)? < LEAST_LIKENESS {
+            if !is_like_enough(input.likeness_on_a_face(&rounded, &full)?) {
                 return Ok(Network::Program(full, Arithmetic::F32));
             }
         }
@@ -158,7 +163,7 @@ impl Input {
         let chip = resize_triangle(photo.raster(), self.width, self.height);
         let [a, b] = [a, b].map(|program| program.run(1, |_, rows| self.interleaved(&chip, rows)).remove(0));
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-        // Not a number where either is not, which is less than nothing.
+        // Not a number where either is none.
         Ok((dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()) as f32)
     }
 
@@ -224,6 +229,13 @@ mod tests {
                 println!("{model}: cosine {cosine:.7}");
                 assert!((0.9995..1.0001).contains(&cosine) && full[0] != whole[0], "{model}: {cosine}");
             }
+        }
+    }
+
+    #[test]
+    fn whole_numbers_are_taken_only_where_the_cosine_says_so() {
+        for (cosine, taken) in [(1.0, true), (0.9995, true), (0.9994, false), (-1.0, false), (f32::NAN, false)] {
+            assert_eq!(super::is_like_enough(cosine), taken, "{cosine}");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::embed::dlib_resnet::{self, DlibResnet};
 use crate::embed::inception_resnet_v1::{self, InceptionResnetV1};
 use crate::embed::mirrored::{MIRROR_SUFFIX, Mirrored};
 use crate::embed::mobilefacenet::{self, MobileFaceNet};
-use crate::error::{Error, RefusalError, Result, WeightsError};
+use crate::error::{Error, ModelError, RefusalError, Result, WeightsError};
 use crate::nn::weights::{Kind, Manifest, WeightStore, YUNET_N, YUNET_S};
 use crate::nn::{Device, DeviceChoice, PrecisionChoice};
 use crate::pipeline::Pipeline;
@@ -106,10 +106,9 @@ impl EngineBuilder {
     /// Opens the device and loads the networks, both at once.
     ///
     /// # Errors
-    /// [`crate::error::ModelError::DeviceUnavailable`], [`crate::error::ModelError::InvalidOption`] for a precision
-    /// that the device lacks, a [`WeightsError`] that says which weights are
-    /// missing or damaged and what to run, or [`RefusalError::WrongDetector`] for a calibration record
-    /// measured behind another detector.
+    /// [`ModelError::DeviceUnavailable`], [`ModelError::InvalidOption`] for a precision that the device or the
+    /// embedder lacks, a [`WeightsError`] that says which weights are missing or damaged and what to run, or
+    /// [`RefusalError::WrongDetector`] for a calibration record measured behind another detector.
     pub fn build(self) -> Result<Engine> {
         let device = Device::open(self.device)?;
         let store = WeightStore::new(self.weights.clone());
@@ -165,6 +164,13 @@ fn load_embedder(
     match loaded.architecture.as_str() {
         dlib_resnet::ARCHITECTURE => Ok(Box::new(DlibResnet::new(tensors, sha256, device, precision)?)),
         inception_resnet_v1::ARCHITECTURE => Ok(Box::new(InceptionResnetV1::new(tensors, sha256, device, precision)?)),
+        known @ (EIGENFACES | FISHERFACES) if precision == PrecisionChoice::Int16 => {
+            Err(Error::from(ModelError::InvalidOption {
+                option: "precision",
+                received: format!("{precision} with {known}"),
+                expected: "f32 or auto: a single matrix has no convolutions to round",
+            }))
+        }
         known @ (EIGENFACES | FISHERFACES) => Ok(Box::new(Classic::new(known, tensors, sha256, device)?)),
         mobilefacenet::ARCHITECTURE => Ok(Box::new(MobileFaceNet::new(tensors, sha256, device, precision)?)),
         _ => Err(not_a(Kind::Embedder, name)),

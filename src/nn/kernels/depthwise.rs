@@ -206,7 +206,7 @@ unsafe fn block<L: Lanes, const P: usize>(run: &Run, first: usize) {
                 }
             }
             for (p, &sum) in sums.iter().enumerate() {
-                let bounded = L::min(L::max(sum, least), greatest);
+                let bounded = L::min(greatest, L::max(least, sum));
                 L::store(run.out.add((first + p) * run.out_pixel + channel), bounded);
             }
         }

@@ -23,7 +23,9 @@ pub(super) trait Lanes {
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The greater of each two; `b` where either is not a number (on aarch64, what is none).
     unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The lesser of each two; `b` where either is not a number (on aarch64, what is none).
     unsafe fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 }
 

@@ -317,7 +317,7 @@ unsafe fn tile<L: Lanes, const K: usize, const N: usize, const V: usize>(job: &J
         for (n, sum) in sums.iter().enumerate() {
             let slope = L::splat(job.slope.add(first + n));
             for (v, &sum) in sum.iter().enumerate() {
-                let value = L::multiply_add(slope, L::min(sum, zero), L::max(sum, zero));
+                let value = L::multiply_add(slope, L::min(zero, sum), L::max(zero, sum));
                 L::store(job.out.add((first + n) * job.out_stride + (at + v) * LANES), value);
             }
         }
