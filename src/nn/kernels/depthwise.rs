@@ -206,8 +206,7 @@ unsafe fn block<L: Lanes, const P: usize>(run: &Run, first: usize) {
                 }
             }
             for (p, &sum) in sums.iter().enumerate() {
-                let bounded = L::min(greatest, L::max(least, sum));
-                L::store(run.out.add((first + p) * run.out_pixel + channel), bounded);
+                L::store(run.out.add((first + p) * run.out_pixel + channel), L::bounded(sum, least, greatest));
             }
         }
     }
@@ -323,6 +322,36 @@ mod tests {
                         format!("case {case} by {simd}: {n} of {rows}x{columns}x{channels}, {window:?} at {stride}");
                     hold(&answers[0], &alone, &what);
                     hold(&answers[1], &sum, &what);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        for simd in Simd::available() {
+            for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+                let weights = |weight, inputs, bias, activation| ConvWeights {
+                    weight,
+                    outputs: 2,
+                    inputs,
+                    window: (1, 1),
+                    bias,
+                    stride: 1,
+                    padding: (0, 0),
+                    activation,
+                };
+                let copy = weights(&[1.0, 0.0, 0.0, 1.0], 2, &[][..], Activation::None);
+                let each = weights(&[1.0, 1.0], 1, &[f32::NAN, 0.0], activation.clone());
+                let (mut builder, input) = ProgramBuilder::new(2, 5, 2);
+                let copied = builder.conv_to_new(&PackedConv::new(&copy, simd), input);
+                builder.step();
+                let alone = builder.depthwise_to_new(&DepthwiseConv::new(&each, simd), copied);
+                let answers = builder.finish(&[alone.into()], simd).run(1, |_, out| {
+                    (0..2).for_each(|y| out.row(y).fill(1.0));
+                });
+                for pixel in answers[0].chunks(2) {
+                    assert!(pixel[0].is_nan() && pixel[1] == 1.0, "{simd} {activation:?}: {pixel:?}");
                 }
             }
         }

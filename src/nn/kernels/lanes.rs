@@ -27,6 +27,20 @@ pub(super) trait Lanes {
     unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The lesser of each two; `b` where either is not a number (on aarch64, what is none).
     unsafe fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+
+    /// No less than `least` and no more than `greatest`; what is not a number stays none.
+    #[inline(always)]
+    unsafe fn bounded(v: Self::Vector, least: Self::Vector, greatest: Self::Vector) -> Self::Vector {
+        // SAFETY: handed on to the caller.
+        unsafe { Self::min(greatest, Self::max(least, v)) }
+    }
+
+    /// What is below `zero` times `slope`; what is not a number stays none.
+    #[inline(always)]
+    unsafe fn prelu(v: Self::Vector, slope: Self::Vector, zero: Self::Vector) -> Self::Vector {
+        // SAFETY: handed on to the caller.
+        unsafe { Self::multiply_add(slope, Self::min(zero, v), Self::max(zero, v)) }
+    }
 }
 
 /// `N` vectors, the first at `from`, each `step` numbers after the one before.

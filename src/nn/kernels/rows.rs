@@ -317,8 +317,8 @@ unsafe fn tile<L: Lanes, const K: usize, const N: usize, const V: usize>(job: &J
         for (n, sum) in sums.iter().enumerate() {
             let slope = L::splat(job.slope.add(first + n));
             for (v, &sum) in sum.iter().enumerate() {
-                let value = L::multiply_add(slope, L::min(zero, sum), L::max(zero, sum));
-                L::store(job.out.add((first + n) * job.out_stride + (at + v) * LANES), value);
+                let to = job.out.add((first + n) * job.out_stride + (at + v) * LANES);
+                L::store(to, L::prelu(sum, slope, zero));
             }
         }
     }
@@ -387,6 +387,17 @@ mod tests {
         for _ in 0..60 {
             hold::<3>(&mut rng);
             hold::<1>(&mut rng);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_stays_none() {
+        for simd in Simd::available() {
+            let conv = RowConv::<1>::new(1, &[1.0, 1.0], vec![f32::NAN, 0.0], vec![0.5; 2], simd);
+            let mut out = conv.row(3);
+            conv.forward([&rows_of(&[1.0, -2.0, 3.0], 1, 1, 3)[0]], 3, &mut out);
+            assert!(out.channel(0)[..3].iter().all(|v| v.is_nan()), "{simd}");
+            assert_eq!(out.channel(1)[..3], [1.0, -1.0, 3.0], "{simd}");
         }
     }
 

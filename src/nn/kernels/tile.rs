@@ -31,13 +31,13 @@ impl After {
     pub(super) unsafe fn apply<L: Lanes>(self, v: L::Vector, n: usize) -> L::Vector {
         // SAFETY: handed on to the caller.
         unsafe {
-            // What is not a number stands second, where both of these give it back.
             let zero = L::splat(&0.0);
             match self {
                 Self::Nothing => v,
+                // Its second is what comes of a number that is none.
                 Self::Relu => L::max(zero, v),
-                Self::Relu6 => L::min(L::splat(&6.0), L::max(zero, v)),
-                Self::PRelu(slope) => L::multiply_add(L::load(slope.add(n * LANES)), L::min(zero, v), L::max(zero, v)),
+                Self::Relu6 => L::bounded(v, zero, L::splat(&6.0)),
+                Self::PRelu(slope) => L::prelu(v, L::load(slope.add(n * LANES)), zero),
             }
         }
     }
