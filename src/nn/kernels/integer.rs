@@ -332,14 +332,30 @@ unsafe fn tile_body<L: PairLanes, const P: usize, const N: usize>(t: &IntegerTil
         }
         let steps = load_each::<L, N>(t.steps, LANES);
         let bias = load_each::<L, N>(t.bias, LANES);
-        for (p, sums) in sums.iter().enumerate() {
-            let input_step = L::splat(&t.input_steps[p]);
-            for (n, &sum) in sums.iter().enumerate() {
-                let mut v = L::multiply_add(L::floats(sum), L::multiply(steps[n], input_step), bias[n]);
-                if let Some(add) = &t.add {
-                    v = L::add(v, L::load(add[p].add(n * LANES)));
+        // Pass by pass, so that every loop unrolls: one index that is not constant, and the compiler keeps all sums
+        // in memory, from their first product on.
+        let mut values = [bias; P];
+        for ((values, sums), input_step) in values.iter_mut().zip(sums).zip(&t.input_steps) {
+            let input_step = L::splat(input_step);
+            for ((value, sum), step) in values.iter_mut().zip(sums).zip(steps) {
+                *value = L::multiply_add(L::floats(sum), L::multiply(step, input_step), *value);
+            }
+        }
+        if let Some(add) = &t.add {
+            for (values, from) in values.iter_mut().zip(add) {
+                for (n, value) in values.iter_mut().enumerate() {
+                    *value = L::add(*value, L::load(from.add(n * LANES)));
                 }
-                L::store(t.out[p].add(n * LANES), t.after.apply::<L>(v, n));
+            }
+        }
+        for values in &mut values {
+            for (n, value) in values.iter_mut().enumerate() {
+                *value = t.after.apply::<L>(*value, n);
+            }
+        }
+        for (out, values) in t.out.iter().zip(values) {
+            for (n, value) in values.into_iter().enumerate() {
+                L::store(out.add(n * LANES), value);
             }
         }
     }
