@@ -7,6 +7,7 @@
 mod depthwise;
 mod integer;
 mod integer_lanes;
+mod integer_tile;
 mod lanes;
 mod layout;
 mod lines;

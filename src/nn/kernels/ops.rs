@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::depthwise::{DepthwiseConv, add_coarser};
-use super::integer::{self, IntegerKernels, IntegerOp};
+use super::integer::{self, IntegerOp};
+use super::integer_tile::IntegerKernels;
 use super::lanes::LANES;
 use super::layout::{Layout, View};
 use super::pack::{Packed, PackedConv};

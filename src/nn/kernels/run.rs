@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use rayon::prelude::*;
 
-use super::integer::IntegerKernels;
+use super::integer_tile::IntegerKernels;
 use super::lanes::LANES;
 use super::layout::{Layout, View, layouts};
 use super::lines::Lines;
