@@ -17,6 +17,7 @@ mod plan;
 mod program;
 mod rows;
 mod run;
+mod team;
 mod tile;
 mod winograd;
 

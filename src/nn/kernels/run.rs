@@ -1,10 +1,10 @@
-//! Runs a program: steps in order, the pieces of a step on all threads.
+//! Runs a program: steps in order, the pieces of a step on all threads of a team.
 //!
 //! A program is shared by threads; each run borrows a workspace from a small pool, so that nothing is
 //! allocated for a layer once as many runs as there are threads have gone through.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
@@ -15,6 +15,7 @@ use super::lines::Lines;
 use super::ops::{Arithmetic, Bases, Lowering, Op, part};
 use super::plan::{Plan, plan};
 use super::program::{Map, ProgramBuilder, Slice, Task};
+use super::team::{self, Work};
 use super::tile::Kernels;
 use crate::simd::Simd;
 
@@ -166,14 +167,10 @@ impl Program {
         if n == 0 {
             return self.outputs.iter().map(|_| Vec::new()).collect();
         }
-        let (fill, mut workspace) = (&fill, self.workspace(n));
-        let run = || {
-            let answers = self.run_in(&mut workspace, n, rayon::current_num_threads(), fill, seen);
-            self.give_back(workspace);
-            answers
-        };
-        // Every step splits faster from a thread of the pool than from outside.
-        if rayon::current_thread_index().is_some() { run() } else { rayon::scope(|_| run()) }
+        let mut workspace = self.workspace(n);
+        let answers = self.run_in(&mut workspace, n, rayon::current_num_threads(), fill, seen);
+        self.give_back(workspace);
+        answers
     }
 
     /// Runs over `n` images, no more than the workspace has room for.
@@ -183,7 +180,7 @@ impl Program {
         n: usize,
         threads: usize,
         fill: impl Fn(usize, &mut InputRows) + Sync,
-        mut seen: impl FnMut(&'static str, Vec<f32>),
+        mut seen: impl FnMut(&'static str, Vec<f32>) + Send,
     ) -> Vec<Vec<f32>> {
         assert!(n <= workspace.capacity, "{n} images in room for {}", workspace.capacity);
         self.fill(workspace, n, threads, fill);
@@ -191,14 +188,13 @@ impl Program {
         // SAFETY: the memory was made to hold every map at its place.
         let bases: Vec<*mut f32> = workspace.starts.iter().map(|&start| unsafe { base.add(start) }).collect();
         let step = STEPS.fetch_add(self.steps.len() as u64, Ordering::Relaxed);
-        let mut bases = Bases { maps: &bases, weights: self.weights.numbers(), step };
-        for (number, step) in self.steps.iter().enumerate() {
-            bases.step += 1;
-            step.run(bases, n, threads);
+        let bases = Bases { maps: &bases, weights: self.weights.numbers(), step };
+        let run = Run { steps: &self.steps, bases, n, threads };
+        team::run(&run, threads, |number| {
             for (_, name, output) in self.marks.iter().filter(|(after, ..)| *after == number + 1) {
-                seen(name, output.read(bases, n));
+                seen(name, output.read(run.bases, n));
             }
-        }
+        });
         self.outputs.iter().map(|o| o.read(bases, n)).collect()
     }
 
@@ -240,33 +236,43 @@ impl Program {
     }
 }
 
-impl Step {
-    fn run(&self, bases: Bases, n: usize, threads: usize) {
-        let threads = if self.products * n < ALONE { 1 } else { threads };
-        let pieces: usize = self.ops.iter().map(|op| op.pieces(n, threads)).sum();
-        let next = AtomicUsize::new(0);
-        let work = || {
-            loop {
-                let mut piece = next.fetch_add(1, Ordering::Relaxed);
-                if piece >= pieces {
-                    return;
-                }
-                for op in &self.ops {
-                    let own = op.pieces(n, threads);
-                    if piece < own {
-                        // SAFETY: the workspace holds `n` images, each piece is taken by one thread, and
-                        // steps follow each other.
-                        unsafe { op.run(bases, n, threads, piece) };
-                        break;
-                    }
-                    piece -= own;
-                }
+/// The steps of one run, as a team works at them.
+struct Run<'a> {
+    steps: &'a [Step],
+    bases: Bases<'a>,
+    n: usize,
+    threads: usize,
+}
+
+impl Run<'_> {
+    /// On how many threads a step is worth running.
+    fn threads(&self, step: &Step) -> usize {
+        if step.products * self.n < ALONE { 1 } else { self.threads }
+    }
+}
+
+impl Work for Run<'_> {
+    fn steps(&self) -> usize {
+        self.steps.len()
+    }
+
+    fn pieces(&self, step: usize) -> usize {
+        let step = &self.steps[step];
+        step.ops.iter().map(|op| op.pieces(self.n, self.threads(step))).sum()
+    }
+
+    fn run(&self, step: usize, mut piece: usize) {
+        let bases = Bases { step: self.bases.step + 1 + step as u64, ..self.bases };
+        let step = &self.steps[step];
+        let threads = self.threads(step);
+        for op in &step.ops {
+            let own = op.pieces(self.n, threads);
+            if piece < own {
+                // SAFETY: the workspace holds `n` images, each piece is taken by one thread, and steps follow
+                // each other.
+                return unsafe { op.run(bases, self.n, threads, piece) };
             }
-        };
-        // Threads that come late find nothing left; a busy pool leaves everything to this one.
-        match threads.min(pieces) {
-            0 | 1 => work(),
-            workers => (0..workers).into_par_iter().with_max_len(1).for_each(|_| work()),
+            piece -= own;
         }
     }
 }
