@@ -31,4 +31,9 @@ pub trait Detector: Send + Sync {
     /// # Errors
     /// [`ModelError::Backend`] when the device fails.
     fn detect(&self, photo: &Raster) -> Result<Vec<Detection>, ModelError>;
+
+    /// Whether looking at a photo of that size takes little memory, so that two may be looked at side by side.
+    fn is_light(&self, _width: u32, _height: u32) -> bool {
+        true
+    }
 }

@@ -189,7 +189,7 @@ impl Engine {
     /// a match then.
     pub fn verify(&self, a: &Photo, b: &Photo, policy: Policy, choice: FaceChoice) -> Result<Verdict> {
         let judge = self.judge(policy)?;
-        let (left, right) = rayon::join(|| self.one_face(a, choice), || self.one_face(b, choice));
+        let (left, right) = self.both(a, b, |photo| self.one_face(photo, choice));
         judge.judge(&left?.embedding, &right?.embedding)
     }
 
@@ -201,7 +201,7 @@ impl Engine {
     /// # Errors
     /// [`crate::error::ModelError::Backend`] when the device fails.
     pub fn compare(&self, a: &Photo, b: &Photo, policy: Policy) -> Result<Comparison> {
-        let (left, right) = rayon::join(|| self.side(a), || self.side(b));
+        let (left, right) = self.both(a, b, |photo| self.side(photo));
         self.score(left?, right?, policy)
     }
 
@@ -256,6 +256,15 @@ impl Engine {
         };
         let (on_left, on_right) = (boxes(&left)?, boxes(&right)?);
         Ok(draw_seed((left, &on_left), (right, &on_right), score))
+    }
+
+    /// What `look` sees in both photos: side by side, or one after the other where the maps of two would take much
+    /// memory (each uses all threads anyway).
+    fn both<T: Send>(&self, a: &Photo, b: &Photo, look: impl Fn(&Photo) -> T + Sync) -> (T, T) {
+        match [a, b].iter().all(|photo| self.pipeline.detector.is_light(photo.width(), photo.height())) {
+            true => rayon::join(|| look(a), || look(b)),
+            false => (look(a), look(b)),
+        }
     }
 
     fn side(&self, photo: &Photo) -> Result<SideFaces> {

@@ -52,6 +52,9 @@ const WHOLE_RANGE: u32 = 512;
 /// How many times smaller that one is.
 const STEP: u32 = 3;
 
+/// The longest side whose maps are small: those of 640x480 take 20 MB, those of 1280x960 80.
+const LIGHT: u32 = 640;
+
 /// Sizes of input whose programs are kept; cameras and folders have few.
 const KEPT_PROGRAMS: usize = 6;
 
@@ -132,6 +135,11 @@ impl Yunet {
 }
 
 impl YunetOptions {
+    /// Whether the maps for a photo of that size are small.
+    fn are_light(&self, width: u32, height: u32) -> bool {
+        width.max(height).min(self.max_side) <= LIGHT
+    }
+
     fn check(&self) -> Result<(), ModelError> {
         let wrong = |option, received: String, expected| Err(ModelError::InvalidOption { option, received, expected });
         if !(0.0..=1.0).contains(&self.score) {
@@ -199,6 +207,10 @@ impl Detector for Yunet {
         &self.name
     }
 
+    fn is_light(&self, width: u32, height: u32) -> bool {
+        self.options.are_light(width, height)
+    }
+
     fn detect(&self, photo: &Raster) -> Result<Vec<Detection>, ModelError> {
         let longest = photo.width().max(photo.height());
         let mut found = Vec::new();
@@ -241,6 +253,13 @@ mod tests {
         assert_eq!(sides(4000, 1280), [1280, 426]);
         assert_eq!(sides(4000, 4000), [4000, 1333, 444]);
         assert_eq!(sides(4000, 320), [320]);
+    }
+
+    #[test]
+    fn photos_are_light_by_the_copy_that_is_looked_at() {
+        let few = YunetOptions { max_side: 320, ..Default::default() };
+        assert!(YunetOptions::default().are_light(480, 640) && few.are_light(4000, 3000));
+        assert!(!YunetOptions::default().are_light(4000, 3000) && !YunetOptions::default().are_light(10, 641));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::integer_tile::{IntegerKernels, IntegerTile};
 use super::lanes::LANES;
 use super::layout::Layout;
 use super::lines::Lines;
-use super::ops::{Bases, ConvOp, part};
+use super::ops::{Bases, ConvOp, ahead, part};
 use super::pack::Packed;
 use super::tile::TALLEST;
 
@@ -124,9 +124,11 @@ impl IntegerOp {
         let tiles = block.len().div_ceil(tall);
         let to = bases.maps[conv.to.map];
         let added = conv.add.map(|view| bases.maps[view.map]);
-        for panel in panels {
-            let panel = packed.panel(panel);
-            let depth = packed.depth();
+        let depth = packed.depth();
+        // The next panel of this piece, or of the one that this thread is likely to take.
+        let others = 1 + (threads - 1) * panels.len();
+        for at in panels.clone() {
+            let panel = packed.panel(at);
             let weights =
                 &bases.weights[conv.weights.clone()][panel.first * depth / 2..][..panel.vectors * LANES * depth / 2];
             let mut t = IntegerTile {
@@ -140,6 +142,7 @@ impl IntegerOp {
                 after: panel.after,
                 out: [std::ptr::null_mut(); TALLEST],
                 add: added.map(|_| [std::ptr::null(); TALLEST]),
+                ahead: ahead(weights, depth / 2, tiles, if at + 1 < panels.end { 1 } else { others }),
             };
             let mut place = conv.place(block.start);
             for tile in 0..tiles {
@@ -160,6 +163,7 @@ impl IntegerOp {
                 // SAFETY: the kernels were chosen for this processor; the pointers are valid as above,
                 // and nothing else touches what is written, as the caller and the second invariant hold.
                 unsafe { self.kernels.tiles[panel.vectors - 1][pixels - 1](&t) }
+                t.ahead.0 = t.ahead.0.wrapping_byte_add(t.ahead.1 * depth / 2);
             }
         }
     }

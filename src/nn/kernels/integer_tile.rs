@@ -1,7 +1,7 @@
 //! The tile of 16-bit whole numbers, and what rounds its inputs, for each path.
 
 use super::integer_lanes::PairLanes;
-use super::lanes::{LANES, load_each};
+use super::lanes::{LANES, fetch_each, load_each};
 use super::tile::{After, TALLEST};
 use crate::simd::Simd;
 
@@ -21,6 +21,7 @@ pub(super) struct IntegerTile<'a> {
     pub after: After,
     pub out: [*mut f32; TALLEST],
     pub add: Option<[*const f32; TALLEST]>,
+    pub ahead: (*const f32, usize),
 }
 
 type TileKernel = unsafe fn(&IntegerTile);
@@ -73,6 +74,7 @@ unsafe fn tile_body<L: PairLanes, const P: usize, const N: usize>(t: &IntegerTil
         let pixels: [*const i16; P] = std::array::from_fn(|p| t.pixels[p]);
         let mut sums = [[L::no_sums(); N]; P];
         let mut weights = t.weights;
+        let (mut ahead, step) = t.ahead;
         for &begin in t.runs {
             for i in (begin..begin + t.run).step_by(2) {
                 let mut w = [L::no_sums(); N];
@@ -80,6 +82,8 @@ unsafe fn tile_body<L: PairLanes, const P: usize, const N: usize>(t: &IntegerTil
                     *w = L::load_pairs(weights.add(n * 2 * LANES));
                 }
                 weights = weights.add(N * 2 * LANES);
+                fetch_each::<L, N>(ahead);
+                ahead = ahead.wrapping_byte_add(step);
                 for (sums, pixel) in sums.iter_mut().zip(pixels) {
                     let x = L::splat_pair(pixel.add(i));
                     for (sum, w) in sums.iter_mut().zip(w) {

@@ -17,6 +17,9 @@ pub(super) trait Lanes {
 
     unsafe fn load(from: *const f32) -> Self::Vector;
     unsafe fn store(to: *mut f32, v: Self::Vector);
+    /// Asks for the cache line at `from`, which need not be there, to be brought nearer; some paths leave that out.
+    #[inline(always)]
+    fn fetch(_from: *const f32) {}
     /// The number at `from`, sixteen times.
     unsafe fn splat(from: *const f32) -> Self::Vector;
     unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
@@ -40,6 +43,14 @@ pub(super) trait Lanes {
     unsafe fn prelu(v: Self::Vector, slope: Self::Vector, zero: Self::Vector) -> Self::Vector {
         // SAFETY: handed on to the caller.
         unsafe { Self::multiply_add(slope, Self::min(zero, v), Self::max(zero, v)) }
+    }
+}
+
+/// Asks for `N` cache lines from `from` on, which need not be there.
+#[inline(always)]
+pub(super) fn fetch_each<L: Lanes, const N: usize>(from: *const f32) {
+    for n in 0..N {
+        L::fetch(from.wrapping_add(n * LANES));
     }
 }
 
@@ -149,6 +160,12 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn fetch(from: *const f32) {
+            // SAFETY: a prefetch of any address does nothing but bring it nearer; every x86-64 has it.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+        }
+
+        #[inline(always)]
         unsafe fn store(to: *mut f32, v: Pair) {
             // SAFETY: see the head of the implementation.
             unsafe {
@@ -213,6 +230,12 @@ mod x86 {
         unsafe fn load(from: *const f32) -> __m512 {
             // SAFETY: see the head of the implementation.
             unsafe { _mm512_loadu_ps(from) }
+        }
+
+        #[inline(always)]
+        fn fetch(from: *const f32) {
+            // SAFETY: a prefetch of any address does nothing but bring it nearer; every x86-64 has it.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
         }
 
         #[inline(always)]

@@ -288,6 +288,20 @@ impl Op {
     }
 }
 
+/// Tiles of a panel up to which the next panel is asked for while they are summed: in more, the reading of a panel is
+/// short beside its sums.
+const FETCHED: usize = 32;
+
+/// For a panel's tiles: what to ask for, and how many bytes of it for each of a tile's `turns`, so that all of the
+/// panel `far` panels on has been asked for when the last tile is done.
+pub(super) fn ahead(weights: &[f32], turns: usize, tiles: usize, far: usize) -> (*const f32, usize) {
+    let first = weights.as_ptr();
+    match tiles {
+        0..=FETCHED => (first.wrapping_add(far * weights.len()), size_of_val(weights) / (turns * tiles)),
+        _ => (first, 0),
+    }
+}
+
 /// Into how many pieces `lines` fall, where `wanted` would be worth while.
 fn lines(lines: usize, wanted: usize, threads: usize) -> usize {
     if threads == 1 { 1 } else { wanted.clamp(1, 4 * threads).min(lines) }
@@ -338,8 +352,10 @@ impl ConvOp {
         let (each, larger) = (block.len() / tiles, block.len() % tiles);
         let (from, to) = (bases.maps[self.from.map], bases.maps[self.to.map]);
         let added = self.add.map(|view| bases.maps[view.map]);
-        for panel in panels {
-            let panel = packed.panel(panel);
+        // The next panel of this piece, or of the one that this thread is likely to take.
+        let others = 1 + (threads - 1) * panels.len();
+        for at in panels.clone() {
+            let panel = packed.panel(at);
             let weights = panel.weights(&bases.weights[self.weights.clone()], packed.depth());
             // One for all tiles: a network's small layers are short enough for the clearing of pointers, and for
             // divisions to find each tile's place, to be a fifth of their time.
@@ -352,6 +368,7 @@ impl ConvOp {
                 after: panel.after,
                 out: [std::ptr::null_mut(); TALLEST],
                 add: added.map(|_| [std::ptr::null(); TALLEST]),
+                ahead: ahead(weights, packed.depth(), tiles, if at + 1 < panels.end { 1 } else { others }),
             };
             let mut place = self.place(block.start);
             for tile in 0..tiles {
@@ -371,6 +388,7 @@ impl ConvOp {
                 // SAFETY: the kernels were chosen for this processor; the pointers are valid as above,
                 // and nothing else touches them as the caller and the second invariant hold.
                 unsafe { packed.kernels.tile(pixels, panel.vectors, &t) }
+                t.ahead.0 = t.ahead.0.wrapping_byte_add(t.ahead.1 * packed.depth());
             }
         }
     }

@@ -4,7 +4,7 @@
 //! the window of pixel `p`, as runs of consecutive numbers (a whole row of a window, where maps store
 //! nothing between its pixels). The right matrix is packed panel by panel in the order it is read.
 
-use super::lanes::{LANES, Lanes, load_each};
+use super::lanes::{LANES, Lanes, fetch_each, load_each};
 use super::winograd::{Gather, Spread, gather_body, spread_body};
 use crate::simd::Simd;
 
@@ -60,6 +60,8 @@ pub(super) struct Tile<'a> {
     pub out: [*mut f32; TALLEST],
     /// What is added to each pixel's sums.
     pub add: Option<[*const f32; TALLEST]>,
+    /// What this thread is likely to read after this panel, and how many bytes of it to ask for a number of the run.
+    pub ahead: (*const f32, usize),
 }
 
 type TileKernel = unsafe fn(&Tile);
@@ -135,10 +137,13 @@ unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
         let bias = load_each::<L, N>(t.bias, LANES);
         let mut sums = [bias; P];
         let mut weights = t.weights;
+        let (mut ahead, step) = t.ahead;
         for &begin in t.runs {
             for i in begin..begin + t.run {
                 let w = load_each::<L, N>(weights, LANES);
                 weights = weights.add(N * LANES);
+                fetch_each::<L, N>(ahead);
+                ahead = ahead.wrapping_byte_add(step);
                 for (sums, pixel) in sums.iter_mut().zip(pixels) {
                     let x = L::splat(pixel.add(i));
                     for (sum, w) in sums.iter_mut().zip(w) {

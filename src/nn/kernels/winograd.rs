@@ -327,6 +327,7 @@ impl Winograd {
                         weights: weights[point * inputs * width..].as_ptr(),
                         bias: zeros.as_ptr(),
                         after: After::Nothing,
+                        ahead: (zeros.as_ptr(), 0),
                         out: [std::ptr::null_mut(); TALLEST],
                         add: None,
                     };
