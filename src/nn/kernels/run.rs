@@ -167,10 +167,14 @@ impl Program {
         if n == 0 {
             return self.outputs.iter().map(|_| Vec::new()).collect();
         }
-        let mut workspace = self.workspace(n);
-        let answers = self.run_in(&mut workspace, n, rayon::current_num_threads(), fill, seen);
-        self.give_back(workspace);
-        answers
+        let (fill, mut workspace) = (&fill, self.workspace(n));
+        let run = || {
+            let answers = self.run_in(&mut workspace, n, rayon::current_num_threads(), fill, seen);
+            self.give_back(workspace);
+            answers
+        };
+        // By the pool's threads, however many threads outside of it call.
+        if rayon::current_thread_index().is_some() { run() } else { rayon::scope(|_| run()) }
     }
 
     /// Runs over `n` images, no more than the workspace has room for.
