@@ -490,7 +490,7 @@ mod tests {
             let mut stages = 0;
             let output = layers.program(simd, Arithmetic::F32).unwrap().run_seen(2, fill, |name, values| {
                 stages += 1;
-                hold_stage(&golden, &by, name, &planar(&values, 2, golden_channels(name)));
+                hold_stage(&golden, &by, name, &planar(&values(), 2, golden_channels(name)));
             });
             assert_eq!(stages, golden["stages"].as_object().unwrap().len());
             hold_embeddings(&golden, &by, output[0].chunks(DIMENSION).map(<[f32]>::to_vec).collect(), 1e-4);

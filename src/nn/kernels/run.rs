@@ -157,12 +157,12 @@ impl Program {
         answers
     }
 
-    /// As [`Self::run`]; `seen` is shown every mark as `[n, rows, columns, channels]`.
+    /// As [`Self::run`]; `seen` is shown every mark, and may read it as `[n, rows, columns, channels]`.
     pub(crate) fn run_seen(
         &self,
         n: usize,
         fill: impl Fn(usize, &mut InputRows) + Sync,
-        seen: impl FnMut(&'static str, Vec<f32>) + Send,
+        seen: impl FnMut(&'static str, &dyn Fn() -> Vec<f32>) + Send,
     ) -> Vec<Vec<f32>> {
         if n == 0 {
             return self.outputs.iter().map(|_| Vec::new()).collect();
@@ -184,7 +184,7 @@ impl Program {
         n: usize,
         threads: usize,
         fill: impl Fn(usize, &mut InputRows) + Sync,
-        mut seen: impl FnMut(&'static str, Vec<f32>) + Send,
+        mut seen: impl FnMut(&'static str, &dyn Fn() -> Vec<f32>) + Send,
     ) -> Vec<Vec<f32>> {
         assert!(n <= workspace.capacity, "{n} images in room for {}", workspace.capacity);
         self.fill(workspace, n, threads, fill);
@@ -196,7 +196,7 @@ impl Program {
         let run = Run { steps: &self.steps, bases, n, threads };
         team::run(&run, threads, |number| {
             for (_, name, output) in self.marks.iter().filter(|(after, ..)| *after == number + 1) {
-                seen(name, output.read(run.bases, n));
+                seen(name, &|| output.read(run.bases, n));
             }
         });
         self.outputs.iter().map(|o| o.read(bases, n)).collect()
