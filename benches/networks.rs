@@ -38,7 +38,8 @@
 //!   and the same with another busy process on one of the cores.
 //! - While one panel's tiles are summed, the weights that the thread reads next are asked for, a few bytes with each number
 //!   (kept), there: one face in f32 10.2 ms instead of 12.9, eight 8.5 instead of 8.9, int16 6.4 instead of 7.6. One cache
-//!   line with each number, where a tile reads two: 10.3.
+//!   line with each number, where a tile reads two: 10.3. In the loop of maps so large that nothing is asked for
+//!   it cost YuNet a twelfth, so these have a loop without.
 //! - The maps that tests look at were copied in every run, seen or not; no longer: eight faces in f32 7.8 ms each instead
 //!   of 8.6, in int16 5.3 instead of 6.1.
 //! - Huge pages for weights and maps: reading 100 MB at 6.8 GB/s instead of 4.1; Inception-ResNet-v1,

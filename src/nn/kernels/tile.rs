@@ -127,11 +127,13 @@ impl Kernels {
     }
 }
 
+/// The sums of a tile; `AHEAD` is whether what it names is asked for.
+///
 /// # Safety
 /// As for [`Kernels::tile`], with `P` pixels and `N` vectors.
 #[inline(always)]
-unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
-    // SAFETY: the caller holds the pointers valid for what is read and written here.
+unsafe fn sum<L: Lanes, const P: usize, const N: usize, const AHEAD: bool>(t: &Tile) -> [[L::Vector; N]; P] {
+    // SAFETY: the caller holds the pointers valid for what is read here.
     unsafe {
         let pixels: [*const f32; P] = std::array::from_fn(|p| t.pixels[p]);
         let bias = load_each::<L, N>(t.bias, LANES);
@@ -142,8 +144,10 @@ unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
             for i in begin..begin + t.run {
                 let w = load_each::<L, N>(weights, LANES);
                 weights = weights.add(N * LANES);
-                fetch_each::<L, N>(ahead);
-                ahead = ahead.wrapping_byte_add(step);
+                if AHEAD {
+                    fetch_each::<L, N>(ahead);
+                    ahead = ahead.wrapping_byte_add(step);
+                }
                 for (sums, pixel) in sums.iter_mut().zip(pixels) {
                     let x = L::splat(pixel.add(i));
                     for (sum, w) in sums.iter_mut().zip(w) {
@@ -152,6 +156,18 @@ unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
                 }
             }
         }
+        sums
+    }
+}
+
+/// # Safety
+/// As for [`Kernels::tile`], with `P` pixels and `N` vectors.
+#[inline(always)]
+unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
+    // SAFETY: the caller holds the pointers valid for what is read and written here.
+    unsafe {
+        // Where nothing is asked for, the asking would take the place of loads.
+        let mut sums = if t.ahead.1 == 0 { sum::<L, P, N, false>(t) } else { sum::<L, P, N, true>(t) };
         if let Some(add) = &t.add {
             for (sums, from) in sums.iter_mut().zip(add) {
                 for (n, sum) in sums.iter_mut().enumerate() {
