@@ -154,8 +154,11 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
     use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Mutex;
     use std::sync::atomic::AtomicBool;
+    use std::thread::ThreadId;
 
     use super::*;
 
@@ -165,12 +168,14 @@ mod tests {
         early: AtomicBool,
         panics_at: Option<(usize, usize)>,
         pause: Duration,
+        /// Which thread ran a piece of which step.
+        by: Mutex<Vec<(usize, ThreadId)>>,
     }
 
     impl Counted {
         fn new(pieces: &[usize]) -> Self {
             let runs = pieces.iter().map(|&p| (0..p).map(|_| AtomicUsize::new(0)).collect()).collect();
-            Self { runs, early: AtomicBool::new(false), panics_at: None, pause: Duration::ZERO }
+            Self { runs, early: AtomicBool::new(false), panics_at: None, pause: Duration::ZERO, by: Mutex::default() }
         }
 
         fn done(&self, step: usize) -> bool {
@@ -195,6 +200,7 @@ mod tests {
             if !self.pause.is_zero() {
                 std::thread::sleep(self.pause);
             }
+            self.by.lock().unwrap().push((step, std::thread::current().id()));
             self.runs[step][piece].fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -205,9 +211,11 @@ mod tests {
 
     #[test]
     fn every_piece_is_run_once_and_in_its_step() {
-        let pieces: Vec<usize> = (0..2000).map(|step| [1, 2, 7, 0, 64, 3][step % 6]).collect();
+        let pieces: Vec<usize> = (0..300).map(|step| [1, 2, 7, 0, 16, 3][step % 6]).collect();
         for threads in [1, 2, 5] {
-            let (work, mut seen) = (Counted::new(&pieces), Vec::new());
+            // Pieces take a moment, in which a step that did not wait for them would be seen.
+            let pause = Duration::from_micros(1);
+            let (work, mut seen) = (Counted { pause, ..Counted::new(&pieces) }, Vec::new());
             pool(threads).install(|| run(&work, threads, |step| seen.push((step, work.done(step)))));
             assert_eq!(seen, (0..pieces.len()).map(|step| (step, true)).collect::<Vec<_>>());
             assert!(!work.early.load(Ordering::Relaxed), "a piece came before the step before it was done");
@@ -216,10 +224,17 @@ mod tests {
 
     #[test]
     fn helpers_that_went_back_are_called_again() {
-        // A step of one piece, longer than a helper stays, before each that two can share.
-        let work = Counted { pause: STAY * 5, ..Counted::new(&[2, 1, 2, 1, 2]) };
+        // A step of one piece, longer than a helper stays, after each that two can share.
+        let pieces = [2, 1].repeat(20);
+        let work = Counted { pause: STAY * 5, ..Counted::new(&pieces) };
         pool(2).install(|| run(&work, 2, |_| ()));
-        assert!((0..5).all(|step| work.done(step)));
+        assert!((0..pieces.len()).all(|step| work.done(step)));
+        let by = work.by.into_inner().unwrap();
+        // By then every helper has found nothing once, and went.
+        let shared = (pieces.len() / 2..pieces.len()).step_by(2).filter(|step| {
+            by.iter().filter(|(s, _)| s == step).map(|(_, thread)| thread).collect::<HashSet<_>>().len() == 2
+        });
+        assert!(shared.count() > 1, "helpers came once and never again");
     }
 
     #[test]
