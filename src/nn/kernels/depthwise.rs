@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
-use super::lanes::{LANES, Lanes, Plain};
+use super::lanes::{LANES, Lanes, Plain, load_each};
 use super::lines::Lines;
 use super::pack::{Activation, ConvWeights};
 use crate::simd::Simd;
@@ -33,10 +33,10 @@ pub(super) struct Packed {
 }
 
 /// Neighbouring results in a row.
-pub(super) struct Run {
-    /// The first one's window, and the numbers from a row or pixel of the map to the next.
+pub(super) struct Run<'a> {
+    /// The first one's window, how far from there each row of it begins, and the numbers from a pixel to the next.
     pub from: *const f32,
-    pub row: usize,
+    pub lines: &'a [usize],
     pub pixel: usize,
     /// From a result's window to the next one's.
     pub step: usize,
@@ -94,6 +94,11 @@ impl DepthwiseConv {
     pub(super) fn packed(&self) -> &Packed {
         &self.0
     }
+
+    /// Multiplications for one pixel of the result.
+    pub(super) fn products(&self) -> usize {
+        self.0.channels * self.0.window.0 * self.0.window.1
+    }
 }
 
 impl Packed {
@@ -110,7 +115,7 @@ impl Packed {
     pub(super) unsafe fn run(
         &self,
         from: *const f32,
-        row: usize,
+        lines: &[usize],
         pixel: usize,
         step: usize,
         out: *mut f32,
@@ -119,7 +124,7 @@ impl Packed {
     ) {
         let run = Run {
             from,
-            row,
+            lines,
             pixel,
             step,
             out,
@@ -168,11 +173,16 @@ unsafe fn run_plain(run: &Run) {
 #[inline(always)]
 unsafe fn run_body<L: Lanes, const P: usize>(run: &Run) {
     let mut done = 0;
+    let three = run.window == (3, 3) && run.step == run.pixel;
     while done < run.count {
         // SAFETY: handed on to the caller.
         unsafe {
             if run.count - done >= P {
-                block::<L, P>(run, done);
+                if three {
+                    three_by_three::<L, P>(run, done)
+                } else {
+                    block::<L, P>(run, done)
+                }
                 done += P;
             } else {
                 block::<L, 1>(run, done);
@@ -195,14 +205,46 @@ unsafe fn block<L: Lanes, const P: usize>(run: &Run, first: usize) {
             let channel = vector * LANES;
             let mut sums = [L::load(run.bias.add(channel)); P];
             let mut weight = run.weights.add(channel);
-            for y in 0..run.window.0 {
-                let line = run.from.add(first * run.step + y * run.row + channel);
+            for &line in run.lines {
+                let line = run.from.add(first * run.step + line + channel);
                 for x in 0..run.window.1 {
                     let w = L::load(weight);
                     weight = weight.add(run.vectors * LANES);
                     for (p, sum) in sums.iter_mut().enumerate() {
                         *sum = L::multiply_add(w, L::load(line.add(p * run.step + x * run.pixel)), *sum);
                     }
+                }
+            }
+            for (p, &sum) in sums.iter().enumerate() {
+                L::store(run.out.add((first + p) * run.out_pixel + channel), L::bounded(sum, least, greatest));
+            }
+        }
+    }
+}
+
+/// As [`block`], for windows of 3x3 from pixel to pixel: each number is read once for a row of the window, not once
+/// for each of its places.
+///
+/// # Safety
+/// As for [`run_body`].
+#[inline(always)]
+unsafe fn three_by_three<L: Lanes, const P: usize>(run: &Run, first: usize) {
+    // SAFETY: the caller holds the pointers valid for what is read and written here.
+    unsafe {
+        let (least, greatest) = (L::splat(&run.least), L::splat(&run.greatest));
+        for vector in 0..run.vectors {
+            let channel = vector * LANES;
+            let mut sums = [L::load(run.bias.add(channel)); P];
+            let mut weight = run.weights.add(channel);
+            for &line in run.lines {
+                let line = run.from.add(first * run.step + line + channel);
+                let w = load_each::<L, 3>(weight, run.vectors * LANES);
+                weight = weight.add(3 * run.vectors * LANES);
+                let (mut a, mut b) = (L::load(line), L::load(line.add(run.pixel)));
+                for (p, sum) in sums.iter_mut().enumerate() {
+                    let c = L::load(line.add((p + 2) * run.pixel));
+                    *sum = L::multiply_add(w[2], c, L::multiply_add(w[1], b, L::multiply_add(w[0], a, *sum)));
+                    (a, b) = (b, c);
                 }
             }
             for (p, &sum) in sums.iter().enumerate() {

@@ -8,11 +8,12 @@
 
 use std::cell::RefCell;
 
+use super::conv::{ConvOp, ahead};
 use super::integer_tile::{IntegerKernels, IntegerTile};
 use super::lanes::LANES;
 use super::layout::Layout;
 use super::lines::Lines;
-use super::ops::{Bases, ConvOp, ahead, part};
+use super::ops::{Bases, part};
 use super::pack::Packed;
 use super::tile::TALLEST;
 

@@ -39,7 +39,7 @@ pub(super) type Border = ((usize, usize), (usize, usize));
 /// The layouts of all maps.
 pub(super) fn layouts(builder: &ProgramBuilder) -> Vec<Layout> {
     let mut borders: Vec<Border> = vec![((0, 0), (0, 0)); builder.maps.len()];
-    for task in builder.steps.iter().flatten() {
+    for task in builder.steps.iter().flatten().map(Task::first) {
         if let Task::Conv { conv, from, .. } = task {
             let ((above, left), (below, right)) = &mut borders[from.map.id];
             let (packed, (rows, columns)) = (conv.packed(), conv.result_size(from.map));

@@ -4,6 +4,9 @@
 //! for one input size, with packed weights and reused maps, whose convolutions are implicit matrix
 //! products, or (3x3 at stride 1 over large maps) products of spread tiles.
 
+mod band;
+mod chain;
+mod conv;
 mod depthwise;
 mod integer;
 mod integer_lanes;

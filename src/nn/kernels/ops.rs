@@ -1,16 +1,17 @@
 //! Operators with their addresses worked out, and how each is cut into pieces for several threads.
 
 use std::ops::Range;
-use std::sync::Arc;
 
+use super::band::ChainOp;
+use super::conv::ConvOp;
 use super::depthwise::{DepthwiseConv, add_coarser};
 use super::integer::{self, IntegerOp};
 use super::integer_tile::IntegerKernels;
 use super::lanes::LANES;
 use super::layout::{Layout, View};
-use super::pack::{Packed, PackedConv};
+use super::pack::PackedConv;
 use super::program::Task;
-use super::tile::{Kernels, TALLEST, Tile, Window};
+use super::tile::{Kernels, Window};
 use super::winograd::{self, Winograd};
 use crate::simd::Simd;
 
@@ -63,31 +64,17 @@ unsafe impl Send for Bases<'_> {}
 unsafe impl Sync for Bases<'_> {}
 
 /// Products that are worth a piece of their own: about ten microseconds of one core.
-const PIECE: usize = 600_000;
-/// Numbers of input that a piece may span and still leave room for weights in a core's second cache.
-const CACHED: usize = 64_000;
+pub(super) const PIECE: usize = 600_000;
 
 pub(super) enum Op {
     Conv(ConvOp),
     Integer(IntegerOp),
     Depthwise(DepthwiseOp),
+    Chain(ChainOp),
     AddCoarser(CoarserOp),
     Winograd(Winograd),
     Max(WindowOp),
     Mean(WindowOp),
-}
-
-pub(super) struct ConvOp {
-    pub conv: Arc<Packed>,
-    /// Which of the program's weights are its own.
-    pub weights: Range<usize>,
-    pub from: View,
-    pub to: View,
-    pub add: Option<View>,
-    pub runs: Vec<usize>,
-    pub run: usize,
-    pub rows: usize,
-    pub columns: usize,
 }
 
 pub(super) struct DepthwiseOp {
@@ -144,6 +131,10 @@ impl Lowering<'_> {
                 Form::Tiles => winograd::spread_length(conv),
                 Form::Integer => IntegerOp::weights(conv.weights().len()),
             },
+            Task::Chain(tasks) => {
+                let own = |task: &Task| if let Task::Conv { conv, .. } = task { conv.weights().len() } else { 0 };
+                tasks.iter().map(own).sum()
+            }
             _ => 0,
         }
     }
@@ -222,6 +213,16 @@ impl Lowering<'_> {
                     columns: to.map.columns,
                 })
             }
+            Task::Chain(tasks) => {
+                let mut next = start;
+                for task in tasks {
+                    if let Task::Conv { conv, .. } = task {
+                        all_weights[next..][..conv.weights().len()].copy_from_slice(conv.weights());
+                        next += conv.weights().len();
+                    }
+                }
+                Op::Chain(ChainOp::new(tasks, start, self.kernels, input, output))
+            }
             Task::AddCoarser { factor, .. } => Op::AddCoarser(CoarserOp {
                 from: input.view(from, (0, 0), 1),
                 to: output.view(to, (0, 0), 1),
@@ -241,10 +242,9 @@ impl Op {
     pub(super) fn products(&self) -> usize {
         match self {
             Self::Winograd(op) => op.products(),
-            Self::Conv(op) | Self::Integer(IntegerOp { conv: op, .. }) => {
-                op.rows * op.columns * op.conv.outputs * op.conv.depth()
-            }
+            Self::Conv(op) | Self::Integer(IntegerOp { conv: op, .. }) => op.products(),
             Self::Depthwise(op) => op.products(),
+            Self::Chain(op) => op.products(),
             _ => 0,
         }
     }
@@ -261,6 +261,7 @@ impl Op {
                 panels * blocks
             }
             Self::Depthwise(op) => lines(n * op.rows, op.products() * n / (PIECE / 4), threads),
+            Self::Chain(op) => op.pieces(n, threads),
             Self::AddCoarser(op) => lines(n * op.rows, n * op.rows * op.columns * op.channels / (PIECE / 8), threads),
             Self::Max(op) | Self::Mean(op) => op.pieces(n, threads),
         }
@@ -280,25 +281,12 @@ impl Op {
                 Self::Integer(op) => op.run(bases, n, threads, piece),
                 Self::Winograd(op) => op.run(bases, n, threads, piece),
                 Self::Depthwise(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
+                Self::Chain(op) => op.run(bases, n, threads, piece),
                 Self::AddCoarser(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
                 Self::Max(op) => op.run(bases, n, threads, piece, false),
                 Self::Mean(op) => op.run(bases, n, threads, piece, true),
             }
         }
-    }
-}
-
-/// Tiles of a panel up to which the next panel is asked for while they are summed: in more, the reading of a panel is
-/// short beside its sums.
-const FETCHED: usize = 32;
-
-/// For a panel's tiles: what to ask for, and how many bytes of it for each of a tile's `turns`, so that all of the
-/// panel `far` panels on has been asked for when the last tile is done.
-pub(super) fn ahead(weights: &[f32], turns: usize, tiles: usize, far: usize) -> (*const f32, usize) {
-    let first = weights.as_ptr();
-    match tiles {
-        0..=FETCHED => (first.wrapping_add(far * weights.len()), size_of_val(weights) / (turns * tiles)),
-        _ => (first, 0),
     }
 }
 
@@ -312,128 +300,9 @@ pub(super) fn part(length: usize, parts: usize, i: usize) -> Range<usize> {
     length * i / parts..length * (i + 1) / parts
 }
 
-impl ConvOp {
-    /// Into how many groups of panels, and blocks of pixels, the work falls. Large weights are read
-    /// once (a group sees all pixels); large maps are read once (a block sees all weights).
-    fn cut(&self, n: usize, threads: usize) -> (usize, usize) {
-        let packed = &self.conv;
-        let pixels = n * self.rows * self.columns;
-        let tiles = pixels.div_ceil(packed.kernels.tall());
-        let work = pixels * packed.vectors() * LANES * packed.depth();
-        let read = pixels * packed.depth().min(packed.inputs * packed.stride * packed.stride);
-        let wanted = if threads == 1 { 1 } else { (work / PIECE).clamp(1, 4 * threads) };
-        let mut blocks = read.div_ceil(CACHED).clamp(1, tiles);
-        let mut panels = 1;
-        if packed.vectors() * LANES * packed.depth() > read {
-            panels = packed.panels().min(wanted);
-        }
-        if panels * blocks < wanted {
-            blocks = wanted.div_ceil(panels).clamp(blocks, tiles);
-        }
-        (panels, blocks)
-    }
-
-    /// The panels and the pixels, over all images, of a piece.
-    pub(super) fn piece(&self, n: usize, threads: usize, piece: usize) -> (Range<usize>, Range<usize>) {
-        let (groups, blocks) = self.cut(n, threads);
-        let panels = part(self.conv.panels(), groups, piece / blocks);
-        (panels, part(n * self.rows * self.columns, blocks, piece % blocks))
-    }
-
-    /// # Safety
-    /// As for [`Op::run`].
-    unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
-        let packed = &self.conv;
-        let (panels, block) = self.piece(n, threads, piece);
-        if block.is_empty() {
-            return;
-        }
-        let tiles = block.len().div_ceil(packed.kernels.tall());
-        let (each, larger) = (block.len() / tiles, block.len() % tiles);
-        let (from, to) = (bases.maps[self.from.map], bases.maps[self.to.map]);
-        let added = self.add.map(|view| bases.maps[view.map]);
-        // The next panel of this piece, or of the one that this thread is likely to take.
-        let others = 1 + (threads - 1) * panels.len();
-        for at in panels.clone() {
-            let panel = packed.panel(at);
-            let weights = panel.weights(&bases.weights[self.weights.clone()], packed.depth());
-            // One for all tiles: a network's small layers are short enough for the clearing of pointers, and for
-            // divisions to find each tile's place, to be a fifth of their time.
-            let mut t = Tile {
-                pixels: [std::ptr::null(); TALLEST],
-                runs: &self.runs,
-                run: self.run,
-                weights: weights.as_ptr(),
-                bias: panel.bias,
-                after: panel.after,
-                out: [std::ptr::null_mut(); TALLEST],
-                add: added.map(|_| [std::ptr::null(); TALLEST]),
-                ahead: ahead(weights, packed.depth(), tiles, if at + 1 < panels.end { 1 } else { others }),
-            };
-            let mut place = self.place(block.start);
-            for tile in 0..tiles {
-                let pixels = each + usize::from(tile < larger);
-                for p in 0..pixels {
-                    // SAFETY: the place is inside the result, whose windows are inside the map and whose
-                    // numbers are inside the target (the program's first invariant).
-                    unsafe {
-                        t.pixels[p] = from.add(place.from);
-                        t.out[p] = to.add(place.to + panel.first);
-                        if let (Some(base), Some(add)) = (added, &mut t.add) {
-                            add[p] = base.add(place.add + panel.first);
-                        }
-                    }
-                    self.step(&mut place);
-                }
-                // SAFETY: the kernels were chosen for this processor; the pointers are valid as above,
-                // and nothing else touches them as the caller and the second invariant hold.
-                unsafe { packed.kernels.tile(pixels, panel.vectors, &t) }
-                t.ahead.0 = t.ahead.0.wrapping_byte_add(t.ahead.1 * packed.depth());
-            }
-        }
-    }
-
-    /// Where the result's pixel of that number, over all images, is read from and written to.
-    pub(super) fn place(&self, pixel: usize) -> Place {
-        let (image, rest) = (pixel / (self.rows * self.columns), pixel % (self.rows * self.columns));
-        self.place_at(image, rest / self.columns, rest % self.columns)
-    }
-
-    fn place_at(&self, image: usize, row: usize, column: usize) -> Place {
-        let add = self.add.map_or(0, |view| view.at(image, row, column));
-        Place { image, row, column, from: self.from.at(image, row, column), to: self.to.at(image, row, column), add }
-    }
-
-    /// On to the next pixel; behind the last one the place is not to be used.
-    #[inline(always)]
-    pub(super) fn step(&self, place: &mut Place) {
-        place.column += 1;
-        if place.column < self.columns {
-            place.from += self.from.pixel;
-            place.to += self.to.pixel;
-            place.add += self.add.map_or(0, |view| view.pixel);
-        } else if place.row + 1 < self.rows {
-            *place = self.place_at(place.image, place.row + 1, 0);
-        } else {
-            *place = self.place_at(place.image + 1, 0, 0);
-        }
-    }
-}
-
-/// A pixel of a convolution's result, and where in their maps it is read, written and added from.
-pub(super) struct Place {
-    pub image: usize,
-    row: usize,
-    column: usize,
-    pub from: usize,
-    pub to: usize,
-    pub add: usize,
-}
-
 impl DepthwiseOp {
     fn products(&self) -> usize {
-        let packed = self.conv.packed();
-        self.rows * self.columns * packed.channels * packed.window.0 * packed.window.1
+        self.rows * self.columns * self.conv.products()
     }
 
     /// # Safety
@@ -441,6 +310,7 @@ impl DepthwiseOp {
     unsafe fn run(&self, bases: Bases, lines: std::ops::Range<usize>) {
         let packed = self.conv.packed();
         let (from, to) = (bases.maps[self.from.map], bases.maps[self.to.map]);
+        let window: Vec<usize> = (0..packed.window.0).map(|y| y * (self.from.row / packed.stride)).collect();
         for line in lines {
             let (image, row) = (line / self.rows, line % self.rows);
             // SAFETY: the windows are inside the map with its border, and the results inside theirs (the
@@ -449,7 +319,7 @@ impl DepthwiseOp {
             unsafe {
                 packed.run(
                     from.add(self.from.at(image, row, 0)),
-                    self.from.row / packed.stride,
+                    &window,
                     self.from.pixel / packed.stride,
                     self.from.pixel,
                     to.add(self.to.at(image, row, 0)),

@@ -53,6 +53,8 @@ impl Slice {
 
 /// What a step does.
 pub(super) enum Task {
+    /// Tasks that each read what the one before wrote, and nothing else does. See [`super::chain`].
+    Chain(Vec<Task>),
     Conv {
         conv: PackedConv,
         from: Slice,
@@ -87,8 +89,17 @@ pub(super) enum Task {
 }
 
 impl Task {
+    /// Of a chain, the one that reads a map; else this one.
+    pub(super) fn first(&self) -> &Self {
+        match self {
+            Self::Chain(tasks) => tasks[0].first(),
+            _ => self,
+        }
+    }
+
     pub(super) fn reads(&self) -> Slice {
         match self {
+            Self::Chain(tasks) => tasks[0].reads(),
             Self::Conv { from, .. }
             | Self::Depthwise { from, .. }
             | Self::AddCoarser { from, .. }
@@ -99,6 +110,7 @@ impl Task {
 
     pub(super) fn writes(&self) -> Slice {
         match self {
+            Self::Chain(tasks) => tasks[tasks.len() - 1].writes(),
             Self::Conv { to, .. }
             | Self::Depthwise { to, .. }
             | Self::AddCoarser { to, .. }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
+use super::chain;
 use super::integer_tile::IntegerKernels;
 use super::lanes::LANES;
 use super::layout::{Layout, View, layouts};
@@ -85,6 +86,18 @@ impl ProgramBuilder {
     /// As [`Self::finish`]; with [`Arithmetic::Int16`] convolutions are computed in whole numbers where that
     /// pays and the path has instructions for it.
     pub(crate) fn finish_in(self, outputs: &[Slice], simd: Simd, arithmetic: Arithmetic) -> Program {
+        self.finish_with(outputs, simd, arithmetic, chain::LARGE)
+    }
+
+    /// As [`Self::finish_in`]; maps of `large` numbers and more may be computed row by row.
+    pub(super) fn finish_with(
+        mut self,
+        outputs: &[Slice],
+        simd: Simd,
+        arithmetic: Arithmetic,
+        large: usize,
+    ) -> Program {
+        chain::join(&mut self, outputs, large, arithmetic == Arithmetic::Int16);
         let layouts = layouts(&self);
         let plan = plan(&self, &layouts, outputs);
         let integers = if arithmetic == Arithmetic::Int16 { IntegerKernels::of(simd) } else { None };
@@ -120,6 +133,13 @@ impl Program {
     #[cfg(test)]
     pub(super) fn whole_numbered(&self) -> usize {
         self.steps.iter().flat_map(|step| &step.ops).filter(|op| matches!(op, Op::Integer(_))).count()
+    }
+
+    /// Into how many pieces each chain falls for `n` images on `threads`.
+    #[cfg(test)]
+    pub(super) fn chains(&self, n: usize, threads: usize) -> Vec<usize> {
+        let chains = self.steps.iter().flat_map(|step| &step.ops).filter(|op| matches!(op, Op::Chain(_)));
+        chains.map(|op| op.pieces(n, threads)).collect()
     }
 
     /// Runs over `n` images; `fill` writes each. Gives, for each output, `[n, rows, columns, channels]`.
@@ -370,6 +390,10 @@ mod tests {
                 // Half of them so small that only narrow paths do so.
                 let more = if case % 4 == 1 { 13 } else { 9 };
                 (rows, columns, inputs) = (rows + more, columns + more, 16 * inputs.div_ceil(16));
+            }
+            // Some so wide that tiles stand side by side in long lines.
+            if case % 10 == 4 {
+                (rows, columns) = (rows + 10, columns + 50);
             }
             let cpu = &Device::Cpu;
             let mut conv = |inputs: usize, outputs: usize, window: (usize, usize)| {

@@ -66,6 +66,25 @@ pub(super) struct Tile<'a> {
 
 type TileKernel = unsafe fn(&Tile);
 
+/// Tiles of as many pixels each, of one panel of output channels, side by side: what they read and write lies at even
+/// steps.
+pub(super) struct Tiles<'a> {
+    pub count: usize,
+    /// Where the first pixel's window begins, and the numbers from there to the next one's.
+    pub from: *const f32,
+    pub step: usize,
+    pub runs: &'a [usize],
+    pub run: usize,
+    pub weights: *const f32,
+    pub bias: *const f32,
+    pub after: After,
+    /// Where the first pixel's sums go, and the numbers from there to the next one's.
+    pub out: *mut f32,
+    pub out_step: usize,
+}
+
+type TilesKernel = unsafe fn(&Tiles);
+
 /// A window over one map, all channels alike.
 pub(super) struct Window {
     pub from: *const f32,
@@ -83,6 +102,7 @@ pub(super) struct Window {
 pub(super) struct Kernels {
     /// By vectors of output channels (from 1), then by pixels (from 1).
     tiles: &'static [&'static [TileKernel]],
+    even: &'static [&'static [TilesKernel]],
     pub greatest: unsafe fn(&Window),
     /// The sum of a window times the factor.
     pub mean: unsafe fn(&Window, f32),
@@ -125,6 +145,34 @@ impl Kernels {
         // SAFETY: handed on to the caller.
         unsafe { self.tiles[vectors - 1][pixels - 1](tile) }
     }
+
+    /// Computes `count` pixels by `vectors`, in tiles as even as can be, whatever `tiles.count` says.
+    ///
+    /// # Safety
+    /// As for [`Self::tile`]: every window and result of those pixels.
+    pub(super) unsafe fn line(&self, count: usize, vectors: usize, mut tiles: Tiles) {
+        let all = count.div_ceil(self.tall());
+        let (each, larger) = (count / all, count % all);
+        for (pixels, count) in [(each + 1, larger), (each, all - larger)] {
+            tiles.count = count;
+            if count > 0 {
+                // SAFETY: handed on to the caller.
+                unsafe { self.even[vectors - 1][pixels - 1](&tiles) }
+                tiles.from = tiles.from.wrapping_add(count * pixels * tiles.step);
+                tiles.out = tiles.out.wrapping_add(count * pixels * tiles.out_step);
+            }
+        }
+    }
+}
+
+/// What a tile is summed of.
+struct Terms<'a, const P: usize> {
+    pixels: [*const f32; P],
+    runs: &'a [usize],
+    run: usize,
+    weights: *const f32,
+    bias: *const f32,
+    ahead: (*const f32, usize),
 }
 
 /// The sums of a tile; `AHEAD` is whether what it names is asked for.
@@ -132,10 +180,9 @@ impl Kernels {
 /// # Safety
 /// As for [`Kernels::tile`], with `P` pixels and `N` vectors.
 #[inline(always)]
-unsafe fn sum<L: Lanes, const P: usize, const N: usize, const AHEAD: bool>(t: &Tile) -> [[L::Vector; N]; P] {
+unsafe fn sum<L: Lanes, const P: usize, const N: usize, const AHEAD: bool>(t: &Terms<P>) -> [[L::Vector; N]; P] {
     // SAFETY: the caller holds the pointers valid for what is read here.
     unsafe {
-        let pixels: [*const f32; P] = std::array::from_fn(|p| t.pixels[p]);
         let bias = load_each::<L, N>(t.bias, LANES);
         let mut sums = [bias; P];
         let mut weights = t.weights;
@@ -148,7 +195,7 @@ unsafe fn sum<L: Lanes, const P: usize, const N: usize, const AHEAD: bool>(t: &T
                     fetch_each::<L, N>(ahead);
                     ahead = ahead.wrapping_byte_add(step);
                 }
-                for (sums, pixel) in sums.iter_mut().zip(pixels) {
+                for (sums, pixel) in sums.iter_mut().zip(t.pixels) {
                     let x = L::splat(pixel.add(i));
                     for (sum, w) in sums.iter_mut().zip(w) {
                         *sum = L::multiply_add(x, w, *sum);
@@ -166,8 +213,16 @@ unsafe fn sum<L: Lanes, const P: usize, const N: usize, const AHEAD: bool>(t: &T
 unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
     // SAFETY: the caller holds the pointers valid for what is read and written here.
     unsafe {
+        let terms = Terms::<P> {
+            pixels: std::array::from_fn(|p| t.pixels[p]),
+            runs: t.runs,
+            run: t.run,
+            weights: t.weights,
+            bias: t.bias,
+            ahead: t.ahead,
+        };
         // Where nothing is asked for, the asking would take the place of loads.
-        let mut sums = if t.ahead.1 == 0 { sum::<L, P, N, false>(t) } else { sum::<L, P, N, true>(t) };
+        let mut sums = if t.ahead.1 == 0 { sum::<L, P, N, false>(&terms) } else { sum::<L, P, N, true>(&terms) };
         if let Some(add) = &t.add {
             for (sums, from) in sums.iter_mut().zip(add) {
                 for (n, sum) in sums.iter_mut().enumerate() {
@@ -183,6 +238,37 @@ unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
         for (out, s) in t.out.iter().zip(sums) {
             for (n, v) in s.into_iter().enumerate() {
                 L::store(out.add(n * LANES), v);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As for [`Kernels::line`], with `P` pixels and `N` vectors.
+#[inline(always)]
+unsafe fn even_body<L: Lanes, const P: usize, const N: usize>(t: &Tiles) {
+    let ahead = (std::ptr::null(), 0);
+    let (mut from, mut out) = (t.from, t.out);
+    for _ in 0..t.count {
+        // SAFETY: the caller holds the pointers valid for what is read and written here.
+        unsafe {
+            let mut pixels = [from; P];
+            for pixel in &mut pixels {
+                *pixel = from;
+                from = from.wrapping_add(t.step);
+            }
+            let terms = Terms { pixels, runs: t.runs, run: t.run, weights: t.weights, bias: t.bias, ahead };
+            let mut sums = sum::<L, P, N, false>(&terms);
+            for s in &mut sums {
+                for (n, v) in s.iter_mut().enumerate() {
+                    *v = t.after.apply::<L>(*v, n);
+                }
+            }
+            for s in sums {
+                for (n, v) in s.into_iter().enumerate() {
+                    L::store(out.add(n * LANES), v);
+                }
+                out = out.wrapping_add(t.out_step);
             }
         }
     }
@@ -225,6 +311,12 @@ macro_rules! path {
             }
 
             $(#[target_feature(enable = $feature)])?
+            unsafe fn even<const P: usize, const N: usize>(t: &Tiles) {
+                // SAFETY: handed on to the caller.
+                unsafe { even_body::<$lanes, P, N>(t) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
             unsafe fn greatest(w: &Window) {
                 // SAFETY: handed on to the caller.
                 unsafe { window_body::<$lanes>(w, |a, b| <$lanes>::max(a, b), None) }
@@ -248,12 +340,18 @@ macro_rules! path {
                 unsafe { gather_body::<$lanes>(g) }
             }
 
-            pub(super) static KERNELS: Kernels =
-                Kernels { tiles: path!(@tiles [$($pixels)+], [$($vectors)+]), greatest, mean, spread, gather };
+            pub(super) static KERNELS: Kernels = Kernels {
+                tiles: path!(@tiles tile, [$($pixels)+], [$($vectors)+]),
+                even: path!(@tiles even, [$($pixels)+], [$($vectors)+]),
+                greatest,
+                mean,
+                spread,
+                gather,
+            };
         }
     };
-    (@tiles $pixels:tt, [$($vectors:literal)+]) => { &[$(path!(@row $vectors, $pixels)),+] };
-    (@row $vectors:literal, [$($pixels:literal)+]) => { &[$(tile::<$pixels, $vectors>),+] };
+    (@tiles $kernel:ident, $pixels:tt, [$($vectors:literal)+]) => { &[$(path!(@row $kernel, $vectors, $pixels)),+] };
+    (@row $kernel:ident, $vectors:literal, [$($pixels:literal)+]) => { &[$($kernel::<$pixels, $vectors>),+] };
 }
 
 path!(plain, crate::nn::kernels::lanes::Plain, [1 2], [1]);

@@ -10,10 +10,11 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::conv::ConvOp;
 use super::lanes::{LANES, Lanes, load_each};
 use super::layout::View;
 use super::lines::Lines;
-use super::ops::{Bases, ConvOp, part};
+use super::ops::{Bases, part};
 use super::pack::{Packed, PackedConv};
 use super::tile::{After, TALLEST, Tile};
 

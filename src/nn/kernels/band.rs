@@ -1,0 +1,314 @@
+//! Chains at work: each piece computes some rows of the last step, and of the steps before it what those rows need.
+//! Where two pieces meet, both compute the same few rows.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::chain::{Reach, Ring, rings};
+use super::depthwise::DepthwiseConv;
+use super::lanes::LANES;
+use super::layout::{Layout, View};
+use super::lines::Lines;
+use super::ops::{Bases, part};
+use super::pack::Packed;
+use super::program::Task;
+use super::tile::{Kernels, Tiles, Window};
+
+/// Rows of a piece at least: the rows that two pieces both compute are few beside them.
+const ROWS: usize = 12;
+
+thread_local! {
+    static SCRATCH: RefCell<Lines> = RefCell::default();
+}
+
+/// Tasks of a chain with their addresses worked out.
+pub(super) struct ChainOp {
+    stages: Vec<Stage>,
+    scratch: usize,
+    /// The longest row, which stands first in the scratch as zeros.
+    zeros: usize,
+    from: View,
+    /// Where the runs of the first task's windows begin, and how long each is.
+    runs: (Vec<usize>, usize),
+    to: View,
+}
+
+struct Stage {
+    kind: Kind,
+    reach: Reach,
+    rows: usize,
+    columns: usize,
+    source_rows: usize,
+    source_columns: usize,
+    /// Where its results go: the last one's go to a map.
+    ring: Option<Ring>,
+}
+
+enum Kind {
+    /// With which of the program's weights are its own.
+    Conv(Arc<Packed>, Range<usize>),
+    Depthwise(DepthwiseConv),
+    Max {
+        kernels: &'static Kernels,
+        vectors: usize,
+    },
+}
+
+/// A row of a stage's windows: where the first begins, how far from there each line of it is, and the numbers from
+/// a window's pixel to the next.
+struct Windows<'a> {
+    first: *const f32,
+    lines: &'a [usize],
+    pixel: usize,
+}
+
+impl ChainOp {
+    /// Each convolution's weights follow the one's before it, from `weights` on; `input` is what the first task reads.
+    pub(super) fn new(
+        tasks: &[Task],
+        mut weights: usize,
+        kernels: &'static Kernels,
+        input: &Layout,
+        output: &Layout,
+    ) -> Self {
+        let (mut rings, scratch) = rings(&tasks.iter().collect::<Vec<_>>());
+        let zeros = rings.iter().map(|r| r.row).max().unwrap_or(0);
+        rings.reverse();
+        let stage = |task: &Task| {
+            let (source, result) = (task.reads().map, task.writes().map);
+            let kind = match task {
+                Task::Conv { conv, .. } => {
+                    let first = weights;
+                    weights += conv.weights().len();
+                    Kind::Conv(conv.packed().clone(), first..weights)
+                }
+                Task::Depthwise { conv, .. } => Kind::Depthwise(conv.clone()),
+                _ => Kind::Max { kernels, vectors: result.channels.div_ceil(LANES) },
+            };
+            Some(Stage {
+                kind,
+                reach: Reach::of(task)?,
+                rows: result.rows,
+                columns: result.columns,
+                source_rows: source.rows,
+                source_columns: source.columns,
+                ring: rings.pop(),
+            })
+        };
+        let stages: Vec<Stage> = tasks.iter().map_while(stage).collect();
+        assert_eq!(stages.len(), tasks.len(), "only what can be joined is");
+        let (read, written) = (tasks[0].reads(), tasks[tasks.len() - 1].writes());
+        let Reach { window, stride, padding } = stages[0].reach;
+        Self {
+            from: input.view(read, padding, stride),
+            runs: input.runs(window, read.channels),
+            to: output.view(written, (0, 0), 1),
+            stages,
+            scratch,
+            zeros,
+        }
+    }
+
+    pub(super) fn products(&self) -> usize {
+        let products = |stage: &Stage| match &stage.kind {
+            Kind::Conv(conv, _) => stage.rows * stage.columns * conv.outputs * conv.depth(),
+            Kind::Depthwise(conv) => stage.rows * stage.columns * conv.products(),
+            Kind::Max { .. } => 0,
+        };
+        self.stages.iter().map(products).sum()
+    }
+
+    fn rows(&self) -> usize {
+        self.stages.last().map_or(0, |last| last.rows)
+    }
+
+    fn pieces_an_image(&self, n: usize, threads: usize) -> usize {
+        if threads == 1 { 1 } else { threads.div_ceil(n).min(self.rows() / ROWS).max(1) }
+    }
+
+    pub(super) fn pieces(&self, n: usize, threads: usize) -> usize {
+        n * self.pieces_an_image(n, threads)
+    }
+
+    /// # Safety
+    /// As for `Op::run`.
+    pub(super) unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
+        let bands = self.pieces_an_image(n, threads);
+        let (image, rows) = (piece / bands, part(self.rows(), bands, piece % bands));
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.at_least(self.scratch);
+            let numbers = scratch.numbers_mut();
+            numbers[..self.zeros].fill(0.0);
+            for ring in self.stages.iter().filter_map(|s| s.ring) {
+                for row in numbers[ring.start..][..ring.rows * ring.row].chunks_exact_mut(ring.row) {
+                    row[..ring.left].fill(0.0);
+                    row[ring.left + ring.results..].fill(0.0);
+                }
+            }
+            // The first row of each stage that is needed.
+            let mut next = vec![rows.start; self.stages.len()];
+            for at in (1..self.stages.len()).rev() {
+                let stage = &self.stages[at];
+                next[at - 1] = stage.reach.rows(next[at], stage.source_rows).start;
+            }
+            let mut band = Band { chain: self, bases, image, scratch: numbers.as_mut_ptr(), next, lines: Vec::new() };
+            // SAFETY: the scratch holds the zeros and every ring; the rest is handed on to the caller.
+            unsafe { band.up_to(self.stages.len() - 1, rows.end) }
+        });
+    }
+}
+
+/// A piece on its way.
+struct Band<'a> {
+    chain: &'a ChainOp,
+    bases: Bases<'a>,
+    image: usize,
+    scratch: *mut f32,
+    /// The next row of each stage.
+    next: Vec<usize>,
+    lines: Vec<usize>,
+}
+
+impl Band<'_> {
+    /// Computes a stage's rows up to `end`, and what they need before.
+    ///
+    /// # Safety
+    /// As for `Op::run`, and the scratch holds the chain's.
+    unsafe fn up_to(&mut self, at: usize, end: usize) {
+        let chain = self.chain;
+        let stage = &chain.stages[at];
+        while self.next[at] < end {
+            let row = self.next[at];
+            // SAFETY: handed on to the caller; a ring holds as many rows as its reader's window has, so those that
+            // this row needs are all there, and no others are read.
+            unsafe {
+                if at > 0 {
+                    self.up_to(at - 1, stage.reach.rows(row, stage.source_rows).end);
+                }
+                self.row(at, row);
+            }
+            self.next[at] += 1;
+        }
+    }
+
+    /// # Safety
+    /// As for [`Self::up_to`], and what the row needs was computed.
+    unsafe fn row(&mut self, at: usize, row: usize) {
+        let stage = &self.chain.stages[at];
+        let Reach { window, stride, padding } = stage.reach;
+        self.lines.clear();
+        // SAFETY (of the block below): windows lie inside their map with its border, or inside rows of a ring with
+        // theirs or the row of zeros; results lie inside their map or ring (the program's first invariant), and nothing
+        // else touches either meanwhile, as the caller holds.
+        unsafe {
+            let windows = match at.checked_sub(1).and_then(|before| self.chain.stages[before].ring) {
+                None => {
+                    let from = &self.chain.from;
+                    self.lines.extend((0..window.0).map(|y| y * (from.row / stride)));
+                    let first = self.bases.maps[from.map].add(from.at(self.image, row, 0));
+                    Windows { first, lines: &self.lines, pixel: from.pixel / stride }
+                }
+                Some(ring) => {
+                    let top = row * stride;
+                    self.lines.extend((top..top + window.0).map(|y| match y.checked_sub(padding.0) {
+                        Some(y) if y < stage.source_rows => ring.slot(y),
+                        _ => 0,
+                    }));
+                    Windows { first: self.scratch, lines: &self.lines, pixel: ring.pixel }
+                }
+            };
+            let (out, pixel) = match stage.ring {
+                Some(ring) => (self.scratch.add(ring.slot(row) + ring.left), ring.pixel),
+                None => {
+                    let to = &self.chain.to;
+                    (self.bases.maps[to.map].add(to.at(self.image, row, 0)), to.pixel)
+                }
+            };
+            match &stage.kind {
+                Kind::Conv(conv, weights) => {
+                    let own = (windows.lines, window.1 * conv.inputs);
+                    let (lines, run) = if at == 0 { (&self.chain.runs.0[..], self.chain.runs.1) } else { own };
+                    let windows = Windows { lines, ..windows };
+                    stage.conv(conv, &self.bases.weights[weights.clone()], &windows, run, out, pixel);
+                }
+                Kind::Depthwise(conv) => {
+                    conv.packed().run(
+                        windows.first,
+                        windows.lines,
+                        windows.pixel,
+                        windows.pixel * stride,
+                        out,
+                        pixel,
+                        stage.columns,
+                    );
+                }
+                Kind::Max { kernels, vectors } => stage.max(kernels, *vectors, row, &windows, out, pixel),
+            }
+        }
+    }
+}
+
+impl Stage {
+    /// # Safety
+    /// As for [`Band::row`].
+    unsafe fn conv(
+        &self,
+        packed: &Packed,
+        weights: &[f32],
+        windows: &Windows,
+        run: usize,
+        out: *mut f32,
+        out_pixel: usize,
+    ) {
+        let step = windows.pixel * self.reach.stride;
+        for panel in (0..packed.panels()).map(|at| packed.panel(at)) {
+            let tiles = Tiles {
+                count: 0,
+                from: windows.first,
+                step,
+                runs: windows.lines,
+                run,
+                weights: panel.weights(weights, packed.depth()).as_ptr(),
+                bias: panel.bias,
+                after: panel.after,
+                out: out.wrapping_add(panel.first),
+                out_step: out_pixel,
+            };
+            // SAFETY: handed on to the caller; the kernels were chosen for this processor.
+            unsafe { packed.kernels.line(self.columns, panel.vectors, tiles) }
+        }
+    }
+
+    /// # Safety
+    /// As for [`Band::row`].
+    unsafe fn max(
+        &self,
+        kernels: &Kernels,
+        vectors: usize,
+        row: usize,
+        windows: &Windows,
+        out: *mut f32,
+        out_pixel: usize,
+    ) {
+        let Reach { window, stride, .. } = self.reach;
+        let rows = window.0.min(self.source_rows - row * stride);
+        // The rows of a window follow each other in the ring. Those beyond the map's end are not read.
+        let apart = if rows > 1 { windows.lines[1] - windows.lines[0] } else { 0 };
+        for column in 0..self.columns {
+            let left = column * stride;
+            // SAFETY: handed on to the caller; the window is cut at the map's end.
+            unsafe {
+                (kernels.greatest)(&Window {
+                    from: windows.first.add(windows.lines[0] + left * windows.pixel),
+                    rows,
+                    columns: window.1.min(self.source_columns - left),
+                    row: apart,
+                    column: windows.pixel,
+                    out: out.add(column * out_pixel),
+                    vectors,
+                });
+            }
+        }
+    }
+}
