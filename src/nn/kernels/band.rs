@@ -198,7 +198,7 @@ impl Band<'_> {
         let stage = &self.chain.stages[at];
         let Reach { window, stride, padding } = stage.reach;
         self.lines.clear();
-        // SAFETY (of the block below): windows lie inside their map with its border, or inside rows of a ring with
+        // SAFETY: windows lie inside their map with its border, or inside rows of a ring with
         // theirs or the row of zeros; results lie inside their map or ring (the program's first invariant), and nothing
         // else touches either meanwhile, as the caller holds.
         unsafe {
