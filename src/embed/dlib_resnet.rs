@@ -243,7 +243,9 @@ mod tests {
         let distances = distances(&loaded.tensors);
         println!("distance to dlib's descriptors, f16 weights: {distances:?}");
         assert_eq!(distances.len(), 9 * (1 + Arithmetic::available().len()));
-        assert!(distances.iter().all(|(_, d)| *d <= 5e-3), "{distances:?}");
+        // A cosine of 0.9995 is a distance of 0.032.
+        let room = |by: &str| if by.ends_with("bf16") { 2e-2 } else { 5e-3 };
+        assert!(distances.iter().all(|(by, d)| *d <= room(by)), "{distances:?}");
     }
 
     #[test]
@@ -259,7 +261,11 @@ mod tests {
         let loaded = WeightStore::new(Some(out.path().to_path_buf())).load("dlib-f32").unwrap();
         let distances = distances(&loaded.tensors);
         println!("distance to dlib's descriptors, f32 weights: {distances:?}");
-        let bound = |by: &str| if by.ends_with("int16") { 5e-3 } else { 1e-3 };
+        let bound = |by: &str| match by.rsplit(' ').next() {
+            Some("bf16") => 2e-2,
+            Some("int16") => 5e-3,
+            _ => 1e-3,
+        };
         assert!(distances.iter().all(|(by, d)| *d <= bound(by)), "{distances:?}");
     }
 

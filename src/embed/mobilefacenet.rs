@@ -219,13 +219,18 @@ mod tests {
         layers.into_iter().chain(Arithmetic::available().into_iter().map(by_program)).collect()
     }
 
+    /// Whether it was computed in numbers that goldens do not hold for to the last digits.
+    fn is_coarse(by: &str) -> bool {
+        by.ends_with("int16") || by.ends_with("bf16")
+    }
+
     #[test]
     fn drawn_weights_give_what_onnx_runtime_gives() {
         let wanted = &golden::fast_pair()["drawn"][ARCHITECTURE]["output0"];
         for (by, output) in outputs(&golden::drawn(ARCHITECTURE), &golden::input(&[2, 3, 112, 112])) {
             // Drawn weights make outputs of tens.
-            if !by.ends_with("int16") {
-                golden::hold(wanted, &by, &output, 1e-3);
+            if !is_coarse(&by) {
+                golden::hold(wanted, &by, &output, if by.ends_with("bf16x3") { 3e-3 } else { 1e-3 });
             }
         }
     }
@@ -246,12 +251,12 @@ mod tests {
             MobileFaceNet::new(&loaded.tensors, "golden", &Device::open(DeviceChoice::Cpu).unwrap(), F32).unwrap();
         let embedded = net.embed(&[chip]).unwrap().remove(0);
         for (by, output) in outputs(&loaded.tensors, &x) {
-            let gap = golden::hold(wanted, &by, &output, if by.ends_with("int16") { 0.02 } else { 1e-4 });
+            let gap = golden::hold(wanted, &by, &output, if is_coarse(&by) { 0.05 } else { 1e-4 });
             println!("MobileFaceNet by {by}: {gap:.2e} from ONNX Runtime at most");
             // The whole embedder makes the same of the chip's bytes.
             let raw = Embedding::from_raw(output, net.model.clone()).unwrap();
             // A cosine of 0.9995 is a distance of 0.032.
-            assert!(embedded.distance(&raw).unwrap() < if by.ends_with("int16") { 0.005 } else { 1e-4 });
+            assert!(embedded.distance(&raw).unwrap() < if is_coarse(&by) { 0.015 } else { 1e-4 });
         }
     }
 }

@@ -78,22 +78,22 @@ trait Layered: Sized {
         name: &'static str,
     ) -> Result<Network<Self>, ModelError> {
         let simd = if device.is_cpu() { Some(Simd::chosen()?) } else { None };
-        let whole = precision.may_be_whole(simd)?;
+        let kinds = precision.instead_of_f32(simd)?;
         let Some(simd) = simd else {
             return Ok(Network::Layers(self));
         };
         let program = |arithmetic| self.program(simd, arithmetic).map(Box::new).map_err(backend(name));
-        if !whole {
-            return Ok(Network::Program(program(Arithmetic::F32)?, Arithmetic::F32));
+        if let (Some(&asked), true) = (kinds.first(), precision != PrecisionChoice::Auto) {
+            return Ok(Network::Program(program(asked)?, asked));
         }
-        let rounded = program(Arithmetic::Int16)?;
-        if precision == PrecisionChoice::Auto {
-            let full = program(Arithmetic::F32)?;
-            if !is_like_enough(input.likeness_on_a_face(&rounded, &full)?) {
-                return Ok(Network::Program(full, Arithmetic::F32));
+        let full = program(Arithmetic::F32)?;
+        for kind in kinds {
+            let tried = program(kind)?;
+            if is_like_enough(input.likeness_on_a_face(&tried, &full)?) {
+                return Ok(Network::Program(tried, kind));
             }
         }
-        Ok(Network::Program(rounded, Arithmetic::Int16))
+        Ok(Network::Program(full, Arithmetic::F32))
     }
 }
 
@@ -159,7 +159,7 @@ impl Input {
     fn likeness_on_a_face(&self, a: &Program, b: &Program) -> Result<f32, ModelError> {
         let limits = Limits::default();
         let photo = Photo::from_bytes(include_bytes!("check_face.jpg"), "the built-in face", &limits)
-            .map_err(|e| ModelError::Backend { stage: "trying whole numbers", reason: e.to_string() })?;
+            .map_err(|e| ModelError::Backend { stage: "trying other numbers than f32", reason: e.to_string() })?;
         let chip = resize_triangle(photo.raster(), self.width, self.height);
         let [a, b] = [a, b].map(|program| program.run(1, |_, rows| self.interleaved(&chip, rows)).remove(0));
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
@@ -202,62 +202,66 @@ mod tests {
         Engine::builder().device(DeviceChoice::Cpu).model(model).precision(precision).build().unwrap()
     }
 
-    /// Whether this process can and will compute in whole numbers.
-    fn here() -> bool {
+    /// What this process can compute in instead of f32; what `auto` prefers is last.
+    fn others() -> Vec<(PrecisionChoice, Arithmetic)> {
         let simd = Simd::chosen().unwrap();
-        if !Arithmetic::has_whole_numbers(simd) {
-            println!("skipped: {simd} has no kernels for whole numbers");
-        }
-        Arithmetic::has_whole_numbers(simd)
+        let all = [
+            (PrecisionChoice::Bf16x3, Arithmetic::Bfloat16x3),
+            (PrecisionChoice::Int16, Arithmetic::Int16),
+            (PrecisionChoice::Bf16, Arithmetic::Bfloat16),
+        ];
+        let (here, missing): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, kind)| kind.runs_by(simd));
+        missing.iter().for_each(|(choice, _)| println!("skipped: {simd} has no kernels here for {choice}"));
+        here
     }
 
     #[test]
-    fn whole_numbers_move_no_face_further_than_a_cosine_of_0_9995() {
-        if !here() {
-            return;
-        }
-        for model in ["dlib-resnet", "dlib-resnet+mirror"] {
-            let [full, whole] = [PrecisionChoice::F32, PrecisionChoice::Int16].map(|p| engine(model, p));
-            assert_eq!((full.precision(), whole.precision()), ("f32", "int16"));
-            for photo in ["grace_hopper.jpg", "hopper_dark.jpg", "hopper_tilt.jpg", "astronaut.png", "two_faces.jpg"] {
-                let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos").join(photo);
-                let photo = Photo::open(path).unwrap();
-                let face = [full.find_one(&photo, FaceChoice::Largest).unwrap()];
-                let chips = full.chips(&photo, &face).unwrap();
-                let (full, whole) = (full.embed_chips(&chips).unwrap(), whole.embed_chips(&chips).unwrap());
-                let cosine = full[0].cosine(&whole[0]).unwrap();
-                println!("{model}: cosine {cosine:.7}");
-                assert!((0.9995..1.0001).contains(&cosine) && full[0] != whole[0], "{model}: {cosine}");
+    fn other_numbers_move_no_face_further_than_a_cosine_of_0_9995() {
+        for (choice, _) in others() {
+            for model in ["dlib-resnet", "dlib-resnet+mirror"] {
+                let [full, other] = [PrecisionChoice::F32, choice].map(|p| engine(model, p));
+                assert_eq!((full.precision(), other.precision()), ("f32", &*choice.to_string()));
+                let photos =
+                    ["grace_hopper.jpg", "hopper_dark.jpg", "hopper_tilt.jpg", "astronaut.png", "two_faces.jpg"];
+                for photo in photos {
+                    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos").join(photo);
+                    let photo = Photo::open(path).unwrap();
+                    let face = [full.find_one(&photo, FaceChoice::Largest).unwrap()];
+                    let chips = full.chips(&photo, &face).unwrap();
+                    let (full, other) = (full.embed_chips(&chips).unwrap(), other.embed_chips(&chips).unwrap());
+                    let cosine = full[0].cosine(&other[0]).unwrap();
+                    println!("{model} in {choice}: cosine {cosine:.7}");
+                    assert!((0.9995..1.0001).contains(&cosine) && full[0] != other[0], "{model} {choice}: {cosine}");
+                }
             }
         }
     }
 
     #[test]
-    fn whole_numbers_are_taken_only_where_the_cosine_says_so() {
+    fn other_numbers_are_taken_only_where_the_cosine_says_so() {
         for (cosine, taken) in [(1.0, true), (0.9995, true), (0.9994, false), (-1.0, false), (f32::NAN, false)] {
             assert_eq!(super::is_like_enough(cosine), taken, "{cosine}");
         }
     }
 
     #[test]
-    fn auto_takes_whole_numbers_where_they_are_faster_and_says_so() {
+    fn auto_takes_the_fastest_numbers_and_says_so() {
         let auto = engine("dlib-resnet", PrecisionChoice::Auto);
-        let faster = here() && Simd::chosen().unwrap() != Simd::Scalar;
-        assert_eq!(auto.precision(), if faster { "int16" } else { "f32" });
+        let fastest = others().pop().filter(|_| Simd::chosen().unwrap() != Simd::Scalar);
+        assert_eq!(auto.precision(), fastest.map_or("f32", |(_, kind)| kind.name()));
     }
 
-    /// The first labelled pairs of LFW, decided in both kinds of numbers.
+    /// The first labelled pairs of LFW, decided in every kind of numbers.
     #[test]
-    fn verdicts_on_labelled_pairs_are_the_same_in_whole_numbers() {
+    fn verdicts_on_labelled_pairs_are_the_same_in_other_numbers() {
         let lfw = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/lfw");
         let Ok(pairs) = std::fs::read_to_string(lfw.join("pairs.txt")) else {
             println!("skipped: the labelled pairs are not here");
             return;
         };
-        if !here() {
-            return;
-        }
-        let [full, whole] = [PrecisionChoice::F32, PrecisionChoice::Int16].map(|p| engine("dlib-resnet", p));
+        let full = engine("dlib-resnet", PrecisionChoice::F32);
+        let others: Vec<(PrecisionChoice, Engine)> =
+            others().into_iter().map(|(choice, _)| (choice, engine("dlib-resnet", choice))).collect();
         let file = |name: &str, number: &str| -> PathBuf {
             lfw.join("people").join(name).join(format!("{name}_{:0>4}.jpg", number))
         };
@@ -269,18 +273,19 @@ mod tests {
                 [left, a, right, b] => [file(left, a), file(right, b)],
                 _ => continue,
             };
-            let embedded = photos.map(|path| {
+            let chips = photos.map(|path| {
                 let photo = Photo::open(path).unwrap();
                 let face = [full.find_one(&photo, FaceChoice::Central).unwrap()];
-                let chips = full.chips(&photo, &face).unwrap();
-                (full.embed_chips(&chips).unwrap().remove(0), whole.embed_chips(&chips).unwrap().remove(0))
+                full.chips(&photo, &face).unwrap().remove(0)
             });
-            furthest = embedded.iter().map(|(f, w)| f.cosine(w).unwrap()).fold(furthest, f32::min);
             let judge = full.judge(crate::Policy::MaxFmr(1e-3)).unwrap();
-            let [(a, a_whole), (b, b_whole)] = &embedded;
-            let (in_full, in_whole) =
-                (judge.judge(a, b).unwrap().decision, judge.judge(a_whole, b_whole).unwrap().decision);
-            assert_eq!(in_full, in_whole, "{line}");
+            let embedded = full.embed_chips(&chips).unwrap();
+            let decision = judge.judge(&embedded[0], &embedded[1]).unwrap().decision;
+            for (choice, other) in &others {
+                let moved = other.embed_chips(&chips).unwrap();
+                furthest = embedded.iter().zip(&moved).map(|(f, m)| f.cosine(m).unwrap()).fold(furthest, f32::min);
+                assert_eq!(judge.judge(&moved[0], &moved[1]).unwrap().decision, decision, "{line} in {choice}");
+            }
             compared += 1;
         }
         println!("{compared} pairs decided alike; cosine {furthest:.7} at least");

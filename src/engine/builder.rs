@@ -59,8 +59,8 @@ impl EngineBuilder {
         self
     }
 
-    /// In which numbers the embedder is computed; [`PrecisionChoice::F32`] when not said. Embeddings of either
-    /// kind are of one space, and meet.
+    /// In which numbers the embedder and YuNet are computed; [`PrecisionChoice::F32`] when not said. Embeddings of
+    /// every kind are of one space, and meet.
     pub fn precision(mut self, precision: PrecisionChoice) -> Self {
         self.precision = precision;
         self
@@ -132,7 +132,7 @@ impl EngineBuilder {
 
     fn load_detector(&self, store: &WeightStore, device: &Device) -> Result<Box<dyn Detector>> {
         let loaded = store.load(&self.detector)?;
-        let yunet = |shape| Yunet::new(&self.detector, &loaded.tensors, shape, device, self.yunet);
+        let yunet = |shape| Yunet::new(&self.detector, &loaded.tensors, shape, device, self.precision, self.yunet);
         match loaded.architecture.as_str() {
             mtcnn::ARCHITECTURE => Ok(Box::new(Mtcnn::new(&loaded.tensors, device, self.mtcnn)?)),
             "yunet-s" => Ok(Box::new(yunet(&YUNET_S)?)),
@@ -164,7 +164,7 @@ fn load_embedder(
     match loaded.architecture.as_str() {
         dlib_resnet::ARCHITECTURE => Ok(Box::new(DlibResnet::new(tensors, sha256, device, precision)?)),
         inception_resnet_v1::ARCHITECTURE => Ok(Box::new(InceptionResnetV1::new(tensors, sha256, device, precision)?)),
-        known @ (EIGENFACES | FISHERFACES) if precision == PrecisionChoice::Int16 => {
+        known @ (EIGENFACES | FISHERFACES) if ![PrecisionChoice::F32, PrecisionChoice::Auto].contains(&precision) => {
             Err(Error::from(ModelError::InvalidOption {
                 option: "precision",
                 received: format!("{precision} with {known}"),

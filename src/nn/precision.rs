@@ -7,7 +7,7 @@ use super::kernels::Arithmetic;
 use crate::error::ModelError;
 use crate::simd::Simd;
 
-/// What the user asked for. Parsed from `f32`, `int16`, `auto`.
+/// What the user asked for. Parsed from `f32`, `int16`, `bf16`, `bf16x3`, `auto`.
 ///
 /// Eight bits are not offered: they moved MobileFaceNet's embeddings to a cosine of 0.991 from those in f32,
 /// where kith allows 0.9995. Nor are halves: a processor without instructions for their arithmetic only saves
@@ -26,13 +26,21 @@ pub enum PrecisionChoice {
     F32,
     /// The embedder's large convolutions in 16-bit whole numbers, on processors that have instructions for it.
     Int16,
-    /// 16-bit whole numbers where the processor multiplies them in pairs (AVX2, on which they were measured to be
-    /// faster, or AVX-512 with VNNI) and a face's embedding stays within a cosine of 0.9995 of that in f32, which
-    /// is tried when the network is loaded; f32 elsewhere.
+    /// The embedder's large convolutions with weights rounded to bfloat16 and inputs split into two of them each, so
+    /// that they keep sixteen bits, summed in single precision: on Linux, on processors with AMX. YuNet's are those of
+    /// `bf16x3`.
+    Bf16,
+    /// Weights and inputs both split into two bfloat16 numbers each, of which three products are summed: the goldens
+    /// hold as they do in single precision. On the same processors; YuNet's convolutions are computed so, too.
+    Bf16x3,
+    /// The fastest in which a face's embedding stays within a cosine of 0.9995 of that in f32, which is tried when the
+    /// network is loaded: `bf16` where the processor has AMX, else `int16` where it multiplies whole numbers in pairs
+    /// (AVX2, or AVX-512 with VNNI); f32 elsewhere. YuNet's: `bf16x3` where the processor has AMX, else f32.
     Auto,
 }
 
 const OPTION: &str = "precision";
+const BFLOATS: &str = "f32 or auto: bfloat16 needs Linux, a processor with AMX and AVX-512, and --device cpu";
 
 impl FromStr for PrecisionChoice {
     type Err = ModelError;
@@ -41,11 +49,13 @@ impl FromStr for PrecisionChoice {
         match text {
             "f32" => Ok(Self::F32),
             "int16" => Ok(Self::Int16),
+            "bf16" => Ok(Self::Bf16),
+            "bf16x3" => Ok(Self::Bf16x3),
             "auto" => Ok(Self::Auto),
             _ => Err(ModelError::InvalidOption {
                 option: OPTION,
                 received: text.to_string(),
-                expected: "f32, int16 or auto (int8 moves embeddings too far, and f16 is no faster here)",
+                expected: "f32, int16, bf16, bf16x3 or auto (int8 moves embeddings too far, and f16 is no faster here)",
             }),
         }
     }
@@ -56,29 +66,49 @@ impl fmt::Display for PrecisionChoice {
         f.write_str(match self {
             Self::F32 => "f32",
             Self::Int16 => "int16",
+            Self::Bf16 => "bf16",
+            Self::Bf16x3 => "bf16x3",
             Self::Auto => "auto",
         })
     }
 }
 
 impl PrecisionChoice {
-    /// Whether whole numbers are asked for, or may be tried, on a processor of that path; none for a device
-    /// that is no processor.
+    /// What is asked for, or may be tried in that order, in place of f32 on a processor of that path; none for a
+    /// device that is no processor.
     ///
     /// # Errors
-    /// [`ModelError::InvalidOption`] where they are asked for and there are no instructions for them.
-    pub(crate) fn may_be_whole(self, simd: Option<Simd>) -> Result<bool, ModelError> {
-        let can = simd.is_some_and(Arithmetic::has_whole_numbers);
-        match self {
-            Self::F32 => Ok(false),
-            Self::Auto => Ok(can && simd != Some(Simd::Scalar)),
-            Self::Int16 if can => Ok(true),
-            Self::Int16 => Err(ModelError::InvalidOption {
-                option: OPTION,
-                received: self.to_string(),
-                expected: "f32 or auto: int16 needs a processor with AVX2, or with AVX-512 and VNNI, and --device cpu",
-            }),
+    /// [`ModelError::InvalidOption`] where it is asked for and there are no instructions for it.
+    pub(crate) fn instead_of_f32(self, simd: Option<Simd>) -> Result<Vec<Arithmetic>, ModelError> {
+        let runs = |kind: Arithmetic| simd.is_some_and(|simd| kind.runs_by(simd));
+        let (kind, expected) = match self {
+            Self::F32 => return Ok(Vec::new()),
+            // Plain code is slower in whatever is not f32.
+            Self::Auto if simd == Some(Simd::Scalar) => return Ok(Vec::new()),
+            Self::Auto => {
+                return Ok([Arithmetic::Bfloat16, Arithmetic::Int16].into_iter().filter(|&kind| runs(kind)).collect());
+            }
+            Self::Int16 => (
+                Arithmetic::Int16,
+                "f32 or auto: int16 needs a processor with AVX2, or with AVX-512 and VNNI, and --device cpu",
+            ),
+            Self::Bf16 => (Arithmetic::Bfloat16, BFLOATS),
+            Self::Bf16x3 => (Arithmetic::Bfloat16x3, BFLOATS),
+        };
+        match runs(kind) {
+            true => Ok(vec![kind]),
+            false => Err(ModelError::InvalidOption { option: OPTION, received: self.to_string(), expected }),
         }
+    }
+
+    /// In which numbers a detector that stays near its goldens in all of them is computed.
+    ///
+    /// # Errors
+    /// As for [`Self::instead_of_f32`].
+    pub(crate) fn for_detection(self, simd: Simd) -> Result<Arithmetic, ModelError> {
+        let kinds = self.instead_of_f32(Some(simd))?;
+        let bfloats = kinds.iter().any(|kind| matches!(kind, Arithmetic::Bfloat16 | Arithmetic::Bfloat16x3));
+        Ok(if bfloats { Arithmetic::Bfloat16x3 } else { Arithmetic::F32 })
     }
 }
 
@@ -88,14 +118,33 @@ mod tests {
 
     #[test]
     fn precisions_are_read_and_refused_by_reason() {
-        for choice in [PrecisionChoice::F32, PrecisionChoice::Int16, PrecisionChoice::Auto] {
+        let all = [
+            PrecisionChoice::F32,
+            PrecisionChoice::Int16,
+            PrecisionChoice::Bf16,
+            PrecisionChoice::Bf16x3,
+            PrecisionChoice::Auto,
+        ];
+        for choice in all {
             assert_eq!(choice.to_string().parse::<PrecisionChoice>().unwrap(), choice);
         }
         let refused = "int8".parse::<PrecisionChoice>().unwrap_err().to_string();
         assert!(refused.contains("int8") && refused.contains("too far"), "{refused}");
-        assert!(!PrecisionChoice::Auto.may_be_whole(None).unwrap());
-        assert!(PrecisionChoice::Int16.may_be_whole(None).unwrap_err().to_string().contains("VNNI"));
-        assert!(!PrecisionChoice::Auto.may_be_whole(Some(Simd::Scalar)).unwrap());
-        assert!(PrecisionChoice::Int16.may_be_whole(Some(Simd::Scalar)).unwrap());
+        let asked = |choice: PrecisionChoice, simd| choice.instead_of_f32(simd);
+        assert!(asked(PrecisionChoice::Auto, None).unwrap().is_empty());
+        assert!(asked(PrecisionChoice::Int16, None).unwrap_err().to_string().contains("VNNI"));
+        assert!(asked(PrecisionChoice::Bf16, None).unwrap_err().to_string().contains("AMX"));
+        assert!(asked(PrecisionChoice::Auto, Some(Simd::Scalar)).unwrap().is_empty());
+        assert_eq!(asked(PrecisionChoice::Int16, Some(Simd::Scalar)).unwrap(), [Arithmetic::Int16]);
+        assert_eq!(asked(PrecisionChoice::Bf16, Some(Simd::Scalar)).unwrap(), [Arithmetic::Bfloat16]);
+        for (choice, kind) in [
+            (PrecisionChoice::F32, Arithmetic::F32),
+            (PrecisionChoice::Int16, Arithmetic::F32),
+            (PrecisionChoice::Bf16, Arithmetic::Bfloat16x3),
+            (PrecisionChoice::Bf16x3, Arithmetic::Bfloat16x3),
+            (PrecisionChoice::Auto, Arithmetic::F32),
+        ] {
+            assert_eq!(choice.for_detection(Simd::Scalar).unwrap(), kind, "{choice}");
+        }
     }
 }

@@ -17,7 +17,7 @@ use crate::error::ModelError;
 use crate::geometry::{Landmarks, Overlap, non_maximum_suppression};
 use crate::media::{Raster, fit_within};
 use crate::nn::weights::{TensorMap, YunetShape};
-use crate::nn::{Device, Program, WeightSource, backend};
+use crate::nn::{Device, PrecisionChoice, Program, WeightSource, backend};
 use crate::simd::Simd;
 
 /// What YuNet can be told.
@@ -88,6 +88,7 @@ impl Yunet {
         tensors: &TensorMap,
         shape: &YunetShape,
         device: &Device,
+        precision: PrecisionChoice,
         options: YunetOptions,
     ) -> Result<Self, ModelError> {
         options.check()?;
@@ -95,7 +96,9 @@ impl Yunet {
         let failed = backend("loading YuNet");
         let net = Net::load(&source, shape).map_err(&failed)?;
         let form = if device.is_cpu() {
-            Form::Programs { net: Box::new(net.packed(Simd::chosen()?).map_err(&failed)?), kept: Mutex::default() }
+            let simd = Simd::chosen()?;
+            let net = net.packed(simd, precision.for_detection(simd)?).map_err(&failed)?;
+            Form::Programs { net: Box::new(net), kept: Mutex::default() }
         } else {
             Form::Layers(Box::new(net))
         };

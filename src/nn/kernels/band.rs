@@ -5,6 +5,8 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::bfloat::{Bfloats, pitch};
+use super::bfloat_tile::{self, SIDE};
 use super::chain::{Reach, Ring, rings};
 use super::depthwise::DepthwiseConv;
 use super::lanes::LANES;
@@ -25,7 +27,10 @@ thread_local! {
 /// Tasks of a chain with their addresses worked out.
 pub(super) struct ChainOp {
     stages: Vec<Stage>,
+    /// Numbers of the scratch: the rings, and behind them split rows.
     scratch: usize,
+    split: usize,
+    bfloats: Option<Bfloats>,
     /// The longest row, which stands first in the scratch as zeros.
     zeros: usize,
     from: View,
@@ -48,6 +53,8 @@ struct Stage {
 enum Kind {
     /// With which of the program's weights are its own.
     Conv(Arc<Packed>, Range<usize>),
+    /// The same of bfloat16 numbers; and where each result of a row goes.
+    Bfloat(Arc<Packed>, Range<usize>, Bfloats, Vec<(usize, usize)>),
     Depthwise(DepthwiseConv),
     Max {
         kernels: &'static Kernels,
@@ -64,24 +71,35 @@ struct Windows<'a> {
 }
 
 impl ChainOp {
-    /// Each convolution's weights follow the one's before it, from `weights` on; `input` is what the first task reads.
+    /// `weights` are where those of each convolution stand, and whether as bfloat16 numbers; `input` is what the first
+    /// task reads.
     pub(super) fn new(
         tasks: &[Task],
-        mut weights: usize,
+        weights: Vec<(Range<usize>, Option<Bfloats>)>,
         kernels: &'static Kernels,
         input: &Layout,
         output: &Layout,
     ) -> Self {
-        let (mut rings, scratch) = rings(&tasks.iter().collect::<Vec<_>>());
+        let (mut rings, split) = rings(&tasks.iter().collect::<Vec<_>>());
+        let bfloats = weights.iter().find_map(|(_, bfloats)| *bfloats);
+        let mut scratch = split;
+        let mut weights = weights.into_iter();
         let zeros = rings.iter().map(|r| r.row).max().unwrap_or(0);
         rings.reverse();
         let stage = |task: &Task| {
             let (source, result) = (task.reads().map, task.writes().map);
             let kind = match task {
                 Task::Conv { conv, .. } => {
-                    let first = weights;
-                    weights += conv.weights().len();
-                    Kind::Conv(conv.packed().clone(), first..weights)
+                    let (packed, (own, bfloats)) = (conv.packed().clone(), weights.next()?);
+                    match bfloats {
+                        None => Kind::Conv(packed, own),
+                        Some(bfloats) => {
+                            scratch = scratch.max(split + SIDE * pitch(&packed) / 2);
+                            let pixel = rings.last().map_or(output.pixel, |ring| ring.pixel);
+                            let places = (0..result.columns).map(|column| (column * pixel, 0)).collect();
+                            Kind::Bfloat(packed, own, bfloats, places)
+                        }
+                    }
                 }
                 Task::Depthwise { conv, .. } => Kind::Depthwise(conv.clone()),
                 _ => Kind::Max { kernels, vectors: result.channels.div_ceil(LANES) },
@@ -106,13 +124,15 @@ impl ChainOp {
             to: output.view(written, (0, 0), 1),
             stages,
             scratch,
+            split,
+            bfloats,
             zeros,
         }
     }
 
     pub(super) fn products(&self) -> usize {
         let products = |stage: &Stage| match &stage.kind {
-            Kind::Conv(conv, _) => stage.rows * stage.columns * conv.outputs * conv.depth(),
+            Kind::Conv(conv, _) | Kind::Bfloat(conv, ..) => stage.rows * stage.columns * conv.outputs * conv.depth(),
             Kind::Depthwise(conv) => stage.rows * stage.columns * conv.products(),
             Kind::Max { .. } => 0,
         };
@@ -153,8 +173,13 @@ impl ChainOp {
                 next[at - 1] = stage.reach.rows(next[at], stage.source_rows).start;
             }
             let mut band = Band { chain: self, bases, image, scratch: numbers.as_mut_ptr(), next, lines: Vec::new() };
-            // SAFETY: the scratch holds the zeros and every ring; the rest is handed on to the caller.
-            unsafe { band.up_to(self.stages.len() - 1, rows.end) }
+            // SAFETY: the scratch holds the zeros, every ring and the split rows; the kernels were chosen for this
+            // processor; the rest is handed on to the caller.
+            unsafe {
+                self.bfloats.inspect(|bfloats| (bfloats.kernels.begin)());
+                band.up_to(self.stages.len() - 1, rows.end);
+                self.bfloats.inspect(|bfloats| (bfloats.kernels.end)());
+            }
         });
     }
 }
@@ -226,11 +251,18 @@ impl Band<'_> {
                 }
             };
             match &stage.kind {
-                Kind::Conv(conv, weights) => {
+                Kind::Conv(conv, weights) | Kind::Bfloat(conv, weights, ..) => {
                     let own = (windows.lines, window.1 * conv.inputs);
                     let (lines, run) = if at == 0 { (&self.chain.runs.0[..], self.chain.runs.1) } else { own };
                     let windows = Windows { lines, ..windows };
-                    stage.conv(conv, &self.bases.weights[weights.clone()], &windows, run, out, pixel);
+                    let weights = &self.bases.weights[weights.clone()];
+                    match &stage.kind {
+                        Kind::Bfloat(.., bfloats, places) => {
+                            let split = self.scratch.add(self.chain.split).cast();
+                            stage.bfloat(*bfloats, conv, weights, &windows, run, split, places, out);
+                        }
+                        _ => stage.conv(conv, weights, &windows, run, out, pixel),
+                    }
                 }
                 Kind::Depthwise(conv) => {
                     conv.packed().run(
@@ -277,6 +309,42 @@ impl Stage {
             };
             // SAFETY: handed on to the caller; the kernels were chosen for this processor.
             unsafe { packed.kernels.line(self.columns, panel.vectors, tiles) }
+        }
+    }
+
+    /// `split` has room for [`SIDE`] rows.
+    ///
+    /// # Safety
+    /// As for [`Band::row`].
+    unsafe fn bfloat(
+        &self,
+        bfloats: Bfloats,
+        packed: &Packed,
+        weights: &[f32],
+        windows: &Windows,
+        run: usize,
+        split: *mut u16,
+        places: &[(usize, usize)],
+        out: *mut f32,
+    ) {
+        let step = windows.pixel * self.reach.stride;
+        for (at, places) in places.chunks(SIDE).enumerate() {
+            let windows = bfloat_tile::Windows {
+                first: windows.first.wrapping_add(at * SIDE * step),
+                step,
+                count: places.len(),
+                runs: windows.lines,
+                run,
+                rows: split,
+                pitch: pitch(packed),
+            };
+            // SAFETY: handed on to the caller; the kernels were chosen for this processor.
+            unsafe { (bfloats.kernels.split)(&windows) };
+            for panel in (0..packed.panels()).map(|at| packed.panel(at)) {
+                let product = bfloats.product(packed, &panel, weights, split, places, (out, None));
+                // SAFETY: as above.
+                unsafe { (bfloats.kernels.multiply)(&product) };
+            }
         }
     }
 

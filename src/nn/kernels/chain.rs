@@ -285,7 +285,8 @@ mod tests {
             let layers = layers(&mut rng, shape.2);
             let n = rng.random_range(1..4);
             let values: Vec<f32> = (0..n * shape.0 * shape.1 * shape.2).map(|_| rng.random_range(-1.0..1.0)).collect();
-            let arithmetic = [Arithmetic::F32, Arithmetic::Int16][case % 4 / 3];
+            let arithmetic =
+                [Arithmetic::F32, Arithmetic::Int16, Arithmetic::Bfloat16, Arithmetic::Bfloat16x3][case % 8 / 2];
             for simd in Simd::available() {
                 let alone = program(&layers, shape, simd, arithmetic, usize::MAX);
                 let joined = program(&layers, shape, simd, arithmetic, 1);

@@ -4,7 +4,11 @@
 //! for one input size, with packed weights and reused maps, whose convolutions are implicit matrix
 //! products, or (3x3 at stride 1 over large maps) products of spread tiles.
 
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod amx;
 mod band;
+mod bfloat;
+mod bfloat_tile;
 mod chain;
 mod conv;
 mod depthwise;

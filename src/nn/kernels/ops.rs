@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use super::band::ChainOp;
+use super::bfloat::{BfloatOp, Bfloats};
+use super::bfloat_tile::BfloatKernels;
 use super::conv::ConvOp;
 use super::depthwise::{DepthwiseConv, add_coarser};
 use super::integer::{self, IntegerOp};
@@ -32,6 +34,10 @@ pub(crate) enum Arithmetic {
     F32,
     /// 16-bit whole numbers, where that pays.
     Int16,
+    /// Weights of eight bits and inputs of sixteen, as bfloat16 numbers, where that pays.
+    Bfloat16,
+    /// Both of sixteen bits, as two bfloat16 numbers each, of which three products are summed, where that pays.
+    Bfloat16x3,
 }
 
 impl Arithmetic {
@@ -39,20 +45,27 @@ impl Arithmetic {
     #[cfg(test)]
     pub(crate) fn available() -> Vec<(Simd, Self)> {
         let kinds = |simd| {
-            [Self::F32, Self::Int16].into_iter().filter(move |k| *k == Self::F32 || Self::has_whole_numbers(simd))
+            let all = [Self::F32, Self::Int16, Self::Bfloat16, Self::Bfloat16x3];
+            all.into_iter().filter(move |kind| kind.runs_by(simd))
         };
         Simd::available().into_iter().flat_map(|simd| kinds(simd).map(move |kind| (simd, kind))).collect()
     }
 
-    /// Whether there are kernels of that path for whole numbers.
-    pub(crate) fn has_whole_numbers(simd: Simd) -> bool {
-        IntegerKernels::of(simd).is_some()
+    /// Whether there are kernels of that path for it, and this processor has their instructions.
+    pub(crate) fn runs_by(self, simd: Simd) -> bool {
+        match self {
+            Self::F32 => true,
+            Self::Int16 => IntegerKernels::of(simd).is_some(),
+            Self::Bfloat16 | Self::Bfloat16x3 => BfloatKernels::of(simd).is_some(),
+        }
     }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Int16 => "int16",
+            Self::Bfloat16 => "bf16",
+            Self::Bfloat16x3 => "bf16x3",
         }
     }
 }
@@ -69,6 +82,7 @@ pub(super) const PIECE: usize = 600_000;
 pub(super) enum Op {
     Conv(ConvOp),
     Integer(IntegerOp),
+    Bfloat(BfloatOp),
     Depthwise(DepthwiseOp),
     Chain(ChainOp),
     AddCoarser(CoarserOp),
@@ -113,13 +127,16 @@ pub(super) struct Lowering<'a> {
     pub kernels: &'static Kernels,
     /// For convolutions in whole numbers, where they are wanted.
     pub integers: Option<&'static IntegerKernels>,
+    /// For convolutions of bfloat16 numbers, where they are wanted.
+    pub bfloats: Option<Bfloats>,
 }
 
 /// How a convolution is computed.
 enum Form {
     Direct,
     Tiles,
-    Integer,
+    Integer(&'static IntegerKernels),
+    Bfloat(Bfloats),
 }
 
 impl Lowering<'_> {
@@ -129,24 +146,44 @@ impl Lowering<'_> {
             Task::Conv { conv, .. } => match self.form(task, &self.conv(task, conv, 0..0)) {
                 Form::Direct => conv.weights().len(),
                 Form::Tiles => winograd::spread_length(conv),
-                Form::Integer => IntegerOp::weights(conv.weights().len()),
+                Form::Integer(_) => IntegerOp::weights(conv.weights().len()),
+                Form::Bfloat(bfloats) => bfloats.weights(conv.packed()),
             },
             Task::Chain(tasks) => {
-                let own = |task: &Task| if let Task::Conv { conv, .. } = task { conv.weights().len() } else { 0 };
-                tasks.iter().map(own).sum()
+                let own = |(at, task): (usize, &Task)| match task {
+                    Task::Conv { conv, .. } => {
+                        self.chained(tasks, at).map_or(conv.weights().len(), |b| b.weights(conv.packed()))
+                    }
+                    _ => 0,
+                };
+                tasks.iter().enumerate().map(own).sum()
             }
             _ => 0,
         }
     }
 
     fn form(&self, task: &Task, op: &ConvOp) -> Form {
-        match task {
-            Task::Conv { conv, .. } if winograd::pays(conv, op.rows, op.columns) => Form::Tiles,
-            Task::Conv { .. } if self.integers.is_some() && IntegerOp::pays(op, task.reads().map.id == 0) => {
-                Form::Integer
+        let from_chip = task.reads().map.id == 0;
+        match (task, self.integers, self.bfloats) {
+            (Task::Conv { conv, .. }, _, Some(bfloats)) if Bfloats::pays(conv.packed(), op.run, from_chip) => {
+                Form::Bfloat(bfloats)
             }
+            (Task::Conv { conv, .. }, ..) if winograd::pays(conv, op.rows, op.columns) => Form::Tiles,
+            (Task::Conv { .. }, Some(kernels), _) if IntegerOp::pays(op, from_chip) => Form::Integer(kernels),
             _ => Form::Direct,
         }
+    }
+
+    /// How a chain's convolution is computed of bfloat16 numbers; none where it is not.
+    fn chained(&self, tasks: &[Task], at: usize) -> Option<Bfloats> {
+        let Task::Conv { conv, from, .. } = &tasks[at] else { return None };
+        let packed = conv.packed();
+        // In a ring a window's pixels follow each other.
+        let run = match at {
+            0 => self.layouts[from.map.id].runs(packed.window, packed.inputs).1,
+            _ => packed.window.1 * packed.inputs,
+        };
+        self.bfloats.filter(|_| Bfloats::pays(packed, run, from.map.id == 0))
     }
 
     fn conv(&self, task: &Task, conv: &PackedConv, weights: Range<usize>) -> ConvOp {
@@ -187,17 +224,21 @@ impl Lowering<'_> {
                 let weights = start..start + self.weights(task);
                 let own = &mut all_weights[weights.clone()];
                 let op = self.conv(task, conv, weights);
-                match (self.form(task, &op), self.integers) {
-                    (Form::Tiles, _) => {
+                match self.form(task, &op) {
+                    Form::Tiles => {
                         winograd::spread_all(conv, own);
                         Op::Winograd(Winograd::of(op))
                     }
-                    (Form::Integer, Some(kernels)) => {
+                    Form::Integer(kernels) => {
                         let read = (from.first, from.channels);
                         let steps = integer::round_weights(&op.conv, conv.weights(), own);
                         Op::Integer(IntegerOp::new(op, kernels, steps, read, *input))
                     }
-                    _ => {
+                    Form::Bfloat(bfloats) => {
+                        bfloats.pack(&op.conv, conv.weights(), own);
+                        Op::Bfloat(BfloatOp { conv: op, bfloats })
+                    }
+                    Form::Direct => {
                         own.copy_from_slice(conv.weights());
                         Op::Conv(op)
                     }
@@ -215,13 +256,22 @@ impl Lowering<'_> {
             }
             Task::Chain(tasks) => {
                 let mut next = start;
-                for task in tasks {
+                let mut parts = Vec::new();
+                for (at, task) in tasks.iter().enumerate() {
                     if let Task::Conv { conv, .. } = task {
-                        all_weights[next..][..conv.weights().len()].copy_from_slice(conv.weights());
-                        next += conv.weights().len();
+                        let bfloats = self.chained(tasks, at);
+                        let own = next..next + bfloats.map_or(conv.weights().len(), |b| b.weights(conv.packed()));
+                        next = own.end;
+                        match bfloats {
+                            Some(bfloats) => {
+                                bfloats.pack(conv.packed(), conv.weights(), &mut all_weights[own.clone()]);
+                            }
+                            None => all_weights[own.clone()].copy_from_slice(conv.weights()),
+                        }
+                        parts.push((own, bfloats));
                     }
                 }
-                Op::Chain(ChainOp::new(tasks, start, self.kernels, input, output))
+                Op::Chain(ChainOp::new(tasks, parts, self.kernels, input, output))
             }
             Task::AddCoarser { factor, .. } => Op::AddCoarser(CoarserOp {
                 from: input.view(from, (0, 0), 1),
@@ -242,7 +292,9 @@ impl Op {
     pub(super) fn products(&self) -> usize {
         match self {
             Self::Winograd(op) => op.products(),
-            Self::Conv(op) | Self::Integer(IntegerOp { conv: op, .. }) => op.products(),
+            Self::Conv(op) | Self::Integer(IntegerOp { conv: op, .. }) | Self::Bfloat(BfloatOp { conv: op, .. }) => {
+                op.products()
+            }
             Self::Depthwise(op) => op.products(),
             Self::Chain(op) => op.products(),
             _ => 0,
@@ -252,7 +304,7 @@ impl Op {
     /// Into how many pieces the operator falls for `n` images on `threads`.
     pub(super) fn pieces(&self, n: usize, threads: usize) -> usize {
         match self {
-            Self::Conv(op) | Self::Integer(IntegerOp { conv: op, .. }) => {
+            Self::Conv(op) | Self::Integer(IntegerOp { conv: op, .. }) | Self::Bfloat(BfloatOp { conv: op, .. }) => {
                 let (panels, blocks) = op.cut(n, threads);
                 panels * blocks
             }
@@ -279,6 +331,7 @@ impl Op {
             match self {
                 Self::Conv(op) => op.run(bases, n, threads, piece),
                 Self::Integer(op) => op.run(bases, n, threads, piece),
+                Self::Bfloat(op) => op.run(bases, n, threads, piece),
                 Self::Winograd(op) => op.run(bases, n, threads, piece),
                 Self::Depthwise(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
                 Self::Chain(op) => op.run(bases, n, threads, piece),

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
+use super::bfloat::Bfloats;
 use super::chain;
 use super::integer_tile::IntegerKernels;
 use super::lanes::LANES;
@@ -101,7 +102,8 @@ impl ProgramBuilder {
         let layouts = layouts(&self);
         let plan = plan(&self, &layouts, outputs);
         let integers = if arithmetic == Arithmetic::Int16 { IntegerKernels::of(simd) } else { None };
-        let lowering = Lowering { layouts: &layouts, kernels: Kernels::of(simd), integers };
+        let bfloats = Bfloats::of(arithmetic, simd);
+        let lowering = Lowering { layouts: &layouts, kernels: Kernels::of(simd), integers, bfloats };
         let mut weights = Lines::zeros(self.steps.iter().flatten().map(|task| lowering.weights(task)).sum());
         let mut used = 0;
         let mut lower = |step: Vec<Task>| {
@@ -133,6 +135,12 @@ impl Program {
     #[cfg(test)]
     pub(super) fn whole_numbered(&self) -> usize {
         self.steps.iter().flat_map(|step| &step.ops).filter(|op| matches!(op, Op::Integer(_))).count()
+    }
+
+    /// Convolutions that are computed of bfloat16 numbers.
+    #[cfg(test)]
+    pub(super) fn of_bfloats(&self) -> usize {
+        self.steps.iter().flat_map(|step| &step.ops).filter(|op| matches!(op, Op::Bfloat(_))).count()
     }
 
     /// Into how many pieces each chain falls for `n` images on `threads`.

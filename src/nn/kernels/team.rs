@@ -168,6 +168,8 @@ mod tests {
         early: AtomicBool,
         panics_at: Option<(usize, usize)>,
         pause: Duration,
+        /// How long one of two pieces waits for the other to begin.
+        together: Duration,
         /// Which thread ran a piece of which step.
         by: Mutex<Vec<(usize, ThreadId)>>,
     }
@@ -175,7 +177,8 @@ mod tests {
     impl Counted {
         fn new(pieces: &[usize]) -> Self {
             let runs = pieces.iter().map(|&p| (0..p).map(|_| AtomicUsize::new(0)).collect()).collect();
-            Self { runs, early: AtomicBool::new(false), panics_at: None, pause: Duration::ZERO, by: Mutex::default() }
+            let (pause, together) = (Duration::ZERO, Duration::ZERO);
+            Self { runs, early: AtomicBool::new(false), panics_at: None, pause, together, by: Mutex::default() }
         }
 
         fn done(&self, step: usize) -> bool {
@@ -201,6 +204,11 @@ mod tests {
                 std::thread::sleep(self.pause);
             }
             self.by.lock().unwrap().push((step, std::thread::current().id()));
+            let (begun, since) =
+                (|| self.by.lock().unwrap().iter().filter(|(s, _)| *s == step).count(), Instant::now());
+            while self.runs[step].len() == 2 && begun() < 2 && since.elapsed() < self.together {
+                std::thread::yield_now();
+            }
             self.runs[step][piece].fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -224,17 +232,18 @@ mod tests {
 
     #[test]
     fn helpers_that_went_back_are_called_again() {
-        // A step of one piece, longer than a helper stays, after each that two can share.
-        let pieces = [2, 1].repeat(20);
-        let work = Counted { pause: STAY * 5, ..Counted::new(&pieces) };
+        // A step of one piece, longer than a helper stays, after each that two have to share: on a busy machine, too, a
+        // helper that was called comes in the end.
+        let pieces = [2, 1].repeat(4);
+        let together = Duration::from_secs(20);
+        let work = Counted { pause: STAY * 5, together, ..Counted::new(&pieces) };
         pool(2).install(|| run(&work, 2, |_| ()));
         assert!((0..pieces.len()).all(|step| work.done(step)));
         let by = work.by.into_inner().unwrap();
-        // By then every helper has found nothing once, and went.
-        let shared = (pieces.len() / 2..pieces.len()).step_by(2).filter(|step| {
-            by.iter().filter(|(s, _)| s == step).map(|(_, thread)| thread).collect::<HashSet<_>>().len() == 2
-        });
-        assert!(shared.count() > 1, "helpers came once and never again");
+        for shared in (0..pieces.len()).step_by(2) {
+            let threads: HashSet<_> = by.iter().filter(|(s, _)| *s == shared).map(|(_, thread)| thread).collect();
+            assert_eq!(threads.len(), 2, "helpers did not come to step {shared}");
+        }
     }
 
     #[test]

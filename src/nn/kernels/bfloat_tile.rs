@@ -1,0 +1,184 @@
+//! The product of bfloat16 numbers, and what splits its inputs, for each path.
+//!
+//! A bfloat16 is the upper half of an f32: eight bits of a number. An input is split in two of them, which together
+//! have sixteen of its bits; a weight is rounded to one, or split, too. The products of an input's halves with a
+//! weight, or (all but that of the lower two) with its halves, are summed in f32: `tdpbf16ps` of Intel's AMX (Intel 64
+//! and IA-32 Architectures Software Developer's Manual, volume 2).
+
+use super::lanes::{LANES, Lanes, Plain, load_each};
+use super::tile::After;
+use crate::simd::Simd;
+
+/// Numbers of a row that stand together: first their upper halves, then their lower ones.
+pub(super) const BLOCK: usize = 32;
+/// Pixels and outputs of the widest product.
+pub(super) const SIDE: usize = 2 * LANES;
+
+/// What pixels by a panel of outputs are computed from, and where they go.
+pub(super) struct Product<'a> {
+    /// The pixels' split windows, `pitch` halves from one to the next; room for whole sixteens of pixels.
+    pub rows: *const u16,
+    pub pitch: usize,
+    /// Blocks in a row.
+    pub blocks: usize,
+    /// `[blocks, halves, vectors, 16 pairs, 16 outputs, 2]`.
+    pub weights: *const u16,
+    /// How many each weight has: the upper one and the lower, or one.
+    pub halves: usize,
+    pub bias: *const f32,
+    pub vectors: usize,
+    pub after: After,
+    /// Where each pixel's sums go, and what is added to them: numbers from `out` and `add` on. At most [`SIDE`].
+    pub places: &'a [(usize, usize)],
+    pub out: *mut f32,
+    pub add: Option<*const f32>,
+}
+
+/// Windows at even steps, to be split into rows.
+pub(super) struct Windows<'a> {
+    pub first: *const f32,
+    pub step: usize,
+    pub count: usize,
+    /// Where the runs of a window begin, and how many numbers each has: a multiple of sixteen.
+    pub runs: &'a [usize],
+    pub run: usize,
+    /// The first row, and the halves from one to the next. What is left of a row's last block becomes zeros.
+    pub rows: *mut u16,
+    pub pitch: usize,
+}
+
+/// The functions of one path.
+pub(super) struct BfloatKernels {
+    /// Before and after products on a thread.
+    pub begin: unsafe fn(),
+    pub end: unsafe fn(),
+    pub split: unsafe fn(&Windows),
+    pub multiply: unsafe fn(&Product),
+}
+
+impl BfloatKernels {
+    /// Those of `simd`, where this processor and its system have instructions for them.
+    pub(super) fn of(simd: Simd) -> Option<&'static Self> {
+        match simd {
+            #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+            Simd::Avx512 if super::amx::allowed() => Some(&super::amx::KERNELS),
+            Simd::Scalar => Some(&PLAIN),
+            _ => None,
+        }
+    }
+}
+
+/// The nearest bfloat16, the even one of two.
+pub(super) fn rounded(v: f32) -> u16 {
+    let bits = v.to_bits();
+    match v.is_nan() {
+        // Its payload may lie in the half that goes.
+        true => (bits >> 16) as u16 | 0x40,
+        false => (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16,
+    }
+}
+
+/// The nearest bfloat16 (the larger one of two), and what is left of the number. What is none leaves none.
+pub(super) fn split(v: f32) -> (u16, u16) {
+    let upper = (v.to_bits().wrapping_add(0x8000) >> 16) as u16;
+    (upper, rounded(v - widened(upper)))
+}
+
+fn widened(half: u16) -> f32 {
+    f32::from_bits(u32::from(half) << 16)
+}
+
+/// Sums to results, `N` vectors a pixel.
+///
+/// # Safety
+/// As for [`BfloatKernels::multiply`]; `sums` are `[pixels, SIDE]`.
+#[inline(always)]
+pub(super) unsafe fn finish<L: Lanes, const N: usize>(p: &Product, sums: *const f32) {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        // A loop for each: one that asked for every vector would be twice as long.
+        match (p.after, p.add) {
+            (After::Nothing, None) => finish_each::<L, N>(p, sums, None, After::Nothing),
+            (After::Relu, None) => finish_each::<L, N>(p, sums, None, After::Relu),
+            (After::Relu6, None) => finish_each::<L, N>(p, sums, None, After::Relu6),
+            (after, add) => finish_each::<L, N>(p, sums, add, after),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`finish`].
+#[inline(always)]
+unsafe fn finish_each<L: Lanes, const N: usize>(p: &Product, sums: *const f32, add: Option<*const f32>, after: After) {
+    for (pixel, &(to, from)) in p.places.iter().enumerate() {
+        // SAFETY: handed on to the caller.
+        unsafe {
+            let mut values = load_each::<L, N>(sums.add(pixel * SIDE), LANES);
+            if let Some(add) = add {
+                for (n, v) in values.iter_mut().enumerate() {
+                    *v = L::add(*v, L::load(add.add(from + n * LANES)));
+                }
+            }
+            for (n, v) in values.into_iter().enumerate() {
+                L::store(p.out.add(to + n * LANES), after.apply::<L>(v, n));
+            }
+        }
+    }
+}
+
+static PLAIN: BfloatKernels =
+    BfloatKernels { begin: nothing, end: nothing, split: split_plain, multiply: multiply_plain };
+
+unsafe fn nothing() {}
+
+/// # Safety
+/// The windows can be read, and the rows written.
+unsafe fn split_plain(w: &Windows) {
+    let length = w.runs.len() * w.run;
+    for pixel in 0..w.count {
+        for k in 0..length.next_multiple_of(BLOCK) {
+            // SAFETY: as the caller holds.
+            unsafe {
+                let v = if k < length { *w.first.add(pixel * w.step + w.runs[k / w.run] + k % w.run) } else { 0.0 };
+                let (upper, lower) = split(v);
+                let at = w.rows.add(pixel * w.pitch + k / BLOCK * 2 * BLOCK + k % BLOCK);
+                at.write(upper);
+                at.add(BLOCK).write(lower);
+            }
+        }
+    }
+}
+
+/// # Safety
+/// What `p` names can be read and written, and nothing else touches what is written.
+unsafe fn multiply_plain(p: &Product) {
+    let mut sums = [0.0; SIDE * SIDE];
+    for (pixel, sums) in sums.chunks_exact_mut(SIDE).take(p.places.len()).enumerate() {
+        for (lane, sum) in sums.iter_mut().take(p.vectors * LANES).enumerate() {
+            // SAFETY: as the caller holds.
+            unsafe {
+                *sum = *p.bias.add(lane);
+                for block in 0..p.blocks {
+                    let row = p.rows.add(pixel * p.pitch + block * 2 * BLOCK);
+                    let tile = block * p.halves * p.vectors + lane / LANES;
+                    let weights = p.weights.add(tile * BLOCK * LANES + lane % LANES * 2);
+                    for k in 0..BLOCK {
+                        let weight = weights.add(k / 2 * 2 * LANES + k % 2);
+                        let (upper, lower) = (widened(*row.add(k)), widened(*row.add(k + BLOCK)));
+                        *sum += upper * widened(*weight) + lower * widened(*weight);
+                        if p.halves == 2 {
+                            *sum += upper * widened(*weight.add(p.vectors * BLOCK * LANES));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    // SAFETY: handed on to the caller.
+    unsafe {
+        match p.vectors {
+            2 => finish::<Plain, 2>(p, sums.as_ptr()),
+            _ => finish::<Plain, 1>(p, sums.as_ptr()),
+        }
+    }
+}
