@@ -47,7 +47,7 @@ use std::path::{Path, PathBuf};
 
 use criterion::{BenchmarkId, Criterion, criterion_main};
 use kith::media::fit_within;
-use kith::{Engine, EngineBuilder, Photo, Raster};
+use kith::{Engine, EngineBuilder, Photo, PrecisionChoice, Raster};
 
 fn fixture(name: &str) -> Photo {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos").join(name);
@@ -90,10 +90,13 @@ fn built(what: &str, builder: EngineBuilder) -> Option<Engine> {
 fn detectors(c: &mut Criterion) {
     let mut measured = c.benchmark_group("detect");
     measured.sample_size(10);
-    for detector in ["mtcnn", "yunet", "yunet-n"] {
-        let Some(engine) = built(detector, Engine::builder().detector(detector)) else { continue };
+    let (f32, auto) = (PrecisionChoice::F32, PrecisionChoice::Auto);
+    for (detector, precision) in [("mtcnn", f32), ("yunet", f32), ("yunet", auto), ("yunet-n", f32), ("yunet-n", auto)]
+    {
+        let builder = Engine::builder().detector(detector).precision(precision);
+        let Some(engine) = built(detector, builder) else { continue };
         for (name, photo) in photos() {
-            measured.bench_function(BenchmarkId::new(detector, name), |x| {
+            measured.bench_function(BenchmarkId::new(format!("{detector} in {precision}"), name), |x| {
                 x.iter(|| engine.detect(black_box(&photo)).expect("detection runs"));
             });
         }
@@ -102,15 +105,21 @@ fn detectors(c: &mut Criterion) {
 }
 
 fn embedder(c: &mut Criterion) {
-    let Some(engine) = built("mobilefacenet", Engine::builder().model("mobilefacenet")) else { return };
-    let photo = fixture("grace_hopper.jpg");
-    let found = engine.detect(&photo).expect("detection runs");
-    let chip = engine.chips(&photo, &found).expect("the face has a chip");
-    let eight: Vec<Raster> = chip.iter().cycle().take(8).cloned().collect();
     let mut measured = c.benchmark_group("mobilefacenet");
     measured.sample_size(20);
-    measured.bench_function("one chip", |x| x.iter(|| engine.embed_chips(black_box(&chip)).expect("it embeds")));
-    measured.bench_function("eight chips", |x| x.iter(|| engine.embed_chips(black_box(&eight)).expect("it embeds")));
+    for precision in [PrecisionChoice::F32, PrecisionChoice::Auto] {
+        let builder = Engine::builder().model("mobilefacenet").precision(precision);
+        let Some(engine) = built("mobilefacenet", builder) else { return };
+        let photo = fixture("grace_hopper.jpg");
+        let found = engine.detect(&photo).expect("detection runs");
+        let chip = engine.chips(&photo, &found).expect("the face has a chip");
+        for count in [1, 8] {
+            let chips: Vec<Raster> = chip.iter().cycle().take(count).cloned().collect();
+            measured.bench_function(format!("{precision}/batch {count}"), |x| {
+                x.iter(|| engine.embed_chips(black_box(&chips)).expect("it embeds"));
+            });
+        }
+    }
     measured.finish();
 }
 

@@ -88,8 +88,8 @@ fn networks(c: &mut Criterion) {
     };
     let mut group = c.benchmark_group("network");
     let models = [("dlib-resnet", 150, DLIB_PRODUCTS), ("seeded", 160, INCEPTION_PRODUCTS)];
-    let both = models.into_iter().flat_map(|m| [PrecisionChoice::F32, PrecisionChoice::Int16].map(|p| (m, p)));
-    for ((model, side, products), precision) in both {
+    let kinds = [PrecisionChoice::F32, PrecisionChoice::Int16, PrecisionChoice::Bf16, PrecisionChoice::Bf16x3];
+    for ((model, side, products), precision) in models.into_iter().flat_map(|m| kinds.map(|p| (m, p))) {
         let engine = match engine(model, precision) {
             Ok(engine) => engine,
             Err(e) => {

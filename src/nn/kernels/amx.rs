@@ -4,7 +4,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::sync::OnceLock;
 
-use super::bfloat_tile::{BLOCK, BfloatKernels, Product, SIDE, Windows, finish};
+use super::bfloat_tile::{BLOCK, BfloatKernels, Product, SIDE, Windows, finish_body};
 use super::lanes::{Avx512, LANES};
 
 pub(super) static KERNELS: BfloatKernels = BfloatKernels { begin, end, split, multiply };
@@ -124,28 +124,74 @@ unsafe fn halves(from: *const f32) -> (__m512i, __m512) {
     (bits, _mm512_sub_ps(v, _mm512_castsi512_ps(upper)))
 }
 
-#[repr(align(64))]
-struct Sums(#[allow(dead_code)] [f32; SIDE * SIDE]); // written and read through a pointer
-
-#[target_feature(enable = "avx512f")]
 unsafe fn multiply(p: &Product) {
     let mut sums = std::mem::MaybeUninit::<Sums>::uninit();
     let to = sums.as_mut_ptr().cast::<f32>();
-    // SAFETY: handed on to the caller; `finish` reads what was summed.
+    // SAFETY: handed on to the caller; `finish` reads what was stored.
+    unsafe {
+        sum(p);
+        if p.is_sums() {
+            return store(p, p.out.add(p.places[0].0), p.pixel);
+        }
+        store(p, to, SIDE);
+        finish(p, to);
+    }
+}
+
+#[repr(align(64))]
+struct Sums(#[allow(dead_code)] [f32; SIDE * SIDE]); // written and read through a pointer
+
+/// Leaves the sums of a product in the registers.
+///
+/// # Safety
+/// As for [`BfloatKernels::multiply`].
+unsafe fn sum(p: &Product) {
+    // SAFETY: handed on to the caller.
     unsafe {
         match (p.halves, p.places.len() > LANES, p.vectors) {
-            (1, true, 2) => two_by_two(p, to),
-            (1, true, _) => two_by_one(p, to),
-            (1, false, 2) => one_by_two(p, to),
-            (1, false, _) => one_by_one(p, to),
-            (_, true, 2) => two_by_two_halves(p, to),
-            (_, true, _) => two_by_one_halves(p, to),
-            (_, false, 2) => one_by_two_halves(p, to),
-            (_, false, _) => one_by_one_halves(p, to),
+            (1, true, 2) => two_by_two(p),
+            (1, true, _) => two_by_one(p),
+            (1, false, 2) => one_by_two(p),
+            (1, false, _) => one_by_one(p),
+            (_, true, 2) => two_by_two_halves(p),
+            (_, true, _) => two_by_one_halves(p),
+            (_, false, 2) => one_by_two_halves(p),
+            (_, false, _) => one_by_one_halves(p),
         }
+    }
+}
+
+/// Writes what [`sum`] left in the registers, `step` numbers from one pixel to the next.
+///
+/// # Safety
+/// Whole sixteens of pixels can be written.
+unsafe fn store(p: &Product, to: *mut f32, step: usize) {
+    let step_bytes = step * size_of::<f32>();
+    let more = to.wrapping_add(LANES * step);
+    // SAFETY: the caller holds valid what is written.
+    unsafe {
+        asm!("tilestored [{to} + {step}], tmm0", to = in(reg) to, step = in(reg) step_bytes, options(nostack));
+        if p.vectors == 2 {
+            asm!("tilestored [{to} + {step} + 64], tmm1", to = in(reg) to, step = in(reg) step_bytes, options(nostack));
+        }
+        if p.places.len() > LANES {
+            asm!("tilestored [{to} + {step}], tmm2", to = in(reg) more, step = in(reg) step_bytes, options(nostack));
+            if p.vectors == 2 {
+                asm!("tilestored [{to} + {step} + 64], tmm3", to = in(reg) more, step = in(reg) step_bytes, options(nostack));
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As for [`BfloatKernels::multiply`].
+#[target_feature(enable = "avx512f")]
+unsafe fn finish(p: &Product, sums: *const f32) {
+    // SAFETY: handed on to the caller.
+    unsafe {
         match p.vectors {
-            2 => finish::<Avx512, 2>(p, to),
-            _ => finish::<Avx512, 1>(p, to),
+            2 => finish_body::<Avx512, 2>(p, sums),
+            _ => finish_body::<Avx512, 1>(p, sums),
         }
     }
 }
@@ -153,10 +199,9 @@ unsafe fn multiply(p: &Product) {
 /// Sums of one or two sixteens of pixels by one or two of outputs, `tmm0` to `tmm3`. What of a block is read last
 /// is the upper halves of the weights (`tmm6` and `tmm7`) and the lower ones of the inputs (`tmm4` and `tmm5`).
 macro_rules! sums {
-    ($name:ident, $weights:literal, [$($first:literal)+], [$($each:literal)+], [$($last:literal)+]) => {
-        unsafe fn $name(p: &Product, sums: *mut f32) {
-            // SAFETY: what is read is what the caller holds valid, and what is written are whole sixteens of rows of
-            // the sums; the registers were made ready.
+    ($name:ident, $weights:literal, [$($first:literal)+], [$($each:literal)+]) => {
+        unsafe fn $name(p: &Product) {
+            // SAFETY: what is read is what the caller holds valid; the registers were made ready.
             unsafe {
                 asm!(
                     $($first,)+
@@ -167,7 +212,6 @@ macro_rules! sums {
                     concat!("add {weights}, ", $weights),
                     "dec {blocks}",
                     "jnz 2b",
-                    $($last,)+
                     rows = inout(reg) p.rows => _,
                     more = inout(reg) p.rows.wrapping_add(LANES * p.pitch) => _,
                     weights = inout(reg) p.weights => _,
@@ -177,11 +221,9 @@ macro_rules! sums {
                     // A step of nothing: each sum of an output begins as its bias.
                     none = in(reg) 0usize,
                     bias = in(reg) p.bias,
-                    sums = in(reg) sums,
-                    side = in(reg) SIDE * size_of::<f32>(),
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                     out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-                    options(nostack),
+                    options(nostack, readonly),
                 );
             }
         }
@@ -197,9 +239,7 @@ sums!(
      "tileloadd tmm7, [{weights} + {line} + 1024]" "tdpbf16ps tmm1, tmm4, tmm7"
      "tileloadd tmm5, [{more} + {pitch}]" "tdpbf16ps tmm2, tmm5, tmm6" "tdpbf16ps tmm3, tmm5, tmm7"
      "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm1, tmm4, tmm7"
-     "tileloadd tmm5, [{more} + {pitch} + 64]" "tdpbf16ps tmm2, tmm5, tmm6" "tdpbf16ps tmm3, tmm5, tmm7"],
-    ["tilestored [{sums} + {side}], tmm0" "tilestored [{sums} + {side} + 64], tmm1"
-     "tilestored [{sums} + {side} + 2048], tmm2" "tilestored [{sums} + {side} + 2112], tmm3"]
+     "tileloadd tmm5, [{more} + {pitch} + 64]" "tdpbf16ps tmm2, tmm5, tmm6" "tdpbf16ps tmm3, tmm5, tmm7"]
 );
 sums!(
     two_by_two_halves, "4096",
@@ -212,30 +252,22 @@ sums!(
      "tileloadd tmm6, [{weights} + {line}]" "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm2, tmm5, tmm6"
      "tileloadd tmm7, [{weights} + {line} + 1024]" "tdpbf16ps tmm1, tmm4, tmm7" "tdpbf16ps tmm3, tmm5, tmm7"
      "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm1, tmm4, tmm7"
-     "tileloadd tmm5, [{more} + {pitch} + 64]" "tdpbf16ps tmm2, tmm5, tmm6" "tdpbf16ps tmm3, tmm5, tmm7"],
-    ["tilestored [{sums} + {side}], tmm0" "tilestored [{sums} + {side} + 64], tmm1"
-     "tilestored [{sums} + {side} + 2048], tmm2" "tilestored [{sums} + {side} + 2112], tmm3"]
+     "tileloadd tmm5, [{more} + {pitch} + 64]" "tdpbf16ps tmm2, tmm5, tmm6" "tdpbf16ps tmm3, tmm5, tmm7"]
 );
 sums!(
     two_by_one, "1024",
     ["tileloadd tmm0, [{bias} + {none}]" "tileloadd tmm2, [{bias} + {none}]"],
     ["tileloadd tmm6, [{weights} + {line}]"
-     "tileloadd tmm4, [{rows} + {pitch}]" "tdpbf16ps tmm0, tmm4, tmm6"
-     "tileloadd tmm5, [{more} + {pitch}]" "tdpbf16ps tmm2, tmm5, tmm6"
-     "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6"
-     "tileloadd tmm5, [{more} + {pitch} + 64]" "tdpbf16ps tmm2, tmm5, tmm6"],
-    ["tilestored [{sums} + {side}], tmm0" "tilestored [{sums} + {side} + 2048], tmm2"]
+     "tileloadd tmm4, [{rows} + {pitch}]" "tdpbf16ps tmm0, tmm4, tmm6" "tileloadd tmm5, [{more} + {pitch}]" "tdpbf16ps tmm2, tmm5, tmm6"
+     "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6" "tileloadd tmm5, [{more} + {pitch} + 64]" "tdpbf16ps tmm2, tmm5, tmm6"]
 );
 sums!(
     two_by_one_halves, "2048",
     ["tileloadd tmm0, [{bias} + {none}]" "tileloadd tmm2, [{bias} + {none}]"],
     ["tileloadd tmm7, [{weights} + {line} + 1024]"
-     "tileloadd tmm4, [{rows} + {pitch}]" "tdpbf16ps tmm0, tmm4, tmm7"
-     "tileloadd tmm5, [{more} + {pitch}]" "tdpbf16ps tmm2, tmm5, tmm7"
+     "tileloadd tmm4, [{rows} + {pitch}]" "tdpbf16ps tmm0, tmm4, tmm7" "tileloadd tmm5, [{more} + {pitch}]" "tdpbf16ps tmm2, tmm5, tmm7"
      "tileloadd tmm6, [{weights} + {line}]" "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm2, tmm5, tmm6"
-     "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6"
-     "tileloadd tmm5, [{more} + {pitch} + 64]" "tdpbf16ps tmm2, tmm5, tmm6"],
-    ["tilestored [{sums} + {side}], tmm0" "tilestored [{sums} + {side} + 2048], tmm2"]
+     "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6" "tileloadd tmm5, [{more} + {pitch} + 64]" "tdpbf16ps tmm2, tmm5, tmm6"]
 );
 sums!(
     one_by_two, "2048",
@@ -243,8 +275,7 @@ sums!(
     ["tileloadd tmm6, [{weights} + {line}]"
      "tileloadd tmm4, [{rows} + {pitch}]" "tdpbf16ps tmm0, tmm4, tmm6"
      "tileloadd tmm7, [{weights} + {line} + 1024]" "tdpbf16ps tmm1, tmm4, tmm7"
-     "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm1, tmm4, tmm7"],
-    ["tilestored [{sums} + {side}], tmm0" "tilestored [{sums} + {side} + 64], tmm1"]
+     "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm1, tmm4, tmm7"]
 );
 sums!(
     one_by_two_halves, "4096",
@@ -254,22 +285,19 @@ sums!(
      "tileloadd tmm7, [{weights} + {line} + 3072]" "tdpbf16ps tmm1, tmm4, tmm7"
      "tileloadd tmm6, [{weights} + {line}]" "tdpbf16ps tmm0, tmm4, tmm6"
      "tileloadd tmm7, [{weights} + {line} + 1024]" "tdpbf16ps tmm1, tmm4, tmm7"
-     "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm1, tmm4, tmm7"],
-    ["tilestored [{sums} + {side}], tmm0" "tilestored [{sums} + {side} + 64], tmm1"]
+     "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6" "tdpbf16ps tmm1, tmm4, tmm7"]
 );
 sums!(
     one_by_one, "1024",
     ["tileloadd tmm0, [{bias} + {none}]"],
     ["tileloadd tmm6, [{weights} + {line}]"
      "tileloadd tmm4, [{rows} + {pitch}]" "tdpbf16ps tmm0, tmm4, tmm6"
-     "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6"],
-    ["tilestored [{sums} + {side}], tmm0"]
+     "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6"]
 );
 sums!(
     one_by_one_halves, "2048",
     ["tileloadd tmm0, [{bias} + {none}]"],
     ["tileloadd tmm6, [{weights} + {line}]" "tileloadd tmm7, [{weights} + {line} + 1024]"
      "tileloadd tmm4, [{rows} + {pitch}]" "tdpbf16ps tmm0, tmm4, tmm7" "tdpbf16ps tmm0, tmm4, tmm6"
-     "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6"],
-    ["tilestored [{sums} + {side}], tmm0"]
+     "tileloadd tmm4, [{rows} + {pitch} + 64]" "tdpbf16ps tmm0, tmm4, tmm6"]
 );

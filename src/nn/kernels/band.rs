@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::bfloat::{Bfloats, pitch};
+use super::bfloat::{Bfloats, GROUP, pitch};
 use super::bfloat_tile::{self, SIDE};
 use super::chain::{Reach, Ring, rings};
 use super::depthwise::DepthwiseConv;
@@ -94,7 +94,7 @@ impl ChainOp {
                     match bfloats {
                         None => Kind::Conv(packed, own),
                         Some(bfloats) => {
-                            scratch = scratch.max(split + SIDE * pitch(&packed) / 2);
+                            scratch = scratch.max(split + GROUP * pitch(&packed) / 2);
                             let pixel = rings.last().map_or(output.pixel, |ring| ring.pixel);
                             let places = (0..result.columns).map(|column| (column * pixel, 0)).collect();
                             Kind::Bfloat(packed, own, bfloats, places)
@@ -259,7 +259,7 @@ impl Band<'_> {
                     match &stage.kind {
                         Kind::Bfloat(.., bfloats, places) => {
                             let split = self.scratch.add(self.chain.split).cast();
-                            stage.bfloat(*bfloats, conv, weights, &windows, run, split, places, out);
+                            stage.bfloat(*bfloats, conv, weights, &windows, run, split, places, (out, pixel));
                         }
                         _ => stage.conv(conv, weights, &windows, run, out, pixel),
                     }
@@ -312,7 +312,7 @@ impl Stage {
         }
     }
 
-    /// `split` has room for [`SIDE`] rows.
+    /// `split` has room for [`GROUP`] rows.
     ///
     /// # Safety
     /// As for [`Band::row`].
@@ -325,12 +325,12 @@ impl Stage {
         run: usize,
         split: *mut u16,
         places: &[(usize, usize)],
-        out: *mut f32,
+        (out, out_pixel): (*mut f32, usize),
     ) {
         let step = windows.pixel * self.reach.stride;
-        for (at, places) in places.chunks(SIDE).enumerate() {
+        for (at, places) in places.chunks(GROUP).enumerate() {
             let windows = bfloat_tile::Windows {
-                first: windows.first.wrapping_add(at * SIDE * step),
+                first: windows.first.wrapping_add(at * GROUP * step),
                 step,
                 count: places.len(),
                 runs: windows.lines,
@@ -341,9 +341,12 @@ impl Stage {
             // SAFETY: handed on to the caller; the kernels were chosen for this processor.
             unsafe { (bfloats.kernels.split)(&windows) };
             for panel in (0..packed.panels()).map(|at| packed.panel(at)) {
-                let product = bfloats.product(packed, &panel, weights, split, places, (out, None));
-                // SAFETY: as above.
-                unsafe { (bfloats.kernels.multiply)(&product) };
+                for (at, places) in places.chunks(SIDE).enumerate() {
+                    let rows = split.wrapping_add(at * SIDE * windows.pitch);
+                    let product = bfloats.product(packed, &panel, weights, rows, places, out_pixel, (out, None));
+                    // SAFETY: as above.
+                    unsafe { (bfloats.kernels.multiply)(&product) };
+                }
             }
         }
     }

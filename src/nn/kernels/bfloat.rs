@@ -15,6 +15,8 @@ use crate::simd::Simd;
 
 /// Halves of split rows that may stand in a core's second cache beside weights that do not stay there.
 const ROOM: usize = 256 * 1024;
+/// Rows that are split before the first of them is read: tiles wait for what was written a moment ago.
+pub(super) const GROUP: usize = 4 * SIDE;
 /// Numbers of weights that do stay there.
 const STAYS: usize = 512 * 1024;
 /// Products of an input number from which splitting it pays.
@@ -85,7 +87,7 @@ impl Bfloats {
     }
 
     /// A panel's product: `rows` are as [`pitch`] has them, `weights` all of the convolution's, and places are counted
-    /// from `out` and `add` on.
+    /// from `out` and `add` on, `pixel` apart at least.
     pub(super) fn product<'a>(
         self,
         packed: &Packed,
@@ -93,6 +95,7 @@ impl Bfloats {
         weights: &[f32],
         rows: *const u16,
         places: &'a [(usize, usize)],
+        pixel: usize,
         (out, add): (*mut f32, Option<*const f32>),
     ) -> Product<'a> {
         Product {
@@ -105,6 +108,7 @@ impl Bfloats {
             vectors: panel.vectors,
             after: panel.after,
             places,
+            pixel,
             out: out.wrapping_add(panel.first),
             add: add.map(|add| add.wrapping_add(panel.first)),
         }
@@ -138,7 +142,7 @@ impl BfloatOp {
         }
         let pitch = pitch(packed);
         let all = panels.len() * packed.kernels.wide() * LANES * self.bfloats.words(packed);
-        let group = if all <= STAYS / 2 { SIDE } else { (ROOM / pitch / SIDE * SIDE).max(SIDE) };
+        let group = if all <= STAYS / 2 { GROUP } else { (ROOM / pitch / SIDE * SIDE).max(GROUP) };
         let (from, to) = (bases.maps[conv.from.map].cast_const(), bases.maps[conv.to.map]);
         let add = conv.add.map(|view| bases.maps[view.map].cast_const());
         let weights = &bases.weights[conv.weights.clone()];
@@ -173,8 +177,8 @@ impl BfloatOp {
                 }
                 for panel in panels.clone().map(|at| packed.panel(at)) {
                     for (at, places) in places.chunks(SIDE).enumerate() {
-                        let rows = rows.wrapping_add(at * SIDE * pitch);
-                        let product = self.bfloats.product(packed, &panel, weights, rows, places, (to, add));
+                        let (rows, pixel) = (rows.wrapping_add(at * SIDE * pitch), conv.to.pixel);
+                        let product = self.bfloats.product(packed, &panel, weights, rows, places, pixel, (to, add));
                         // SAFETY: results lie inside their map (the program's first invariant), and nothing else
                         // touches them, as the caller holds; the scratch's rows are filled up to sixteens.
                         unsafe { (kernels.multiply)(&product) };

@@ -5,7 +5,7 @@
 //! weight, or (all but that of the lower two) with its halves, are summed in f32: `tdpbf16ps` of Intel's AMX (Intel 64
 //! and IA-32 Architectures Software Developer's Manual, volume 2).
 
-use super::lanes::{LANES, Lanes, Plain, load_each};
+use super::lanes::{LANES, Lanes, Plain};
 use super::tile::After;
 use crate::simd::Simd;
 
@@ -30,8 +30,20 @@ pub(super) struct Product<'a> {
     pub after: After,
     /// Where each pixel's sums go, and what is added to them: numbers from `out` and `add` on. At most [`SIDE`].
     pub places: &'a [(usize, usize)],
+    /// No two pixels go nearer to each other than this.
+    pub pixel: usize,
     pub out: *mut f32,
     pub add: Option<*const f32>,
+}
+
+impl Product<'_> {
+    /// Whether the sums are the results, and may be written to where those go.
+    pub(super) fn is_sums(&self) -> bool {
+        let (first, last) = (self.places[0].0, self.places[self.places.len() - 1].0);
+        // Were one of the steps longer, they would be longer together.
+        let even = last - first == (self.places.len() - 1) * self.pixel;
+        even && self.places.len().is_multiple_of(LANES) && self.add.is_none() && matches!(self.after, After::Nothing)
+    }
 }
 
 /// Windows at even steps, to be split into rows.
@@ -91,9 +103,9 @@ fn widened(half: u16) -> f32 {
 /// Sums to results, `N` vectors a pixel.
 ///
 /// # Safety
-/// As for [`BfloatKernels::multiply`]; `sums` are `[pixels, SIDE]`.
+/// What `p` names can be read and written, and nothing else touches what is written; `sums` are `[pixels, SIDE]`.
 #[inline(always)]
-pub(super) unsafe fn finish<L: Lanes, const N: usize>(p: &Product, sums: *const f32) {
+pub(super) unsafe fn finish_body<L: Lanes, const N: usize>(p: &Product, sums: *const f32) {
     // SAFETY: handed on to the caller.
     unsafe {
         // A loop for each: one that asked for every vector would be twice as long.
@@ -107,19 +119,18 @@ pub(super) unsafe fn finish<L: Lanes, const N: usize>(p: &Product, sums: *const 
 }
 
 /// # Safety
-/// As for [`finish`].
+/// As for [`finish_body`].
 #[inline(always)]
 unsafe fn finish_each<L: Lanes, const N: usize>(p: &Product, sums: *const f32, add: Option<*const f32>, after: After) {
     for (pixel, &(to, from)) in p.places.iter().enumerate() {
         // SAFETY: handed on to the caller.
         unsafe {
-            let mut values = load_each::<L, N>(sums.add(pixel * SIDE), LANES);
-            if let Some(add) = add {
-                for (n, v) in values.iter_mut().enumerate() {
-                    *v = L::add(*v, L::load(add.add(from + n * LANES)));
+            // One by one: an array of them that is taken apart goes through memory.
+            for n in 0..N {
+                let mut v = L::load(sums.add(pixel * SIDE + n * LANES));
+                if let Some(add) = add {
+                    v = L::add(v, L::load(add.add(from + n * LANES)));
                 }
-            }
-            for (n, v) in values.into_iter().enumerate() {
                 L::store(p.out.add(to + n * LANES), after.apply::<L>(v, n));
             }
         }
@@ -153,11 +164,27 @@ unsafe fn split_plain(w: &Windows) {
 /// What `p` names can be read and written, and nothing else touches what is written.
 unsafe fn multiply_plain(p: &Product) {
     let mut sums = [0.0; SIDE * SIDE];
-    for (pixel, sums) in sums.chunks_exact_mut(SIDE).take(p.places.len()).enumerate() {
-        for (lane, sum) in sums.iter_mut().take(p.vectors * LANES).enumerate() {
+    // SAFETY: handed on to the caller.
+    unsafe {
+        if p.is_sums() {
+            return sum_plain(p, p.out.add(p.places[0].0), p.pixel);
+        }
+        sum_plain(p, sums.as_mut_ptr(), SIDE);
+        match p.vectors {
+            2 => finish_body::<Plain, 2>(p, sums.as_ptr()),
+            _ => finish_body::<Plain, 1>(p, sums.as_ptr()),
+        }
+    }
+}
+
+/// # Safety
+/// What `p` names can be read, and `to` written.
+unsafe fn sum_plain(p: &Product, to: *mut f32, step: usize) {
+    for pixel in 0..p.places.len() {
+        for lane in 0..p.vectors * LANES {
             // SAFETY: as the caller holds.
             unsafe {
-                *sum = *p.bias.add(lane);
+                let mut sum = *p.bias.add(lane);
                 for block in 0..p.blocks {
                     let row = p.rows.add(pixel * p.pitch + block * 2 * BLOCK);
                     let tile = block * p.halves * p.vectors + lane / LANES;
@@ -165,20 +192,14 @@ unsafe fn multiply_plain(p: &Product) {
                     for k in 0..BLOCK {
                         let weight = weights.add(k / 2 * 2 * LANES + k % 2);
                         let (upper, lower) = (widened(*row.add(k)), widened(*row.add(k + BLOCK)));
-                        *sum += upper * widened(*weight) + lower * widened(*weight);
+                        sum += upper * widened(*weight) + lower * widened(*weight);
                         if p.halves == 2 {
-                            *sum += upper * widened(*weight.add(p.vectors * BLOCK * LANES));
+                            sum += upper * widened(*weight.add(p.vectors * BLOCK * LANES));
                         }
                     }
                 }
+                *to.add(pixel * step + lane) = sum;
             }
-        }
-    }
-    // SAFETY: handed on to the caller.
-    unsafe {
-        match p.vectors {
-            2 => finish::<Plain, 2>(p, sums.as_ptr()),
-            _ => finish::<Plain, 1>(p, sums.as_ptr()),
         }
     }
 }
