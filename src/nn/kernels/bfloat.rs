@@ -21,6 +21,8 @@ pub(super) const GROUP: usize = 4 * SIDE;
 const STAYS: usize = 512 * 1024;
 /// Products of an input number from which splitting it pays.
 const LEAST_USES: usize = 24;
+/// And where it pays beside Winograd's tiles: windows are split nine times for each of those.
+const LEAST_USES_BESIDE_TILES: usize = 64;
 
 thread_local! {
     static SCRATCH: RefCell<(Lines, Vec<(usize, usize)>)> = RefCell::default();
@@ -46,9 +48,10 @@ impl Bfloats {
     }
 
     /// Whether a convolution can be computed so, and whether that pays; `run` is how many numbers of its window follow
-    /// each other.
-    pub(super) fn pays(packed: &Packed, run: usize, from_chip: bool) -> bool {
-        !from_chip && run.is_multiple_of(LANES) && packed.outputs >= LEAST_USES && packed.kernels.wide() <= 2
+    /// each other, and `tiles` whether it may be computed by Winograd's instead.
+    pub(super) fn pays(packed: &Packed, run: usize, from_chip: bool, tiles: bool) -> bool {
+        let least = if tiles { LEAST_USES_BESIDE_TILES } else { LEAST_USES };
+        !from_chip && run.is_multiple_of(LANES) && packed.outputs >= least && packed.kernels.wide() <= 2
     }
 
     /// Numbers that the weights of an output take, two halves in each.
@@ -330,6 +333,7 @@ mod tests {
     #[test]
     fn every_path_sums_alike_and_stays_near_f32() {
         let mut rng = ChaCha8Rng::seed_from_u64(72);
+        let mut compared = 0;
         for number in 0..60 {
             let case = Case::drawn(number, &mut rng);
             let n = rng.random_range(1..4);
@@ -344,7 +348,15 @@ mod tests {
                 // The plain one, which is last, first.
                 for simd in paths().into_iter().rev() {
                     let program = case.program(simd, kind);
-                    assert_eq!(program.of_bfloats(), if case.added { 2 } else { 1 }, "case {number}");
+                    // Some narrow ones are left to Winograd's tiles.
+                    let (wanted_ops, narrow) =
+                        (if case.added { 2 } else { 1 }, case.window == (3, 3) && case.outputs < 64);
+                    let ops = program.of_bfloats();
+                    assert!(ops == wanted_ops || (narrow && ops == 0), "case {number}: {ops} of {wanted_ops}");
+                    if ops == 0 {
+                        continue;
+                    }
+                    compared += 1;
                     let got = case.run(&program, &values, n);
                     let furthest = |a: &[f32], b: &[f32]| {
                         assert_eq!(a.len(), b.len());
@@ -359,6 +371,7 @@ mod tests {
                 }
             }
         }
+        assert!(compared > 100, "{compared} programs compared: too few to tell");
     }
 
     #[test]

@@ -163,13 +163,12 @@ impl Lowering<'_> {
     }
 
     fn form(&self, task: &Task, op: &ConvOp) -> Form {
-        let from_chip = task.reads().map.id == 0;
-        match (task, self.integers, self.bfloats) {
-            (Task::Conv { conv, .. }, _, Some(bfloats)) if Bfloats::pays(conv.packed(), op.run, from_chip) => {
-                Form::Bfloat(bfloats)
-            }
-            (Task::Conv { conv, .. }, ..) if winograd::pays(conv, op.rows, op.columns) => Form::Tiles,
-            (Task::Conv { .. }, Some(kernels), _) if IntegerOp::pays(op, from_chip) => Form::Integer(kernels),
+        let (Task::Conv { conv, .. }, from_chip) = (task, task.reads().map.id == 0) else { return Form::Direct };
+        let tiles = winograd::pays(conv, op.rows, op.columns);
+        match (self.bfloats, self.integers) {
+            (Some(bfloats), _) if Bfloats::pays(conv.packed(), op.run, from_chip, tiles) => Form::Bfloat(bfloats),
+            _ if tiles => Form::Tiles,
+            (_, Some(kernels)) if IntegerOp::pays(op, from_chip) => Form::Integer(kernels),
             _ => Form::Direct,
         }
     }
@@ -183,7 +182,7 @@ impl Lowering<'_> {
             0 => self.layouts[from.map.id].runs(packed.window, packed.inputs).1,
             _ => packed.window.1 * packed.inputs,
         };
-        self.bfloats.filter(|_| Bfloats::pays(packed, run, from.map.id == 0))
+        self.bfloats.filter(|_| Bfloats::pays(packed, run, from.map.id == 0, false))
     }
 
     fn conv(&self, task: &Task, conv: &PackedConv, weights: Range<usize>) -> ConvOp {
