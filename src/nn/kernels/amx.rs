@@ -4,6 +4,8 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::sync::OnceLock;
 
+use half::bf16;
+
 use super::bfloat_tile::{BLOCK, BfloatKernels, Product, SIDE, Windows, finish_body};
 use super::lanes::{Avx512, LANES};
 
@@ -131,7 +133,7 @@ unsafe fn multiply(p: &Product) {
     unsafe {
         sum(p);
         if p.is_sums() {
-            return store(p, p.out.add(p.places[0].0), p.pixel);
+            return store(p, p.first(), p.target.pixel);
         }
         store(p, to, SIDE);
         finish(p, to);
@@ -148,7 +150,7 @@ struct Sums(#[allow(dead_code)] [f32; SIDE * SIDE]); // written and read through
 unsafe fn sum(p: &Product) {
     // SAFETY: handed on to the caller.
     unsafe {
-        match (p.halves, p.places.len() > LANES, p.vectors) {
+        match (p.halves, p.target.places.len() > LANES, p.vectors) {
             (1, true, 2) => two_by_two(p),
             (1, true, _) => two_by_one(p),
             (1, false, 2) => one_by_two(p),
@@ -174,7 +176,7 @@ unsafe fn store(p: &Product, to: *mut f32, step: usize) {
         if p.vectors == 2 {
             asm!("tilestored [{to} + {step} + 64], tmm1", to = in(reg) to, step = in(reg) step_bytes, options(nostack));
         }
-        if p.places.len() > LANES {
+        if p.target.places.len() > LANES {
             asm!("tilestored [{to} + {step}], tmm2", to = in(reg) more, step = in(reg) step_bytes, options(nostack));
             if p.vectors == 2 {
                 asm!("tilestored [{to} + {step} + 64], tmm3", to = in(reg) more, step = in(reg) step_bytes, options(nostack));
@@ -216,7 +218,7 @@ macro_rules! sums {
                     more = inout(reg) p.rows.wrapping_add(LANES * p.pitch) => _,
                     weights = inout(reg) p.weights => _,
                     blocks = inout(reg) p.blocks => _,
-                    pitch = in(reg) p.pitch * size_of::<u16>(),
+                    pitch = in(reg) p.pitch * size_of::<bf16>(),
                     line = in(reg) 64usize,
                     // A step of nothing: each sum of an output begins as its bias.
                     none = in(reg) 0usize,

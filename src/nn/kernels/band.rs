@@ -5,8 +5,10 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use half::bf16;
+
 use super::bfloat::{Bfloats, GROUP, pitch};
-use super::bfloat_tile::{self, SIDE};
+use super::bfloat_tile::{self, SIDE, Target};
 use super::chain::{Reach, Ring, rings};
 use super::depthwise::DepthwiseConv;
 use super::lanes::LANES;
@@ -257,9 +259,9 @@ impl Band<'_> {
                     let windows = Windows { lines, ..windows };
                     let weights = &self.bases.weights[weights.clone()];
                     match &stage.kind {
-                        Kind::Bfloat(.., bfloats, places) => {
+                        Kind::Bfloat(..) => {
                             let split = self.scratch.add(self.chain.split).cast();
-                            stage.bfloat(*bfloats, conv, weights, &windows, run, split, places, (out, pixel));
+                            stage.bfloat(weights, &windows, run, split, (out, pixel));
                         }
                         _ => stage.conv(conv, weights, &windows, run, out, pixel),
                     }
@@ -312,21 +314,19 @@ impl Stage {
         }
     }
 
-    /// `split` has room for [`GROUP`] rows.
+    /// A convolution of bfloat16 numbers; `split` has room for [`GROUP`] rows.
     ///
     /// # Safety
     /// As for [`Band::row`].
     unsafe fn bfloat(
         &self,
-        bfloats: Bfloats,
-        packed: &Packed,
         weights: &[f32],
         windows: &Windows,
         run: usize,
-        split: *mut u16,
-        places: &[(usize, usize)],
-        (out, out_pixel): (*mut f32, usize),
+        split: *mut bf16,
+        (out, pixel): (*mut f32, usize),
     ) {
+        let Kind::Bfloat(packed, _, bfloats, places) = &self.kind else { return };
         let step = windows.pixel * self.reach.stride;
         for (at, places) in places.chunks(GROUP).enumerate() {
             let windows = bfloat_tile::Windows {
@@ -343,7 +343,8 @@ impl Stage {
             for panel in (0..packed.panels()).map(|at| packed.panel(at)) {
                 for (at, places) in places.chunks(SIDE).enumerate() {
                     let rows = split.wrapping_add(at * SIDE * windows.pitch);
-                    let product = bfloats.product(packed, &panel, weights, rows, places, out_pixel, (out, None));
+                    let target = Target { places, pixel, out, add: None };
+                    let product = bfloats.product(packed, &panel, weights, rows, target);
                     // SAFETY: as above.
                     unsafe { (bfloats.kernels.multiply)(&product) };
                 }

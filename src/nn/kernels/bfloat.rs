@@ -5,7 +5,9 @@
 
 use std::cell::RefCell;
 
-use super::bfloat_tile::{BLOCK, BfloatKernels, Product, SIDE, Windows, rounded, split};
+use half::bf16;
+
+use super::bfloat_tile::{BLOCK, BfloatKernels, Product, SIDE, Target, Windows, split};
 use super::conv::ConvOp;
 use super::lanes::LANES;
 use super::lines::Lines;
@@ -75,32 +77,32 @@ impl Bfloats {
                 for lane in 0..width {
                     let both = [even[lane], odd.get(lane).copied().unwrap_or(0.0)];
                     let parts = match self.halves {
-                        1 => both.map(|v| (rounded(v), 0)),
+                        1 => both.map(|v| (bf16::from_f32(v), bf16::ZERO)),
                         _ => both.map(split),
                     };
                     let [upper, lower] = [parts.map(|(upper, _)| upper), parts.map(|(_, lower)| lower)];
                     for (half, [even, odd]) in [upper, lower].into_iter().take(self.halves).enumerate() {
                         let tile = (pair / LANES * self.halves + half) * panel.vectors + lane / LANES;
                         to[(tile * LANES + pair % LANES) * LANES + lane % LANES] =
-                            f32::from_bits(u32::from(even) | u32::from(odd) << 16);
+                            f32::from_bits(u32::from(even.to_bits()) | u32::from(odd.to_bits()) << 16);
                     }
                 }
             }
         }
     }
 
-    /// A panel's product: `rows` are as [`pitch`] has them, `weights` all of the convolution's, and places are counted
-    /// from `out` and `add` on, `pixel` apart at least.
+    /// A panel's product: `rows` are as [`pitch`] has them, `weights` all of the convolution's, and `target` is that of
+    /// its first output.
     pub(super) fn product<'a>(
         self,
         packed: &Packed,
         panel: &Panel,
         weights: &[f32],
-        rows: *const u16,
-        places: &'a [(usize, usize)],
-        pixel: usize,
-        (out, add): (*mut f32, Option<*const f32>),
+        rows: *const bf16,
+        mut target: Target<'a>,
     ) -> Product<'a> {
+        target.out = target.out.wrapping_add(panel.first);
+        target.add = target.add.map(|add| add.wrapping_add(panel.first));
         Product {
             rows,
             pitch: pitch(packed),
@@ -110,10 +112,7 @@ impl Bfloats {
             bias: panel.bias,
             vectors: panel.vectors,
             after: panel.after,
-            places,
-            pixel,
-            out: out.wrapping_add(panel.first),
-            add: add.map(|add| add.wrapping_add(panel.first)),
+            target,
         }
     }
 }
@@ -151,7 +150,7 @@ impl BfloatOp {
         let weights = &bases.weights[conv.weights.clone()];
         SCRATCH.with_borrow_mut(|(scratch, places)| {
             scratch.at_least(group.min(block.len()).next_multiple_of(LANES) * pitch / 2);
-            let rows = scratch.numbers_mut().as_mut_ptr().cast::<u16>();
+            let rows = scratch.numbers_mut().as_mut_ptr().cast::<bf16>();
             // SAFETY: the kernels were chosen for this processor.
             unsafe { (kernels.begin)() };
             for first in block.clone().step_by(group) {
@@ -180,8 +179,9 @@ impl BfloatOp {
                 }
                 for panel in panels.clone().map(|at| packed.panel(at)) {
                     for (at, places) in places.chunks(SIDE).enumerate() {
-                        let (rows, pixel) = (rows.wrapping_add(at * SIDE * pitch), conv.to.pixel);
-                        let product = self.bfloats.product(packed, &panel, weights, rows, places, pixel, (to, add));
+                        let target = Target { places, pixel: conv.to.pixel, out: to, add };
+                        let rows = rows.wrapping_add(at * SIDE * pitch);
+                        let product = self.bfloats.product(packed, &panel, weights, rows, target);
                         // SAFETY: results lie inside their map (the program's first invariant), and nothing else
                         // touches them, as the caller holds; the scratch's rows are filled up to sixteens.
                         unsafe { (kernels.multiply)(&product) };
@@ -196,10 +196,11 @@ impl BfloatOp {
 
 #[cfg(test)]
 mod tests {
+    use half::bf16;
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    use crate::nn::kernels::bfloat_tile::{BLOCK, BfloatKernels, Windows, rounded};
+    use crate::nn::kernels::bfloat_tile::{BLOCK, BfloatKernels, Windows};
     use crate::nn::kernels::{Activation, Arithmetic, ConvWeights, PackedConv, Program, ProgramBuilder};
     use crate::simd::Simd;
 
@@ -212,13 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_rounded_to_the_nearest_and_split_without_loss_of_sixteen_bits() {
-        for (v, wanted) in [(1.0, 0x3f80), (f32::from_bits(0x3f80_8000), 0x3f80), (f32::from_bits(0x3f81_8000), 0x3f82)]
-        {
-            assert_eq!(rounded(v), wanted, "{v}");
-        }
-        assert_eq!(rounded(f32::MAX), 0x7f80);
-        assert!(f32::from_bits(u32::from(rounded(f32::from_bits(0x7f80_0001))) << 16).is_nan());
+    fn numbers_are_split_into_halves_of_sixteen_bits_together() {
         let mut rng = ChaCha8Rng::seed_from_u64(71);
         for case in 0..60 {
             let (run, count) = (16 * rng.random_range(1..6usize), rng.random_range(1..4));
@@ -230,7 +225,7 @@ mod tests {
             let pitch = 2 * padded + 32;
             let mut all = Vec::new();
             for simd in paths() {
-                let mut rows = vec![7u16; windows * pitch];
+                let mut rows = vec![bf16::ONE; windows * pitch];
                 let windows = Windows {
                     first: values.as_ptr(),
                     step,
@@ -244,13 +239,16 @@ mod tests {
                 unsafe { (BfloatKernels::of(simd).unwrap().split)(&windows) };
                 for (window, row) in rows.chunks(pitch).enumerate() {
                     for k in 0..padded {
-                        let half = |at| f32::from_bits(u32::from(row[k / BLOCK * 2 * BLOCK + k % BLOCK + at]) << 16);
+                        let half = |at: usize| row[k / BLOCK * 2 * BLOCK + k % BLOCK + at].to_f32();
                         let read = |k: usize| values[window * step + runs[k / run] + k % run];
                         let wanted = if k < length { read(k) } else { 0.0 };
                         let gap = (half(0) + half(BLOCK) - wanted).abs();
                         assert!(gap <= wanted.abs() / 131_072.0, "{wanted} by {simd}: {} and {}", half(0), half(BLOCK));
                     }
-                    assert!(row[2 * padded..].iter().all(|&untouched| untouched == 7), "{simd} writes behind a row");
+                    assert!(
+                        row[2 * padded..].iter().all(|&untouched| untouched == bf16::ONE),
+                        "{simd} writes behind a row"
+                    );
                 }
                 all.push(rows);
             }

@@ -5,6 +5,8 @@
 //! weight, or (all but that of the lower two) with its halves, are summed in f32: `tdpbf16ps` of Intel's AMX (Intel 64
 //! and IA-32 Architectures Software Developer's Manual, volume 2).
 
+use half::bf16;
+
 use super::lanes::{LANES, Lanes, Plain};
 use super::tile::After;
 use crate::simd::Simd;
@@ -17,18 +19,24 @@ pub(super) const SIDE: usize = 2 * LANES;
 /// What pixels by a panel of outputs are computed from, and where they go.
 pub(super) struct Product<'a> {
     /// The pixels' split windows, `pitch` halves from one to the next; room for whole sixteens of pixels.
-    pub rows: *const u16,
+    pub rows: *const bf16,
     pub pitch: usize,
     /// Blocks in a row.
     pub blocks: usize,
     /// `[blocks, halves, vectors, 16 pairs, 16 outputs, 2]`.
-    pub weights: *const u16,
+    pub weights: *const bf16,
     /// How many each weight has: the upper one and the lower, or one.
     pub halves: usize,
     pub bias: *const f32,
     pub vectors: usize,
     pub after: After,
-    /// Where each pixel's sums go, and what is added to them: numbers from `out` and `add` on. At most [`SIDE`].
+    pub target: Target<'a>,
+}
+
+/// Where the results of some pixels go, at most [`SIDE`] of them.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    /// Each pixel's place, and that of what is added to it: numbers from `out` and `add` on.
     pub places: &'a [(usize, usize)],
     /// No two pixels go nearer to each other than this.
     pub pixel: usize,
@@ -37,12 +45,17 @@ pub(super) struct Product<'a> {
 }
 
 impl Product<'_> {
+    /// Where the first pixel's results go.
+    pub(super) fn first(&self) -> *mut f32 {
+        self.target.out.wrapping_add(self.target.places[0].0)
+    }
+
     /// Whether the sums are the results, and may be written to where those go.
     pub(super) fn is_sums(&self) -> bool {
-        let (first, last) = (self.places[0].0, self.places[self.places.len() - 1].0);
+        let Target { places, pixel, add, .. } = self.target;
         // Were one of the steps longer, they would be longer together.
-        let even = last - first == (self.places.len() - 1) * self.pixel;
-        even && self.places.len().is_multiple_of(LANES) && self.add.is_none() && matches!(self.after, After::Nothing)
+        let even = places[places.len() - 1].0 - places[0].0 == (places.len() - 1) * pixel;
+        even && places.len().is_multiple_of(LANES) && add.is_none() && matches!(self.after, After::Nothing)
     }
 }
 
@@ -55,7 +68,7 @@ pub(super) struct Windows<'a> {
     pub runs: &'a [usize],
     pub run: usize,
     /// The first row, and the halves from one to the next. What is left of a row's last block becomes zeros.
-    pub rows: *mut u16,
+    pub rows: *mut bf16,
     pub pitch: usize,
 }
 
@@ -80,24 +93,10 @@ impl BfloatKernels {
     }
 }
 
-/// The nearest bfloat16, the even one of two.
-pub(super) fn rounded(v: f32) -> u16 {
-    let bits = v.to_bits();
-    match v.is_nan() {
-        // Its payload may lie in the half that goes.
-        true => (bits >> 16) as u16 | 0x40,
-        false => (bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16) as u16,
-    }
-}
-
 /// The nearest bfloat16 (the larger one of two), and what is left of the number. What is none leaves none.
-pub(super) fn split(v: f32) -> (u16, u16) {
-    let upper = (v.to_bits().wrapping_add(0x8000) >> 16) as u16;
-    (upper, rounded(v - widened(upper)))
-}
-
-fn widened(half: u16) -> f32 {
-    f32::from_bits(u32::from(half) << 16)
+pub(super) fn split(v: f32) -> (bf16, bf16) {
+    let upper = bf16::from_bits((v.to_bits().wrapping_add(0x8000) >> 16) as u16);
+    (upper, bf16::from_f32(v - upper.to_f32()))
 }
 
 /// Sums to results, `N` vectors a pixel.
@@ -109,7 +108,7 @@ pub(super) unsafe fn finish_body<L: Lanes, const N: usize>(p: &Product, sums: *c
     // SAFETY: handed on to the caller.
     unsafe {
         // A loop for each: one that asked for every vector would be twice as long.
-        match (p.after, p.add) {
+        match (p.after, p.target.add) {
             (After::Nothing, None) => finish_each::<L, N>(p, sums, None, After::Nothing),
             (After::Relu, None) => finish_each::<L, N>(p, sums, None, After::Relu),
             (After::Relu6, None) => finish_each::<L, N>(p, sums, None, After::Relu6),
@@ -122,7 +121,7 @@ pub(super) unsafe fn finish_body<L: Lanes, const N: usize>(p: &Product, sums: *c
 /// As for [`finish_body`].
 #[inline(always)]
 unsafe fn finish_each<L: Lanes, const N: usize>(p: &Product, sums: *const f32, add: Option<*const f32>, after: After) {
-    for (pixel, &(to, from)) in p.places.iter().enumerate() {
+    for (pixel, &(to, from)) in p.target.places.iter().enumerate() {
         // SAFETY: handed on to the caller.
         unsafe {
             // One by one: an array of them that is taken apart goes through memory.
@@ -131,7 +130,7 @@ unsafe fn finish_each<L: Lanes, const N: usize>(p: &Product, sums: *const f32, a
                 if let Some(add) = add {
                     v = L::add(v, L::load(add.add(from + n * LANES)));
                 }
-                L::store(p.out.add(to + n * LANES), after.apply::<L>(v, n));
+                L::store(p.target.out.add(to + n * LANES), after.apply::<L>(v, n));
             }
         }
     }
@@ -167,7 +166,7 @@ unsafe fn multiply_plain(p: &Product) {
     // SAFETY: handed on to the caller.
     unsafe {
         if p.is_sums() {
-            return sum_plain(p, p.out.add(p.places[0].0), p.pixel);
+            return sum_plain(p, p.first(), p.target.pixel);
         }
         sum_plain(p, sums.as_mut_ptr(), SIDE);
         match p.vectors {
@@ -180,7 +179,7 @@ unsafe fn multiply_plain(p: &Product) {
 /// # Safety
 /// What `p` names can be read, and `to` written.
 unsafe fn sum_plain(p: &Product, to: *mut f32, step: usize) {
-    for pixel in 0..p.places.len() {
+    for pixel in 0..p.target.places.len() {
         for lane in 0..p.vectors * LANES {
             // SAFETY: as the caller holds.
             unsafe {
@@ -191,10 +190,10 @@ unsafe fn sum_plain(p: &Product, to: *mut f32, step: usize) {
                     let weights = p.weights.add(tile * BLOCK * LANES + lane % LANES * 2);
                     for k in 0..BLOCK {
                         let weight = weights.add(k / 2 * 2 * LANES + k % 2);
-                        let (upper, lower) = (widened(*row.add(k)), widened(*row.add(k + BLOCK)));
-                        sum += upper * widened(*weight) + lower * widened(*weight);
+                        let (upper, lower) = ((*row.add(k)).to_f32(), (*row.add(k + BLOCK)).to_f32());
+                        sum += upper * (*weight).to_f32() + lower * (*weight).to_f32();
                         if p.halves == 2 {
-                            sum += upper * widened(*weight.add(p.vectors * BLOCK * LANES));
+                            sum += upper * (*weight.add(p.vectors * BLOCK * LANES)).to_f32();
                         }
                     }
                 }
