@@ -47,8 +47,7 @@
 //! - Tiles at even steps side by side, with one address for all of them: pointers that grow, for with addresses that are
 //!   multiplied out the compiler kept the sums in memory, half as slow again.
 //! - 1x1 convolutions of the chain as bfloat16 products (`bf16x3`), on a Xeon with AMX: 5.3 ms instead of 5.7, YuNet-n
-//!   7.2 instead of 8.2. The stem, depthwise sums and pools, which stay in f32, are two thirds of that. A tenth of it
-//!   went while results were made of sums that had been written a moment before, or tiles read rows split a moment before.
+//!   7.2 instead of 8.2. The stem, depthwise sums and pools, which stay in f32, are two thirds of that.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};

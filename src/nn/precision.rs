@@ -31,11 +31,12 @@ pub enum PrecisionChoice {
     /// `bf16x3`.
     Bf16,
     /// Weights and inputs both split into two bfloat16 numbers each, of which three products are summed: the goldens
-    /// hold as they do in single precision. On the same processors; YuNet's convolutions are computed so, too.
+    /// of published weights hold as they do in single precision. On the same processors; YuNet's convolutions are
+    /// computed so, too.
     Bf16x3,
-    /// The fastest in which a face's embedding stays within a cosine of 0.9995 of that in f32, which is tried when the
-    /// network is loaded: `bf16` where the processor has AMX, else `int16` where it multiplies whole numbers in pairs
-    /// (AVX2, or AVX-512 with VNNI); f32 elsewhere. YuNet's: `bf16x3` where the processor has AMX, else f32.
+    /// The first in which a face's embedding stays within a cosine of 0.9995 of that in f32, which is tried when the
+    /// network is loaded: `bf16` where the processor has AMX, `int16` where it multiplies whole numbers in pairs (AVX2,
+    /// or AVX-512 with VNNI), f32. YuNet's convolutions: `bf16x3` where the processor has AMX, else f32.
     Auto,
 }
 

@@ -261,6 +261,7 @@ mod tests {
         let pixels: Vec<f32> = x.permute((0, 2, 3, 1)).unwrap().flatten_all().unwrap().to_vec1().unwrap();
         let by_program = |(simd, kind): (Simd, Arithmetic)| {
             let program = net.packed(simd, kind).unwrap().program(rows, columns);
+            assert_eq!(program.of_bfloats() > 5, kind == Arithmetic::Bfloat16x3, "{simd} in {}", kind.name());
             // Twice: a workspace that was used holds nothing that matters.
             let run = || {
                 program.run(1, |_, out| {

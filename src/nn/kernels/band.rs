@@ -104,7 +104,7 @@ impl ChainOp {
                     }
                 }
                 Task::Depthwise { conv, .. } => Kind::Depthwise(conv.clone()),
-                _ => Kind::Max { kernels, vectors: result.channels.div_ceil(LANES) },
+                _ => Kind::Max { kernels, vectors: task.writes().channels.div_ceil(LANES) },
             };
             Some(Stage {
                 kind,
@@ -130,6 +130,12 @@ impl ChainOp {
             bfloats,
             zeros,
         }
+    }
+
+    /// Convolutions of bfloat16 numbers.
+    #[cfg(test)]
+    pub(super) fn of_bfloats(&self) -> usize {
+        self.stages.iter().filter(|stage| matches!(stage.kind, Kind::Bfloat(..))).count()
     }
 
     pub(super) fn products(&self) -> usize {

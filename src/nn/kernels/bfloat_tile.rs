@@ -93,7 +93,8 @@ impl BfloatKernels {
     }
 }
 
-/// The nearest bfloat16 (the larger one of two), and what is left of the number. What is none leaves none.
+/// The nearest bfloat16 (the larger one of two), and what is left of the number. What is none leaves none, and so does
+/// what is infinite, or nearer to that than to the greatest bfloat16.
 pub(super) fn split(v: f32) -> (bf16, bf16) {
     let upper = bf16::from_bits((v.to_bits().wrapping_add(0x8000) >> 16) as u16);
     (upper, bf16::from_f32(v - upper.to_f32()))

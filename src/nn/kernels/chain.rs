@@ -68,11 +68,21 @@ pub(super) fn join(builder: &mut ProgramBuilder, outputs: &[Slice], large: usize
         whole && large && uses[&map.id] == 2 && map.channels.is_multiple_of(LANES)
     };
     let fits = |step: &[Task]| matches!(step, [task] if can_be_joined(task, whole_numbers));
+    // A chain that ends in the map that it begins with would read what it has overwritten.
+    let apart = |group: &[Vec<Task>], step: &[Task]| group[0][0].reads().map != step[0].writes().map;
+    // What a chain writes to may be looked at before it begins, but not on its way.
+    let marks = &builder.marks;
+    let unseen = |group: &[Vec<Task>], done: usize, step: &[Task]| {
+        let inside = done + 1 - group.len()..=done;
+        !marks.iter().any(|(after, _, slice)| inside.contains(after) && slice.map == step[0].writes().map)
+    };
     let mut groups: Vec<Vec<Vec<Task>>> = Vec::new();
-    for step in std::mem::take(&mut builder.steps) {
+    for (done, step) in std::mem::take(&mut builder.steps).into_iter().enumerate() {
         match groups.last_mut() {
             Some(group)
                 if fits(&step)
+                    && apart(group, &step)
+                    && unseen(group, done, &step)
                     && group.last().is_some_and(|last| fits(last) && hands_on(&last[0], &step[0]))
                     && rings(&group.iter().chain([&step]).flatten().collect::<Vec<_>>()).1 <= ROOM =>
             {
@@ -262,6 +272,48 @@ mod tests {
         builder.finish_with(&[map.into()], simd, arithmetic, large)
     }
 
+    #[test]
+    fn a_map_is_not_read_and_written_by_one_chain_and_slices_end_where_they_should() {
+        let simd = Simd::available()[0];
+        let (weight, ones) = (vec![0.1; 16 * 16], vec![1.0; 16 * 9]);
+        let weights = |weight, inputs, window: usize| ConvWeights {
+            weight,
+            outputs: 16,
+            inputs,
+            window: (window, window),
+            bias: &[],
+            stride: 1,
+            padding: (window / 2, window / 2),
+            activation: Activation::None,
+        };
+        let mix = PackedConv::new(&weights(&weight[..], 16, 1), simd);
+        let each = DepthwiseConv::new(&weights(&ones[..], 1, 3), simd);
+        let build = |large| {
+            let (mut builder, input) = ProgramBuilder::new(40, 40, 16);
+            let first = builder.conv_to_new(&mix, input);
+            let wide = builder.map(20, 20, 64);
+            let [second, third] = [0, 1].map(|_| builder.map(40, 40, 16));
+            builder.step().conv(&mix, first, second, None);
+            // What was read is written: the two are no chain.
+            builder.step().depthwise(&each, second, first);
+            builder.step().depthwise(&each, first, third);
+            for quarter in 0..4 {
+                builder.step().max_pool(third, wide.channels(16 * quarter, 16), 2, 2);
+            }
+            let last = builder.map(40, 40, 16);
+            builder.step().conv(&mix, third, last, None);
+            let narrow = builder.map(40, 40, 16);
+            builder.step().depthwise(&each, last, narrow);
+            builder.step().max_pool(narrow, wide.channels(16, 16), 2, 2);
+            builder.finish_with(&[first.into(), wide.into()], simd, Arithmetic::F32, large)
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(62);
+        let values: Vec<f32> = (0..40 * 40 * 16).map(|_| rng.random_range(-1.0..1.0)).collect();
+        let (alone, joined) = (build(usize::MAX), build(1));
+        assert_eq!((alone.chains(1, 1).len(), joined.chains(1, 1).len()), (0, 1));
+        assert!(answers(&joined, &values, 1, 40 * 16) == answers(&alone, &values, 1, 40 * 16));
+    }
+
     /// The output, and every map that was marked.
     fn answers(program: &Program, values: &[f32], n: usize, row: usize) -> Vec<Vec<f32>> {
         let mut seen = Vec::new();
@@ -294,6 +346,8 @@ mod tests {
                 let wanted = answers(&alone, &values, n, shape.1 * shape.2);
                 for pool in &pools {
                     chained += joined.chains(n, 1).len();
+                    let all = alone.of_bfloats();
+                    assert!(joined.of_bfloats() == all, "{} of {all} convolutions of bfloat16", joined.of_bfloats());
                     cut += joined.chains(n, pool.current_num_threads()).iter().filter(|&&pieces| pieces > n).count();
                     // Twice: a scratch that was used holds nothing that matters.
                     for _ in 0..2 {

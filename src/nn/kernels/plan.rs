@@ -46,7 +46,7 @@ pub(super) fn plan(builder: &ProgramBuilder, layouts: &[Layout], outputs: &[Slic
     let mut places: Vec<Place> = Vec::new();
     let mut place_of = vec![0; layouts.len()];
     // Maps inside of a chain stand nowhere.
-    let mut order: Vec<usize> = (0..layouts.len()).filter(|&map| alive[map].0 < usize::MAX).collect();
+    let mut order: Vec<usize> = (0..layouts.len()).filter(|&map| alive[map] != (usize::MAX, 0)).collect();
     order.sort_by_key(|&map| alive[map].0);
     for map in order {
         let ((from, until), layout) = (alive[map], &layouts[map]);

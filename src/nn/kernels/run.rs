@@ -1,7 +1,7 @@
 //! Runs a program: steps in order, the pieces of a step on all threads of a team.
 //!
-//! A program is shared by threads; each run borrows a workspace from a small pool, so that nothing is
-//! allocated for a layer once as many runs as there are threads have gone through.
+//! A program is shared by threads; each run borrows a workspace from a small pool, so that no map is
+//! allocated once as many runs as there are threads have gone through.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -84,8 +84,8 @@ impl ProgramBuilder {
         self.finish_in(outputs, simd, Arithmetic::F32)
     }
 
-    /// As [`Self::finish`]; with [`Arithmetic::Int16`] convolutions are computed in whole numbers where that
-    /// pays and the path has instructions for it.
+    /// As [`Self::finish`]; in another arithmetic than f32 convolutions are computed where that pays and the path has
+    /// instructions for it.
     pub(crate) fn finish_in(self, outputs: &[Slice], simd: Simd, arithmetic: Arithmetic) -> Program {
         self.finish_with(outputs, simd, arithmetic, chain::LARGE)
     }
@@ -139,8 +139,13 @@ impl Program {
 
     /// Convolutions that are computed of bfloat16 numbers.
     #[cfg(test)]
-    pub(super) fn of_bfloats(&self) -> usize {
-        self.steps.iter().flat_map(|step| &step.ops).filter(|op| matches!(op, Op::Bfloat(_))).count()
+    pub(crate) fn of_bfloats(&self) -> usize {
+        let count = |op: &Op| match op {
+            Op::Bfloat(_) => 1,
+            Op::Chain(chain) => chain.of_bfloats(),
+            _ => 0,
+        };
+        self.steps.iter().flat_map(|step| &step.ops).map(count).sum()
     }
 
     /// Into how many pieces each chain falls for `n` images on `threads`.

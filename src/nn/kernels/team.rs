@@ -65,9 +65,10 @@ pub(super) fn run(work: &impl Work, threads: usize, mut after: impl FnMut(usize)
         for step in 0..work.steps() {
             let pieces = work.pieces(step);
             opened += pieces;
-            team.turn.0.store((step as u64) << STEP, Ordering::Release);
-            for _ in team.helpers.0.load(Ordering::Relaxed)..threads.min(pieces).saturating_sub(1) {
-                team.helpers.0.fetch_add(1, Ordering::Relaxed);
+            // In one order with what helpers that go do, see `Team::help`.
+            team.turn.0.store((step as u64) << STEP, Ordering::SeqCst);
+            for _ in team.helpers.0.load(Ordering::SeqCst)..threads.min(pieces).saturating_sub(1) {
+                team.helpers.0.fetch_add(1, Ordering::SeqCst);
                 scope.spawn(|_| team.help(work));
             }
             while let Taken::Piece(step, piece) = team.take(work) {
@@ -110,8 +111,22 @@ impl Team {
     }
 
     fn help(&self, work: &impl Work) {
+        loop {
+            self.help_for_a_while(work);
+            // A step may have been opened after this helper had looked and before it was counted out, so that nobody was
+            // called for it.
+            let turn = self.turn.0.load(Ordering::SeqCst);
+            if turn == OVER || (turn & PIECE) as usize >= work.pieces((turn >> STEP) as usize) {
+                return;
+            }
+            self.helpers.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Until there is nothing to do, and one helper fewer.
+    fn help_for_a_while(&self, work: &impl Work) {
         let _gone = OnDrop(|| {
-            self.helpers.0.fetch_sub(1, Ordering::Relaxed);
+            self.helpers.0.fetch_sub(1, Ordering::SeqCst);
         });
         let mut waited = Wait::default();
         loop {
