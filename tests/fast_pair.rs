@@ -8,7 +8,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use kith::geometry::Overlap;
-use kith::{Decision, Engine, FaceChoice, Photo, Policy};
+use kith::{Decision, DeviceChoice, Engine, FaceChoice, Photo, Policy, PrecisionChoice};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
@@ -36,6 +36,31 @@ fn yunet_finds_the_faces_that_mtcnn_finds() {
                 let far = same.landmarks.0.iter().zip(w.landmarks.0).map(|(a, b)| (a[0] - b[0]).hypot(a[1] - b[1]));
                 assert!(far.fold(0.0, f32::max) < 0.15 * w.bbox.width(), "{name} on {file}: {same:?} for {w:?}");
             }
+        }
+    }
+}
+
+#[test]
+fn yunet_finds_the_same_faces_of_split_numbers() {
+    let Some(folder) = common::fast_pair() else { return };
+    let photo = photo("two_faces.jpg");
+    for name in ["yunet", "yunet-n"] {
+        let engine = |precision: PrecisionChoice| {
+            let builder = Engine::builder().device(DeviceChoice::Cpu).detector(name).weights(folder.path());
+            builder.precision(precision).build()
+        };
+        let split = match engine(PrecisionChoice::Bf16x3) {
+            Ok(split) => split.detect(&photo).unwrap(),
+            Err(e) => {
+                println!("skipped: {e}");
+                return;
+            }
+        };
+        let full = engine(PrecisionChoice::F32).unwrap().detect(&photo).unwrap();
+        assert!(full.len() == split.len() && full != split, "{name}: {full:?} and {split:?}");
+        for (a, b) in full.iter().zip(&split) {
+            assert!(a.bbox.overlap(&b.bbox, Overlap::Union) > 0.999, "{name}: {a:?} became {b:?}");
+            assert!((a.score - b.score).abs() < 1e-3, "{name}: {a:?} became {b:?}");
         }
     }
 }

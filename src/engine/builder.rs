@@ -106,8 +106,8 @@ impl EngineBuilder {
     /// Opens the device and loads the networks, both at once.
     ///
     /// # Errors
-    /// [`ModelError::DeviceUnavailable`], [`ModelError::InvalidOption`] for a precision that the device, the
-    /// detector or the embedder lacks, a [`WeightsError`] that says which weights are missing or damaged and what to run, or
+    /// [`ModelError::DeviceUnavailable`], [`ModelError::InvalidOption`] for a precision that the device, the detector
+    /// or the embedder lacks, a [`WeightsError`] that says which weights are missing or damaged and what to run, or
     /// [`RefusalError::WrongDetector`] for a calibration record measured behind another detector.
     pub fn build(self) -> Result<Engine> {
         let device = Device::open(self.device)?;

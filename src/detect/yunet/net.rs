@@ -292,7 +292,7 @@ mod tests {
     fn drawn_weights_give_what_onnx_runtime_gives() {
         for (name, shape) in NETS {
             let (tensors, x) = (golden::drawn(name), golden::input(&[1, 3, 96, 160]));
-            // Drawn weights make outputs of hundreds, and so do those that a face's score is made of.
+            // Drawn weights make outputs of hundreds, and so large are the logits behind the scores.
             let room = |by: &str| if by.ends_with("bf16x3") { 3e-3 } else { 1e-4 };
             hold(&tensors, shape, &x, &golden::fast_pair()["drawn"][name], |std, by| room(by) * std.max(1.0));
         }

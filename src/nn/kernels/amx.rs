@@ -163,7 +163,7 @@ unsafe fn sum(p: &Product) {
     }
 }
 
-/// Writes what [`sum`] left in the registers, `step` numbers from one pixel to the next.
+/// Writes what [`sum`] left in the registers, which no compiled code touches, `step` numbers from one pixel to the next.
 ///
 /// # Safety
 /// Whole sixteens of pixels can be written.

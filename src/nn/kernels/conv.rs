@@ -75,7 +75,7 @@ impl ConvOp {
     }
 
     /// # Safety
-    /// As for [`Op::run`].
+    /// As for `Op::run`.
     pub(super) unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
         let packed = &self.conv;
         let (panels, block) = self.piece(n, threads, piece);
@@ -142,7 +142,7 @@ impl ConvOp {
     /// The same by lines of even steps.
     ///
     /// # Safety
-    /// As for [`Op::run`].
+    /// As for `Op::run`.
     unsafe fn run_lines(&self, bases: Bases, panels: Range<usize>, block: Range<usize>) {
         let packed = &self.conv;
         let Some(line) = self.line() else { return };

@@ -163,7 +163,8 @@ impl Lowering<'_> {
     }
 
     fn form(&self, task: &Task, op: &ConvOp) -> Form {
-        let (Task::Conv { conv, .. }, from_chip) = (task, task.reads().map.id == 0) else { return Form::Direct };
+        let Task::Conv { conv, from, .. } = task else { return Form::Direct };
+        let from_chip = from.map.id == 0;
         let tiles = winograd::pays(conv, op.rows, op.columns);
         match (self.bfloats, self.integers) {
             (Some(bfloats), _) if Bfloats::pays(conv.packed(), op.run, from_chip, tiles) => Form::Bfloat(bfloats),
