@@ -15,7 +15,15 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// Held until dropped.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Said, not left to the closing of the file: while another thread starts a process, that process has a
+    /// copy of every descriptor until it is its own program, and a copy keeps the lock.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -47,6 +55,23 @@ impl Lock {
         let name = Path::new(&program).file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let holder = format!("process {} ({name} {command})", std::process::id());
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{holder}"));
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_lock_is_free_though_a_copy_of_its_descriptor_lives() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = Lock::take(folder.path(), Duration::ZERO).unwrap();
+        let copy = lock.file.try_clone().unwrap();
+        let refused = Lock::take(folder.path(), Duration::ZERO).unwrap_err();
+        assert_eq!(refused.code(), "store.locked");
+        drop(lock);
+        Lock::take(folder.path(), Duration::ZERO).unwrap();
+        drop(copy);
     }
 }
