@@ -7,11 +7,10 @@ use super::kernels::Arithmetic;
 use crate::error::ModelError;
 use crate::simd::Simd;
 
-/// What the user asked for. Parsed from `f32`, `int16`, `bf16`, `bf16x3`, `auto`.
+/// What the user asked for. Parsed from `f32`, `f16`, `int16`, `bf16`, `bf16x3`, `auto`.
 ///
 /// Eight bits are not offered: they moved MobileFaceNet's embeddings to a cosine of 0.991 from those in f32,
-/// where kith allows 0.9995. Nor are halves: a processor without instructions for their arithmetic only saves
-/// memory by them.
+/// where kith allows 0.9995.
 ///
 /// ```
 /// use kith::PrecisionChoice;
@@ -24,6 +23,9 @@ pub enum PrecisionChoice {
     /// Single precision everywhere: the numbers that goldens and published error rates were measured with.
     #[default]
     F32,
+    /// The embedder and YuNet in halves (IEEE 754 binary16), maps, weights and sums alike, but for the convolutions that
+    /// read the photo: on processors with AVX-512 FP16.
+    F16,
     /// The embedder's large convolutions in 16-bit whole numbers, on processors that have instructions for it.
     Int16,
     /// The embedder's large convolutions with weights rounded to bfloat16 and inputs split into two of them each, so
@@ -49,6 +51,7 @@ impl FromStr for PrecisionChoice {
     fn from_str(text: &str) -> Result<Self, ModelError> {
         match text {
             "f32" => Ok(Self::F32),
+            "f16" => Ok(Self::F16),
             "int16" => Ok(Self::Int16),
             "bf16" => Ok(Self::Bf16),
             "bf16x3" => Ok(Self::Bf16x3),
@@ -56,7 +59,7 @@ impl FromStr for PrecisionChoice {
             _ => Err(ModelError::InvalidOption {
                 option: OPTION,
                 received: text.to_string(),
-                expected: "f32, int16, bf16, bf16x3 or auto (int8 moves embeddings too far, and f16 is no faster here)",
+                expected: "f32, f16, int16, bf16, bf16x3 or auto (int8 moves embeddings too far)",
             }),
         }
     }
@@ -66,6 +69,7 @@ impl fmt::Display for PrecisionChoice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::F32 => "f32",
+            Self::F16 => "f16",
             Self::Int16 => "int16",
             Self::Bf16 => "bf16",
             Self::Bf16x3 => "bf16x3",
@@ -87,8 +91,10 @@ impl PrecisionChoice {
             // Plain code is slower in whatever is not f32.
             Self::Auto if simd == Some(Simd::Scalar) => return Ok(Vec::new()),
             Self::Auto => {
-                return Ok([Arithmetic::Bfloat16, Arithmetic::Int16].into_iter().filter(|&kind| runs(kind)).collect());
+                let all = [Arithmetic::Bfloat16, Arithmetic::Half, Arithmetic::Int16];
+                return Ok(all.into_iter().filter(|&kind| runs(kind)).collect());
             }
+            Self::F16 => (Arithmetic::Half, "f32 or auto: f16 needs a processor with AVX-512 FP16, and --device cpu"),
             Self::Int16 => (
                 Arithmetic::Int16,
                 "f32 or auto: int16 needs a processor with AVX2, or with AVX-512 and VNNI, and --device cpu",
@@ -108,8 +114,12 @@ impl PrecisionChoice {
     /// As for [`Self::instead_of_f32`].
     pub(crate) fn for_detection(self, simd: Simd) -> Result<Arithmetic, ModelError> {
         let kinds = self.instead_of_f32(Some(simd))?;
-        let bfloats = kinds.iter().any(|kind| matches!(kind, Arithmetic::Bfloat16 | Arithmetic::Bfloat16x3));
-        Ok(if bfloats { Arithmetic::Bfloat16x3 } else { Arithmetic::F32 })
+        let is = |wanted: &[Arithmetic]| kinds.iter().any(|kind| wanted.contains(kind));
+        Ok(match () {
+            () if is(&[Arithmetic::Half]) => Arithmetic::Half,
+            () if is(&[Arithmetic::Bfloat16, Arithmetic::Bfloat16x3]) => Arithmetic::Bfloat16x3,
+            () => Arithmetic::F32,
+        })
     }
 }
 

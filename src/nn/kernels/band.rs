@@ -10,8 +10,9 @@ use half::bf16;
 use super::bfloat::{Bfloats, GROUP, pitch};
 use super::bfloat_tile::{self, SIDE, Target};
 use super::chain::{Reach, Ring, rings};
-use super::depthwise::DepthwiseConv;
-use super::lanes::LANES;
+use super::depthwise;
+use super::halves::Halves;
+use super::lanes::{LANES, Number};
 use super::layout::{Layout, View};
 use super::lines::Lines;
 use super::ops::{Bases, part};
@@ -26,12 +27,12 @@ thread_local! {
     static SCRATCH: RefCell<Lines> = RefCell::default();
 }
 
-/// Tasks of a chain with their addresses worked out.
-pub(super) struct ChainOp {
-    stages: Vec<Stage>,
-    /// Numbers of the scratch: the rings, and behind them split rows.
+/// Tasks of a chain with their addresses worked out, over maps and rings of `N`.
+pub(super) struct ChainOp<N: Number> {
+    stages: Vec<Stage<N>>,
+    /// Numbers of the scratch: the rings, and behind them what a stage splits or rounds.
     scratch: usize,
-    split: usize,
+    behind: usize,
     bfloats: Option<Bfloats>,
     /// The longest row, which stands first in the scratch as zeros.
     zeros: usize,
@@ -41,8 +42,8 @@ pub(super) struct ChainOp {
     to: View,
 }
 
-struct Stage {
-    kind: Kind,
+struct Stage<N: Number> {
+    kind: Kind<N>,
     reach: Reach,
     rows: usize,
     columns: usize,
@@ -50,62 +51,61 @@ struct Stage {
     source_columns: usize,
     /// Where its results go: the last one's go to a map.
     ring: Option<Ring>,
+    /// Where each result of a row goes, where that is asked for.
+    places: Vec<(usize, usize)>,
 }
 
-enum Kind {
-    /// With which of the program's weights are its own.
-    Conv(Arc<Packed>, Range<usize>),
-    /// The same of bfloat16 numbers; and where each result of a row goes.
-    Bfloat(Arc<Packed>, Range<usize>, Bfloats, Vec<(usize, usize)>),
-    Depthwise(DepthwiseConv),
+/// What a stage does; a convolution says which of the program's weights are its own.
+pub(super) enum Kind<N: Number> {
+    /// Of weights packed in `N`, `depth` of them an output.
+    Conv {
+        packed: Arc<Packed>,
+        weights: Range<usize>,
+        kernels: &'static Kernels<N>,
+        depth: usize,
+    },
+    /// Of bfloat16 numbers, over maps of f32.
+    Bfloat(Arc<Packed>, Range<usize>, Bfloats),
+    /// Of a map of f32, its results rounded to halves.
+    Rounded(Arc<Packed>, Range<usize>, Halves),
+    Depthwise(Arc<depthwise::Packed<N>>),
     Max {
-        kernels: &'static Kernels,
+        kernels: &'static Kernels<N>,
         vectors: usize,
     },
 }
 
 /// A row of a stage's windows: where the first begins, how far from there each line of it is, and the numbers from
 /// a window's pixel to the next.
-struct Windows<'a> {
-    first: *const f32,
+struct Windows<'a, N> {
+    first: *const N,
     lines: &'a [usize],
     pixel: usize,
 }
 
-impl ChainOp {
-    /// `weights` are where those of each convolution stand, and whether as bfloat16 numbers; `input` is what the first
-    /// task reads.
-    pub(super) fn new(
-        tasks: &[Task],
-        weights: Vec<(Range<usize>, Option<Bfloats>)>,
-        kernels: &'static Kernels,
-        input: &Layout,
-        output: &Layout,
-    ) -> Self {
-        let (mut rings, split) = rings(&tasks.iter().collect::<Vec<_>>());
-        let bfloats = weights.iter().find_map(|(_, bfloats)| *bfloats);
-        let mut scratch = split;
-        let mut weights = weights.into_iter();
+impl<N: Number> ChainOp<N> {
+    /// `kinds` are what the tasks are computed by; `input` is what the first one reads.
+    pub(super) fn new(tasks: &[Task], kinds: Vec<Kind<N>>, input: &Layout, output: &Layout) -> Self {
+        let (mut rings, behind) = rings(&tasks.iter().collect::<Vec<_>>());
+        let mut scratch = behind;
+        let mut bfloats = None;
         let zeros = rings.iter().map(|r| r.row).max().unwrap_or(0);
         rings.reverse();
-        let stage = |task: &Task| {
+        let stage = |(task, kind): (&Task, Kind<N>)| {
             let (source, result) = (task.reads().map, task.writes().map);
-            let kind = match task {
-                Task::Conv { conv, .. } => {
-                    let (packed, (own, bfloats)) = (conv.packed().clone(), weights.next()?);
-                    match bfloats {
-                        None => Kind::Conv(packed, own),
-                        Some(bfloats) => {
-                            scratch = scratch.max(split + GROUP * pitch(&packed) / 2);
-                            let pixel = rings.last().map_or(output.pixel, |ring| ring.pixel);
-                            let places = (0..result.columns).map(|column| (column * pixel, 0)).collect();
-                            Kind::Bfloat(packed, own, bfloats, places)
-                        }
-                    }
+            let mut places = Vec::new();
+            match &kind {
+                Kind::Bfloat(packed, _, own) => {
+                    bfloats = Some(*own);
+                    scratch = scratch.max(behind + GROUP * pitch(packed) / 2);
+                    let pixel = rings.last().map_or(output.pixel, |ring| ring.pixel);
+                    places = (0..result.columns).map(|column| (column * pixel, 0)).collect();
                 }
-                Task::Depthwise { conv, .. } => Kind::Depthwise(conv.clone()),
-                _ => Kind::Max { kernels, vectors: task.writes().channels.div_ceil(LANES) },
-            };
+                Kind::Rounded(packed, ..) => {
+                    scratch = scratch.max(behind + result.columns * packed.vectors() * LANES * N::IN_ONE);
+                }
+                _ => {}
+            }
             Some(Stage {
                 kind,
                 reach: Reach::of(task)?,
@@ -114,9 +114,10 @@ impl ChainOp {
                 source_rows: source.rows,
                 source_columns: source.columns,
                 ring: rings.pop(),
+                places,
             })
         };
-        let stages: Vec<Stage> = tasks.iter().map_while(stage).collect();
+        let stages: Vec<Stage<N>> = tasks.iter().zip(kinds).map_while(stage).collect();
         assert_eq!(stages.len(), tasks.len(), "only what can be joined is");
         let (read, written) = (tasks[0].reads(), tasks[tasks.len() - 1].writes());
         let Reach { window, stride, padding } = stages[0].reach;
@@ -126,10 +127,16 @@ impl ChainOp {
             to: output.view(written, (0, 0), 1),
             stages,
             scratch,
-            split,
+            behind,
             bfloats,
             zeros,
         }
+    }
+
+    /// How many tasks it has.
+    #[cfg(test)]
+    pub(super) fn stages(&self) -> usize {
+        self.stages.len()
     }
 
     /// Convolutions of bfloat16 numbers.
@@ -139,8 +146,10 @@ impl ChainOp {
     }
 
     pub(super) fn products(&self) -> usize {
-        let products = |stage: &Stage| match &stage.kind {
-            Kind::Conv(conv, _) | Kind::Bfloat(conv, ..) => stage.rows * stage.columns * conv.outputs * conv.depth(),
+        let products = |stage: &Stage<N>| match &stage.kind {
+            Kind::Conv { packed, .. } | Kind::Bfloat(packed, ..) | Kind::Rounded(packed, ..) => {
+                stage.rows * stage.columns * packed.outputs * packed.depth()
+            }
             Kind::Depthwise(conv) => stage.rows * stage.columns * conv.products(),
             Kind::Max { .. } => 0,
         };
@@ -165,13 +174,13 @@ impl ChainOp {
         let bands = self.pieces_an_image(n, threads);
         let (image, rows) = (piece / bands, part(self.rows(), bands, piece % bands));
         SCRATCH.with_borrow_mut(|scratch| {
-            scratch.at_least(self.scratch);
-            let numbers = scratch.numbers_mut();
-            numbers[..self.zeros].fill(0.0);
+            scratch.at_least(self.scratch.div_ceil(N::IN_ONE));
+            let numbers = N::of_mut(scratch.numbers_mut());
+            numbers[..self.zeros].fill(N::ZERO);
             for ring in self.stages.iter().filter_map(|s| s.ring) {
                 for row in numbers[ring.start..][..ring.rows * ring.row].chunks_exact_mut(ring.row) {
-                    row[..ring.left].fill(0.0);
-                    row[ring.left + ring.results..].fill(0.0);
+                    row[..ring.left].fill(N::ZERO);
+                    row[ring.left + ring.results..].fill(N::ZERO);
                 }
             }
             // The first row of each stage that is needed.
@@ -193,17 +202,17 @@ impl ChainOp {
 }
 
 /// A piece on its way.
-struct Band<'a> {
-    chain: &'a ChainOp,
+struct Band<'a, N: Number> {
+    chain: &'a ChainOp<N>,
     bases: Bases<'a>,
     image: usize,
-    scratch: *mut f32,
+    scratch: *mut N,
     /// The next row of each stage.
     next: Vec<usize>,
     lines: Vec<usize>,
 }
 
-impl Band<'_> {
+impl<N: Number> Band<'_, N> {
     /// Computes a stage's rows up to `end`, and what they need before.
     ///
     /// # Safety
@@ -239,8 +248,9 @@ impl Band<'_> {
                 None => {
                     let from = &self.chain.from;
                     self.lines.extend((0..window.0).map(|y| y * (from.row / stride)));
-                    let first = self.bases.maps[from.map].add(from.at(self.image, row, 0));
-                    Windows { first, lines: &self.lines, pixel: from.pixel / stride }
+                    // Of f32 where it is read as such, and then this is not where it stands.
+                    let first = self.bases.map::<N>(from).wrapping_add(from.at(self.image, row, 0));
+                    Windows { first: first.cast_const(), lines: &self.lines, pixel: from.pixel / stride }
                 }
                 Some(ring) => {
                     let top = row * stride;
@@ -248,32 +258,54 @@ impl Band<'_> {
                         Some(y) if y < stage.source_rows => ring.slot(y),
                         _ => 0,
                     }));
-                    Windows { first: self.scratch, lines: &self.lines, pixel: ring.pixel }
+                    Windows { first: self.scratch.cast_const(), lines: &self.lines, pixel: ring.pixel }
                 }
             };
             let (out, pixel) = match stage.ring {
                 Some(ring) => (self.scratch.add(ring.slot(row) + ring.left), ring.pixel),
                 None => {
                     let to = &self.chain.to;
-                    (self.bases.maps[to.map].add(to.at(self.image, row, 0)), to.pixel)
+                    (self.bases.map::<N>(to).add(to.at(self.image, row, 0)), to.pixel)
                 }
             };
+            let runs = |inputs: usize| match at {
+                0 => (&self.chain.runs.0[..], self.chain.runs.1),
+                _ => (windows.lines, window.1 * inputs),
+            };
+            let behind = self.scratch.add(self.chain.behind);
             match &stage.kind {
-                Kind::Conv(conv, weights) | Kind::Bfloat(conv, weights, ..) => {
-                    let own = (windows.lines, window.1 * conv.inputs);
-                    let (lines, run) = if at == 0 { (&self.chain.runs.0[..], self.chain.runs.1) } else { own };
-                    let windows = Windows { lines, ..windows };
+                Kind::Conv { packed, weights, kernels, depth } => {
+                    let (lines, run) = runs(packed.inputs);
+                    let weights = (N::of(&self.bases.weights[weights.clone()]), *depth);
+                    stage.conv(packed, kernels, weights, &Windows { lines, ..windows }, run, (out, pixel));
+                }
+                // Only lowered where `N` is f32.
+                Kind::Bfloat(packed, weights, bfloats) => {
+                    let (lines, run) = runs(packed.inputs);
+                    let windows = Windows { first: windows.first.cast(), lines, pixel: windows.pixel };
                     let weights = &self.bases.weights[weights.clone()];
-                    match &stage.kind {
-                        Kind::Bfloat(..) => {
-                            let split = self.scratch.add(self.chain.split).cast();
-                            stage.bfloat(weights, &windows, run, split, (out, pixel));
+                    stage.bfloat(packed, *bfloats, weights, &windows, run, behind.cast(), (out.cast(), pixel));
+                }
+                // Only lowered where `N` is f16, for a chain's first task, whose map is of f32.
+                Kind::Rounded(packed, weights, halves) => {
+                    let (lines, run) = runs(packed.inputs);
+                    let from = &self.chain.from;
+                    let first = self.bases.map::<f32>(from).add(from.at(self.image, row, 0));
+                    let windows = Windows { first: first.cast_const(), lines, pixel: windows.pixel };
+                    let weights = (&self.bases.weights[weights.clone()], packed.depth());
+                    let own = packed.vectors() * LANES;
+                    let full = behind.cast::<f32>();
+                    stage.conv(packed, packed.kernels, weights, &windows, run, (full, own));
+                    if own == pixel {
+                        (halves.kernels.round)(full, out.cast(), stage.columns * own);
+                    } else {
+                        for column in 0..stage.columns {
+                            (halves.kernels.round)(full.add(column * own), out.add(column * pixel).cast(), own);
                         }
-                        _ => stage.conv(conv, weights, &windows, run, out, pixel),
                     }
                 }
                 Kind::Depthwise(conv) => {
-                    conv.packed().run(
+                    conv.run(
                         windows.first,
                         windows.lines,
                         windows.pixel,
@@ -289,17 +321,19 @@ impl Band<'_> {
     }
 }
 
-impl Stage {
+impl<N: Number> Stage<N> {
+    /// A convolution of `M`, by weights of which an output has as many as stand beside them.
+    ///
     /// # Safety
     /// As for [`Band::row`].
-    unsafe fn conv(
+    unsafe fn conv<M: Number>(
         &self,
         packed: &Packed,
-        weights: &[f32],
-        windows: &Windows,
+        kernels: &Kernels<M>,
+        (weights, depth): (&[M], usize),
+        windows: &Windows<M>,
         run: usize,
-        out: *mut f32,
-        out_pixel: usize,
+        (out, out_pixel): (*mut M, usize),
     ) {
         let step = windows.pixel * self.reach.stride;
         for panel in (0..packed.panels()).map(|at| packed.panel(at)) {
@@ -309,14 +343,14 @@ impl Stage {
                 step,
                 runs: windows.lines,
                 run,
-                weights: panel.weights(weights, packed.depth()).as_ptr(),
+                weights: panel.weights(weights, depth).as_ptr(),
                 bias: panel.bias,
                 after: panel.after,
                 out: out.wrapping_add(panel.first),
                 out_step: out_pixel,
             };
             // SAFETY: handed on to the caller; the kernels were chosen for this processor.
-            unsafe { packed.kernels.line(self.columns, panel.vectors, tiles) }
+            unsafe { kernels.line(self.columns, panel.vectors, tiles) }
         }
     }
 
@@ -324,17 +358,19 @@ impl Stage {
     ///
     /// # Safety
     /// As for [`Band::row`].
+    #[expect(clippy::too_many_arguments, reason = "the addresses of one row")]
     unsafe fn bfloat(
         &self,
+        packed: &Packed,
+        bfloats: Bfloats,
         weights: &[f32],
-        windows: &Windows,
+        windows: &Windows<f32>,
         run: usize,
         split: *mut bf16,
         (out, pixel): (*mut f32, usize),
     ) {
-        let Kind::Bfloat(packed, _, bfloats, places) = &self.kind else { return };
         let step = windows.pixel * self.reach.stride;
-        for (at, places) in places.chunks(GROUP).enumerate() {
+        for (at, places) in self.places.chunks(GROUP).enumerate() {
             let windows = bfloat_tile::Windows {
                 first: windows.first.wrapping_add(at * GROUP * step),
                 step,
@@ -362,11 +398,11 @@ impl Stage {
     /// As for [`Band::row`].
     unsafe fn max(
         &self,
-        kernels: &Kernels,
+        kernels: &Kernels<N>,
         vectors: usize,
         row: usize,
-        windows: &Windows,
-        out: *mut f32,
+        windows: &Windows<N>,
+        out: *mut N,
         out_pixel: usize,
     ) {
         let Reach { window, stride, .. } = self.reach;

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::lanes::LANES;
+use super::ops::Arithmetic;
 use super::program::{ProgramBuilder, Slice, Task};
 use super::winograd;
 
@@ -55,7 +56,7 @@ impl Reach {
 }
 
 /// Joins steps of one task each that hand on maps of at least `large` numbers into chains.
-pub(super) fn join(builder: &mut ProgramBuilder, outputs: &[Slice], large: usize, whole_numbers: bool) {
+pub(super) fn join(builder: &mut ProgramBuilder, outputs: &[Slice], large: usize, arithmetic: Arithmetic) {
     let mut uses: HashMap<usize, usize> = HashMap::new();
     let tasks = builder.steps.iter().flatten();
     let seen = tasks.flat_map(|t| [Some(t.reads()), Some(t.writes()), t.adds()]).flatten();
@@ -67,7 +68,7 @@ pub(super) fn join(builder: &mut ProgramBuilder, outputs: &[Slice], large: usize
         let large = map.rows * map.columns * map.channels >= large;
         whole && large && uses[&map.id] == 2 && map.channels.is_multiple_of(LANES)
     };
-    let fits = |step: &[Task]| matches!(step, [task] if can_be_joined(task, whole_numbers));
+    let fits = |step: &[Task]| matches!(step, [task] if can_be_joined(task, arithmetic));
     // A chain that ends in the map that it begins with would read what it has overwritten.
     let apart = |group: &[Vec<Task>], step: &[Task]| group[0][0].reads().map != step[0].writes().map;
     // What a chain writes to may be looked at before it begins, but not on its way.
@@ -108,12 +109,12 @@ pub(super) fn join(builder: &mut ProgramBuilder, outputs: &[Slice], large: usize
     builder.marks.iter_mut().for_each(|(after, _, _)| *after = numbers[*after]);
 }
 
-fn can_be_joined(task: &Task, whole_numbers: bool) -> bool {
+fn can_be_joined(task: &Task, arithmetic: Arithmetic) -> bool {
     let direct = match task {
         Task::Conv { conv, from, to, .. } => {
-            !winograd::pays(conv, to.map.rows, to.map.columns)
-                && conv.weights().len() <= WEIGHTS
-                && (from.map.id == 0 || !whole_numbers)
+            let tiles = arithmetic != Arithmetic::Half && winograd::pays(conv, to.map.rows, to.map.columns);
+            let rounded = arithmetic == Arithmetic::Int16 && from.map.id != 0;
+            !tiles && !rounded && conv.weights().len() <= WEIGHTS
         }
         _ => true,
     };
@@ -333,18 +334,21 @@ mod tests {
             (1..4).map(|count| rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap()).collect();
         let (mut chained, mut cut) = (0, 0);
         for case in 0..60 {
+            let kinds =
+                [Arithmetic::F32, Arithmetic::Int16, Arithmetic::Bfloat16, Arithmetic::Bfloat16x3, Arithmetic::Half];
+            let arithmetic = kinds[case % 10 / 2];
             let shape = (rng.random_range(50..110), rng.random_range(50..80), [1, 3, 16][case % 3]);
             let layers = layers(&mut rng, shape.2);
             let n = rng.random_range(1..4);
             let values: Vec<f32> = (0..n * shape.0 * shape.1 * shape.2).map(|_| rng.random_range(-1.0..1.0)).collect();
-            let arithmetic =
-                [Arithmetic::F32, Arithmetic::Int16, Arithmetic::Bfloat16, Arithmetic::Bfloat16x3][case % 8 / 2];
             for simd in Simd::available() {
                 let alone = program(&layers, shape, simd, arithmetic, usize::MAX);
                 let joined = program(&layers, shape, simd, arithmetic, 1);
                 assert!(alone.chains(n, 1).is_empty());
                 let wanted = answers(&alone, &values, n, shape.1 * shape.2);
-                for pool in &pools {
+                // Halves are slow in plain code.
+                let pools = if (simd, arithmetic) == (Simd::Scalar, Arithmetic::Half) { &pools[1..2] } else { &pools };
+                for pool in pools {
                     chained += joined.chains(n, 1).len();
                     let all = alone.of_bfloats();
                     assert!(joined.of_bfloats() == all, "{} of {all} convolutions of bfloat16", joined.of_bfloats());

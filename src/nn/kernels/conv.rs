@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::lanes::LANES;
+use super::lanes::{LANES, Number};
 use super::layout::View;
 use super::ops::{Bases, PIECE, part};
 use super::pack::Packed;
-use super::tile::{TALLEST, Tile, Tiles};
+use super::tile::{Kernels, TALLEST, Tile, Tiles};
 
 /// Numbers of input that a piece may span and still leave room for weights in a core's second cache.
 const CACHED: usize = 64_000;
@@ -17,7 +17,7 @@ const FETCHED: usize = 32;
 
 /// For a panel's tiles: what to ask for, and how many bytes of it for each of a tile's `turns`, so that all of the
 /// panel `far` panels on has been asked for when the last tile is done.
-pub(super) fn ahead(weights: &[f32], turns: usize, tiles: usize, far: usize) -> (*const f32, usize) {
+pub(super) fn ahead<N>(weights: &[N], turns: usize, tiles: usize, far: usize) -> (*const N, usize) {
     let first = weights.as_ptr();
     match tiles {
         0..=FETCHED => (first.wrapping_add(far * weights.len()), size_of_val(weights) / (turns * tiles)),
@@ -67,6 +67,11 @@ impl ConvOp {
         (panels, blocks)
     }
 
+    pub(super) fn pieces(&self, n: usize, threads: usize) -> usize {
+        let (panels, blocks) = self.cut(n, threads);
+        panels * blocks
+    }
+
     /// The panels and the pixels, over all images, of a piece.
     pub(super) fn piece(&self, n: usize, threads: usize, piece: usize) -> (Range<usize>, Range<usize>) {
         let (groups, blocks) = self.cut(n, threads);
@@ -74,27 +79,37 @@ impl ConvOp {
         (panels, part(n * self.rows * self.columns, blocks, piece % blocks))
     }
 
+    /// By `kernels` as wide and as tall as the convolution's own; its weights are `depth` numbers an output.
+    ///
     /// # Safety
     /// As for `Op::run`.
-    pub(super) unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
+    pub(super) unsafe fn run<N: Number>(
+        &self,
+        kernels: &Kernels<N>,
+        depth: usize,
+        bases: Bases,
+        n: usize,
+        threads: usize,
+        piece: usize,
+    ) {
         let packed = &self.conv;
         let (panels, block) = self.piece(n, threads, piece);
         if block.is_empty() {
             return;
         }
-        let tiles = block.len().div_ceil(packed.kernels.tall());
+        let tiles = block.len().div_ceil(kernels.tall());
         let (each, larger) = (block.len() / tiles, block.len() % tiles);
-        let (from, to) = (bases.maps[self.from.map], bases.maps[self.to.map]);
-        let added = self.add.map(|view| bases.maps[view.map]);
+        let (from, to) = (bases.map::<N>(&self.from), bases.map::<N>(&self.to));
+        let added = self.add.map(|view| bases.map::<N>(&view));
         if added.is_none() && tiles > FETCHED && self.line().is_some() {
             // SAFETY: handed on to the caller.
-            return unsafe { self.run_lines(bases, panels, block) };
+            return unsafe { self.run_lines(kernels, depth, bases, panels, block) };
         }
         // The next panel of this piece, or of the one that this thread is likely to take.
         let others = 1 + (threads - 1) * panels.len();
         for at in panels.clone() {
             let panel = packed.panel(at);
-            let weights = panel.weights(&bases.weights[self.weights.clone()], packed.depth());
+            let weights = panel.weights(N::of(&bases.weights[self.weights.clone()]), depth);
             // One for all tiles: a network's small layers are short enough for the clearing of pointers, and for
             // divisions to find each tile's place, to be a fifth of their time.
             let mut t = Tile {
@@ -106,7 +121,7 @@ impl ConvOp {
                 after: panel.after,
                 out: [std::ptr::null_mut(); TALLEST],
                 add: added.map(|_| [std::ptr::null(); TALLEST]),
-                ahead: ahead(weights, packed.depth(), tiles, if at + 1 < panels.end { 1 } else { others }),
+                ahead: ahead(weights, depth / N::IN_ONE, tiles, if at + 1 < panels.end { 1 } else { others }),
             };
             let mut place = self.place(block.start);
             for tile in 0..tiles {
@@ -125,8 +140,8 @@ impl ConvOp {
                 }
                 // SAFETY: the kernels were chosen for this processor; the pointers are valid as above,
                 // and nothing else touches them as the caller and the second invariant hold.
-                unsafe { packed.kernels.tile(pixels, panel.vectors, &t) }
-                t.ahead.0 = t.ahead.0.wrapping_byte_add(t.ahead.1 * packed.depth());
+                unsafe { kernels.tile(pixels, panel.vectors, &t) }
+                t.ahead.0 = t.ahead.0.wrapping_byte_add(t.ahead.1 * depth / N::IN_ONE);
             }
         }
     }
@@ -143,12 +158,19 @@ impl ConvOp {
     ///
     /// # Safety
     /// As for `Op::run`.
-    unsafe fn run_lines(&self, bases: Bases, panels: Range<usize>, block: Range<usize>) {
+    unsafe fn run_lines<N: Number>(
+        &self,
+        kernels: &Kernels<N>,
+        depth: usize,
+        bases: Bases,
+        panels: Range<usize>,
+        block: Range<usize>,
+    ) {
         let packed = &self.conv;
         let Some(line) = self.line() else { return };
-        let (from, to) = (bases.maps[self.from.map], bases.maps[self.to.map]);
+        let (from, to) = (bases.map::<N>(&self.from), bases.map::<N>(&self.to));
         for panel in panels.map(|at| packed.panel(at)) {
-            let weights = panel.weights(&bases.weights[self.weights.clone()], packed.depth()).as_ptr();
+            let weights = panel.weights(N::of(&bases.weights[self.weights.clone()]), depth).as_ptr();
             let mut pixel = block.start;
             while pixel < block.end {
                 let count = (line - pixel % line).min(block.end - pixel);
@@ -168,7 +190,7 @@ impl ConvOp {
                         out: to.add(place.to + panel.first),
                         out_step: self.to.pixel,
                     };
-                    packed.kernels.line(count, panel.vectors, tiles);
+                    kernels.line(count, panel.vectors, tiles);
                 }
                 pixel += count;
             }

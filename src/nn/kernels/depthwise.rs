@@ -4,53 +4,55 @@
 //! channel alone is one product a vector and place of the window: no packing, no reordering. A block of
 //! neighbouring results stays in registers while the window passes, and takes each weight once.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 #[cfg(target_arch = "aarch64")]
 use super::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
-use super::lanes::{LANES, Lanes, Plain, load_each};
+use super::lanes::{LANES, Number, Plain, Vectors, load_each};
 use super::lines::Lines;
 use super::pack::{Activation, ConvWeights};
 use crate::simd::Simd;
 
 /// A convolution of each channel alone, ready for the kernels. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct DepthwiseConv(Arc<Packed>);
+pub(crate) struct DepthwiseConv(pub(super) Arc<Packed>);
 
-pub(super) struct Packed {
+/// Of numbers that maps hold.
+pub(super) struct Packed<N: 'static = f32> {
     pub channels: usize,
     pub window: (usize, usize),
     pub stride: usize,
     pub padding: (usize, usize),
     /// `[window rows, window columns, channels]`, channels filled up to whole vectors.
-    weights: Lines,
-    bias: Lines,
-    least: f32,
-    greatest: f32,
-    kernel: unsafe fn(&Run),
+    pub weights: Lines,
+    pub bias: Lines,
+    pub least: N,
+    pub greatest: N,
+    pub kernel: unsafe fn(&Run<N>),
 }
 
 /// Neighbouring results in a row.
-pub(super) struct Run<'a> {
+pub(super) struct Run<'a, N = f32> {
     /// The first one's window, how far from there each row of it begins, and the numbers from a pixel to the next.
-    pub from: *const f32,
+    pub from: *const N,
     pub lines: &'a [usize],
     pub pixel: usize,
     /// From a result's window to the next one's.
     pub step: usize,
-    pub out: *mut f32,
+    pub out: *mut N,
     pub out_pixel: usize,
     /// How many results.
     pub count: usize,
-    window: (usize, usize),
-    vectors: usize,
-    weights: *const f32,
-    bias: *const f32,
+    pub window: (usize, usize),
+    pub vectors: usize,
+    pub weights: *const N,
+    pub bias: *const N,
     /// Results are bounded by these.
-    least: f32,
-    greatest: f32,
+    pub least: N,
+    pub greatest: N,
 }
 
 impl DepthwiseConv {
@@ -91,17 +93,17 @@ impl DepthwiseConv {
         Self(Arc::new(Packed { channels, window, stride, padding, weights, bias, least, greatest, kernel }))
     }
 
-    pub(super) fn packed(&self) -> &Packed {
+    pub(super) fn packed(&self) -> &Arc<Packed> {
         &self.0
-    }
-
-    /// Multiplications for one pixel of the result.
-    pub(super) fn products(&self) -> usize {
-        self.0.channels * self.0.window.0 * self.0.window.1
     }
 }
 
-impl Packed {
+impl<N: Number> Packed<N> {
+    /// Multiplications for one pixel of the result.
+    pub(super) fn products(&self) -> usize {
+        self.channels * self.window.0 * self.window.1
+    }
+
     pub(super) fn vectors(&self) -> usize {
         self.channels.div_ceil(LANES)
     }
@@ -114,11 +116,11 @@ impl Packed {
     #[expect(clippy::too_many_arguments, reason = "the addresses of one run")]
     pub(super) unsafe fn run(
         &self,
-        from: *const f32,
+        from: *const N,
         lines: &[usize],
         pixel: usize,
         step: usize,
-        out: *mut f32,
+        out: *mut N,
         out_pixel: usize,
         count: usize,
     ) {
@@ -132,8 +134,8 @@ impl Packed {
             count,
             window: self.window,
             vectors: self.vectors(),
-            weights: self.weights.numbers().as_ptr(),
-            bias: self.bias.numbers().as_ptr(),
+            weights: N::of(self.weights.numbers()).as_ptr(),
+            bias: N::of(self.bias.numbers()).as_ptr(),
             least: self.least,
             greatest: self.greatest,
         };
@@ -146,32 +148,34 @@ impl Packed {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn run_avx2(run: &Run) {
     // SAFETY: handed on to the caller.
-    unsafe { run_body::<Avx2, 4>(run) }
+    unsafe { run_body::<Avx2, 4>(run, 0..run.vectors * LANES) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn run_avx512(run: &Run) {
     // SAFETY: handed on to the caller.
-    unsafe { run_body::<Avx512, 8>(run) }
+    unsafe { run_body::<Avx512, 8>(run, 0..run.vectors * LANES) }
 }
 
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
 unsafe fn run_neon(run: &Run) {
     // SAFETY: handed on to the caller.
-    unsafe { run_body::<Neon, 4>(run) }
+    unsafe { run_body::<Neon, 4>(run, 0..run.vectors * LANES) }
 }
 
 unsafe fn run_plain(run: &Run) {
     // SAFETY: handed on to the caller.
-    unsafe { run_body::<Plain, 1>(run) }
+    unsafe { run_body::<Plain, 1>(run, 0..run.vectors * LANES) }
 }
 
+/// The results in those channels, whole vectors of them.
+///
 /// # Safety
-/// As for [`Packed::run`], and the processor has the instructions of `L`.
+/// As for [`Packed::run`], and the processor has the instructions of `V`.
 #[inline(always)]
-unsafe fn run_body<L: Lanes, const P: usize>(run: &Run) {
+pub(super) unsafe fn run_body<V: Vectors, const P: usize>(run: &Run<V::Number>, channels: Range<usize>) {
     let mut done = 0;
     let three = run.window == (3, 3) && run.step == run.pixel;
     while done < run.count {
@@ -179,44 +183,43 @@ unsafe fn run_body<L: Lanes, const P: usize>(run: &Run) {
         unsafe {
             if run.count - done >= P {
                 if three {
-                    three_by_three::<L, P>(run, done)
+                    three_by_three::<V, P>(run, done, channels.clone())
                 } else {
-                    block::<L, P>(run, done)
+                    block::<V, P>(run, done, channels.clone())
                 }
                 done += P;
             } else {
-                block::<L, 1>(run, done);
+                block::<V, 1>(run, done, channels.clone());
                 done += 1;
             }
         }
     }
 }
 
-/// `P` results from the one of number `first`, in all channels.
+/// `P` results from the one of number `first`.
 ///
 /// # Safety
 /// As for [`run_body`].
 #[inline(always)]
-unsafe fn block<L: Lanes, const P: usize>(run: &Run, first: usize) {
+unsafe fn block<V: Vectors, const P: usize>(run: &Run<V::Number>, first: usize, channels: Range<usize>) {
     // SAFETY: the caller holds the pointers valid for what is read and written here.
     unsafe {
-        let (least, greatest) = (L::splat(&run.least), L::splat(&run.greatest));
-        for vector in 0..run.vectors {
-            let channel = vector * LANES;
-            let mut sums = [L::load(run.bias.add(channel)); P];
+        let (least, greatest) = (V::splat(&run.least), V::splat(&run.greatest));
+        for channel in channels.step_by(V::WIDTH) {
+            let mut sums = [V::load(run.bias.add(channel)); P];
             let mut weight = run.weights.add(channel);
             for &line in run.lines {
                 let line = run.from.add(first * run.step + line + channel);
                 for x in 0..run.window.1 {
-                    let w = L::load(weight);
+                    let w = V::load(weight);
                     weight = weight.add(run.vectors * LANES);
                     for (p, sum) in sums.iter_mut().enumerate() {
-                        *sum = L::multiply_add(w, L::load(line.add(p * run.step + x * run.pixel)), *sum);
+                        *sum = V::multiply_add(w, V::load(line.add(p * run.step + x * run.pixel)), *sum);
                     }
                 }
             }
             for (p, &sum) in sums.iter().enumerate() {
-                L::store(run.out.add((first + p) * run.out_pixel + channel), L::bounded(sum, least, greatest));
+                V::store(run.out.add((first + p) * run.out_pixel + channel), V::bounded(sum, least, greatest));
             }
         }
     }
@@ -228,53 +231,28 @@ unsafe fn block<L: Lanes, const P: usize>(run: &Run, first: usize) {
 /// # Safety
 /// As for [`run_body`].
 #[inline(always)]
-unsafe fn three_by_three<L: Lanes, const P: usize>(run: &Run, first: usize) {
+unsafe fn three_by_three<V: Vectors, const P: usize>(run: &Run<V::Number>, first: usize, channels: Range<usize>) {
     // SAFETY: the caller holds the pointers valid for what is read and written here.
     unsafe {
-        let (least, greatest) = (L::splat(&run.least), L::splat(&run.greatest));
-        for vector in 0..run.vectors {
-            let channel = vector * LANES;
-            let mut sums = [L::load(run.bias.add(channel)); P];
+        let (least, greatest) = (V::splat(&run.least), V::splat(&run.greatest));
+        for channel in channels.step_by(V::WIDTH) {
+            let mut sums = [V::load(run.bias.add(channel)); P];
             let mut weight = run.weights.add(channel);
             for &line in run.lines {
                 let line = run.from.add(first * run.step + line + channel);
-                let w = load_each::<L, 3>(weight, run.vectors * LANES);
+                let w = load_each::<V, 3>(weight, run.vectors * LANES);
                 weight = weight.add(3 * run.vectors * LANES);
-                let (mut a, mut b) = (L::load(line), L::load(line.add(run.pixel)));
+                let (mut a, mut b) = (V::load(line), V::load(line.add(run.pixel)));
                 for (p, sum) in sums.iter_mut().enumerate() {
-                    let c = L::load(line.add((p + 2) * run.pixel));
-                    *sum = L::multiply_add(w[2], c, L::multiply_add(w[1], b, L::multiply_add(w[0], a, *sum)));
+                    let c = V::load(line.add((p + 2) * run.pixel));
+                    *sum = V::multiply_add(w[2], c, V::multiply_add(w[1], b, V::multiply_add(w[0], a, *sum)));
                     (a, b) = (b, c);
                 }
             }
             for (p, &sum) in sums.iter().enumerate() {
-                L::store(run.out.add((first + p) * run.out_pixel + channel), L::bounded(sum, least, greatest));
+                V::store(run.out.add((first + p) * run.out_pixel + channel), V::bounded(sum, least, greatest));
             }
         }
-    }
-}
-
-/// Adds to each of `count` pixels of a row the pixel of a coarser row that covers it.
-///
-/// # Safety
-/// `out` may be read and written over `channels` of each pixel, `from` read over those of the pixels that
-/// cover them, `factor` to each, and nothing else touches either meanwhile.
-pub(super) unsafe fn add_coarser(
-    (from, from_pixel): (*const f32, usize),
-    (out, out_pixel): (*mut f32, usize),
-    factor: usize,
-    channels: usize,
-    count: usize,
-) {
-    for column in 0..count {
-        // SAFETY: the caller holds both valid; they are pixels of two maps, so that they do not overlap.
-        let (sum, coarse) = unsafe {
-            (
-                std::slice::from_raw_parts_mut(out.add(column * out_pixel), channels),
-                std::slice::from_raw_parts(from.add(column / factor * from_pixel), channels),
-            )
-        };
-        sum.iter_mut().zip(coarse).for_each(|(s, c)| *s += c);
     }
 }
 

@@ -57,10 +57,9 @@ thread_local! {
 
 impl IntegerOp {
     /// Whether `conv` can be computed so, and whether that pays.
-    pub(super) fn pays(conv: &ConvOp, from_chip: bool) -> bool {
-        let packed = &conv.conv;
+    pub(super) fn pays(packed: &Packed, run: usize, from_chip: bool) -> bool {
         let uses = packed.outputs * packed.window.0 * packed.window.1 / (packed.stride * packed.stride);
-        !from_chip && conv.run.is_multiple_of(2) && uses >= LEAST_USES
+        !from_chip && run.is_multiple_of(2) && uses >= LEAST_USES
     }
 
     /// Numbers that `full` weights take when rounded, two of them in each.

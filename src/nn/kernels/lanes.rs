@@ -1,27 +1,62 @@
-//! Sixteen numbers at a time, in the registers of each instruction set.
+//! Sixteen numbers at a time, in the registers of each instruction set; halves also thirty-two (see `half_lanes`).
 //!
-//! Every kernel body is written once over [`Lanes`] and compiled once a path. A path's functions must
+//! Every kernel body is written once over [`Vectors`], or [`Lanes`], and compiled once a path. A path's functions must
 //! be called only from code that is compiled for, and runs on, a processor that has its instructions.
 
 /// Numbers in a vector of every path; channels are stored in multiples of it.
 pub(crate) const LANES: usize = 16;
 
-/// Sixteen f32 and what kernels do with them.
+/// What maps hold: f32, or halves.
+///
+/// # Safety
+/// Any bits are a number, and [`Self::IN_ONE`] of them lie in an f32 without padding.
+pub(super) unsafe trait Number: Copy + Send + Sync + 'static {
+    const ZERO: Self;
+    const SIX: Self;
+    /// How many lie in the memory of one f32.
+    const IN_ONE: usize;
+
+    /// The numbers that lie in `memory`.
+    fn of(memory: &[f32]) -> &[Self] {
+        // SAFETY: as the trait demands; its alignment is no greater than that of f32.
+        unsafe { std::slice::from_raw_parts(memory.as_ptr().cast(), memory.len() * Self::IN_ONE) }
+    }
+
+    /// As [`Self::of`].
+    fn of_mut(memory: &mut [f32]) -> &mut [Self] {
+        // SAFETY: as in `of`, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(memory.as_mut_ptr().cast(), memory.len() * Self::IN_ONE) }
+    }
+}
+
+// SAFETY: it is one f32.
+unsafe impl Number for f32 {
+    const ZERO: Self = 0.0;
+    const SIX: Self = 6.0;
+    const IN_ONE: usize = 1;
+}
+
+/// A vector of numbers and what kernels do with them.
 ///
 /// # Safety
 /// Callers hold, for every function, that the processor has the path's instructions and that pointers
-/// are valid for the sixteen numbers (for `splat`, the one number) that are read or written. No
+/// are valid for the vector's numbers (for `splat`, the one number) that are read or written. No
 /// alignment is asked for.
-pub(super) trait Lanes {
+pub(super) trait Vectors {
+    type Number: Number;
     type Vector: Copy;
+    /// Numbers in a vector.
+    const WIDTH: usize;
 
-    unsafe fn load(from: *const f32) -> Self::Vector;
-    unsafe fn store(to: *mut f32, v: Self::Vector);
+    unsafe fn load(from: *const Self::Number) -> Self::Vector;
+    /// As many f32 from there, each rounded to a number.
+    unsafe fn load_floats(from: *const f32) -> Self::Vector;
+    unsafe fn store(to: *mut Self::Number, v: Self::Vector);
     /// Asks for the cache line at `from`, which need not be there, to be brought nearer; some paths leave that out.
     #[inline(always)]
-    fn fetch(_from: *const f32) {}
-    /// The number at `from`, sixteen times.
-    unsafe fn splat(from: *const f32) -> Self::Vector;
+    fn fetch(_from: *const Self::Number) {}
+    /// The number at `from` in each place.
+    unsafe fn splat(from: *const Self::Number) -> Self::Vector;
     unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -46,11 +81,16 @@ pub(super) trait Lanes {
     }
 }
 
+/// Sixteen f32.
+pub(super) trait Lanes: Vectors<Number = f32> {}
+
+impl<V: Vectors<Number = f32>> Lanes for V {}
+
 /// Asks for `N` cache lines from `from` on, which need not be there.
 #[inline(always)]
-pub(super) fn fetch_each<L: Lanes, const N: usize>(from: *const f32) {
+pub(super) fn fetch_each<V: Vectors, const N: usize>(from: *const V::Number) {
     for n in 0..N {
-        L::fetch(from.wrapping_add(n * LANES));
+        V::fetch(from.wrapping_add(n * 64 / size_of::<V::Number>()));
     }
 }
 
@@ -60,14 +100,14 @@ pub(super) fn fetch_each<L: Lanes, const N: usize>(from: *const f32) {
 /// instructions, which is then called for each vector.
 ///
 /// # Safety
-/// As for [`Lanes::load`], for every one of them.
+/// As for [`Vectors::load`], for every one of them.
 #[inline(always)]
-pub(super) unsafe fn load_each<L: Lanes, const N: usize>(from: *const f32, step: usize) -> [L::Vector; N] {
+pub(super) unsafe fn load_each<V: Vectors, const N: usize>(from: *const V::Number, step: usize) -> [V::Vector; N] {
     // SAFETY: handed on to the caller.
     unsafe {
-        let mut vectors = [L::splat(&0.0); N];
+        let mut vectors = [V::splat(&V::Number::ZERO); N];
         for (n, v) in vectors.iter_mut().enumerate() {
-            *v = L::load(from.add(n * step));
+            *v = V::load(from.add(n * step));
         }
         vectors
     }
@@ -83,13 +123,21 @@ impl Plain {
     }
 }
 
-impl Lanes for Plain {
+impl Vectors for Plain {
+    type Number = f32;
     type Vector = [f32; LANES];
+    const WIDTH: usize = LANES;
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> [f32; LANES] {
         // SAFETY: sixteen numbers can be read, as the trait demands; an array of f32 is aligned as f32 is.
         unsafe { from.cast::<[f32; LANES]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_floats(from: *const f32) -> [f32; LANES] {
+        // SAFETY: handed on to the caller.
+        unsafe { Self::load(from) }
     }
 
     #[inline(always)]
@@ -140,7 +188,7 @@ impl Lanes for Plain {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::Lanes;
+    use super::{LANES, Vectors};
 
     /// AVX2 with FMA: two registers a vector.
     pub(in super::super) struct Avx2;
@@ -150,8 +198,10 @@ mod x86 {
 
     // SAFETY (of every block below): the processor has AVX2 and FMA and pointers are valid, as the trait
     // demands of callers.
-    impl Lanes for Avx2 {
+    impl Vectors for Avx2 {
+        type Number = f32;
         type Vector = Pair;
+        const WIDTH: usize = LANES;
 
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Pair {
@@ -163,6 +213,12 @@ mod x86 {
         fn fetch(from: *const f32) {
             // SAFETY: a prefetch of any address does nothing but bring it nearer; every x86-64 has it.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_floats(from: *const f32) -> Pair {
+            // SAFETY: handed on to the caller.
+            unsafe { Self::load(from) }
         }
 
         #[inline(always)]
@@ -223,8 +279,10 @@ mod x86 {
 
     // SAFETY (of every block below): the processor has AVX-512F and pointers are valid, as the trait
     // demands of callers.
-    impl Lanes for Avx512 {
+    impl Vectors for Avx512 {
+        type Number = f32;
         type Vector = __m512;
+        const WIDTH: usize = LANES;
 
         #[inline(always)]
         unsafe fn load(from: *const f32) -> __m512 {
@@ -236,6 +294,12 @@ mod x86 {
         fn fetch(from: *const f32) {
             // SAFETY: a prefetch of any address does nothing but bring it nearer; every x86-64 has it.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_floats(from: *const f32) -> __m512 {
+            // SAFETY: handed on to the caller.
+            unsafe { Self::load(from) }
         }
 
         #[inline(always)]
@@ -294,7 +358,7 @@ pub(super) use x86::{Avx2, Avx512, Pair};
 mod arm {
     use std::arch::aarch64::*;
 
-    use super::Lanes;
+    use super::{LANES, Vectors};
 
     /// Advanced SIMD: four registers a vector.
     pub(in super::super) struct Neon;
@@ -303,13 +367,21 @@ mod arm {
 
     // SAFETY (of every block below): the processor has Advanced SIMD and pointers are valid, as the trait
     // demands of callers.
-    impl Lanes for Neon {
+    impl Vectors for Neon {
+        type Number = f32;
         type Vector = Four;
+        const WIDTH: usize = LANES;
 
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Four {
             // SAFETY: see the head of the implementation.
             unsafe { [vld1q_f32(from), vld1q_f32(from.add(4)), vld1q_f32(from.add(8)), vld1q_f32(from.add(12))] }
+        }
+
+        #[inline(always)]
+        unsafe fn load_floats(from: *const f32) -> Four {
+            // SAFETY: handed on to the caller.
+            unsafe { Self::load(from) }
         }
 
         #[inline(always)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::lanes::LANES;
 use super::lines::Lines;
-use super::tile::{After, Kernels};
+use super::tile::{After, Kernels, Transforms};
 use crate::simd::Simd;
 
 /// What follows a convolution.
@@ -46,6 +46,7 @@ pub(crate) struct PackedConv {
 /// All of a packed convolution but its weights, which a program gathers in one place.
 pub(super) struct Packed {
     pub kernels: &'static Kernels,
+    pub transforms: &'static Transforms,
     pub outputs: usize,
     pub inputs: usize,
     pub window: (usize, usize),
@@ -93,6 +94,7 @@ impl PackedConv {
         bias.numbers_mut()[..conv.bias.len()].copy_from_slice(conv.bias);
         let packed = Packed {
             kernels,
+            transforms: Transforms::of(simd),
             outputs: conv.outputs,
             inputs: conv.inputs,
             window: conv.window,
@@ -134,7 +136,7 @@ pub(super) struct Panel {
 
 impl Panel {
     /// The panel's part of a convolution's weights, which have `depth` numbers an output channel.
-    pub(super) fn weights<'a>(&self, all: &'a [f32], depth: usize) -> &'a [f32] {
+    pub(super) fn weights<'a, N>(&self, all: &'a [N], depth: usize) -> &'a [N] {
         &all[self.first * depth..][..self.vectors * LANES * depth]
     }
 }

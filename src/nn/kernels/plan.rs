@@ -3,8 +3,11 @@
 //! A map is alive from the first step that writes it to the last that reads it, shows it or gives it out. One
 //! without a border is written whole before it is read, so it may follow any other without a border, however large.
 //! A border has to hold zeros and is never written, so a map with one follows only maps whose borders lie exactly
-//! where its own do.
+//! where its own do. Where maps are of halves, the input, which is not, shares its place with none.
 
+use half::f16;
+
+use super::lanes::Number;
 use super::layout::{Border, Layout};
 use super::program::{ProgramBuilder, Slice, Task};
 
@@ -12,7 +15,7 @@ use super::program::{ProgramBuilder, Slice, Task};
 pub(super) struct Plan {
     /// The place of each map.
     pub place_of: Vec<usize>,
-    /// Numbers that each place takes for one image.
+    /// F32 whose memory each place takes for one image.
     pub lengths: Vec<usize>,
 }
 
@@ -24,8 +27,8 @@ struct Place {
     border: Option<(Border, usize, usize)>,
 }
 
-/// The plan for maps of these layouts; `outputs` are read after the last step.
-pub(super) fn plan(builder: &ProgramBuilder, layouts: &[Layout], outputs: &[Slice]) -> Plan {
+/// The plan for maps of these layouts, all but the input `of_halves` or none; `outputs` are read after the last step.
+pub(super) fn plan(builder: &ProgramBuilder, layouts: &[Layout], outputs: &[Slice], of_halves: bool) -> Plan {
     let mut alive = vec![(usize::MAX, 0); builder.maps.len()];
     let mut use_at = |slice: Slice, step: usize| {
         let (from, until): &mut (usize, usize) = &mut alive[slice.map.id];
@@ -43,6 +46,13 @@ pub(super) fn plan(builder: &ProgramBuilder, layouts: &[Layout], outputs: &[Slic
     outputs.iter().for_each(|&slice| use_at(slice, usize::MAX));
     // The input is written before the first step, at the beginning of the memory.
     alive[0].0 = 0;
+    if of_halves {
+        alive[0].1 = usize::MAX;
+    }
+    let memory = |map: usize| {
+        let numbers = layouts[map].image;
+        if of_halves && map > 0 { numbers.div_ceil(f16::IN_ONE) } else { numbers }
+    };
     let mut places: Vec<Place> = Vec::new();
     let mut place_of = vec![0; layouts.len()];
     // Maps inside of a chain stand nowhere.
@@ -53,7 +63,7 @@ pub(super) fn plan(builder: &ProgramBuilder, layouts: &[Layout], outputs: &[Slic
         let border = layout.has_border().then_some((layout.border, layout.row, layout.image));
         let free = places.iter().enumerate().filter(|(_, p)| p.until < from && p.border == border);
         // The one that has to grow, or is left unused, least.
-        let place = match free.min_by_key(|(_, p)| p.length.abs_diff(layout.image)) {
+        let place = match free.min_by_key(|(_, p)| p.length.abs_diff(memory(map))) {
             Some((at, _)) => at,
             None => {
                 places.push(Place { until, length: 0, border });
@@ -61,7 +71,7 @@ pub(super) fn plan(builder: &ProgramBuilder, layouts: &[Layout], outputs: &[Slic
             }
         };
         places[place].until = until;
-        places[place].length = places[place].length.max(layout.image);
+        places[place].length = places[place].length.max(memory(map));
         place_of[map] = place;
     }
     Plan { place_of, lengths: places.into_iter().map(|p| p.length).collect() }
@@ -100,7 +110,7 @@ mod tests {
             maps.push(to);
         }
         let layouts = layouts(&builder);
-        let plan = plan(&builder, &layouts, &[maps[7].into()]);
+        let plan = plan(&builder, &layouts, &[maps[7].into()], false);
         let of = |n: usize| plan.place_of[maps[n].id];
         // 2 and 3 are read by padded convolutions; 4 to 7 have no border, and take turns.
         assert!(layouts[2].has_border() && layouts[3].has_border() && !layouts[4].has_border());

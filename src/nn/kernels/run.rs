@@ -6,15 +6,21 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
 use super::bfloat::Bfloats;
 use super::chain;
+use super::halves::Halves;
 use super::integer_tile::IntegerKernels;
 use super::lanes::LANES;
 use super::layout::{Layout, View, layouts};
 use super::lines::Lines;
-use super::ops::{Arithmetic, Bases, Lowering, Op, part};
+use super::lower::Lowering;
+#[cfg(test)]
+use super::map_ops::MapOp;
+use super::ops::{Arithmetic, Bases, Op, part};
 use super::plan::{Plan, plan};
 use super::program::{Map, ProgramBuilder, Slice, Task};
 use super::team::{self, Work};
@@ -48,6 +54,7 @@ struct Step {
 struct Output {
     slice: Slice,
     view: View,
+    of_halves: bool,
 }
 
 struct Workspace {
@@ -98,12 +105,14 @@ impl ProgramBuilder {
         arithmetic: Arithmetic,
         large: usize,
     ) -> Program {
-        chain::join(&mut self, outputs, large, arithmetic == Arithmetic::Int16);
+        let arithmetic = if arithmetic.runs_by(simd) { arithmetic } else { Arithmetic::F32 };
+        chain::join(&mut self, outputs, large, arithmetic);
         let layouts = layouts(&self);
-        let plan = plan(&self, &layouts, outputs);
+        let halves = Halves::of(arithmetic, simd);
+        let plan = plan(&self, &layouts, outputs, halves.is_some());
         let integers = if arithmetic == Arithmetic::Int16 { IntegerKernels::of(simd) } else { None };
         let bfloats = Bfloats::of(arithmetic, simd);
-        let lowering = Lowering { layouts: &layouts, kernels: Kernels::of(simd), integers, bfloats };
+        let lowering = Lowering { layouts: &layouts, kernels: Kernels::of(simd), integers, bfloats, halves };
         let mut weights = Lines::zeros(self.steps.iter().flatten().map(|task| lowering.weights(task)).sum());
         let mut used = 0;
         let mut lower = |step: Vec<Task>| {
@@ -116,7 +125,10 @@ impl ProgramBuilder {
             Step { products: ops.iter().map(Op::products).sum(), ops }
         };
         let steps: Vec<Step> = self.steps.into_iter().map(&mut lower).collect();
-        let output = |slice: Slice| Output { slice, view: layouts[slice.map.id].view(slice, (0, 0), 1) };
+        let output = |slice: Slice| {
+            let view = layouts[slice.map.id].view(slice, (0, 0), 1);
+            Output { slice, view, of_halves: halves.is_some() && slice.map.id != 0 }
+        };
         Program {
             input: self.maps[0],
             steps,
@@ -142,7 +154,7 @@ impl Program {
     pub(crate) fn of_bfloats(&self) -> usize {
         let count = |op: &Op| match op {
             Op::Bfloat(_) => 1,
-            Op::Chain(chain) => chain.of_bfloats(),
+            Op::Full(MapOp::Chain(chain)) => chain.of_bfloats(),
             _ => 0,
         };
         self.steps.iter().flat_map(|step| &step.ops).map(count).sum()
@@ -151,8 +163,12 @@ impl Program {
     /// Into how many pieces each chain falls for `n` images on `threads`.
     #[cfg(test)]
     pub(super) fn chains(&self, n: usize, threads: usize) -> Vec<usize> {
-        let chains = self.steps.iter().flat_map(|step| &step.ops).filter(|op| matches!(op, Op::Chain(_)));
-        chains.map(|op| op.pieces(n, threads)).collect()
+        let chained = |op: &&Op| match op {
+            Op::Full(MapOp::Chain(_)) => true,
+            Op::Half(MapOp::Chain(chain)) => chain.stages() > 1,
+            _ => false,
+        };
+        self.steps.iter().flat_map(|step| &step.ops).filter(chained).map(|op| op.pieces(n, threads)).collect()
     }
 
     /// Runs over `n` images; `fill` writes each. Gives, for each output, `[n, rows, columns, channels]`.
@@ -321,12 +337,19 @@ impl Output {
         for image in 0..n {
             for row in 0..map.rows {
                 for column in 0..map.columns {
+                    let at = self.view.at(image, row, column);
                     // SAFETY: the pixel is inside the map, no step runs, and all numbers were initialised.
-                    let pixel = unsafe {
-                        let from = bases.maps[self.view.map].add(self.view.at(image, row, column));
-                        std::slice::from_raw_parts(from, channels)
-                    };
-                    values.extend_from_slice(pixel);
+                    unsafe {
+                        if self.of_halves {
+                            let halves = std::slice::from_raw_parts(bases.map::<f16>(&self.view).add(at), channels);
+                            let done = values.len();
+                            values.resize(done + channels, 0.0);
+                            halves.convert_to_f32_slice(&mut values[done..]);
+                        } else {
+                            let pixel = std::slice::from_raw_parts(bases.map::<f32>(&self.view).add(at), channels);
+                            values.extend_from_slice(pixel);
+                        }
+                    }
                 }
             }
         }

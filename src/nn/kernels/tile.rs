@@ -4,7 +4,9 @@
 //! the window of pixel `p`, as runs of consecutive numbers (a whole row of a window, where maps store
 //! nothing between its pixels). The right matrix is packed panel by panel in the order it is read.
 
-use super::lanes::{LANES, Lanes, fetch_each, load_each};
+use std::ops::Range;
+
+use super::lanes::{LANES, Lanes, Number, Vectors, fetch_each, load_each};
 use super::winograd::{Gather, Spread, gather_body, spread_body};
 use crate::simd::Simd;
 
@@ -28,85 +30,90 @@ impl After {
     /// # Safety
     /// The slopes can be read, and the processor has the instructions.
     #[inline(always)]
-    pub(super) unsafe fn apply<L: Lanes>(self, v: L::Vector, n: usize) -> L::Vector {
+    pub(super) unsafe fn apply<V: Vectors>(self, v: V::Vector, n: usize) -> V::Vector {
         // SAFETY: handed on to the caller.
         unsafe {
-            let zero = L::splat(&0.0);
+            let zero = V::splat(&V::Number::ZERO);
             match self {
                 Self::Nothing => v,
                 // Its second is what comes of a number that is none.
-                Self::Relu => L::max(zero, v),
-                Self::Relu6 => L::bounded(v, zero, L::splat(&6.0)),
-                Self::PRelu(slope) => L::prelu(v, L::load(slope.add(n * LANES)), zero),
+                Self::Relu => V::max(zero, v),
+                Self::Relu6 => V::bounded(v, zero, V::splat(&V::Number::SIX)),
+                Self::PRelu(slope) => V::prelu(v, V::load_floats(slope.add(n * LANES)), zero),
             }
         }
     }
 }
 
 /// One tile: `pixels` of it by one panel of output channels.
-pub(super) struct Tile<'a> {
+pub(super) struct Tile<'a, N = f32> {
     /// Where the window of each pixel begins.
-    pub pixels: [*const f32; TALLEST],
+    pub pixels: [*const N; TALLEST],
     /// Where each run begins, counted from the window's beginning.
     pub runs: &'a [usize],
     /// Numbers in a run.
     pub run: usize,
     /// `[runs * run, panel]`.
-    pub weights: *const f32,
+    pub weights: *const N,
     /// `[panel]`.
     pub bias: *const f32,
     pub after: After,
     /// Where each pixel's sums go.
-    pub out: [*mut f32; TALLEST],
+    pub out: [*mut N; TALLEST],
     /// What is added to each pixel's sums.
-    pub add: Option<[*const f32; TALLEST]>,
+    pub add: Option<[*const N; TALLEST]>,
     /// What this thread is likely to read after this panel, and how many bytes of it to ask for a number of the run.
-    pub ahead: (*const f32, usize),
+    pub ahead: (*const N, usize),
 }
 
-type TileKernel = unsafe fn(&Tile);
+pub(super) type TileKernel<N> = unsafe fn(&Tile<N>);
 
 /// Tiles of as many pixels each, of one panel of output channels, side by side: what they read and write lies at even
 /// steps.
-pub(super) struct Tiles<'a> {
+pub(super) struct Tiles<'a, N = f32> {
     pub count: usize,
     /// Where the first pixel's window begins, and the numbers from there to the next one's.
-    pub from: *const f32,
+    pub from: *const N,
     pub step: usize,
     pub runs: &'a [usize],
     pub run: usize,
-    pub weights: *const f32,
+    pub weights: *const N,
     pub bias: *const f32,
     pub after: After,
     /// Where the first pixel's sums go, and the numbers from there to the next one's.
-    pub out: *mut f32,
+    pub out: *mut N,
     pub out_step: usize,
 }
 
-type TilesKernel = unsafe fn(&Tiles);
+pub(super) type TilesKernel<N> = unsafe fn(&Tiles<N>);
 
 /// A window over one map, all channels alike.
-pub(super) struct Window {
-    pub from: *const f32,
+pub(super) struct Window<N = f32> {
+    pub from: *const N,
     pub rows: usize,
     pub columns: usize,
     /// Numbers from a row of the map to the next, and from a pixel to the next.
     pub row: usize,
     pub column: usize,
-    pub out: *mut f32,
+    pub out: *mut N,
     /// Vectors of channels.
     pub vectors: usize,
 }
 
-/// The functions of one path.
-pub(super) struct Kernels {
+/// The functions of one path over maps of such numbers.
+pub(super) struct Kernels<N: 'static = f32> {
     /// By vectors of output channels (from 1), then by pixels (from 1).
-    tiles: &'static [&'static [TileKernel]],
-    even: &'static [&'static [TilesKernel]],
-    pub greatest: unsafe fn(&Window),
+    pub tiles: &'static [&'static [TileKernel<N>]],
+    pub even: &'static [&'static [TilesKernel<N>]],
+    pub greatest: unsafe fn(&Window<N>),
     /// The sum of a window times the factor.
-    pub mean: unsafe fn(&Window, f32),
-    /// Winograd's transform of an input tile, and of a tile of products.
+    pub mean: unsafe fn(&Window<N>, f32),
+    /// Adds to each number at the second the one at the first, over that many vectors of channels.
+    pub add: unsafe fn(*const N, *mut N, usize),
+}
+
+/// Winograd's transform of an input tile, and of a tile of products.
+pub(super) struct Transforms {
     pub spread: unsafe fn(&Spread),
     pub gather: unsafe fn(&Gather),
 }
@@ -123,7 +130,23 @@ impl Kernels {
             _ => &plain::KERNELS,
         }
     }
+}
 
+impl Transforms {
+    pub(super) fn of(simd: Simd) -> &'static Self {
+        match simd {
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx2 => &avx2::TRANSFORMS,
+            #[cfg(target_arch = "x86_64")]
+            Simd::Avx512 => &avx512::TRANSFORMS,
+            #[cfg(target_arch = "aarch64")]
+            Simd::Neon => &neon::TRANSFORMS,
+            _ => &plain::TRANSFORMS,
+        }
+    }
+}
+
+impl<N> Kernels<N> {
     /// Pixels in this path's tallest tile.
     pub(super) fn tall(&self) -> usize {
         self.tiles[0].len()
@@ -141,7 +164,7 @@ impl Kernels {
     /// read over every run, those of `add` and `out` over `vectors` vectors, and nothing else writes to
     /// what is read or touches what is written meanwhile (`add` may be `out`). `weights`, `bias` and
     /// slopes are as long as [`Tile`] says.
-    pub(super) unsafe fn tile(&self, pixels: usize, vectors: usize, tile: &Tile) {
+    pub(super) unsafe fn tile(&self, pixels: usize, vectors: usize, tile: &Tile<N>) {
         // SAFETY: handed on to the caller.
         unsafe { self.tiles[vectors - 1][pixels - 1](tile) }
     }
@@ -150,7 +173,7 @@ impl Kernels {
     ///
     /// # Safety
     /// As for [`Self::tile`]: every window and result of those pixels.
-    pub(super) unsafe fn line(&self, count: usize, vectors: usize, mut tiles: Tiles) {
+    pub(super) unsafe fn line(&self, count: usize, vectors: usize, mut tiles: Tiles<N>) {
         let all = count.div_ceil(self.tall());
         let (each, larger) = (count / all, count % all);
         for (pixels, count) in [(each + 1, larger), (each, all - larger)] {
@@ -274,27 +297,47 @@ unsafe fn even_body<L: Lanes, const P: usize, const N: usize>(t: &Tiles) {
     }
 }
 
-/// Folds a window, vector by vector of channels.
+/// Folds a window, vector by vector of those channels.
 ///
 /// # Safety
-/// The window may be read and `out` written over all vectors; the processor has the instructions.
+/// The window may be read and `out` written over those channels, whole vectors; the processor has the instructions.
 #[inline(always)]
-unsafe fn window_body<L: Lanes>(w: &Window, fold: impl Fn(L::Vector, L::Vector) -> L::Vector, factor: Option<f32>) {
+pub(super) unsafe fn window_body<V: Vectors>(
+    w: &Window<V::Number>,
+    channels: Range<usize>,
+    fold: impl Fn(V::Vector, V::Vector) -> V::Vector,
+    factor: Option<V::Number>,
+) {
     // SAFETY: the caller holds the pointers valid for what is read and written here.
     unsafe {
-        for v in 0..w.vectors {
-            let from = w.from.add(v * LANES);
-            let mut folded = L::load(from);
+        for channel in channels.step_by(V::WIDTH) {
+            let from = w.from.add(channel);
+            let mut folded = V::load(from);
             for y in 0..w.rows {
-                for x in usize::from(y == 0)..w.columns {
-                    folded = fold(folded, L::load(from.add(y * w.row + x * w.column)));
+                // Row by row: a sum of halves would lose more if it grew number by number.
+                let mut row = V::load(from.add(y * w.row));
+                for x in 1..w.columns {
+                    row = fold(row, V::load(from.add(y * w.row + x * w.column)));
                 }
+                folded = if y == 0 { row } else { fold(folded, row) };
             }
             if let Some(factor) = factor {
-                folded = L::multiply(folded, L::splat(&factor));
+                folded = V::multiply(folded, V::splat(&factor));
             }
-            L::store(w.out.add(v * LANES), folded);
+            V::store(w.out.add(channel), folded);
         }
+    }
+}
+
+/// Adds to each number at `to` the one at `from`, vector by vector of those channels.
+///
+/// # Safety
+/// Those channels of both, whole vectors, may be read, and those of `to` written; the processor has the instructions.
+#[inline(always)]
+pub(super) unsafe fn add_body<V: Vectors>(from: *const V::Number, to: *mut V::Number, channels: Range<usize>) {
+    for channel in channels.step_by(V::WIDTH) {
+        // SAFETY: the caller holds the pointers valid for what is read and written here.
+        unsafe { V::store(to.add(channel), V::add(V::load(to.add(channel)), V::load(from.add(channel)))) }
     }
 }
 
@@ -319,13 +362,19 @@ macro_rules! path {
             $(#[target_feature(enable = $feature)])?
             unsafe fn greatest(w: &Window) {
                 // SAFETY: handed on to the caller.
-                unsafe { window_body::<$lanes>(w, |a, b| <$lanes>::max(a, b), None) }
+                unsafe { window_body::<$lanes>(w, 0..w.vectors * LANES, |a, b| <$lanes>::max(a, b), None) }
             }
 
             $(#[target_feature(enable = $feature)])?
             unsafe fn mean(w: &Window, factor: f32) {
                 // SAFETY: handed on to the caller.
-                unsafe { window_body::<$lanes>(w, |a, b| <$lanes>::add(a, b), Some(factor)) }
+                unsafe { window_body::<$lanes>(w, 0..w.vectors * LANES, |a, b| <$lanes>::add(a, b), Some(factor)) }
+            }
+
+            $(#[target_feature(enable = $feature)])?
+            unsafe fn add(from: *const f32, to: *mut f32, vectors: usize) {
+                // SAFETY: handed on to the caller.
+                unsafe { add_body::<$lanes>(from, to, 0..vectors * LANES) }
             }
 
             $(#[target_feature(enable = $feature)])?
@@ -345,9 +394,10 @@ macro_rules! path {
                 even: path!(@tiles even, [$($pixels)+], [$($vectors)+]),
                 greatest,
                 mean,
-                spread,
-                gather,
+                add,
             };
+
+            pub(super) static TRANSFORMS: Transforms = Transforms { spread, gather };
         }
     };
     (@tiles $kernel:ident, $pixels:tt, [$($vectors:literal)+]) => { &[$(path!(@row $kernel, $vectors, $pixels)),+] };

@@ -302,7 +302,7 @@ impl Winograd {
             // SAFETY: the map's border reaches as far as whole tiles do, and the scratch was made to hold
             // all of them.
             unsafe {
-                (kernels.spread)(&Spread {
+                (packed.transforms.spread)(&Spread {
                     from: from.add(self.from.at(image, row, column)),
                     row: self.from.row,
                     pixel: self.from.pixel,
@@ -352,7 +352,7 @@ impl Winograd {
                         let from = bases.maps[view.map].add(view.at(image, row, column) + panel.first);
                         (from.cast_const(), view.row, view.pixel)
                     });
-                    (kernels.gather)(&Gather {
+                    (packed.transforms.gather)(&Gather {
                         from: products.add(at * width),
                         point: count * width,
                         to: bases.maps[self.to.map].add(self.to.at(image, row, column) + panel.first),

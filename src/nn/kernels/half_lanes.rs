@@ -1,0 +1,378 @@
+//! Vectors of halves (IEEE 754 binary16), whose arithmetic AVX-512 FP16 has; plain code is its twin.
+//!
+//! Sums of products take two numbers at a time: one place of a vector sums those of even numbers, the next those of
+//! odd ones, and at the end both are added. So the two are read with one broadcast of 32 bits, which a load does alone
+//! (one of 16 bits also takes the port that multiplies), and half as many roundings follow each other.
+
+use half::f16;
+
+use super::lanes::{LANES, Number, Vectors};
+
+// SAFETY: any sixteen bits are a half, and two lie in an f32 without padding.
+unsafe impl Number for f16 {
+    const ZERO: Self = Self::ZERO;
+    const SIX: Self = Self::from_f32_const(6.0);
+    const IN_ONE: usize = 2;
+}
+
+/// Sums of sixteen outputs over pairs of halves.
+///
+/// # Safety
+/// As for [`Vectors`]; pointers are valid for the thirty-two halves (for `splat_pair`, the two; for `begin`, the sixteen
+/// f32) that are read.
+pub(super) trait HalfPairs {
+    /// Sixteen halves.
+    type Whole: Vectors<Number = f16>;
+    type Sums: Copy;
+
+    /// Sums of nothing but sixteen biases.
+    unsafe fn begin(bias: *const f32) -> Self::Sums;
+    unsafe fn load_pairs(from: *const f16) -> Self::Sums;
+    /// The two halves at `from`, sixteen times.
+    unsafe fn splat_pair(from: *const f16) -> Self::Sums;
+    /// Each sum and the product at its place.
+    unsafe fn add_products(a: Self::Sums, b: Self::Sums, sums: Self::Sums) -> Self::Sums;
+    /// Even and odd together.
+    unsafe fn whole(sums: Self::Sums) -> <Self::Whole as Vectors>::Vector;
+}
+
+/// The nearest half, and of two as near the even one. (`f16::from_f64` rounds to f32 on its way.)
+fn rounded(v: f64) -> f16 {
+    let near = v as f32;
+    let back = f64::from(near);
+    // Where that was not exact, what is nearer to zero is marked by its last bit, which no half has.
+    let toward_zero = near.to_bits().wrapping_sub(u32::from(back.abs() > v.abs()));
+    let marked = if back == v || near.is_nan() { near } else { f32::from_bits(toward_zero | 1) };
+    f16::from_f32(marked)
+}
+
+/// Plain code over `W` halves: each result is rounded once, as the instructions do.
+pub(super) struct PlainHalves<const W: usize>;
+
+impl<const W: usize> PlainHalves<W> {
+    #[inline(always)]
+    fn each(a: [f16; W], b: [f16; W], f: impl Fn(f64, f64) -> f64) -> [f16; W] {
+        std::array::from_fn(|i| rounded(f(a[i].to_f64(), b[i].to_f64())))
+    }
+}
+
+impl<const W: usize> Vectors for PlainHalves<W> {
+    type Number = f16;
+    type Vector = [f16; W];
+    const WIDTH: usize = W;
+
+    #[inline(always)]
+    unsafe fn load(from: *const f16) -> [f16; W] {
+        // SAFETY: as many halves can be read, as the trait demands; an array is aligned as its numbers are.
+        unsafe { from.cast::<[f16; W]>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_floats(from: *const f32) -> [f16; W] {
+        // SAFETY: as many f32 can be read, as the trait demands.
+        unsafe { from.cast::<[f32; W]>().read().map(f16::from_f32) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f16, v: [f16; W]) {
+        // SAFETY: as many halves can be written, as the trait demands.
+        unsafe { to.cast::<[f16; W]>().write(v) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const f16) -> [f16; W] {
+        // SAFETY: one number can be read, as the trait demands.
+        [unsafe { *from }; W]
+    }
+
+    // Products of halves are exact in f64, and so are their sums but where they are 2^30 times as large as each other.
+    #[inline(always)]
+    unsafe fn multiply_add(a: [f16; W], b: [f16; W], c: [f16; W]) -> [f16; W] {
+        std::array::from_fn(|i| rounded(a[i].to_f64() * b[i].to_f64() + c[i].to_f64()))
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: [f16; W], b: [f16; W]) -> [f16; W] {
+        Self::each(a, b, |a, b| a + b)
+    }
+
+    #[inline(always)]
+    unsafe fn subtract(a: [f16; W], b: [f16; W]) -> [f16; W] {
+        Self::each(a, b, |a, b| a - b)
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(a: [f16; W], b: [f16; W]) -> [f16; W] {
+        Self::each(a, b, |a, b| a * b)
+    }
+
+    #[inline(always)]
+    unsafe fn max(a: [f16; W], b: [f16; W]) -> [f16; W] {
+        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+
+    #[inline(always)]
+    unsafe fn min(a: [f16; W], b: [f16; W]) -> [f16; W] {
+        std::array::from_fn(|i| if a[i] < b[i] { a[i] } else { b[i] })
+    }
+}
+
+/// Plain code's sums.
+pub(super) struct PlainPairs;
+
+impl HalfPairs for PlainPairs {
+    type Whole = PlainHalves<LANES>;
+    type Sums = [f16; 2 * LANES];
+
+    #[inline(always)]
+    unsafe fn begin(bias: *const f32) -> Self::Sums {
+        // SAFETY: handed on to the caller.
+        let bias = unsafe { PlainHalves::<LANES>::load_floats(bias) };
+        std::array::from_fn(|i| if i % 2 == 0 { bias[i / 2] } else { f16::ZERO })
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs(from: *const f16) -> Self::Sums {
+        // SAFETY: handed on to the caller.
+        unsafe { PlainHalves::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_pair(from: *const f16) -> Self::Sums {
+        // SAFETY: two halves can be read, as the trait demands.
+        let pair = unsafe { from.cast::<[f16; 2]>().read() };
+        std::array::from_fn(|i| pair[i % 2])
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(a: Self::Sums, b: Self::Sums, sums: Self::Sums) -> Self::Sums {
+        // SAFETY: plain code reads no memory for this.
+        unsafe { PlainHalves::multiply_add(a, b, sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn whole(sums: Self::Sums) -> [f16; LANES] {
+        std::array::from_fn(|i| rounded(sums[2 * i].to_f64() + sums[2 * i + 1].to_f64()))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use half::f16;
+
+    use super::{HalfPairs, LANES, Vectors};
+
+    /// Thirty-two halves in a register.
+    pub(in super::super) struct Wide;
+
+    // SAFETY (of every block below): the processor has AVX-512 FP16, BW and VL, and pointers are valid, as the trait
+    // demands of callers.
+    impl Vectors for Wide {
+        type Number = f16;
+        type Vector = __m512h;
+        const WIDTH: usize = 2 * LANES;
+
+        #[inline(always)]
+        unsafe fn load(from: *const f16) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_castsi512_ph(_mm512_loadu_si512(from.cast())) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_floats(from: *const f32) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe {
+                let halves = |from| _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_loadu_ps(from));
+                let (lower, upper) = (halves(from), halves(from.add(LANES)));
+                _mm512_castsi512_ph(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(lower), upper))
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn store(to: *mut f16, v: __m512h) {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_storeu_si512(to.cast(), _mm512_castph_si512(v)) }
+        }
+
+        #[inline(always)]
+        unsafe fn splat(from: *const f16) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_castsi512_ph(_mm512_set1_epi16((*from).to_bits().cast_signed())) }
+        }
+
+        #[inline(always)]
+        unsafe fn multiply_add(a: __m512h, b: __m512h, c: __m512h) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_fmadd_ph(a, b, c) }
+        }
+
+        #[inline(always)]
+        unsafe fn add(a: __m512h, b: __m512h) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_add_ph(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn subtract(a: __m512h, b: __m512h) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_sub_ph(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn multiply(a: __m512h, b: __m512h) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_mul_ph(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn max(a: __m512h, b: __m512h) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_max_ph(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn min(a: __m512h, b: __m512h) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_min_ph(a, b) }
+        }
+    }
+
+    /// Sixteen halves in half a register.
+    pub(in super::super) struct Narrow;
+
+    // SAFETY (of every block below): as for `Wide`.
+    impl Vectors for Narrow {
+        type Number = f16;
+        type Vector = __m256h;
+        const WIDTH: usize = LANES;
+
+        #[inline(always)]
+        unsafe fn load(from: *const f16) -> __m256h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm256_castsi256_ph(_mm256_loadu_si256(from.cast())) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_floats(from: *const f32) -> __m256h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm256_castsi256_ph(_mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_loadu_ps(from))) }
+        }
+
+        #[inline(always)]
+        unsafe fn store(to: *mut f16, v: __m256h) {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm256_storeu_si256(to.cast(), _mm256_castph_si256(v)) }
+        }
+
+        #[inline(always)]
+        unsafe fn splat(from: *const f16) -> __m256h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm256_castsi256_ph(_mm256_set1_epi16((*from).to_bits().cast_signed())) }
+        }
+
+        #[inline(always)]
+        unsafe fn multiply_add(a: __m256h, b: __m256h, c: __m256h) -> __m256h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm256_fmadd_ph(a, b, c) }
+        }
+
+        #[inline(always)]
+        unsafe fn add(a: __m256h, b: __m256h) -> __m256h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm256_add_ph(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn subtract(a: __m256h, b: __m256h) -> __m256h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm256_sub_ph(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn multiply(a: __m256h, b: __m256h) -> __m256h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm256_mul_ph(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn max(a: __m256h, b: __m256h) -> __m256h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm256_max_ph(a, b) }
+        }
+
+        #[inline(always)]
+        unsafe fn min(a: __m256h, b: __m256h) -> __m256h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm256_min_ph(a, b) }
+        }
+    }
+
+    /// Sums of AVX-512 FP16.
+    pub(in super::super) struct Pairs;
+
+    // SAFETY (of every block below): as for `Wide`.
+    impl HalfPairs for Pairs {
+        type Whole = Narrow;
+        type Sums = __m512h;
+
+        #[inline(always)]
+        unsafe fn begin(bias: *const f32) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_castsi512_ph(_mm512_cvtepu16_epi32(_mm256_castph_si256(Narrow::load_floats(bias)))) }
+        }
+
+        #[inline(always)]
+        unsafe fn load_pairs(from: *const f16) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { Wide::load(from) }
+        }
+
+        #[inline(always)]
+        unsafe fn splat_pair(from: *const f16) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_castsi512_ph(_mm512_set1_epi32(from.cast::<i32>().read_unaligned())) }
+        }
+
+        #[inline(always)]
+        unsafe fn add_products(a: __m512h, b: __m512h, sums: __m512h) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_fmadd_ph(a, b, sums) }
+        }
+
+        #[inline(always)]
+        unsafe fn whole(sums: __m512h) -> __m256h {
+            // SAFETY: see the head of the implementation.
+            unsafe {
+                let turned = _mm512_castsi512_ph(_mm512_ror_epi32::<16>(_mm512_castph_si512(sums)));
+                let both = _mm512_castph_si512(_mm512_add_ph(sums, turned));
+                _mm256_castsi256_ph(_mm512_cvtepi32_epi16(both))
+            }
+        }
+    }
+}
+#[cfg(target_arch = "x86_64")]
+pub(super) use x86::{Narrow, Pairs, Wide};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_between_two_halves_become_the_nearer_one() {
+        let next = |half: f16| f16::from_bits(half.to_bits() + 1);
+        for half in [0.0, 5e-8, 3e-5, 6.1e-5, 0.3, 1.0, 1.0009765625, 2047.0, 60_000.0].map(f16::from_f32) {
+            let (a, b) = (half.to_f64(), next(half).to_f64());
+            let middle = (a + b) / 2.0;
+            let even = if half.to_bits().is_multiple_of(2) { half } else { next(half) };
+            // The least that an f64 of that size can be off by: an f32 would not see it.
+            let least = middle * f64::EPSILON;
+            for (v, wanted) in [(a, half), (middle - least, half), (middle, even), (middle + least, next(half))] {
+                assert_eq!((rounded(v), rounded(-v)), (wanted, -wanted), "{v}");
+            }
+        }
+        assert!(rounded(f64::NAN).is_nan() && rounded(70_000.0).is_infinite());
+        assert_eq!(rounded(65_519.0), f16::MAX);
+    }
+}
