@@ -41,27 +41,81 @@ fn yunet_finds_the_faces_that_mtcnn_finds() {
 }
 
 #[test]
-fn yunet_finds_the_same_faces_of_split_numbers() {
+fn yunet_finds_the_same_faces_in_shorter_numbers() {
     let Some(folder) = common::fast_pair() else { return };
     let photo = photo("two_faces.jpg");
-    for name in ["yunet", "yunet-n"] {
-        let engine = |precision: PrecisionChoice| {
-            let builder = Engine::builder().device(DeviceChoice::Cpu).detector(name).weights(folder.path());
-            builder.precision(precision).build()
-        };
-        let split = match engine(PrecisionChoice::Bf16x3) {
-            Ok(split) => split.detect(&photo).unwrap(),
+    for (precision, overlap, score) in [(PrecisionChoice::Bf16x3, 0.999, 1e-3), (PrecisionChoice::F16, 0.99, 5e-3)] {
+        for name in ["yunet", "yunet-n"] {
+            let engine = |precision: PrecisionChoice| {
+                let builder = Engine::builder().device(DeviceChoice::Cpu).detector(name).weights(folder.path());
+                builder.precision(precision).build()
+            };
+            let short = match engine(precision) {
+                Ok(short) => short.detect(&photo).unwrap(),
+                Err(e) => {
+                    println!("skipped: {e}");
+                    continue;
+                }
+            };
+            let full = engine(PrecisionChoice::F32).unwrap().detect(&photo).unwrap();
+            assert!(full.len() == short.len() && full != short, "{name} in {precision}: {full:?} and {short:?}");
+            for (a, b) in full.iter().zip(&short) {
+                assert!(a.bbox.overlap(&b.bbox, Overlap::Union) > overlap, "{name} in {precision}: {a:?} became {b:?}");
+                assert!((a.score - b.score).abs() < score, "{name} in {precision}: {a:?} became {b:?}");
+            }
+        }
+    }
+}
+
+/// The first labelled pairs of LFW, from the photo to the verdict, in f32 and in all that runs here.
+#[test]
+fn shorter_numbers_decide_labelled_pairs_as_f32_does() {
+    let Some(folder) = common::fast_pair() else { return };
+    let lfw = root().join("../shared/data/lfw");
+    let Ok(pairs) = std::fs::read_to_string(lfw.join("pairs.txt")) else {
+        println!("skipped: the labelled pairs are not here");
+        return;
+    };
+    let photo = |name: &str, number: &str| {
+        Photo::open(lfw.join("people").join(name).join(format!("{name}_{number:0>4}.jpg"))).unwrap()
+    };
+    let pair = |line: &str| match line.split_whitespace().collect::<Vec<_>>()[..] {
+        [name, a, b] => Some([photo(name, a), photo(name, b)]),
+        [left, a, right, b] => Some([photo(left, a), photo(right, b)]),
+        _ => None,
+    };
+    let pairs: Vec<_> = pairs.lines().skip(1).step_by(25).filter_map(pair).collect();
+    assert!(pairs.len() > 100);
+    let engine = |precision: PrecisionChoice| {
+        let builder = Engine::builder().device(DeviceChoice::Cpu).detector("yunet-n").model("mobilefacenet");
+        builder.weights(folder.path()).precision(precision).build()
+    };
+    let full = engine(PrecisionChoice::F32).unwrap();
+    let judge = full.judge(Policy::MaxFmr(1e-3)).unwrap();
+    let of = |engine: &Engine, photos: &[Photo; 2]| {
+        photos.each_ref().map(|photo| engine.one_face(photo, FaceChoice::Central).unwrap().embedding)
+    };
+    let wanted: Vec<_> = pairs.iter().map(|photos| of(&full, photos)).collect();
+    for precision in [PrecisionChoice::Auto, PrecisionChoice::F16, PrecisionChoice::Bf16, PrecisionChoice::Int16] {
+        let other = match engine(precision) {
+            Ok(other) => other,
             Err(e) => {
                 println!("skipped: {e}");
-                return;
+                continue;
             }
         };
-        let full = engine(PrecisionChoice::F32).unwrap().detect(&photo).unwrap();
-        assert!(full.len() == split.len() && full != split, "{name}: {full:?} and {split:?}");
-        for (a, b) in full.iter().zip(&split) {
-            assert!(a.bbox.overlap(&b.bbox, Overlap::Union) > 0.999, "{name}: {a:?} became {b:?}");
-            assert!((a.score - b.score).abs() < 1e-3, "{name}: {a:?} became {b:?}");
+        let mut cosines = Vec::new();
+        for (photos, full) in pairs.iter().zip(&wanted) {
+            let other = of(&other, photos);
+            cosines.extend(full.iter().zip(&other).map(|(f, o)| f.cosine(o).unwrap()));
+            let decide = |faces: &[kith::Embedding; 2]| judge.judge(&faces[0], &faces[1]).unwrap().decision;
+            assert_eq!(decide(&other), decide(full), "{photos:?} in {precision}");
         }
+        cosines.sort_by(f32::total_cmp);
+        println!("{precision} ({}): cosines from {:?} on", other.precision(), &cosines[..5]);
+        // In halves YuNet takes another box of two for some faces; `auto` leaves it in others.
+        let (least, few) = if precision == PrecisionChoice::F16 { (0.98, 6) } else { (0.9995, 0) };
+        assert!(cosines[0] > least && cosines[few] > 0.9995, "{precision}: {:?}", &cosines[..10]);
     }
 }
 

@@ -244,7 +244,7 @@ mod tests {
         println!("distance to dlib's descriptors, f16 weights: {distances:?}");
         assert_eq!(distances.len(), 9 * (1 + Arithmetic::available().len()));
         // A cosine of 0.9995 is a distance of 0.032.
-        let room = |by: &str| if by.ends_with("bf16") { 2e-2 } else { 5e-3 };
+        let room = |by: &str| if by.ends_with("f16") { 2e-2 } else { 5e-3 };
         assert!(distances.iter().all(|(by, d)| *d <= room(by)), "{distances:?}");
     }
 

@@ -221,7 +221,7 @@ mod tests {
 
     /// Whether it was computed in numbers that goldens do not hold for to the last digits.
     fn is_coarse(by: &str) -> bool {
-        by.ends_with("int16") || by.ends_with("bf16")
+        by.ends_with("int16") || by.ends_with("f16")
     }
 
     #[test]

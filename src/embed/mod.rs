@@ -33,7 +33,7 @@ pub trait Embedder: Send + Sync {
     /// [`ModelError::Backend`] when the device fails.
     fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError>;
 
-    /// The numbers that its large convolutions are computed in: `f32` or `int16`.
+    /// The numbers that its large convolutions are computed in: `f32`, `f16`, `int16`, `bf16` or `bf16x3`.
     fn precision(&self) -> &'static str {
         Arithmetic::F32.name()
     }
@@ -209,6 +209,7 @@ mod tests {
             (PrecisionChoice::Bf16x3, Arithmetic::Bfloat16x3),
             (PrecisionChoice::Int16, Arithmetic::Int16),
             (PrecisionChoice::Bf16, Arithmetic::Bfloat16),
+            (PrecisionChoice::F16, Arithmetic::Half),
         ];
         let (here, missing): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, kind)| kind.runs_by(simd));
         missing.iter().for_each(|(choice, _)| println!("skipped: {simd} has no kernels here for {choice}"));

@@ -73,6 +73,11 @@ impl Conv2d {
         Self::new(source.get("weight")?, bias, stride, padding)
     }
 
+    /// The same convolution of channels that come in the opposite order.
+    pub(crate) fn with_inputs_reversed(&self) -> Result<Self> {
+        Ok(Self { weight: self.weight.flip(&[1])?.contiguous()?, bias: self.bias.clone(), ..*self })
+    }
+
     /// Folds a per-channel `scale` and `shift` that follow the convolution into it.
     pub(crate) fn followed_by(self, scale: &Tensor, shift: &Tensor) -> Result<Self> {
         let weight = self.weight.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;

@@ -24,7 +24,8 @@ pub enum PrecisionChoice {
     #[default]
     F32,
     /// The embedder and YuNet in halves (IEEE 754 binary16), maps, weights and sums alike, but for the convolutions that
-    /// read the photo: on processors with AVX-512 FP16.
+    /// read the photo: on processors with AVX-512 FP16. Of YuNet's boxes that lie over each other with scores as good as
+    /// alike, another one may be taken than in f32.
     F16,
     /// The embedder's large convolutions in 16-bit whole numbers, on processors that have instructions for it.
     Int16,
@@ -37,8 +38,9 @@ pub enum PrecisionChoice {
     /// computed so, too.
     Bf16x3,
     /// The first in which a face's embedding stays within a cosine of 0.9995 of that in f32, which is tried when the
-    /// network is loaded: `bf16` where the processor has AMX, `int16` where it multiplies whole numbers in pairs (AVX2,
-    /// or AVX-512 with VNNI), f32. YuNet's convolutions: `bf16x3` where the processor has AMX, else f32.
+    /// network is loaded: `f16` where the processor has AVX-512 FP16, `bf16` where it has AMX, `int16` where it multiplies
+    /// whole numbers in pairs (AVX2, or AVX-512 with VNNI), f32. YuNet's convolutions: `bf16x3` where the processor has
+    /// AMX, else f32.
     Auto,
 }
 
@@ -91,7 +93,7 @@ impl PrecisionChoice {
             // Plain code is slower in whatever is not f32.
             Self::Auto if simd == Some(Simd::Scalar) => return Ok(Vec::new()),
             Self::Auto => {
-                let all = [Arithmetic::Bfloat16, Arithmetic::Half, Arithmetic::Int16];
+                let all = [Arithmetic::Half, Arithmetic::Bfloat16, Arithmetic::Int16];
                 return Ok(all.into_iter().filter(|&kind| runs(kind)).collect());
             }
             Self::F16 => (Arithmetic::Half, "f32 or auto: f16 needs a processor with AVX-512 FP16, and --device cpu"),
@@ -114,11 +116,13 @@ impl PrecisionChoice {
     /// As for [`Self::instead_of_f32`].
     pub(crate) fn for_detection(self, simd: Simd) -> Result<Arithmetic, ModelError> {
         let kinds = self.instead_of_f32(Some(simd))?;
-        let is = |wanted: &[Arithmetic]| kinds.iter().any(|kind| wanted.contains(kind));
-        Ok(match () {
-            () if is(&[Arithmetic::Half]) => Arithmetic::Half,
-            () if is(&[Arithmetic::Bfloat16, Arithmetic::Bfloat16x3]) => Arithmetic::Bfloat16x3,
-            () => Arithmetic::F32,
+        let bfloats = kinds.iter().any(|kind| matches!(kind, Arithmetic::Bfloat16 | Arithmetic::Bfloat16x3));
+        Ok(match self {
+            // Not by `auto`: of boxes that lie over each other with scores as good as alike, halves may take another
+            // one, whose landmarks are up to some pixels away.
+            Self::F16 => Arithmetic::Half,
+            _ if bfloats => Arithmetic::Bfloat16x3,
+            _ => Arithmetic::F32,
         })
     }
 }
@@ -131,6 +135,7 @@ mod tests {
     fn precisions_are_read_and_refused_by_reason() {
         let all = [
             PrecisionChoice::F32,
+            PrecisionChoice::F16,
             PrecisionChoice::Int16,
             PrecisionChoice::Bf16,
             PrecisionChoice::Bf16x3,
@@ -145,11 +150,13 @@ mod tests {
         assert!(asked(PrecisionChoice::Auto, None).unwrap().is_empty());
         assert!(asked(PrecisionChoice::Int16, None).unwrap_err().to_string().contains("VNNI"));
         assert!(asked(PrecisionChoice::Bf16, None).unwrap_err().to_string().contains("AMX"));
+        assert!(asked(PrecisionChoice::F16, None).unwrap_err().to_string().contains("FP16"));
         assert!(asked(PrecisionChoice::Auto, Some(Simd::Scalar)).unwrap().is_empty());
         assert_eq!(asked(PrecisionChoice::Int16, Some(Simd::Scalar)).unwrap(), [Arithmetic::Int16]);
         assert_eq!(asked(PrecisionChoice::Bf16, Some(Simd::Scalar)).unwrap(), [Arithmetic::Bfloat16]);
         for (choice, kind) in [
             (PrecisionChoice::F32, Arithmetic::F32),
+            (PrecisionChoice::F16, Arithmetic::Half),
             (PrecisionChoice::Int16, Arithmetic::F32),
             (PrecisionChoice::Bf16, Arithmetic::Bfloat16x3),
             (PrecisionChoice::Bf16x3, Arithmetic::Bfloat16x3),

@@ -174,13 +174,11 @@ fn planar(picture: &Raster, plane: usize, columns: usize, values: &mut [f32]) {
     }
 }
 
-/// Blue, green and red of row `y`, 0 to 255, filled up with zeros.
+/// Red, green and blue of row `y`, 0 to 255, filled up with zeros.
 fn interleaved(picture: &Raster, y: usize, out: &mut [f32]) {
     let row = if y < picture.height() as usize { picture.row(y as u32) } else { &[] };
     let (filled, rest) = out.split_at_mut(row.len());
-    for (to, &[red, green, blue]) in filled.as_chunks_mut::<3>().0.iter_mut().zip(row.as_chunks::<3>().0) {
-        *to = [f32::from(blue), f32::from(green), f32::from(red)];
-    }
+    filled.iter_mut().zip(row).for_each(|(to, &v)| *to = f32::from(v));
     rest.fill(0.0);
 }
 

@@ -15,10 +15,11 @@ use super::halves::Halves;
 use super::lanes::{LANES, Number};
 use super::layout::{Layout, View};
 use super::lines::Lines;
+use super::map_ops::in_row;
 use super::ops::{Bases, part};
 use super::pack::Packed;
 use super::program::Task;
-use super::tile::{Kernels, Tiles, Window};
+use super::tile::{self, Kernels, Tiles};
 
 /// Rows of a piece at least: the rows that two pieces both compute are few beside them.
 const ROWS: usize = 12;
@@ -409,17 +410,20 @@ impl<N: Number> Stage<N> {
         let rows = window.0.min(self.source_rows - row * stride);
         // The rows of a window follow each other in the ring. Those beyond the map's end are not read.
         let apart = if rows > 1 { windows.lines[1] - windows.lines[0] } else { 0 };
-        for column in 0..self.columns {
-            let left = column * stride;
-            // SAFETY: handed on to the caller; the window is cut at the map's end.
+        for (columns, group) in in_row(self.columns, self.source_columns, window.1, stride) {
+            let left = group.start * stride;
+            // SAFETY: handed on to the caller; the windows are cut at the map's end.
             unsafe {
-                (kernels.greatest)(&Window {
+                (kernels.greatest)(&tile::Windows {
+                    count: group.len(),
+                    step: stride * windows.pixel,
+                    out_step: out_pixel,
                     from: windows.first.add(windows.lines[0] + left * windows.pixel),
                     rows,
-                    columns: window.1.min(self.source_columns - left),
+                    columns,
                     row: apart,
                     column: windows.pixel,
-                    out: out.add(column * out_pixel),
+                    out: out.add(group.start * out_pixel),
                     vectors,
                 });
             }

@@ -148,40 +148,44 @@ impl<N: Number> Packed<N> {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn run_avx2(run: &Run) {
     // SAFETY: handed on to the caller.
-    unsafe { run_body::<Avx2, 4>(run, 0..run.vectors * LANES) }
+    unsafe { run_body::<Avx2, 4>(run, 0..run.count, 0..run.vectors * LANES) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
 unsafe fn run_avx512(run: &Run) {
     // SAFETY: handed on to the caller.
-    unsafe { run_body::<Avx512, 8>(run, 0..run.vectors * LANES) }
+    unsafe { run_body::<Avx512, 8>(run, 0..run.count, 0..run.vectors * LANES) }
 }
 
 #[cfg(target_arch = "aarch64")]
 #[target_feature(enable = "neon")]
 unsafe fn run_neon(run: &Run) {
     // SAFETY: handed on to the caller.
-    unsafe { run_body::<Neon, 4>(run, 0..run.vectors * LANES) }
+    unsafe { run_body::<Neon, 4>(run, 0..run.count, 0..run.vectors * LANES) }
 }
 
 unsafe fn run_plain(run: &Run) {
     // SAFETY: handed on to the caller.
-    unsafe { run_body::<Plain, 1>(run, 0..run.vectors * LANES) }
+    unsafe { run_body::<Plain, 1>(run, 0..run.count, 0..run.vectors * LANES) }
 }
 
-/// The results in those channels, whole vectors of them.
+/// Those of the results, in those channels, whole vectors of them.
 ///
 /// # Safety
 /// As for [`Packed::run`], and the processor has the instructions of `V`.
 #[inline(always)]
-pub(super) unsafe fn run_body<V: Vectors, const P: usize>(run: &Run<V::Number>, channels: Range<usize>) {
-    let mut done = 0;
+pub(super) unsafe fn run_body<V: Vectors, const P: usize>(
+    run: &Run<V::Number>,
+    results: Range<usize>,
+    channels: Range<usize>,
+) {
+    let mut done = results.start;
     let three = run.window == (3, 3) && run.step == run.pixel;
-    while done < run.count {
+    while done < results.end {
         // SAFETY: handed on to the caller.
         unsafe {
-            if run.count - done >= P {
+            if results.end - done >= P {
                 if three {
                     three_by_three::<V, P>(run, done, channels.clone())
                 } else {

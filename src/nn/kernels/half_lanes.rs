@@ -23,6 +23,8 @@ unsafe impl Number for f16 {
 pub(super) trait HalfPairs {
     /// Sixteen halves.
     type Whole: Vectors<Number = f16>;
+    /// Thirty-two.
+    type Two: Vectors<Number = f16>;
     type Sums: Copy;
 
     /// Sums of nothing but sixteen biases.
@@ -34,6 +36,8 @@ pub(super) trait HalfPairs {
     unsafe fn add_products(a: Self::Sums, b: Self::Sums, sums: Self::Sums) -> Self::Sums;
     /// Even and odd together.
     unsafe fn whole(sums: Self::Sums) -> <Self::Whole as Vectors>::Vector;
+    /// The sixteen halves at `from`, two times.
+    unsafe fn twice(from: *const f16) -> <Self::Two as Vectors>::Vector;
 }
 
 /// The nearest half, and of two as near the even one. (`f16::from_f64` rounds to f32 on its way.)
@@ -122,6 +126,7 @@ pub(super) struct PlainPairs;
 
 impl HalfPairs for PlainPairs {
     type Whole = PlainHalves<LANES>;
+    type Two = PlainHalves<{ 2 * LANES }>;
     type Sums = [f16; 2 * LANES];
 
     #[inline(always)]
@@ -148,6 +153,13 @@ impl HalfPairs for PlainPairs {
     unsafe fn add_products(a: Self::Sums, b: Self::Sums, sums: Self::Sums) -> Self::Sums {
         // SAFETY: plain code reads no memory for this.
         unsafe { PlainHalves::multiply_add(a, b, sums) }
+    }
+
+    #[inline(always)]
+    unsafe fn twice(from: *const f16) -> [f16; 2 * LANES] {
+        // SAFETY: handed on to the caller.
+        let once = unsafe { PlainHalves::<LANES>::load(from) };
+        std::array::from_fn(|i| once[i % LANES])
     }
 
     #[inline(always)]
@@ -315,6 +327,7 @@ mod x86 {
     // SAFETY (of every block below): as for `Wide`.
     impl HalfPairs for Pairs {
         type Whole = Narrow;
+        type Two = Wide;
         type Sums = __m512h;
 
         #[inline(always)]
@@ -339,6 +352,12 @@ mod x86 {
         unsafe fn add_products(a: __m512h, b: __m512h, sums: __m512h) -> __m512h {
             // SAFETY: see the head of the implementation.
             unsafe { _mm512_fmadd_ph(a, b, sums) }
+        }
+
+        #[inline(always)]
+        unsafe fn twice(from: *const f16) -> __m512h {
+            // SAFETY: see the head of the implementation.
+            unsafe { _mm512_castsi512_ph(_mm512_broadcast_i64x4(_mm256_loadu_si256(from.cast()))) }
         }
 
         #[inline(always)]

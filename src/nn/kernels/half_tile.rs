@@ -7,7 +7,7 @@ use super::half_lanes::{HalfPairs, PlainHalves, PlainPairs};
 #[cfg(target_arch = "x86_64")]
 use super::half_lanes::{Narrow, Pairs, Wide};
 use super::lanes::{LANES, Vectors};
-use super::tile::{Kernels, Tile, Tiles, Window, add_body, window_body};
+use super::tile::{Kernels, Tile, Tiles, Windows, add_body, window_body};
 use crate::simd::Simd;
 
 /// The functions of one path.
@@ -164,6 +164,44 @@ unsafe fn even_body<L: HalfPairs, const P: usize, const N: usize>(t: &Tiles<f16>
     }
 }
 
+/// Windows of 3x3 from pixel to pixel of sixteen channels that follow each other: two results at once, `B` times side
+/// by side. Gives how many of the results it made.
+///
+/// # Safety
+/// As for `depthwise::Packed::run`, and the processor has the instructions.
+#[inline(always)]
+unsafe fn two_pixels<L: HalfPairs, const B: usize>(run: &Run<f16>, first: usize) -> usize {
+    let mut done = first;
+    while run.count - done >= 2 * B {
+        // SAFETY: the caller holds the pointers valid; the window of a pair's second result is read with its first's.
+        unsafe {
+            let (least, greatest) = (L::Two::splat(&run.least), L::Two::splat(&run.greatest));
+            let mut sums = [L::twice(run.bias); B];
+            for (y, &line) in run.lines.iter().enumerate() {
+                let from = run.from.add(done * LANES + line);
+                let mut weights = [L::twice(run.weights); 3];
+                for (x, weight) in weights.iter_mut().enumerate() {
+                    *weight = L::twice(run.weights.add((3 * y + x) * LANES));
+                }
+                let mut a = L::Two::load(from);
+                for (at, sum) in sums.iter_mut().enumerate() {
+                    let b = L::Two::load(from.add((2 * at + 1) * LANES));
+                    let c = L::Two::load(from.add((2 * at + 2) * LANES));
+                    *sum = L::Two::multiply_add(weights[0], a, *sum);
+                    *sum = L::Two::multiply_add(weights[1], b, *sum);
+                    *sum = L::Two::multiply_add(weights[2], c, *sum);
+                    a = c;
+                }
+            }
+            for (at, &sum) in sums.iter().enumerate() {
+                L::Two::store(run.out.add((done + 2 * at) * LANES), L::Two::bounded(sum, least, greatest));
+            }
+        }
+        done += 2 * B;
+    }
+    done
+}
+
 /// Whole vectors of thirty-two channels, and the sixteen that may be left.
 fn in_two(vectors: usize) -> (std::ops::Range<usize>, std::ops::Range<usize>) {
     let wide = vectors / 2 * 2 * LANES;
@@ -192,7 +230,7 @@ macro_rules! path {
             }
 
             $(#[target_feature(enable = $feature)])?
-            unsafe fn greatest(w: &Window<f16>) {
+            unsafe fn greatest(w: &Windows<f16>) {
                 let (wide, narrow) = in_two(w.vectors);
                 // SAFETY: handed on to the caller.
                 unsafe {
@@ -202,7 +240,7 @@ macro_rules! path {
             }
 
             $(#[target_feature(enable = $feature)])?
-            unsafe fn mean(w: &Window<f16>, factor: f32) {
+            unsafe fn mean(w: &Windows<f16>, factor: f32) {
                 let (wide, narrow) = in_two(w.vectors);
                 let factor = Some(f16::from_f32(factor));
                 // SAFETY: handed on to the caller.
@@ -225,10 +263,15 @@ macro_rules! path {
             $(#[target_feature(enable = $feature)])?
             unsafe fn depthwise(run: &Run<f16>) {
                 let (wide, narrow) = in_two(run.vectors);
+                let follow = [run.pixel, run.step, run.out_pixel] == [LANES; 3];
                 // SAFETY: handed on to the caller.
                 unsafe {
-                    run_body::<$wide, $block>(run, wide);
-                    run_body::<$narrow, $block>(run, narrow);
+                    let done = match run.window {
+                        (3, 3) if follow => two_pixels::<$pairs, 1>(run, two_pixels::<$pairs, $block>(run, 0)),
+                        _ => 0,
+                    };
+                    run_body::<$wide, $block>(run, 0..run.count, wide);
+                    run_body::<$narrow, $block>(run, done..run.count, narrow);
                 }
             }
 

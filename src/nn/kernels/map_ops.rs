@@ -9,7 +9,7 @@ use super::depthwise;
 use super::lanes::{LANES, Number};
 use super::layout::View;
 use super::ops::{Bases, PIECE, part};
-use super::tile::{Kernels, Window};
+use super::tile::{Kernels, Windows};
 
 /// An operator over maps of `N`.
 pub(super) enum MapOp<N: Number> {
@@ -96,10 +96,10 @@ impl<N: Number> MapOp<N> {
                 Self::Depthwise(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
                 Self::Chain(op) => op.run(bases, n, threads, piece),
                 Self::AddCoarser(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
-                Self::Max(op) => op.run(bases, n, threads, piece, |window| (op.kernels.greatest)(window)),
+                Self::Max(op) => op.run(bases, n, threads, piece, |windows| (op.kernels.greatest)(windows)),
                 Self::Mean(op) => {
                     let factor = 1.0 / (op.window.0 * op.window.1) as f32;
-                    op.run(bases, n, threads, piece, |window| (op.kernels.mean)(window, factor));
+                    op.run(bases, n, threads, piece, |windows| (op.kernels.mean)(windows, factor));
                 }
             }
         }
@@ -109,6 +109,19 @@ impl<N: Number> MapOp<N> {
 /// Into how many pieces `lines` fall, where `wanted` would be worth while.
 fn lines(lines: usize, wanted: usize, threads: usize) -> usize {
     if threads == 1 { 1 } else { wanted.clamp(1, 4 * threads).min(lines) }
+}
+
+/// The windows of a row, `count` of `window` columns each: those that lie in the map's `length`, and one by one those
+/// that hang over its end, with how many of their columns lie inside.
+pub(super) fn in_row(
+    count: usize,
+    length: usize,
+    window: usize,
+    stride: usize,
+) -> impl Iterator<Item = (usize, Range<usize>)> {
+    let whole = if length < window { 0 } else { count.min((length - window) / stride + 1) };
+    let cut = (whole..count).map(move |at| (length - at * stride, at..at + 1));
+    std::iter::once((window, 0..whole)).filter(|(_, group)| !group.is_empty()).chain(cut)
 }
 
 impl<N: Number> DepthwiseOp<N> {
@@ -171,27 +184,32 @@ impl<N: Number> WindowOp<N> {
 
     /// # Safety
     /// As for [`MapOp::run`]; `fold` may be called with windows that can be read and whose result can be written.
-    unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize, fold: impl Fn(&Window<N>)) {
+    unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize, fold: impl Fn(&Windows<N>)) {
         let (rows, columns) = self.window;
         let (from, to) = (bases.map::<N>(&self.from), bases.map::<N>(&self.to));
         for line in part(n * self.to_size.0, self.pieces(n, threads), piece) {
             let (image, row) = (line / self.to_size.0, line % self.to_size.0);
-            for column in 0..self.to_size.1 {
-                let (top, left) = (row * self.stride, column * self.stride);
-                // SAFETY: the window is cut at the map's end, and the target is inside its map (the
+            let top = row * self.stride;
+            for (columns, group) in in_row(self.to_size.1, self.from_size.1, columns, self.stride) {
+                // SAFETY: the windows are cut at the map's end, and the targets are inside their map (the
                 // program's first invariant); nothing else touches either meanwhile.
                 unsafe {
-                    let window = Window {
-                        from: from.add(self.from.at(image, top, left)),
+                    let out = to.add(self.to.at(image, row, group.start));
+                    fold(&Windows {
+                        count: group.len(),
+                        step: self.stride * self.from.pixel,
+                        out_step: self.to.pixel,
+                        from: from.add(self.from.at(image, top, group.start * self.stride)),
                         rows: rows.min(self.from_size.0 - top),
-                        columns: columns.min(self.from_size.1 - left),
+                        columns,
                         row: self.from.row,
                         column: self.from.pixel,
-                        out: to.add(self.to.at(image, row, column)),
+                        out,
                         vectors: self.vectors,
-                    };
-                    fold(&window);
-                    window.out.add(self.vectors * LANES).write_bytes(0, self.zeros * LANES);
+                    });
+                    for at in 0..group.len() {
+                        out.add(at * self.to.pixel + self.vectors * LANES).write_bytes(0, self.zeros * LANES);
+                    }
                 }
             }
         }

@@ -87,8 +87,12 @@ pub(super) struct Tiles<'a, N = f32> {
 
 pub(super) type TilesKernel<N> = unsafe fn(&Tiles<N>);
 
-/// A window over one map, all channels alike.
-pub(super) struct Window<N = f32> {
+/// Windows of a row over one map, all channels alike.
+pub(super) struct Windows<N = f32> {
+    /// How many, and the numbers from a window to the next and from a result to the next.
+    pub count: usize,
+    pub step: usize,
+    pub out_step: usize,
     pub from: *const N,
     pub rows: usize,
     pub columns: usize,
@@ -105,9 +109,9 @@ pub(super) struct Kernels<N: 'static = f32> {
     /// By vectors of output channels (from 1), then by pixels (from 1).
     pub tiles: &'static [&'static [TileKernel<N>]],
     pub even: &'static [&'static [TilesKernel<N>]],
-    pub greatest: unsafe fn(&Window<N>),
-    /// The sum of a window times the factor.
-    pub mean: unsafe fn(&Window<N>, f32),
+    pub greatest: unsafe fn(&Windows<N>),
+    /// The sum of each window times the factor.
+    pub mean: unsafe fn(&Windows<N>, f32),
     /// Adds to each number at the second the one at the first, over that many vectors of channels.
     pub add: unsafe fn(*const N, *mut N, usize),
 }
@@ -297,13 +301,13 @@ unsafe fn even_body<L: Lanes, const P: usize, const N: usize>(t: &Tiles) {
     }
 }
 
-/// Folds a window, vector by vector of those channels.
+/// Folds windows, vector by vector of those channels.
 ///
 /// # Safety
-/// The window may be read and `out` written over those channels, whole vectors; the processor has the instructions.
+/// The windows may be read and `out` written over those channels, whole vectors; the processor has the instructions.
 #[inline(always)]
 pub(super) unsafe fn window_body<V: Vectors>(
-    w: &Window<V::Number>,
+    w: &Windows<V::Number>,
     channels: Range<usize>,
     fold: impl Fn(V::Vector, V::Vector) -> V::Vector,
     factor: Option<V::Number>,
@@ -311,20 +315,24 @@ pub(super) unsafe fn window_body<V: Vectors>(
     // SAFETY: the caller holds the pointers valid for what is read and written here.
     unsafe {
         for channel in channels.step_by(V::WIDTH) {
-            let from = w.from.add(channel);
-            let mut folded = V::load(from);
-            for y in 0..w.rows {
-                // Row by row: a sum of halves would lose more if it grew number by number.
-                let mut row = V::load(from.add(y * w.row));
-                for x in 1..w.columns {
-                    row = fold(row, V::load(from.add(y * w.row + x * w.column)));
+            let (mut from, mut out) = (w.from.add(channel), w.out.add(channel));
+            for _ in 0..w.count {
+                let mut folded = V::load(from);
+                for y in 0..w.rows {
+                    // Row by row: a sum of halves would lose more if it grew number by number.
+                    let line = from.add(y * w.row);
+                    let mut row = V::load(line);
+                    for x in 1..w.columns {
+                        row = fold(row, V::load(line.add(x * w.column)));
+                    }
+                    folded = if y == 0 { row } else { fold(folded, row) };
                 }
-                folded = if y == 0 { row } else { fold(folded, row) };
+                if let Some(factor) = factor {
+                    folded = V::multiply(folded, V::splat(&factor));
+                }
+                V::store(out, folded);
+                (from, out) = (from.wrapping_add(w.step), out.wrapping_add(w.out_step));
             }
-            if let Some(factor) = factor {
-                folded = V::multiply(folded, V::splat(&factor));
-            }
-            V::store(w.out.add(channel), folded);
         }
     }
 }
@@ -360,13 +368,13 @@ macro_rules! path {
             }
 
             $(#[target_feature(enable = $feature)])?
-            unsafe fn greatest(w: &Window) {
+            unsafe fn greatest(w: &Windows) {
                 // SAFETY: handed on to the caller.
                 unsafe { window_body::<$lanes>(w, 0..w.vectors * LANES, |a, b| <$lanes>::max(a, b), None) }
             }
 
             $(#[target_feature(enable = $feature)])?
-            unsafe fn mean(w: &Window, factor: f32) {
+            unsafe fn mean(w: &Windows, factor: f32) {
                 // SAFETY: handed on to the caller.
                 unsafe { window_body::<$lanes>(w, 0..w.vectors * LANES, |a, b| <$lanes>::add(a, b), Some(factor)) }
             }
