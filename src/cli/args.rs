@@ -95,9 +95,10 @@ pub(super) struct Common {
     /// Where the networks run: auto, cpu, cuda, cuda:N or metal
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// In which numbers the networks are computed: f32, int16 (the embedder in 16-bit whole numbers: faster), bf16 or
-    /// bf16x3 (the embedder and YuNet of bfloat16 numbers, on processors with AMX: faster still, or nearer to f32), or
-    /// auto (the fastest that this processor has and that moves a face by less than a cosine of 0.0005)
+    /// In which numbers the networks are computed: f32, int16 (the embedder in 16-bit whole numbers: faster), f16 (the
+    /// embedder and YuNet in halves, on processors with AVX-512 FP16: faster still), bf16 or bf16x3 (the same of bfloat16
+    /// numbers, on processors with AMX: nearer to f32), or auto (the first of f16, bf16 and int16 that this processor has
+    /// and that moves a face by less than a cosine of 0.0005)
     #[arg(long, global = true, default_value = "f32", value_name = "NUMBERS")]
     pub precision: PrecisionChoice,
     /// Which pair of networks: accurate is mtcnn and dlib-resnet, fast is yunet-n and mobilefacenet
