@@ -78,7 +78,11 @@ try {
     await page.emulateMedia({ colorScheme: "light" });
   };
   const button = (name) => page.getByRole("button", { name, exact: true });
-  const view = (name) => page.getByRole("link", { name, exact: true }).click();
+  // Until it is shown: what the page before it has may fit the next locator, too.
+  const view = async (name) => {
+    await page.getByRole("link", { name, exact: true }).click();
+    await page.getByRole("heading", { name, exact: true, level: 1 }).waitFor();
+  };
   const photo = (name) => join(photos, name);
   const login = async (secret) => {
     await page.getByLabel("API key").fill(secret);

@@ -55,14 +55,14 @@ impl Form {
         }
     }
 
-    /// Packs weights into where a program has them; whole numbers and spread ones have more to give back, and are
-    /// packed where they are.
+    /// Packs weights into where a program has them; but whole numbers, whose steps have to be known, too.
     fn pack(self, conv: &PackedConv, own: &mut [f32]) {
         match self {
             Self::Bfloat(bfloats) => bfloats.pack(conv.packed(), conv.weights(), own),
             Self::Half(_, runs) => Halves::pack(conv.packed(), runs, conv.weights(), own),
             Self::Tiles => winograd::spread_all(conv, own),
-            Self::Direct | Self::Rounded(_) | Self::Integer(_) => own.copy_from_slice(conv.weights()),
+            Self::Direct | Self::Rounded(_) => own.copy_from_slice(conv.weights()),
+            Self::Integer(_) => {}
         }
     }
 }
@@ -158,9 +158,7 @@ impl Lowering<'_> {
     fn conv_op(&self, form: Form, task: &Task, conv: &PackedConv, weights: Range<usize>, all: &mut [f32]) -> Op {
         let own = &mut all[weights.clone()];
         let op = self.conv(task, conv, weights);
-        if !matches!(form, Form::Integer(_)) {
-            form.pack(conv, own);
-        }
+        form.pack(conv, own);
         match form {
             Form::Tiles => Op::Winograd(Winograd::of(op)),
             Form::Integer(kernels) => {
