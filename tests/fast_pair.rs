@@ -53,6 +53,7 @@ fn yunet_finds_the_same_faces_in_shorter_numbers() {
             let short = match engine(precision) {
                 Ok(short) => short.detect(&photo).unwrap(),
                 Err(e) => {
+                    assert_eq!(e.code(), "model.invalid_option", "{e}");
                     println!("skipped: {e}");
                     continue;
                 }
@@ -100,6 +101,7 @@ fn shorter_numbers_decide_labelled_pairs_as_f32_does() {
         let other = match engine(precision) {
             Ok(other) => other,
             Err(e) => {
+                assert_eq!(e.code(), "model.invalid_option", "{e}");
                 println!("skipped: {e}");
                 continue;
             }

@@ -229,9 +229,13 @@ mod tests {
         let wanted = &golden::fast_pair()["drawn"][ARCHITECTURE]["output0"];
         for (by, output) in outputs(&golden::drawn(ARCHITECTURE), &golden::input(&[2, 3, 112, 112])) {
             // Drawn weights make outputs of tens.
-            if !is_coarse(&by) {
-                golden::hold(wanted, &by, &output, if by.ends_with("bf16x3") { 3e-3 } else { 1e-3 });
-            }
+            let room = match by.rsplit(' ').next() {
+                _ if is_coarse(&by) => 1.0,
+                Some("bf16x3") => 3e-3,
+                _ => 1e-3,
+            };
+            let gap = golden::hold(wanted, &by, &output, room);
+            println!("drawn MobileFaceNet by {by}: {gap:.2e} from ONNX Runtime at most");
         }
     }
 

@@ -139,7 +139,8 @@ impl<N: Number> Packed<N> {
             least: self.least,
             greatest: self.greatest,
         };
-        // SAFETY: a `Simd` is only made where the processor has its instructions; the rest is the caller's.
+        // SAFETY: a `Simd`, or kernels of halves, are only had where the processor has their instructions; the rest is
+        // the caller's.
         unsafe { (self.kernel)(&run) }
     }
 }

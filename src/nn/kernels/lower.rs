@@ -90,13 +90,21 @@ impl Lowering<'_> {
     }
 
     fn form(&self, task: &Task, chained: bool, runs: Runs) -> Form {
-        let Task::Conv { conv, from, .. } = task else { return Form::Direct };
+        let Task::Conv { conv, from, add, .. } = task else { return Form::Direct };
         let from_chip = from.map.id == 0;
         let (rows, columns) = conv.result_size(from.map);
         let tiles = !chained && winograd::pays(conv, rows, columns);
         match (self.halves, self.bfloats, self.integers) {
-            (Some(halves), ..) if from_chip => Form::Rounded(halves),
-            (Some(halves), ..) => Form::Half(halves, runs),
+            (Some(halves), ..) => {
+                assert!(
+                    add.is_none_or(|add| add.map.id != 0 && !from_chip),
+                    "the input, which is no map of halves, adds up"
+                );
+                // What pairs read behind a run of odd length is zero.
+                let filled = from.first + from.channels == from.map.channels;
+                assert!(from_chip || runs.length.is_multiple_of(2) || filled, "an odd number of channels amid others");
+                if from_chip { Form::Rounded(halves) } else { Form::Half(halves, runs) }
+            }
             (_, Some(bfloats), _) if Bfloats::pays(conv.packed(), runs.length, from_chip, tiles) => {
                 Form::Bfloat(bfloats)
             }

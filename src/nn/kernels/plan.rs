@@ -120,5 +120,11 @@ mod tests {
         assert!(plan.lengths.len() < maps.len());
         // The last output and what it is made from are alive together.
         assert_ne!(of(6), of(7));
+
+        // Of halves: half as much, but for the input, which is f32 and keeps its place.
+        let halves = super::plan(&builder, &layouts, &[maps[7].into()], true);
+        assert!(halves.place_of[1..].iter().all(|&place| place != halves.place_of[0]));
+        assert_eq!(halves.lengths[halves.place_of[0]], layouts[0].image);
+        assert_eq!(halves.lengths[halves.place_of[maps[7].id]], layouts[7].image / 2);
     }
 }

@@ -53,7 +53,7 @@ pub(super) struct Tile<'a, N = f32> {
     pub runs: &'a [usize],
     /// Numbers in a run.
     pub run: usize,
-    /// `[runs * run, panel]`.
+    /// `[runs * run, panel]`; of halves `[runs, run / 2, panel, 2]`.
     pub weights: *const N,
     /// `[panel]`.
     pub bias: *const f32,
@@ -165,7 +165,7 @@ impl<N> Kernels<N> {
     ///
     /// # Safety
     /// This processor has the path's instructions. The first `pixels` entries of `tile.pixels` may be
-    /// read over every run, those of `add` and `out` over `vectors` vectors, and nothing else writes to
+    /// read over every run (of halves, where a run is odd, one behind it, too), those of `add` and `out` over `vectors` vectors, and nothing else writes to
     /// what is read or touches what is written meanwhile (`add` may be `out`). `weights`, `bias` and
     /// slopes are as long as [`Tile`] says.
     pub(super) unsafe fn tile(&self, pixels: usize, vectors: usize, tile: &Tile<N>) {
