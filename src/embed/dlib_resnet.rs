@@ -226,7 +226,7 @@ mod tests {
             let by_layers: Vec<f32> = layers.forward(&x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
             let mut all = vec![("layers".to_string(), by_layers)];
             for ((simd, kind), program) in kinds.iter().zip(&programs) {
-                let output = program.run(1, |_, rows| net.input.interleaved(&chip[0], rows)).remove(0);
+                let output = program.run_rows(1, |_, y, row| net.input.interleaved(&chip[0], y, row)).remove(0);
                 all.push((format!("{simd} in {}", kind.name()), output));
             }
             for (by, got) in all {

@@ -11,7 +11,7 @@ use candle_core::{Result as TensorResult, Tensor};
 use crate::align::Alignment;
 use crate::error::ModelError;
 use crate::media::{Limits, Photo, Raster, resize_triangle};
-use crate::nn::{Arithmetic, Device, InputRows, PrecisionChoice, Program, backend};
+use crate::nn::{Arithmetic, Device, PrecisionChoice, Program, backend};
 use crate::simd::Simd;
 use crate::vector::{Embedding, ModelId};
 
@@ -136,7 +136,7 @@ fn embed_in_batches<L: Layered>(
     for batch in chips.chunks(size) {
         let rows: Vec<Vec<f32>> = match network {
             Network::Program(program, _) => {
-                let outputs = program.run(batch.len(), |i, rows| input.interleaved(&batch[i], rows));
+                let outputs = program.run_rows(batch.len(), |i, y, row| input.interleaved(&batch[i], y, row));
                 outputs[0].chunks_exact(outputs[0].len() / batch.len()).map(<[f32]>::to_vec).collect()
             }
             Network::Layers(layers) => {
@@ -161,7 +161,7 @@ impl Input {
         let photo = Photo::from_bytes(include_bytes!("check_face.jpg"), "the built-in face", &limits)
             .map_err(|e| ModelError::Backend { stage: "trying other numbers than f32", reason: e.to_string() })?;
         let chip = resize_triangle(photo.raster(), self.width, self.height);
-        let [a, b] = [a, b].map(|program| program.run(1, |_, rows| self.interleaved(&chip, rows)).remove(0));
+        let [a, b] = [a, b].map(|program| program.run_rows(1, |_, y, row| self.interleaved(&chip, y, row)).remove(0));
         let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
         // Not a number where either is none.
         Ok((dot(&a, &b) / (dot(&a, &a) * dot(&b, &b)).sqrt()) as f32)
@@ -171,11 +171,10 @@ impl Input {
         (f32::from(v) - self.mean[channel]) * self.factor[channel]
     }
 
-    fn interleaved(&self, chip: &Raster, rows: &mut InputRows) {
-        for y in 0..self.height {
-            let pixels = chip.row(y).chunks_exact(3).zip(rows.row(y as usize).chunks_exact_mut(3));
-            pixels.for_each(|(pixel, out)| (0..3).for_each(|c| out[c] = self.value(pixel[c], c)));
-        }
+    /// Row `y`, the channels of each pixel together.
+    fn interleaved(&self, chip: &Raster, y: usize, row: &mut [f32]) {
+        let pixels = chip.row(y as u32).chunks_exact(3).zip(row.chunks_exact_mut(3));
+        pixels.for_each(|(pixel, out)| (0..3).for_each(|c| out[c] = self.value(pixel[c], c)));
     }
 
     fn planar(&self, chips: &[Raster]) -> Vec<f32> {

@@ -110,11 +110,7 @@ impl Yunet {
         match &self.form {
             Form::Programs { net, kept } => {
                 let program = program(net, kept, (rows, columns));
-                let levels = program.run(1, |_, out| {
-                    for y in 0..rows {
-                        interleaved(picture, y, out.row(y));
-                    }
-                });
+                let levels = program.run_rows(1, |_, y, row| interleaved(picture, y, row));
                 let levels = levels.into_iter().zip(STRIDES);
                 Ok(levels.map(|(values, stride)| Answers { columns: columns / stride, values }).collect())
             }

@@ -35,12 +35,26 @@ pub(super) struct ChainOp<N: Number> {
     scratch: usize,
     behind: usize,
     bfloats: Option<Bfloats>,
+    halves: Option<Halves>,
+    input: Option<InputRows>,
     /// The longest row, which stands first in the scratch as zeros.
     zeros: usize,
     from: View,
     /// Where the runs of the first task's windows begin, and how long each is.
     runs: (Vec<usize>, usize),
     to: View,
+}
+
+/// Where rows of the program's input stand in the scratch, borders and all, as many as the first task's window has.
+struct InputRows {
+    start: usize,
+    /// Numbers in a row: more than the map's, since whole vectors are written.
+    row: usize,
+    /// Rows of the map above the first, and its rows; numbers left of a row's first, and its numbers.
+    above: usize,
+    rows: usize,
+    left: usize,
+    numbers: usize,
 }
 
 struct Stage<N: Number> {
@@ -86,9 +100,29 @@ struct Windows<'a, N> {
 
 impl<N: Number> ChainOp<N> {
     /// `kinds` are what the tasks are computed by; `input` is what the first one reads.
-    pub(super) fn new(tasks: &[Task], kinds: Vec<Kind<N>>, input: &Layout, output: &Layout) -> Self {
-        let (mut rings, behind) = rings(&tasks.iter().collect::<Vec<_>>());
-        let mut scratch = behind;
+    pub(super) fn new(
+        tasks: &[Task],
+        kinds: Vec<Kind<N>>,
+        halves: Option<Halves>,
+        input: &Layout,
+        output: &Layout,
+    ) -> Self {
+        let (mut rings, mut behind) = rings(&tasks.iter().collect::<Vec<_>>());
+        let (read, written) = (tasks[0].reads(), tasks[tasks.len() - 1].writes());
+        let rows = matches!(kinds[0], Kind::Conv { .. }) && read.map.id == 0;
+        let rows = rows.then(|| InputRows {
+            start: behind,
+            row: (input.row + 2 * LANES).next_multiple_of(LANES),
+            above: input.border.0.0,
+            rows: read.map.rows,
+            left: input.border.0.1 * input.pixel,
+            numbers: read.map.columns * input.pixel,
+        });
+        if let (Some(rows), Some(reach)) = (&rows, Reach::of(&tasks[0])) {
+            behind += reach.window.0 * rows.row;
+        }
+        // Where rows of the input are rounded, one of f32 stands behind everything.
+        let mut scratch = behind + rows.as_ref().map_or(0, |rows| rows.row * N::IN_ONE);
         let mut bfloats = None;
         let zeros = rings.iter().map(|r| r.row).max().unwrap_or(0);
         rings.reverse();
@@ -120,7 +154,6 @@ impl<N: Number> ChainOp<N> {
         };
         let stages: Vec<Stage<N>> = tasks.iter().zip(kinds).map_while(stage).collect();
         assert_eq!(stages.len(), tasks.len(), "only what can be joined is");
-        let (read, written) = (tasks[0].reads(), tasks[tasks.len() - 1].writes());
         let Reach { window, stride, padding } = stages[0].reach;
         Self {
             from: input.view(read, padding, stride),
@@ -130,8 +163,15 @@ impl<N: Number> ChainOp<N> {
             scratch,
             behind,
             bfloats,
+            halves,
+            input: rows,
             zeros,
         }
+    }
+
+    /// Whether it can ask for the rows of the program's input one by one, or does not read it.
+    pub(super) fn takes_rows(&self) -> bool {
+        self.input.is_some() || self.from.map != 0
     }
 
     /// How many tasks it has.
@@ -155,6 +195,13 @@ impl<N: Number> ChainOp<N> {
             Kind::Max { .. } => 0,
         };
         self.stages.iter().map(products).sum()
+    }
+
+    /// In which row of its map, borders counted, the windows of the first stage's row begin.
+    fn memory_row(&self, row: usize) -> usize {
+        let stride = self.stages[0].reach.stride;
+        let of_map = self.from.row / stride;
+        self.from.start / of_map + row * stride
     }
 
     fn rows(&self) -> usize {
@@ -190,7 +237,13 @@ impl<N: Number> ChainOp<N> {
                 let stage = &self.stages[at];
                 next[at - 1] = stage.reach.rows(next[at], stage.source_rows).start;
             }
-            let mut band = Band { chain: self, bases, image, scratch: numbers.as_mut_ptr(), next, lines: Vec::new() };
+            let input = self.input.as_ref().filter(|_| bases.rows.is_some() || self.halves.is_some());
+            if let Some(input) = input {
+                numbers[input.start..self.scratch].fill(N::ZERO);
+            }
+            let first = self.memory_row(next[0]);
+            let scratch = numbers.as_mut_ptr();
+            let mut band = Band { chain: self, bases, image, scratch, next, input, brought: first, lines: Vec::new() };
             // SAFETY: the scratch holds the zeros, every ring and the split rows; the kernels were chosen for this
             // processor; the rest is handed on to the caller.
             unsafe {
@@ -210,6 +263,9 @@ struct Band<'a, N: Number> {
     scratch: *mut N,
     /// The next row of each stage.
     next: Vec<usize>,
+    /// Where rows of the input are brought to before they are read, and the next one, borders counted.
+    input: Option<&'a InputRows>,
+    brought: usize,
     lines: Vec<usize>,
 }
 
@@ -235,6 +291,46 @@ impl<N: Number> Band<'_, N> {
         }
     }
 
+    /// Brings rows of the input, borders counted, up to `end` to where they are read.
+    ///
+    /// # Safety
+    /// As for [`Self::up_to`].
+    unsafe fn bring(&mut self, end: usize) {
+        let Some(input) = self.input else { return };
+        let window = self.chain.stages[0].reach.window.0;
+        while self.brought < end {
+            let row = self.brought;
+            self.brought += 1;
+            // SAFETY: the slot lies in the scratch, which nothing else touches, and so does the row of f32 behind it;
+            // a row of the map is whole, and no step writes it.
+            unsafe {
+                let slot = self.scratch.add(input.start + row % window * input.row);
+                let within = row.checked_sub(input.above).filter(|&y| y < input.rows);
+                let Some(y) = within else {
+                    slot.write_bytes(0, input.row);
+                    continue;
+                };
+                let full = match self.chain.halves {
+                    None => slot.add(input.left).cast::<f32>(),
+                    Some(_) => self.scratch.add(self.chain.behind).cast::<f32>(),
+                };
+                match self.bases.rows {
+                    Some(fill) => fill(self.image, y, std::slice::from_raw_parts_mut(full, input.numbers)),
+                    None => {
+                        let from = &self.chain.from;
+                        let of_map = from.row / self.chain.stages[0].reach.stride;
+                        let start = self.image * from.image + row * of_map + input.left;
+                        full.copy_from_nonoverlapping(self.bases.map::<f32>(from).add(start), input.numbers);
+                    }
+                }
+                if let Some(halves) = self.chain.halves {
+                    // Behind the row of f32 stand zeros, and they end up in the border.
+                    (halves.kernels.round)(full, slot.add(input.left).cast(), input.numbers.next_multiple_of(LANES));
+                }
+            }
+        }
+    }
+
     /// # Safety
     /// As for [`Self::up_to`], and what the row needs was computed.
     unsafe fn row(&mut self, at: usize, row: usize) {
@@ -246,6 +342,16 @@ impl<N: Number> Band<'_, N> {
         // else touches either meanwhile, as the caller holds.
         unsafe {
             let windows = match at.checked_sub(1).and_then(|before| self.chain.stages[before].ring) {
+                None if self.input.is_some() => {
+                    let first = self.chain.memory_row(row);
+                    self.bring(first + window.0);
+                    let from = &self.chain.from;
+                    let column = from.start % (from.row / stride);
+                    let slot =
+                        |y: usize| self.input.map_or(0, |input| input.start + (first + y) % window.0 * input.row);
+                    self.lines.extend((0..window.0).map(|y| slot(y) + column));
+                    Windows { first: self.scratch.cast_const(), lines: &self.lines, pixel: from.pixel / stride }
+                }
                 None => {
                     let from = &self.chain.from;
                     self.lines.extend((0..window.0).map(|y| y * (from.row / stride)));
@@ -270,7 +376,7 @@ impl<N: Number> Band<'_, N> {
                 }
             };
             let runs = |inputs: usize| match at {
-                0 => (&self.chain.runs.0[..], self.chain.runs.1),
+                0 if self.input.is_none() => (&self.chain.runs.0[..], self.chain.runs.1),
                 _ => (windows.lines, window.1 * inputs),
             };
             let behind = self.scratch.add(self.chain.behind);

@@ -4,7 +4,7 @@
 //! In a network of 1x1 and depthwise convolutions a map of some megabytes is written and read for a few products a
 //! number, and memory is what it waits for. So a row is computed when the step after it asks for it, into a ring of
 //! as many rows as that step's window has. Here is which steps are joined so, and where their rings stand; `band` has
-//! how they run.
+//! how they run. What reads the input first asks for its rows, so that it never stands in memory.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -332,7 +332,7 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(61);
         let pools: Vec<_> =
             (1..4).map(|count| rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap()).collect();
-        let (mut chained, mut cut) = (0, 0);
+        let (mut chained, mut cut, mut by_rows) = (0, 0, 0);
         for case in 0..60 {
             let kinds =
                 [Arithmetic::F32, Arithmetic::Int16, Arithmetic::Bfloat16, Arithmetic::Bfloat16x3, Arithmetic::Half];
@@ -358,9 +358,25 @@ mod tests {
                         let got = pool.install(|| answers(&joined, &values, n, shape.1 * shape.2));
                         assert!(got == wanted, "case {case} by {simd}: {n} of {shape:?} through {layers:?}");
                     }
+                    // As much where the input is written row by row, in a scratch that holds what comes of another one.
+                    let row = shape.1 * shape.2;
+                    let fill = |image: usize, y: usize, out: &mut [f32]| {
+                        out.copy_from_slice(&values[(image * shape.0 + y) * row..][..row]);
+                    };
+                    by_rows += usize::from(joined.takes_rows());
+                    for scale in [-3.0, 1.0] {
+                        let scaled = |image: usize, y: usize, out: &mut [f32]| {
+                            fill(image, y, out);
+                            out.iter_mut().for_each(|v| *v *= scale);
+                        };
+                        let got = pool.install(|| joined.run_rows(n, scaled)).remove(0);
+                        let same = Some(&got) == wanted.last();
+                        assert!(same == (scale > 0.0), "case {case} by {simd}: {n} of {shape:?} by rows");
+                    }
                 }
             }
         }
         assert!(chained > 200 && cut > 50, "{chained} chains, {cut} of them in bands: too few to tell");
+        assert!(by_rows > 100, "{by_rows} whose input is written row by row: too few to tell");
     }
 }

@@ -42,6 +42,11 @@ pub(super) struct ConvOp {
 }
 
 impl ConvOp {
+    /// Whether it reads the program's input, or adds it.
+    pub(super) fn reads_input(&self) -> bool {
+        self.from.map == 0 || self.add.is_some_and(|add| add.map == 0)
+    }
+
     /// Multiplications for one image.
     pub(super) fn products(&self) -> usize {
         self.rows * self.columns * self.conv.outputs * self.conv.depth()

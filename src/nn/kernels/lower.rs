@@ -103,7 +103,12 @@ impl Lowering<'_> {
                 // What pairs read behind a run of odd length is zero.
                 let filled = from.first + from.channels == from.map.channels;
                 assert!(from_chip || runs.length.is_multiple_of(2) || filled, "an odd number of channels amid others");
-                if from_chip { Form::Rounded(halves) } else { Form::Half(halves, runs) }
+                // A pixel beside the window is read, too; where the window is one pixel, that would be half of all.
+                if from_chip && conv.packed().window == (1, 1) {
+                    Form::Rounded(halves)
+                } else {
+                    Form::Half(halves, runs)
+                }
             }
             (_, Some(bfloats), _) if Bfloats::pays(conv.packed(), runs.length, from_chip, tiles) => {
                 Form::Bfloat(bfloats)
@@ -147,7 +152,8 @@ impl Lowering<'_> {
         if let Task::Conv { conv, .. } = task {
             let form = self.form(task, false, self.runs(task, 0));
             let weights = start..start + form.weights(conv);
-            if !matches!(form, Form::Rounded(_)) {
+            // The input is read by chains alone where maps are of halves.
+            if self.halves.is_none() || task.reads().map.id != 0 {
                 return self.conv_op(form, task, conv, weights, all_weights);
             }
         }
@@ -251,7 +257,7 @@ impl Lowering<'_> {
                     _ => Some(Kind::Max { kernels, vectors: task.writes().channels.div_ceil(LANES) }),
                 };
                 let kinds = tasks.iter().map_while(kind).collect();
-                MapOp::Chain(ChainOp::new(tasks, kinds, input, output))
+                MapOp::Chain(ChainOp::new(tasks, kinds, self.halves, input, output))
             }
         }
     }

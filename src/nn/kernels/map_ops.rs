@@ -71,6 +71,15 @@ impl<N: Number> MapOp<N> {
         }
     }
 
+    /// Whether it can ask for rows of the input, or does not read it: only convolutions do, and chains of them.
+    pub(super) fn takes_rows(&self) -> bool {
+        match self {
+            Self::Conv(op) => !op.conv.reads_input(),
+            Self::Chain(op) => op.takes_rows(),
+            _ => true,
+        }
+    }
+
     /// Into how many pieces the operator falls for `n` images on `threads`.
     pub(super) fn pieces(&self, n: usize, threads: usize) -> usize {
         match self {

@@ -3,7 +3,8 @@
 //! [`RowConv`] streams large maps of few channels row by row. Everything else is a [`Program`]: a network
 //! for one input size, with packed weights and reused maps, whose convolutions are implicit matrix
 //! products, or (3x3 at stride 1 over large maps) products of spread tiles, in f32 or where asked for in shorter
-//! numbers; steps that follow each other over large maps run row by row.
+//! numbers, or over maps of halves; steps that follow each other over large maps run row by row, from the rows of the
+//! input on.
 
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod amx;

@@ -24,7 +24,12 @@ pub(super) struct Bases<'a> {
     pub weights: &'a [f32],
     /// A number that no other step of any run has.
     pub step: u64,
+    /// What writes a row of the input, where that is asked for when it is needed.
+    pub rows: Option<&'a RowFill<'a>>,
 }
+
+/// Writes row `y` of an image: `(image, y, [columns * channels])`.
+pub(super) type RowFill<'a> = dyn Fn(usize, usize, &mut [f32]) + Sync + 'a;
 
 /// In which numbers the convolutions are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +41,7 @@ pub(crate) enum Arithmetic {
     Bfloat16,
     /// Both of sixteen bits, as two bfloat16 numbers each, of which three products are summed, where that pays.
     Bfloat16x3,
-    /// Maps and weights of halves, but for the input and for the convolutions that read it.
+    /// Maps and weights of halves, all but the input.
     Half,
 }
 
@@ -104,6 +109,16 @@ impl Op {
             Self::Half(op) => op.products(),
             Self::Winograd(op) => op.products(),
             Self::Integer(IntegerOp { conv, .. }) | Self::Bfloat(BfloatOp { conv, .. }) => conv.products(),
+        }
+    }
+
+    /// Whether it can ask for rows of the input, or does not read it.
+    pub(super) fn takes_rows(&self) -> bool {
+        match self {
+            Self::Full(op) => op.takes_rows(),
+            Self::Half(op) => op.takes_rows(),
+            Self::Integer(IntegerOp { conv, .. }) | Self::Bfloat(BfloatOp { conv, .. }) => !conv.reads_input(),
+            Self::Winograd(op) => !op.reads_input(),
         }
     }
 

@@ -20,7 +20,7 @@ use super::lines::Lines;
 use super::lower::Lowering;
 #[cfg(test)]
 use super::map_ops::MapOp;
-use super::ops::{Arithmetic, Bases, Op, part};
+use super::ops::{Arithmetic, Bases, Op, RowFill, part};
 use super::plan::{Plan, plan};
 use super::program::{Map, ProgramBuilder, Slice, Task};
 use super::team::{self, Work};
@@ -43,6 +43,8 @@ pub(crate) struct Program {
     weights: Lines,
     outputs: Vec<Output>,
     marks: Vec<(usize, &'static str, Output)>,
+    /// Whether all that reads the input can ask for its rows one by one.
+    by_rows: bool,
     workspaces: Mutex<Vec<Workspace>>,
 }
 
@@ -62,6 +64,13 @@ struct Workspace {
     /// Where each map begins.
     starts: Vec<usize>,
     memory: Lines,
+}
+
+/// How the input is written: image by image before a run begins, or row by row while it goes on.
+#[derive(Clone, Copy)]
+enum Input<'a> {
+    Whole(&'a (dyn Fn(usize, &mut InputRows) + Sync)),
+    Rows(&'a RowFill<'a>),
 }
 
 /// The rows of one input image, to be written.
@@ -125,6 +134,9 @@ impl ProgramBuilder {
             Step { products: ops.iter().map(Op::products).sum(), ops }
         };
         let steps: Vec<Step> = self.steps.into_iter().map(&mut lower).collect();
+        let of_input = |slice: &Slice| slice.map.id == 0;
+        let mut shown = outputs.iter().chain(self.marks.iter().map(|(_, _, slice)| slice));
+        let by_rows = !shown.any(of_input) && steps.iter().flat_map(|step| &step.ops).all(Op::takes_rows);
         let output = |slice: Slice| {
             let view = layouts[slice.map.id].view(slice, (0, 0), 1);
             Output { slice, view, of_halves: halves.is_some() && slice.map.id != 0 }
@@ -135,6 +147,7 @@ impl ProgramBuilder {
             weights,
             outputs: outputs.iter().map(|&s| output(s)).collect(),
             marks: self.marks.iter().map(|&(after, name, slice)| (after, name, output(slice))).collect(),
+            by_rows,
             workspaces: Mutex::new(Vec::new()),
             layouts,
             plan,
@@ -160,6 +173,12 @@ impl Program {
         self.steps.iter().flat_map(|step| &step.ops).map(count).sum()
     }
 
+    /// Whether the input's rows are asked for when they are needed.
+    #[cfg(test)]
+    pub(super) fn takes_rows(&self) -> bool {
+        self.by_rows
+    }
+
     /// Into how many pieces each chain falls for `n` images on `threads`.
     #[cfg(test)]
     pub(super) fn chains(&self, n: usize, threads: usize) -> Vec<usize> {
@@ -174,6 +193,16 @@ impl Program {
     /// Runs over `n` images; `fill` writes each. Gives, for each output, `[n, rows, columns, channels]`.
     pub(crate) fn run(&self, n: usize, fill: impl Fn(usize, &mut InputRows) + Sync) -> Vec<Vec<f32>> {
         self.run_seen(n, fill, |_, _| ())
+    }
+
+    /// As [`Self::run`]; `fill` writes row `y` of an image, `[columns * channels]`, more than once for some rows. Where
+    /// the first step runs row by row, a row is asked for when it is needed, and the input never stands in memory.
+    pub(crate) fn run_rows(&self, n: usize, fill: impl Fn(usize, usize, &mut [f32]) + Sync) -> Vec<Vec<f32>> {
+        if self.by_rows {
+            return self.run_with(n, Input::Rows(&fill), |_, _| ());
+        }
+        let rows = self.input.rows;
+        self.run(n, |image, out| (0..rows).for_each(|y| fill(image, y, out.row(y))))
     }
 
     /// As [`Self::run`], but at most `group` images at a time, each group by one thread from its filling to
@@ -195,7 +224,8 @@ impl Program {
             let images = part(n, groups, g);
             let first = images.start;
             let mut workspace = self.workspace(group.max(1));
-            let answers = self.run_in(&mut workspace, images.len(), 1, |i, rows| fill(first + i, rows), |_, _| ());
+            let fill = |i: usize, rows: &mut InputRows| fill(first + i, rows);
+            let answers = self.run_in(&mut workspace, images.len(), 1, Input::Whole(&fill), |_, _| ());
             self.give_back(workspace);
             answers
         });
@@ -213,12 +243,21 @@ impl Program {
         fill: impl Fn(usize, &mut InputRows) + Sync,
         seen: impl FnMut(&'static str, &dyn Fn() -> Vec<f32>) + Send,
     ) -> Vec<Vec<f32>> {
+        self.run_with(n, Input::Whole(&fill), seen)
+    }
+
+    fn run_with(
+        &self,
+        n: usize,
+        input: Input,
+        seen: impl FnMut(&'static str, &dyn Fn() -> Vec<f32>) + Send,
+    ) -> Vec<Vec<f32>> {
         if n == 0 {
             return self.outputs.iter().map(|_| Vec::new()).collect();
         }
-        let (fill, mut workspace) = (&fill, self.workspace(n));
+        let mut workspace = self.workspace(n);
         let run = || {
-            let answers = self.run_in(&mut workspace, n, rayon::current_num_threads(), fill, seen);
+            let answers = self.run_in(&mut workspace, n, rayon::current_num_threads(), input, seen);
             self.give_back(workspace);
             answers
         };
@@ -232,16 +271,22 @@ impl Program {
         workspace: &mut Workspace,
         n: usize,
         threads: usize,
-        fill: impl Fn(usize, &mut InputRows) + Sync,
+        input: Input,
         mut seen: impl FnMut(&'static str, &dyn Fn() -> Vec<f32>) + Send,
     ) -> Vec<Vec<f32>> {
         assert!(n <= workspace.capacity, "{n} images in room for {}", workspace.capacity);
-        self.fill(workspace, n, threads, fill);
+        let rows = match input {
+            Input::Rows(fill) => Some(fill),
+            Input::Whole(fill) => {
+                self.fill(workspace, n, threads, fill);
+                None
+            }
+        };
         let base = workspace.memory.numbers_mut().as_mut_ptr();
         // SAFETY: the memory was made to hold every map at its place.
         let bases: Vec<*mut f32> = workspace.starts.iter().map(|&start| unsafe { base.add(start) }).collect();
         let step = STEPS.fetch_add(self.steps.len() as u64, Ordering::Relaxed);
-        let bases = Bases { maps: &bases, weights: self.weights.numbers(), step };
+        let bases = Bases { maps: &bases, weights: self.weights.numbers(), step, rows };
         let run = Run { steps: &self.steps, bases, n, threads };
         team::run(&run, threads, |number| {
             for (_, name, output) in self.marks.iter().filter(|(after, ..)| *after == number + 1) {

@@ -249,6 +249,11 @@ impl Winograd {
     }
 
     /// Into how many groups of panels, and blocks of tiles, the work falls.
+    /// Whether it reads the program's input, or adds it.
+    pub(super) fn reads_input(&self) -> bool {
+        self.from.map == 0 || self.add.is_some_and(|add| add.map == 0)
+    }
+
     pub(super) fn cut(&self, n: usize, threads: usize) -> (usize, usize) {
         let packed = &self.conv;
         let tiles = n * self.tiles().0 * self.tiles().1;
