@@ -23,8 +23,8 @@ pub enum PrecisionChoice {
     /// Single precision everywhere: the numbers that goldens and published error rates were measured with.
     #[default]
     F32,
-    /// The embedder and YuNet in halves (IEEE 754 binary16), maps, weights and sums alike: on processors with AVX-512
-    /// FP16. Of YuNet's boxes that lie over each other with scores as good as
+    /// The embedder and YuNet in halves (IEEE 754 binary16), maps, weights and sums alike, but for the convolutions that
+    /// read the photo: on processors with AVX-512 FP16. Of YuNet's boxes that lie over each other with scores as good as
     /// alike, another one may be taken than in f32.
     F16,
     /// The embedder's large convolutions in 16-bit whole numbers, on processors that have instructions for it.

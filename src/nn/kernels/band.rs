@@ -16,7 +16,7 @@ use super::lanes::{LANES, Number};
 use super::layout::{Layout, View};
 use super::lines::Lines;
 use super::map_ops::in_row;
-use super::ops::{Bases, part};
+use super::ops::{Bases, RowFill, part};
 use super::pack::Packed;
 use super::program::Task;
 use super::tile::{self, Kernels, Tiles};
@@ -35,7 +35,6 @@ pub(super) struct ChainOp<N: Number> {
     scratch: usize,
     behind: usize,
     bfloats: Option<Bfloats>,
-    halves: Option<Halves>,
     input: Option<InputRows>,
     /// The longest row, which stands first in the scratch as zeros.
     zeros: usize,
@@ -45,10 +44,13 @@ pub(super) struct ChainOp<N: Number> {
     to: View,
 }
 
-/// Where rows of the program's input stand in the scratch, borders and all, as many as the first task's window has.
+/// Where rows of the program's input, which are f32, stand in the scratch, borders and all, as many as the first task's
+/// window has.
 struct InputRows {
+    /// In numbers of the scratch, and where the rows end.
     start: usize,
-    /// Numbers in a row: more than the map's, since whole vectors are written.
+    end: usize,
+    /// F32 in a row.
     row: usize,
     /// Rows of the map above the first, and its rows; numbers left of a row's first, and its numbers.
     above: usize,
@@ -100,29 +102,24 @@ struct Windows<'a, N> {
 
 impl<N: Number> ChainOp<N> {
     /// `kinds` are what the tasks are computed by; `input` is what the first one reads.
-    pub(super) fn new(
-        tasks: &[Task],
-        kinds: Vec<Kind<N>>,
-        halves: Option<Halves>,
-        input: &Layout,
-        output: &Layout,
-    ) -> Self {
+    pub(super) fn new(tasks: &[Task], kinds: Vec<Kind<N>>, input: &Layout, output: &Layout) -> Self {
         let (mut rings, mut behind) = rings(&tasks.iter().collect::<Vec<_>>());
         let (read, written) = (tasks[0].reads(), tasks[tasks.len() - 1].writes());
-        let rows = matches!(kinds[0], Kind::Conv { .. }) && read.map.id == 0;
-        let rows = rows.then(|| InputRows {
-            start: behind,
-            row: (input.row + 2 * LANES).next_multiple_of(LANES),
-            above: input.border.0.0,
-            rows: read.map.rows,
-            left: input.border.0.1 * input.pixel,
-            numbers: read.map.columns * input.pixel,
+        let convolves = matches!(kinds[0], Kind::Conv { .. } | Kind::Rounded(..));
+        let rows = Reach::of(&tasks[0]).filter(|_| convolves && read.map.id == 0).map(|reach| {
+            let (start, row) = (behind, input.row.next_multiple_of(LANES));
+            behind += reach.window.0 * row * N::IN_ONE;
+            InputRows {
+                start,
+                end: behind,
+                row,
+                above: input.border.0.0,
+                rows: read.map.rows,
+                left: input.border.0.1 * input.pixel,
+                numbers: read.map.columns * input.pixel,
+            }
         });
-        if let (Some(rows), Some(reach)) = (&rows, Reach::of(&tasks[0])) {
-            behind += reach.window.0 * rows.row;
-        }
-        // Where rows of the input are rounded, one of f32 stands behind everything.
-        let mut scratch = behind + rows.as_ref().map_or(0, |rows| rows.row * N::IN_ONE);
+        let mut scratch = behind;
         let mut bfloats = None;
         let zeros = rings.iter().map(|r| r.row).max().unwrap_or(0);
         rings.reverse();
@@ -163,7 +160,6 @@ impl<N: Number> ChainOp<N> {
             scratch,
             behind,
             bfloats,
-            halves,
             input: rows,
             zeros,
         }
@@ -237,9 +233,9 @@ impl<N: Number> ChainOp<N> {
                 let stage = &self.stages[at];
                 next[at - 1] = stage.reach.rows(next[at], stage.source_rows).start;
             }
-            let input = self.input.as_ref().filter(|_| bases.rows.is_some() || self.halves.is_some());
-            if let Some(input) = input {
-                numbers[input.start..self.scratch].fill(N::ZERO);
+            let input = self.input.as_ref().zip(bases.rows);
+            if let Some((input, _)) = input {
+                numbers[input.start..input.end].fill(N::ZERO);
             }
             let first = self.memory_row(next[0]);
             let scratch = numbers.as_mut_ptr();
@@ -263,8 +259,8 @@ struct Band<'a, N: Number> {
     scratch: *mut N,
     /// The next row of each stage.
     next: Vec<usize>,
-    /// Where rows of the input are brought to before they are read, and the next one, borders counted.
-    input: Option<&'a InputRows>,
+    /// Where rows of the input are written before they are read, and by what; and the next one, borders counted.
+    input: Option<(&'a InputRows, &'a RowFill<'a>)>,
     brought: usize,
     lines: Vec<usize>,
 }
@@ -291,41 +287,21 @@ impl<N: Number> Band<'_, N> {
         }
     }
 
-    /// Brings rows of the input, borders counted, up to `end` to where they are read.
+    /// Writes rows of the input, borders counted, up to `end` to where they are read.
     ///
     /// # Safety
     /// As for [`Self::up_to`].
-    unsafe fn bring(&mut self, end: usize) {
-        let Some(input) = self.input else { return };
+    unsafe fn bring(&mut self, input: &InputRows, fill: &RowFill, end: usize) {
         let window = self.chain.stages[0].reach.window.0;
         while self.brought < end {
             let row = self.brought;
             self.brought += 1;
-            // SAFETY: the slot lies in the scratch, which nothing else touches, and so does the row of f32 behind it;
-            // a row of the map is whole, and no step writes it.
+            // SAFETY: the slot lies in the scratch, which nothing else touches.
             unsafe {
-                let slot = self.scratch.add(input.start + row % window * input.row);
-                let within = row.checked_sub(input.above).filter(|&y| y < input.rows);
-                let Some(y) = within else {
-                    slot.write_bytes(0, input.row);
-                    continue;
-                };
-                let full = match self.chain.halves {
-                    None => slot.add(input.left).cast::<f32>(),
-                    Some(_) => self.scratch.add(self.chain.behind).cast::<f32>(),
-                };
-                match self.bases.rows {
-                    Some(fill) => fill(self.image, y, std::slice::from_raw_parts_mut(full, input.numbers)),
-                    None => {
-                        let from = &self.chain.from;
-                        let of_map = from.row / self.chain.stages[0].reach.stride;
-                        let start = self.image * from.image + row * of_map + input.left;
-                        full.copy_from_nonoverlapping(self.bases.map::<f32>(from).add(start), input.numbers);
-                    }
-                }
-                if let Some(halves) = self.chain.halves {
-                    // Behind the row of f32 stand zeros, and they end up in the border.
-                    (halves.kernels.round)(full, slot.add(input.left).cast(), input.numbers.next_multiple_of(LANES));
+                let slot = self.scratch.add(input.start).cast::<f32>().add(row % window * input.row);
+                match row.checked_sub(input.above).filter(|&y| y < input.rows) {
+                    Some(y) => fill(self.image, y, std::slice::from_raw_parts_mut(slot.add(input.left), input.numbers)),
+                    None => slot.write_bytes(0, input.row),
                 }
             }
         }
@@ -341,25 +317,26 @@ impl<N: Number> Band<'_, N> {
         // theirs or the row of zeros; results lie inside their map or ring (the program's first invariant), and nothing
         // else touches either meanwhile, as the caller holds.
         unsafe {
-            let windows = match at.checked_sub(1).and_then(|before| self.chain.stages[before].ring) {
-                None if self.input.is_some() => {
+            let ring = at.checked_sub(1).and_then(|before| self.chain.stages[before].ring);
+            let windows = match (ring, self.input) {
+                (None, Some((input, fill))) => {
                     let first = self.chain.memory_row(row);
-                    self.bring(first + window.0);
+                    self.bring(input, fill, first + window.0);
                     let from = &self.chain.from;
                     let column = from.start % (from.row / stride);
-                    let slot =
-                        |y: usize| self.input.map_or(0, |input| input.start + (first + y) % window.0 * input.row);
-                    self.lines.extend((0..window.0).map(|y| slot(y) + column));
-                    Windows { first: self.scratch.cast_const(), lines: &self.lines, pixel: from.pixel / stride }
+                    self.lines.extend((first..first + window.0).map(|y| y % window.0 * input.row + column));
+                    // Of f32, whatever `N` is.
+                    let first = self.scratch.add(input.start).cast_const();
+                    Windows { first, lines: &self.lines, pixel: from.pixel / stride }
                 }
-                None => {
+                (None, None) => {
                     let from = &self.chain.from;
                     self.lines.extend((0..window.0).map(|y| y * (from.row / stride)));
                     // Of f32 where it is read as such, and then this is not where it stands.
                     let first = self.bases.map::<N>(from).wrapping_add(from.at(self.image, row, 0));
                     Windows { first: first.cast_const(), lines: &self.lines, pixel: from.pixel / stride }
                 }
-                Some(ring) => {
+                (Some(ring), _) => {
                     let top = row * stride;
                     self.lines.extend((top..top + window.0).map(|y| match y.checked_sub(padding.0) {
                         Some(y) if y < stage.source_rows => ring.slot(y),
@@ -396,9 +373,14 @@ impl<N: Number> Band<'_, N> {
                 // Only lowered where `N` is f16, for a chain's first task, whose map is of f32.
                 Kind::Rounded(packed, weights, halves) => {
                     let (lines, run) = runs(packed.inputs);
-                    let from = &self.chain.from;
-                    let first = self.bases.map::<f32>(from).add(from.at(self.image, row, 0));
-                    let windows = Windows { first: first.cast_const(), lines, pixel: windows.pixel };
+                    let first = match self.input {
+                        Some(_) => windows.first.cast::<f32>(),
+                        None => {
+                            let from = &self.chain.from;
+                            self.bases.map::<f32>(from).add(from.at(self.image, row, 0)).cast_const()
+                        }
+                    };
+                    let windows = Windows { first, lines, pixel: windows.pixel };
                     let weights = (&self.bases.weights[weights.clone()], packed.depth());
                     let own = packed.vectors() * LANES;
                     let full = behind.cast::<f32>();

@@ -103,12 +103,7 @@ impl Lowering<'_> {
                 // What pairs read behind a run of odd length is zero.
                 let filled = from.first + from.channels == from.map.channels;
                 assert!(from_chip || runs.length.is_multiple_of(2) || filled, "an odd number of channels amid others");
-                // A pixel beside the window is read, too; where the window is one pixel, that would be half of all.
-                if from_chip && conv.packed().window == (1, 1) {
-                    Form::Rounded(halves)
-                } else {
-                    Form::Half(halves, runs)
-                }
+                if from_chip { Form::Rounded(halves) } else { Form::Half(halves, runs) }
             }
             (_, Some(bfloats), _) if Bfloats::pays(conv.packed(), runs.length, from_chip, tiles) => {
                 Form::Bfloat(bfloats)
@@ -257,7 +252,7 @@ impl Lowering<'_> {
                     _ => Some(Kind::Max { kernels, vectors: task.writes().channels.div_ceil(LANES) }),
                 };
                 let kinds = tasks.iter().map_while(kind).collect();
-                MapOp::Chain(ChainOp::new(tasks, kinds, self.halves, input, output))
+                MapOp::Chain(ChainOp::new(tasks, kinds, input, output))
             }
         }
     }

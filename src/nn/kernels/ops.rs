@@ -41,7 +41,7 @@ pub(crate) enum Arithmetic {
     Bfloat16,
     /// Both of sixteen bits, as two bfloat16 numbers each, of which three products are summed, where that pays.
     Bfloat16x3,
-    /// Maps and weights of halves, all but the input.
+    /// Maps and weights of halves, but for the input and for the convolutions that read it.
     Half,
 }
 
