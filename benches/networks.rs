@@ -54,9 +54,10 @@
 //!   pixels by 32 outputs over 64 inputs: 338 with two numbers a lane pair, their sums joined at the end (kept), 240 with
 //!   one number spread by `vpbroadcastw`, which takes the port that multiplies. A depthwise 3x3 row of 64 channels 264
 //!   where f32 has 98 to 110 and waits for its second cache; with 12 or 16 results side by side instead of 8, 112 to 118
-//!   in f32. Two threads: MobileFaceNet 1.2 to 1.3 ms (f32 2.1 to 2.2, int16 2.0 to 2.1), Inception-ResNet-v1 one face
-//!   6.2 to 7.5 (11.0 to 11.8, 6.4 to 6.6), eight 5.1 to 5.2 (8.5 to 8.9, 5.6 to 5.7), dlib's ResNet 1.2 to 1.3 (1.8,
-//!   1.4). Sums of a window's mean number by number moved a mean of 700 by a hundredth; row by row (kept) they do not.
+//!   in f32, in the whole network the same; not taken. Two threads: MobileFaceNet 1.2 to 1.3 ms (f32 2.1 to 2.2, int16
+//!   1.9 to 2.0), dlib's ResNet 1.1 to 1.2 (1.7 to 1.8, 1.4), Inception-ResNet-v1 one face 6.2 to 9.0 (11.0 to 11.8, 6.1
+//!   to 6.7) and eight 5.1 each (8.4 to 8.9, 5.6 to 5.9); with the next panel's weights asked for ahead (kept) 5.3 to 5.7
+//!   and 4.7 to 4.9. Sums of a window's mean number by number moved a mean of 700 by a hundredth; row by row (kept) they do not.
 //! - Huge pages for weights and maps: reading 100 MB at 6.8 GB/s instead of 4.1; Inception-ResNet-v1,
 //!   one face, 29 ms instead of 36.
 
