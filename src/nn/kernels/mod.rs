@@ -17,6 +17,7 @@ mod depthwise;
 mod half_lanes;
 mod half_tile;
 mod halves;
+mod input;
 mod integer;
 mod integer_lanes;
 mod integer_tile;
@@ -36,8 +37,9 @@ mod tile;
 mod winograd;
 
 pub(crate) use depthwise::DepthwiseConv;
+pub(crate) use input::InputRows;
 pub(crate) use ops::Arithmetic;
 pub(crate) use pack::{Activation, ConvWeights, PackedConv};
 pub(crate) use program::{Map, ProgramBuilder};
 pub(crate) use rows::{Row, RowConv};
-pub(crate) use run::{InputRows, Program};
+pub(crate) use run::Program;

@@ -7,6 +7,7 @@ use half::f16;
 use super::bfloat::BfloatOp;
 use super::bfloat_tile::BfloatKernels;
 use super::half_tile::HalfKernels;
+use super::input::RowFill;
 use super::integer::IntegerOp;
 use super::integer_tile::IntegerKernels;
 use super::lanes::Number;
@@ -27,9 +28,6 @@ pub(super) struct Bases<'a> {
     /// What writes a row of the input, where that is asked for when it is needed.
     pub rows: Option<&'a RowFill<'a>>,
 }
-
-/// Writes row `y` of an image: `(image, y, [columns * channels])`.
-pub(super) type RowFill<'a> = dyn Fn(usize, usize, &mut [f32]) + Sync + 'a;
 
 /// In which numbers the convolutions are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

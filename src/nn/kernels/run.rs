@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::bfloat::Bfloats;
 use super::chain;
 use super::halves::Halves;
+use super::input::{Input, InputRows};
 use super::integer_tile::IntegerKernels;
 use super::lanes::LANES;
 use super::layout::{Layout, View, layouts};
@@ -20,7 +21,7 @@ use super::lines::Lines;
 use super::lower::Lowering;
 #[cfg(test)]
 use super::map_ops::MapOp;
-use super::ops::{Arithmetic, Bases, Op, RowFill, part};
+use super::ops::{Arithmetic, Bases, Op, part};
 use super::plan::{Plan, plan};
 use super::program::{Map, ProgramBuilder, Slice, Task};
 use super::team::{self, Work};
@@ -64,34 +65,6 @@ struct Workspace {
     /// Where each map begins.
     starts: Vec<usize>,
     memory: Lines,
-}
-
-/// How the input is written: image by image before a run begins, or row by row while it goes on.
-#[derive(Clone, Copy)]
-enum Input<'a> {
-    Whole(&'a (dyn Fn(usize, &mut InputRows) + Sync)),
-    Rows(&'a RowFill<'a>),
-}
-
-/// The rows of one input image, to be written.
-pub(crate) struct InputRows<'a> {
-    values: &'a mut [f32],
-    first: usize,
-    stride: usize,
-    length: usize,
-}
-
-impl InputRows<'_> {
-    /// Row `y`: `[columns * channels]`.
-    pub(crate) fn row(&mut self, y: usize) -> &mut [f32] {
-        &mut self.values[self.first + y * self.stride..][..self.length]
-    }
-
-    /// The whole image, `[rows * columns * channels]`, where its rows follow each other (no convolution
-    /// pads the input).
-    pub(crate) fn whole(&mut self) -> Option<&mut [f32]> {
-        (self.stride == self.length).then_some(&mut *self.values)
-    }
 }
 
 impl ProgramBuilder {

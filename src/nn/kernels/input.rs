@@ -1,0 +1,32 @@
+//! How a program's input is written.
+
+/// Writes row `y` of an image: `(image, y, [columns * channels])`.
+pub(super) type RowFill<'a> = dyn Fn(usize, usize, &mut [f32]) + Sync + 'a;
+
+/// How the input is written: image by image before a run begins, or row by row while it goes on.
+#[derive(Clone, Copy)]
+pub(super) enum Input<'a> {
+    Whole(&'a (dyn Fn(usize, &mut InputRows) + Sync)),
+    Rows(&'a RowFill<'a>),
+}
+
+/// The rows of one input image, to be written.
+pub(crate) struct InputRows<'a> {
+    pub(super) values: &'a mut [f32],
+    pub(super) first: usize,
+    pub(super) stride: usize,
+    pub(super) length: usize,
+}
+
+impl InputRows<'_> {
+    /// Row `y`: `[columns * channels]`.
+    pub(crate) fn row(&mut self, y: usize) -> &mut [f32] {
+        &mut self.values[self.first + y * self.stride..][..self.length]
+    }
+
+    /// The whole image, `[rows * columns * channels]`, where its rows follow each other (no convolution
+    /// pads the input).
+    pub(crate) fn whole(&mut self) -> Option<&mut [f32]> {
+        (self.stride == self.length).then_some(&mut *self.values)
+    }
+}
