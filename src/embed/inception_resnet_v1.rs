@@ -453,7 +453,8 @@ mod tests {
             let (cosine, distance) = (got.cosine(&wanted).unwrap(), got.distance(&wanted).unwrap());
             println!("{by}: cosine to facenet-pytorch {cosine:.8}, distance {distance:.2e}");
             // A cosine of 0.99999 is a distance of 4.5e-3; what was measured in f32 is a thousandth of it.
-            assert!(distance < furthest, "{by}: {cosine} {distance}");
+            let least = if by.ends_with(" in f16") { 0.99998 } else { 0.99999 };
+            assert!(cosine >= least && distance < furthest, "{by}: {cosine} {distance}");
         }
     }
 
