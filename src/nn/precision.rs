@@ -24,8 +24,7 @@ pub enum PrecisionChoice {
     #[default]
     F32,
     /// The embedder and YuNet in halves (IEEE 754 binary16), maps, weights and sums alike, but for the convolutions that
-    /// read the photo: on processors with AVX-512 FP16. Of YuNet's boxes that lie over each other with scores as good as
-    /// alike, another one may be taken than in f32.
+    /// read the photo: on processors with AVX-512 FP16.
     F16,
     /// The embedder's large convolutions in 16-bit whole numbers, on processors that have instructions for it.
     Int16,
@@ -39,8 +38,8 @@ pub enum PrecisionChoice {
     Bf16x3,
     /// The first in which a face's embedding stays within a cosine of 0.9995 of that in f32, which is tried when the
     /// network is loaded: `f16` where the processor has AVX-512 FP16, `bf16` where it has AMX, `int16` where it multiplies
-    /// whole numbers in pairs (AVX2, or AVX-512 with VNNI), f32. YuNet's convolutions: `bf16x3` where the processor has
-    /// AMX, else f32.
+    /// whole numbers in pairs (AVX2, or AVX-512 with VNNI), f32. YuNet: `f16` where the processor has AVX-512 FP16,
+    /// `bf16x3` where it has AMX, else f32.
     Auto,
 }
 
@@ -116,12 +115,10 @@ impl PrecisionChoice {
     /// As for [`Self::instead_of_f32`].
     pub(crate) fn for_detection(self, simd: Simd) -> Result<Arithmetic, ModelError> {
         let kinds = self.instead_of_f32(Some(simd))?;
-        let bfloats = kinds.iter().any(|kind| matches!(kind, Arithmetic::Bfloat16 | Arithmetic::Bfloat16x3));
-        Ok(match self {
-            // Not by `auto`: of boxes that lie over each other with scores as good as alike, halves may take another
-            // one, whose landmarks are up to some pixels away.
-            Self::F16 => Arithmetic::Half,
-            _ if bfloats => Arithmetic::Bfloat16x3,
+        // Not in shorter numbers than these: the boxes move too far.
+        Ok(match kinds.first() {
+            Some(Arithmetic::Half) => Arithmetic::Half,
+            Some(Arithmetic::Bfloat16 | Arithmetic::Bfloat16x3) => Arithmetic::Bfloat16x3,
             _ => Arithmetic::F32,
         })
     }

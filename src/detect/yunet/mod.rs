@@ -3,8 +3,9 @@
 //! W. Wu, H. Peng, S. Yu, "YuNet: a tiny millisecond-level face detector", Machine Intelligence Research
 //! 20, 2023. The weights are those of libfacedetection.train and OpenCV Zoo. Its scores are lower on
 //! faces larger than about 400 pixels, which it was not trained on, so that a large photo is looked at
-//! again in smaller copies, each a third of the one before.
+//! again in smaller copies, each a third of the one before. Several cells see a face; see `blend`.
 
+mod blend;
 mod decode;
 mod net;
 
@@ -14,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use self::net::{Answers, Net, PackedNet, STRIDES};
 use super::{Detection, Detector};
 use crate::error::ModelError;
-use crate::geometry::{Landmarks, Overlap, non_maximum_suppression};
+use crate::geometry::Landmarks;
 use crate::media::{Raster, fit_within};
 use crate::nn::weights::{TensorMap, YunetShape};
 use crate::nn::{Device, PrecisionChoice, Program, WeightSource, backend};
@@ -43,8 +44,6 @@ impl Default for YunetOptions {
     }
 }
 
-/// Overlap above which two boxes are one face (OpenCV's).
-const SAME_FACE: f32 = 0.3;
 /// The network takes heights and widths in multiples of its coarsest stride.
 const MULTIPLE: usize = STRIDES[2];
 /// A copy with a longer side than this is followed by a smaller one.
@@ -222,10 +221,7 @@ impl Detector for Yunet {
             found.extend(self.on_copy(&copy)?.into_iter().map(|d| d.stretched(across, down)));
         }
         found.retain(|d| d.bbox.width().max(d.bbox.height()) >= self.options.min_face as f32);
-        let boxes: Vec<_> = found.iter().map(|d| d.bbox).collect();
-        let scores: Vec<_> = found.iter().map(|d| d.score).collect();
-        let kept = non_maximum_suppression(&boxes, &scores, SAME_FACE, Overlap::Union);
-        Ok(kept.into_iter().map(|i| found[i]).collect())
+        Ok(blend::one_a_face(&found, self.options.score))
     }
 }
 
