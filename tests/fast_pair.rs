@@ -6,6 +6,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use kith::geometry::Overlap;
 use kith::{Decision, DeviceChoice, Engine, FaceChoice, Photo, Policy, PrecisionChoice};
@@ -158,6 +159,24 @@ fn the_fast_profile_decides_at_a_rate() {
     let (low, high) = same.similarity_interval.unwrap();
     assert!(low <= same.similarity && same.similarity <= high);
     assert_eq!(same.threshold_fmr, Some(1e-4));
+}
+
+/// Who asks for the fast profile has it in the numbers that are fast here, and may say others.
+#[test]
+fn the_fast_profile_computes_in_what_auto_takes() {
+    let Some(folder) = common::fast_pair() else { return };
+    let said = |options: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kith"));
+        command.args(["embed", "tests/fixtures/photos/grace_hopper.jpg", "--json", "--device", "cpu", "--weights"]);
+        let output = command.arg(folder.path()).args(options).current_dir(root()).output().unwrap();
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        answer["precision"].as_str().unwrap().to_owned()
+    };
+    let auto = said(&["--profile", "fast", "--precision", "auto"]);
+    println!("auto takes {auto}");
+    assert_eq!(said(&["--profile", "fast"]), auto);
+    assert_eq!(said(&["--profile", "fast", "--precision", "f32"]), "f32");
+    assert_eq!(said(&["--profile", "accurate"]), "f32");
 }
 
 #[test]

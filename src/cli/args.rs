@@ -95,12 +95,13 @@ pub(super) struct Common {
     /// Where the networks run: auto, cpu, cuda, cuda:N or metal
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// In which numbers the networks are computed: f32, int16 (the embedder in 16-bit whole numbers: faster), f16 (the
-    /// embedder and YuNet in halves, on processors with AVX-512 FP16: faster still), bf16 or bf16x3 (the same of bfloat16
-    /// numbers, on processors with AMX: nearer to f32), or auto (the first of f16, bf16 and int16 that this processor has
-    /// and that moves a face by less than a cosine of 0.0005)
-    #[arg(long, global = true, default_value = "f32", value_name = "NUMBERS")]
-    pub precision: PrecisionChoice,
+    /// In which numbers the networks are computed (when not said, f32 in the accurate profile and auto in the fast one):
+    /// f32, int16 (the embedder in 16-bit whole numbers: faster), f16 (the embedder and YuNet in halves, on processors
+    /// with AVX-512 FP16: faster still), bf16 or bf16x3 (the same of bfloat16 numbers, on processors with AMX: nearer to
+    /// f32), or auto (the first of f16, bf16 and int16 that this processor has and that moves a face by less than a
+    /// cosine of 0.0005)
+    #[arg(long, global = true, value_name = "NUMBERS")]
+    pub precision: Option<PrecisionChoice>,
     /// Which pair of networks: accurate is mtcnn and dlib-resnet, fast is yunet-n and mobilefacenet
     #[arg(long, global = true, value_enum, default_value = "accurate")]
     pub profile: Profile,
@@ -154,6 +155,15 @@ impl Profile {
             Self::Fast => "mobilefacenet",
         }
     }
+
+    /// Who asks for the fast pair takes what is fast on the processor, too; the accurate one computes as its error
+    /// rates were measured.
+    fn precision(self) -> PrecisionChoice {
+        match self {
+            Self::Accurate => PrecisionChoice::F32,
+            Self::Fast => PrecisionChoice::Auto,
+        }
+    }
 }
 
 impl Common {
@@ -171,8 +181,9 @@ impl Common {
         let mut yunet = YunetOptions { min_face: self.min_face, ..YunetOptions::default() };
         yunet.max_side = self.max_side.unwrap_or(yunet.max_side);
         let detector = self.detector.as_deref().unwrap_or(self.profile.detector());
+        let precision = self.precision.unwrap_or(self.profile.precision());
         let builder =
-            Engine::builder().device(self.device).precision(self.precision).detector(detector).model(self.model_name());
+            Engine::builder().device(self.device).precision(precision).detector(detector).model(self.model_name());
         let mut builder = builder.detection(mtcnn).yunet(yunet);
         if let Some(folder) = &self.weights {
             builder = builder.weights(folder);

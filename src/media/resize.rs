@@ -238,25 +238,56 @@ pub fn fit_within(src: &Raster, max_width: u32, max_height: u32) -> Raster {
     if (new_width, new_height) == (src.width(), src.height()) {
         return src.clone();
     }
-    resize_with(src, new_width, new_height, fir::ResizeAlg::Convolution(fir::FilterType::CatmullRom))
+    resize_part(src, whole(src), new_width, new_height, fir::FilterType::CatmullRom)
 }
 
 /// The picture at `width` x `height` by a triangle filter that widens with the reduction, as Pillow's
 /// bilinear resize does; sizes are those that [`Raster::new`] makes of them.
 pub fn resize_triangle(src: &Raster, width: u32, height: u32) -> Raster {
-    resize_with(src, width, height, fir::ResizeAlg::Convolution(fir::FilterType::Bilinear))
+    resize_part(src, whole(src), width, height, fir::FilterType::Bilinear)
 }
 
+/// Part of the picture at `width` x `height`, where each pixel is the mean of those whose centres it covers.
+///
+/// # Panics
+/// When the part is empty or reaches outside.
+pub(super) fn shrink_part(src: &Raster, part: Region, width: u32, height: u32) -> Raster {
+    resize_part(src, part, width, height, fir::FilterType::Box)
+}
+
+fn whole(src: &Raster) -> Region {
+    Region { x0: 0, y0: 0, x1: src.width() as usize, y1: src.height() as usize }
+}
+
+/// Pixels read from which on a resize is worth more than one thread.
+const MANY_PIXELS: usize = 1 << 20;
+/// Rows written that go to one thread; not a share of them, so that the answer does not depend on the threads.
+const BAND: u32 = 64;
+
 /// By the typed call: the one that takes a picture's type at run time is compiled for every type of pixel.
-fn resize_with(src: &Raster, width: u32, height: u32, algorithm: fir::ResizeAlg) -> Raster {
+fn resize_part(src: &Raster, part: Region, width: u32, height: u32, filter: fir::FilterType) -> Raster {
+    let Region { x0, y0, x1, y1 } = part;
+    assert!(x0 < x1 && y0 < y1 && x1 <= src.width() as usize && y1 <= src.height() as usize, "{part:?}");
     let mut resized = Raster::new(width, height, [0; 3]);
     let (width, height) = (resized.width(), resized.height());
     let source = TypedImageRef::<U8x3>::from_buffer(src.width(), src.height(), src.data());
-    let target = TypedImage::<U8x3>::from_buffer(width, height, resized.data_mut());
-    let options = fir::ResizeOptions::new().resize_alg(algorithm);
-    // A Raster's buffer always fits its size, so neither view nor the resize fails.
-    let done = source.ok().zip(target.ok()).map(|(s, mut t)| fir::Resizer::new().resize_typed(&s, &mut t, &options));
-    debug_assert!(matches!(done, Some(Ok(()))));
+    let rows = if (x1 - x0) * (y1 - y0) < MANY_PIXELS { height } else { BAND.min(height) };
+    let line = width as usize * 3;
+    let (left, top, bottom) = (x0 as f64, y0 as f64, y1 as f64);
+    let edge = |row: u32| (top + (bottom - top) * f64::from(row) / f64::from(height)).min(bottom);
+    let band = |(i, pixels): (usize, &mut [u8])| {
+        let first = i as u32 * rows;
+        let count = (pixels.len() / line) as u32;
+        let (from, to) = (edge(first), edge(first + count));
+        let options = fir::ResizeOptions::new().crop(left, from, (x1 - x0) as f64, to - from);
+        let options = options.resize_alg(fir::ResizeAlg::Convolution(filter));
+        let target = TypedImage::<U8x3>::from_buffer(width, count, pixels);
+        // A Raster's buffer always fits its size, so neither view nor the resize fails.
+        let views = source.as_ref().ok().zip(target.ok());
+        let done = views.map(|(s, mut t)| fir::Resizer::new().resize_typed(s, &mut t, &options));
+        debug_assert!(matches!(done, Some(Ok(()))), "{done:?}");
+    };
+    resized.data_mut().par_chunks_mut(line * rows as usize).enumerate().for_each(band);
     resized
 }
 
@@ -322,5 +353,26 @@ mod tests {
         assert_eq!((line.width(), line.height()), (100, 1));
         let flat = resize_bilinear_fixed(&Raster::new(7, 5, [1, 2, 3]), 800, 600);
         assert!(flat.data().chunks(3).all(|p| p == [1, 2, 3]));
+    }
+
+    #[test]
+    fn bands_meet_without_a_seam() {
+        let src = noise(1500, 1100, 3);
+        for filter in [fir::FilterType::Box, fir::FilterType::Bilinear, fir::FilterType::CatmullRom] {
+            for (part, width, height) in
+                [(whole(&src), 401, 303), (Region { x0: 7, y0: 3, x1: 1490, y1: 1099 }, 77, 129)]
+            {
+                let banded = resize_part(&src, part, width, height, filter);
+                let mut at_once = Raster::new(width, height, [0; 3]);
+                let source = TypedImageRef::<U8x3>::from_buffer(1500, 1100, src.data()).unwrap();
+                let mut target = TypedImage::<U8x3>::from_buffer(width, height, at_once.data_mut()).unwrap();
+                let Region { x0, y0, x1, y1 } = part;
+                let options = fir::ResizeOptions::new().crop(x0 as f64, y0 as f64, (x1 - x0) as f64, (y1 - y0) as f64);
+                let options = options.resize_alg(fir::ResizeAlg::Convolution(filter));
+                fir::Resizer::new().resize_typed(&source, &mut target, &options).unwrap();
+                let gap = banded.data().iter().zip(at_once.data()).map(|(a, &b)| a.abs_diff(b)).max();
+                assert!(gap <= Some(1), "{filter:?} {part:?}: {gap:?}");
+            }
+        }
     }
 }
