@@ -2,11 +2,17 @@
 //!
 //! Tried, by whole processes of `kith compare` in turns on two AVX2 cores: P-net by candle's lowering to
 //! a matrix product, 1.10 to 1.39 s; by the direct kernel of `nn/kernels`, 0.68 to 0.79 s.
+//!
+//! Tried, for large photos:
+//! - JPEG decoded at a smaller scale: 12 megapixels 58 ms in full, 47 at half, 37 at a quarter, 27 at an eighth of the side,
+//!   for the reading of its codes stays; and the chip would be cut from the smaller copy. Not taken.
+//! OLDNEW
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
 use criterion::{Criterion, criterion_main};
+use kith::media::{encode_jpeg_like_opencv, resize_triangle};
 use kith::{Engine, Limits, Photo, Policy};
 
 fn fixture(name: &str) -> PathBuf {
@@ -37,8 +43,27 @@ fn stages(c: &mut Criterion) {
     group.finish();
 }
 
+/// A photo of 12 megapixels whose face is as large as such photos have them.
+fn large_photo(c: &mut Criterion) {
+    let engine = Engine::builder().build().expect("the built-in weights load");
+    let small = Photo::open(fixture("grace_hopper.jpg")).expect("the fixture decodes");
+    let photo = Photo::from_raster(resize_triangle(small.raster(), 3200, 3750), "12 megapixels");
+    let found = engine.detect(&photo).expect("detection runs");
+    let largest = found.into_iter().max_by(|a, b| a.bbox.width().total_cmp(&b.bbox.width()));
+    let face = [largest.expect("a face is found")];
+    let jpeg = encode_jpeg_like_opencv(photo.raster()).expect("it is encoded");
+
+    let mut group = c.benchmark_group("12 megapixels");
+    group.sample_size(20);
+    group.bench_function("decode", |x| {
+        x.iter(|| Photo::from_bytes(black_box(&jpeg), "bench", &Limits::default()).expect("it decodes"));
+    });
+    group.bench_function("align", |x| x.iter(|| engine.chips(black_box(&photo), &face).expect("a chip")));
+    group.finish();
+}
+
 mod groups {
     #![allow(missing_docs)] // the macro makes a public function without any
-    criterion::criterion_group!(benches, super::stages);
+    criterion::criterion_group!(benches, super::stages, super::large_photo);
 }
 criterion_main!(groups::benches);

@@ -95,7 +95,7 @@ pub(super) struct Common {
     /// Where the networks run: auto, cpu, cuda, cuda:N or metal
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// In which numbers the networks are computed (when not said, f32 in the accurate profile and auto in the fast one):
+    /// In which numbers the networks are computed (when not said, auto in the fast profile and f32 in the accurate one and in calibrate):
     /// f32, int16 (the embedder in 16-bit whole numbers: faster), f16 (the embedder and YuNet in halves, on processors
     /// with AVX-512 FP16: faster still), bf16 or bf16x3 (the same of bfloat16 numbers, on processors with AMX: nearer to
     /// f32), or auto (the first of f16, bf16 and int16 that this processor has and that moves a face by less than a
@@ -177,11 +177,14 @@ impl Common {
     }
 
     pub(super) fn builder(&self) -> anyhow::Result<EngineBuilder> {
+        self.builder_in(self.precision.unwrap_or(self.profile.precision()))
+    }
+
+    fn builder_in(&self, precision: PrecisionChoice) -> anyhow::Result<EngineBuilder> {
         let mtcnn = MtcnnOptions { min_face: self.min_face, max_side: self.max_side, ..MtcnnOptions::default() };
         let mut yunet = YunetOptions { min_face: self.min_face, ..YunetOptions::default() };
         yunet.max_side = self.max_side.unwrap_or(yunet.max_side);
         let detector = self.detector.as_deref().unwrap_or(self.profile.detector());
-        let precision = self.precision.unwrap_or(self.profile.precision());
         let builder =
             Engine::builder().device(self.device).precision(precision).detector(detector).model(self.model_name());
         let mut builder = builder.detection(mtcnn).yunet(yunet);
@@ -199,6 +202,11 @@ impl Common {
 
     pub(super) fn engine(&self) -> anyhow::Result<Engine> {
         Ok(self.builder()?.build()?)
+    }
+
+    /// For a calibration record, which other machines use, too: in f32 in every profile when nothing is said.
+    pub(super) fn measuring_engine(&self) -> anyhow::Result<Engine> {
+        Ok(self.builder_in(self.precision.unwrap_or(PrecisionChoice::F32))?.build()?)
     }
 }
 

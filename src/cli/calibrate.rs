@@ -19,7 +19,7 @@ const GALLERIES: [usize; 7] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
 pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
     let (Some(people), Some(output)) = (&command.people, &command.output) else { return show(common) };
     let photos = labelled(people)?;
-    let engine = common.engine()?;
+    let engine = common.measuring_engine()?;
     let people = photos.last().map_or(0, |p| p.person + 1);
     let source = match &command.source {
         Some(text) => text.clone(),

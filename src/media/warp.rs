@@ -24,7 +24,9 @@ const MOST_SAMPLES: usize = 6;
 /// edges it is black. Where a pixel covers more than one of the source's, it is the mean of a grid of
 /// samples, so that large photos give clean chips.
 pub fn warp(src: &Raster, to_source: [[f64; 3]; 2], width: u32, height: u32) -> Raster {
-    let square = (covered(to_source) / SQUARES_ALONG).floor();
+    let [[a, b, _], [c, d, _]] = to_source;
+    // The lesser side's, so that nothing is lost along it.
+    let square = (a.hypot(c).min(b.hypot(d)) / SQUARES_ALONG).floor();
     if square < 2.0 || !square.is_finite() {
         return sampled(src, to_source, width, height);
     }
@@ -56,6 +58,10 @@ fn shrunk(
         let most = shift + xs[0].max(xs[1]) + ys[0].max(ys[1]) + 2.0 * square;
         let edge = |place: f64| place.clamp(0.0, f64::from(length)) as usize;
         let (from, to) = (edge(least.floor()), edge(most.ceil() + 1.0));
+        // A whole number of squares, where the photo has the room: otherwise they are not of one size.
+        let whole = (to.saturating_sub(from) as f64 / square).ceil() * square;
+        let to = edge(from as f64 + whole);
+        let from = edge(to as f64 - whole);
         (from < to).then_some((from, to))
     };
     let (x0, x1) = span(a, b, tx, src.width())?;
@@ -246,6 +252,19 @@ mod tests {
             println!("worst at {scale}: {worst}");
             assert!(worst <= 2, "{scale}: {worst}");
         }
+        // Lines of one pixel, straight down, which squares of two sizes would not make grey.
+        let lines =
+            Raster::from_rgb(900, 300, (0..900 * 300).flat_map(|i| [(i % 2 * 255) as u8; 3]).collect()).unwrap();
+        for scale in [6.0, 8.0, 12.0] {
+            let chip = warp(&lines, [[scale, 0.0, 100.0], [0.0, scale, 50.0]], 60, 20);
+            let gap = chip.data().iter().map(|v| v.abs_diff(127)).max();
+            assert!(gap <= Some(4), "{scale}: {gap:?}");
+        }
+        // Bands that a chip with one long side shows as they are.
+        let bands = (0..900 * 300).flat_map(|i| [(i / 900 / 10 % 2 * 255) as u8; 3]);
+        let bands = Raster::from_rgb(900, 300, bands.collect()).unwrap();
+        let chip = warp(&bands, [[40.0, 0.0, 20.0], [0.0, 1.0, 0.0]], 20, 100);
+        assert!((2..8).all(|y| chip.pixel(10, y) == [0; 3] && chip.pixel(10, y + 10) == [255; 3]));
         let beside = warp(&photo, [[5.0, 0.0, 5000.0], [0.0, 5.0, 0.0]], 20, 20);
         assert_eq!(beside, Raster::new(20, 20, [0; 3]));
         let far = warp(&photo, [[1e300, 0.0, 0.0], [0.0, 1e300, 0.0]], 4, 4);
