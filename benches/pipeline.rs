@@ -6,7 +6,8 @@
 //! Tried, for large photos:
 //! - JPEG decoded at a smaller scale: 12 megapixels 58 ms in full, 47 at half, 37 at a quarter, 27 at an eighth of the side,
 //!   for the reading of its codes stays; and the chip would be cut from the smaller copy. Not taken.
-//! OLDNEW
+//! - A chip of a face of 2,000 pixels, by up to 256 samples for each of its pixels on one thread: 45 ms. Squares of source
+//!   pixels averaged first, up to 36 samples, both threads (kept): 4.0 to 5.3.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
