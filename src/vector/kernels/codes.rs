@@ -327,6 +327,7 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     fn routes() -> Vec<Route> {
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
         let mut routes = vec![Route::Plain, Route::best()];
         #[cfg(target_arch = "x86_64")]
         if Route::best() == Route::Vnni {

@@ -105,6 +105,7 @@ mod tests {
 
     #[test]
     fn every_route_gives_the_product_in_double_precision() {
+        #[cfg_attr(not(target_arch = "x86_64"), allow(unused_mut))]
         let mut routes = vec![Route::Plain, Route::best()];
         #[cfg(target_arch = "x86_64")]
         if Route::best() == Route::Avx512 {
