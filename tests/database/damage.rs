@@ -9,7 +9,7 @@ use kith::{Database, DatabaseOptions, repair};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::{MAIN, copy, enroll, existing, files, open, small, small_with, who};
+use super::{MAIN, copy, enroll, existing, files, open, records, small, small_with, who};
 
 #[test]
 fn a_changed_bit_in_any_file_is_never_a_wrong_answer_nor_a_panic() {
@@ -101,8 +101,8 @@ fn a_newer_database_is_refused_and_not_touched() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces");
     small(&path);
-    let records = path.join("records-1");
-    let db = sled::open(&records).unwrap();
+    let place = path.join("records-1");
+    let db = records(&place);
     let mut head = db.get(b"h").unwrap().unwrap().to_vec();
     head[1..5].copy_from_slice(&99u32.to_le_bytes());
     let end = head.len() - 4;
@@ -117,7 +117,7 @@ fn a_newer_database_is_refused_and_not_touched() {
         Err(Error::Store(StoreError::TooNew { found: 99, .. })) => {}
         other => panic!("{other:?}"),
     }
-    let db = sled::open(&records).unwrap();
+    let db = records(&place);
     assert_eq!(db.get(b"h").unwrap().unwrap(), head);
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kith::error::StoreError;
 use kith::{Database, DatabaseOptions, EnrolmentPolicy, MasterKey, NewFace, PersonFilter};
 
-use super::{MAIN, copy, embedding, enroll, exactly, existing, face, files, of_model, open, who};
+use super::{MAIN, copy, embedding, enroll, exactly, existing, face, files, of_model, open, records, who};
 
 fn with(key: &MasterKey) -> DatabaseOptions {
     DatabaseOptions { create: true, wait: Duration::ZERO, key: Some(key.clone()) }
@@ -239,7 +239,7 @@ fn records_put_in_each_others_place_are_refused() {
     let b = enroll(&database, "Ada", 2);
     drop(database);
     // Both are one person's, under one data key: only their places differ.
-    let db = sled::open(path.join("records-1")).unwrap();
+    let db = records(&path.join("records-1"));
     let keys: Vec<_> = db.scan_prefix(b"f").keys().map(Result::unwrap).collect();
     assert_eq!((keys.len(), a.person), (2, b.person));
     let values: Vec<Vec<u8>> = keys.iter().map(|k| db.get(k).unwrap().unwrap().to_vec()).collect();
