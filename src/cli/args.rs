@@ -95,11 +95,11 @@ pub(super) struct Common {
     /// Where the networks run: auto, cpu, cuda, cuda:N or metal
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// In which numbers the networks are computed (when not said, auto in the fast profile and f32 in the accurate one and in calibrate):
-    /// f32, int16 (the embedder in 16-bit whole numbers: faster), f16 (the embedder and YuNet in halves, on processors
-    /// with AVX-512 FP16: faster still), bf16 or bf16x3 (the same of bfloat16 numbers, on processors with AMX: nearer to
-    /// f32), or auto (the first of f16, bf16 and int16 that this processor has and that moves a face by less than a
-    /// cosine of 0.0005)
+    /// In which numbers the networks are computed: f32, int16 (the embedder in 16-bit whole numbers: faster), f16 (the
+    /// embedder and YuNet in halves, on processors with AVX-512 FP16: faster still), bf16 or bf16x3 (the same of bfloat16
+    /// numbers, on processors with AMX: nearer to f32), or auto (the first of f16, bf16 and int16 that this processor has
+    /// and that moves a face by less than a cosine of 0.0005). When not said, auto in the fast profile; f32 in the
+    /// accurate one and for calibrate
     #[arg(long, global = true, value_name = "NUMBERS")]
     pub precision: Option<PrecisionChoice>,
     /// Which pair of networks: accurate is mtcnn and dlib-resnet, fast is yunet-n and mobilefacenet
@@ -382,4 +382,36 @@ pub(super) fn open_both(common: &Common, a: &PathBuf, b: &PathBuf) -> Result<(cr
     let limits = common.limits();
     let (a, b) = rayon::join(|| crate::Photo::open_with(a, &limits), || crate::Photo::open_with(b, &limits));
     Ok((a?, b?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn common(words: &[&str]) -> Common {
+        let start = [
+            "kith",
+            "calibrate",
+            "people",
+            "-o",
+            "record.json",
+            "--device",
+            "cpu",
+            "--detector",
+            "mtcnn",
+            "--model",
+            "dlib-resnet",
+        ];
+        Args::try_parse_from(start.iter().chain(words)).unwrap().common
+    }
+
+    #[test]
+    fn what_is_not_said_of_precision_the_profile_says_and_records_are_measured_in_f32() {
+        let engine = |words: &[&str]| common(words).engine().unwrap().precision();
+        let measuring = |words: &[&str]| common(words).measuring_engine().unwrap().precision();
+        let auto = engine(&["--precision", "auto"]);
+        println!("auto takes {auto}");
+        assert_eq!((engine(&["--profile", "fast"]), engine(&[])), (auto, "f32"));
+        assert_eq!((measuring(&["--profile", "fast"]), measuring(&["--precision", "auto"])), ("f32", auto));
+    }
 }
