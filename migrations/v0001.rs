@@ -12,8 +12,8 @@
 //!
 //! Integers are little-endian.
 
-/// Adds to `batch` what turns format 0 (nothing) into format 1.
-pub(super) fn apply(batch: &mut sled::Batch, id: [u8; 16], now_ms: u64) {
+/// The head record that turns format 0 (nothing) into format 1.
+pub(super) fn head(id: [u8; 16], now_ms: u64) -> Vec<u8> {
     let mut head = vec![1u8];
     head.extend(1u32.to_le_bytes());
     head.extend(id);
@@ -24,5 +24,5 @@ pub(super) fn apply(batch: &mut sled::Batch, id: [u8; 16], now_ms: u64) {
     sum.update(b"h");
     sum.update(&head);
     head.extend(sum.finalize().to_le_bytes());
-    batch.insert(b"h".as_slice(), head);
+    head
 }

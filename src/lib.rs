@@ -38,6 +38,7 @@ mod embed;
 mod engine;
 pub mod error;
 pub mod eval;
+mod files;
 mod gallery;
 pub mod geometry;
 mod index;

@@ -7,20 +7,21 @@ use std::path::{Path, PathBuf};
 /// Each room, and the rooms that it may use.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
+    ("files", &[]),
     ("geometry", &["error"]),
     ("simd", &["error"]),
     ("vector", &["error", "simd"]),
-    ("media", &["error"]),
-    ("nn", &["error", "simd", "geometry", "vector", "media"]),
+    ("media", &["error", "files"]),
+    ("nn", &["error", "files", "simd", "geometry", "vector", "media"]),
     ("detect", &["error", "simd", "geometry", "vector", "media", "nn"]),
     ("align", &["error", "geometry", "vector", "media", "nn"]),
     // An embedder names its alignment.
     ("embed", &["error", "simd", "geometry", "vector", "media", "nn", "align"]),
     ("attributes", &["error", "geometry", "vector", "media", "nn"]),
     ("verify", &["error", "geometry", "vector", "media"]),
-    ("store", &["error", "geometry", "vector", "media"]),
+    ("store", &["error", "files", "geometry", "vector", "media"]),
     ("index", &["error", "geometry", "vector", "media"]),
-    ("gallery", &["error", "geometry", "vector", "media", "store", "index", "verify"]),
+    ("gallery", &["error", "files", "geometry", "vector", "media", "store", "index", "verify"]),
     ("pipeline", &["error", "geometry", "vector", "media", "nn", "detect", "align", "embed"]),
     ("compare", &["error", "geometry", "media", "verify"]),
     (
@@ -42,13 +43,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     // Evaluation measures the engine as its users hold it.
-    ("eval", &["error", "geometry", "vector", "media", "nn", "detect", "verify", "engine"]),
+    ("eval", &["error", "files", "geometry", "vector", "media", "nn", "detect", "verify", "engine"]),
     // Training finds faces as the engine does.
     ("train", &["error", "geometry", "vector", "media", "nn", "align", "embed", "engine"]),
     // The service holds the engine, and plain data that the engine answers with.
-    ("serve", &["error", "geometry", "media", "verify", "engine"]),
+    ("serve", &["error", "files", "geometry", "media", "verify", "engine"]),
     // The command starts the service.
-    ("cli", &["error", "geometry", "vector", "media", "nn", "verify", "pipeline", "engine", "eval", "train", "serve"]),
+    (
+        "cli",
+        &[
+            "error", "files", "geometry", "vector", "media", "nn", "verify", "pipeline", "engine", "eval", "train",
+            "serve",
+        ],
+    ),
 ];
 
 /// The only rooms that may name candle.

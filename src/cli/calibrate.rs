@@ -5,7 +5,7 @@ use std::path::Path;
 use super::args::{Calibrate, Common};
 use super::{DONE, output};
 use crate::eval::people_of;
-use crate::media::write_whole;
+use crate::files::{Audience, write_whole};
 use crate::verify::{Calibration, fpir, rate_interval};
 use crate::{LabelledPhoto, SearchPolicy};
 
@@ -30,7 +30,7 @@ pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
     bar.finish_and_clear();
     let record = &measured.calibration;
     let text = serde_json::to_string_pretty(record)? + "\n";
-    write_whole(output, text.as_bytes()).map_err(|e| anyhow::anyhow!("{}: {e}", output.display()))?;
+    write_whole(output, text.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", output.display()))?;
     for e in &measured.unreadable {
         eprintln!("kith: {e}");
     }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::args::{Common, Embed};
 use super::{DONE, FAILED, output};
 use crate::error::RefusalError;
-use crate::media::{Limits, write_whole};
+use crate::files::{Audience, write_whole};
+use crate::media::Limits;
 use crate::{Engine, Error, Face, FaceChoice, Photo};
 
 pub(super) fn run(common: &Common, command: &Embed) -> anyhow::Result<u8> {
@@ -46,7 +47,8 @@ pub(super) fn run(common: &Common, command: &Embed) -> anyhow::Result<u8> {
         (Some(path), Some("npy")) => write_npy(path, engine.dimension(), &rows)?,
         (Some(path), _) => {
             let text = serde_json::to_string_pretty(&object(&engine, &rows))?;
-            write_whole(path, text.as_bytes()).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+            write_whole(path, text.as_bytes(), Audience::Umask)
+                .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
         }
         (None, _) => {}
     }
@@ -112,7 +114,7 @@ fn write_npy(path: &Path, dimension: usize, rows: &[Row]) -> anyhow::Result<()> 
             npy.extend(face.embedding.values().iter().copied())?;
         }
         npy.finish()?;
-        write_whole(path, &bytes)
+        write_whole(path, &bytes, Audience::Umask)
     };
     write().map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
 }

@@ -7,7 +7,7 @@ use super::eval_args::{Eval, EvalDetect, EvalIdentify, EvalPairs, EvalWhat};
 use super::{DONE, output};
 use crate::By;
 use crate::eval::{self, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification, people_of};
-use crate::media::write_whole;
+use crate::files::{Audience, write_whole};
 
 pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
     match &command.what {
@@ -50,7 +50,7 @@ fn pairs(common: &Common, command: &EvalPairs) -> anyhow::Result<u8> {
 }
 
 fn write_page(path: &Path, html: &str) -> anyhow::Result<()> {
-    write_whole(path, html.as_bytes()).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
+    write_whole(path, html.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
 }
 
 fn print_pairs(v: &Verification, page: Option<&Path>) {

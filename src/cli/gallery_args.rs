@@ -40,7 +40,11 @@ impl Place {
     }
 
     pub(super) fn open(&self, create: bool) -> anyhow::Result<Database> {
-        Ok(Database::open(self.folder()?, &self.options(create)?)?)
+        let database = Database::open(self.folder()?, &self.options(create)?)?;
+        for note in database.notes() {
+            eprintln!("kith: {note}");
+        }
+        Ok(database)
     }
 
     pub(super) fn options(&self, create: bool) -> anyhow::Result<DatabaseOptions> {

@@ -26,6 +26,9 @@ pub enum GalleryError {
         /// The name asked for.
         gallery: String,
     },
+    /// Every id that a gallery may have has been given.
+    #[error("this database has given four thousand million ids; export its galleries and import them into a new one")]
+    NoIdLeft,
     /// The new name is taken.
     #[error("{name:?} is enrolled already in gallery {gallery:?}; `kith people merge` makes two people one")]
     NameTaken {
@@ -166,6 +169,7 @@ impl GalleryError {
             Self::UnknownPerson { .. } => "gallery.unknown_person",
             Self::UnknownFace { .. } => "gallery.unknown_face",
             Self::UnknownGallery { .. } => "gallery.unknown_gallery",
+            Self::NoIdLeft => "gallery.no_id_left",
             Self::NameTaken { .. } => "gallery.name_taken",
             Self::BadName { .. } => "gallery.bad_name",
             Self::WrongModel { .. } => "gallery.wrong_model",

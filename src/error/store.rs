@@ -36,6 +36,22 @@ pub enum StoreError {
         /// What the operating system said.
         reason: String,
     },
+    /// There is no room on the disk. Nothing was changed.
+    #[error("{path}: there is no room left on the disk ({doing}); nothing was changed: make room and try again")]
+    Full {
+        /// The file or folder.
+        path: String,
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// The database can be read, and not be written.
+    #[error("{path}: the database is read-only here ({reason}); make the folder writable to change it")]
+    ReadOnly {
+        /// The folder.
+        path: String,
+        /// What the operating system said.
+        reason: String,
+    },
     /// A newer program wrote it.
     #[error("{path}: format version {found} is newer than this program's {known}; update kith, nothing was changed")]
     TooNew {
@@ -131,6 +147,8 @@ impl StoreError {
             Self::NotADatabase { .. } => "store.not_a_database",
             Self::Locked { .. } => "store.locked",
             Self::Io { .. } => "store.io",
+            Self::Full { .. } => "store.full",
+            Self::ReadOnly { .. } => "store.read_only",
             Self::TooNew { .. } => "store.too_new",
             Self::Damaged { .. } => "store.damaged",
             Self::Lost { .. } => "store.lost",

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::error::EvalError;
-use crate::media::write_whole;
+use crate::files::{Audience, write_whole};
 use crate::vector::{Embedding, ModelId};
 
 const MAGIC: &[u8; 8] = b"KITHEMB2";
@@ -109,7 +109,7 @@ impl EmbeddingCache {
         bytes.extend_from_slice(&digest);
         let folder = path.parent().unwrap_or(&path);
         std::fs::create_dir_all(folder)
-            .and_then(|()| write_whole(&path, &bytes))
+            .and_then(|()| write_whole(&path, &bytes, Audience::Umask))
             .map_err(|e| EvalError::Io { path: path.display().to_string(), reason: e.to_string() })
     }
 }

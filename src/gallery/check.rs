@@ -35,9 +35,11 @@ impl Database {
     /// Only when reading itself fails; faults are in the report.
     pub fn check(&self) -> Result<CheckReport> {
         // Writers wait, so that store and memory are of one moment.
-        let _turn = self.store.writer()?;
+        let journal = self.store.journal_faults()?;
+        let _turn = self.store.hold_writers();
         let (mut report, _) = survey(&self.store)?;
         report.faults.extend(self.store.ring_faults());
+        report.repaired.extend(self.notes().iter().cloned());
         let shelves = self.shelves.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut faces: BTreeMap<u32, usize> = BTreeMap::new();
         if report.is_clean() {
@@ -72,6 +74,8 @@ impl Database {
                     .push(format!("gallery {:?}: {stored} faces stored, {held} in memory", shelf.record().name));
             }
         }
+        // Last, since memory is held against the records only where nothing is wrong with them.
+        report.faults.extend(journal);
         Ok(report)
     }
 }
@@ -140,11 +144,13 @@ fn survey(store: &Store) -> Result<(CheckReport, Unsound)> {
     Ok((report, unsound.into_iter().collect()))
 }
 
-/// Opens a database however it is, removes what is not sound, and reports every loss. What is sound stays
-/// as it was. `options` say the key and the wait; no database is made.
+/// Opens a database however it is, puts together what its journal and its records still hold, removes what is not
+/// sound, and reports every loss. What is sound stays as it was. `options` say the key and the wait; no database is
+/// made.
 ///
 /// # Errors
-/// [`crate::error::StoreError`] when it cannot even be opened: then a backup is what is left.
+/// [`crate::error::StoreError`] when it cannot be opened even so: the key ring is lost, the disk is full or may only be
+/// read. Then a backup is what is left.
 pub fn repair(path: impl AsRef<Path>, options: &DatabaseOptions) -> Result<CheckReport> {
     let options = DatabaseOptions { create: false, ..options.clone() };
     let (store, notes) = Store::open(path.as_ref(), options.mode(true))?;
@@ -168,6 +174,12 @@ pub fn repair(path: impl AsRef<Path>, options: &DatabaseOptions) -> Result<Check
         store.settle(ticket)?;
         report.repaired.extend(found.faults.iter().map(|f| format!("removed: {f}")));
         report.faults.extend(found.faults);
+    }
+    let journal = store.journal_faults()?;
+    if !journal.is_empty() {
+        store.rewrite()?;
+        report.repaired.extend(journal.iter().map(|f| format!("made again from the records: {f}")));
+        report.faults.extend(journal);
     }
     let ring = store.ring_faults();
     store.clear_ring_faults()?;

@@ -1,7 +1,6 @@
 //! Enrolment: a face becomes a person's, once, unless the gallery would take it for somebody else.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError};
 
 use serde::Serialize;
 
@@ -9,9 +8,7 @@ use super::shelf::Shelf;
 use super::{Database, Threshold, usable};
 use crate::error::{GalleryError, GateRefusal, Result};
 use crate::geometry::{BBox, Landmarks};
-use crate::store::{
-    ChipRecord, DataKey, FaceRecord, GalleryRecord, Key, PersonRecord, QualityRecord, Ticket, now_ms, rounded,
-};
+use crate::store::{ChipRecord, FaceRecord, Key, PersonRecord, QualityRecord, Ticket, now_ms, rounded};
 use crate::vector::{Embedding, squared_distance};
 
 /// Two vectors of one photo, compressed again or resized, lie nearer than this; two photos taken one
@@ -119,22 +116,8 @@ impl Database {
             usable("label", value)?;
         }
         let mut writer = self.store.writer()?;
-        let (shelf, fresh) = match self.find(gallery) {
-            Some(shelf) => (shelf, false),
-            None => {
-                let record = GalleryRecord {
-                    name: gallery.to_string(),
-                    model: face.embedding.model().to_string(),
-                    dimension: face.embedding.dimension() as u32,
-                    created_ms: now_ms(),
-                    half: policy.half,
-                    replaces: None,
-                };
-                let id = u32::try_from(writer.new_id()).unwrap_or(u32::MAX);
-                writer.put(Key::Gallery(id), &record, DataKey::DATABASE)?;
-                (Arc::new(Shelf::new(id, record)), true)
-            }
-        };
+        let shape = (face.embedding.dimension(), policy.half);
+        let shelf = self.create_gallery(&mut writer, gallery, face.embedding.model(), shape)?;
         shelf.same_model(&face.embedding)?;
         let person = shelf.read().person(name);
         if let Some(enrolled) = person.and_then(|person| shelf.already(person, name, &face)) {
@@ -177,10 +160,7 @@ impl Database {
             inside.change_person(id, record);
             inside.add_face(number, &stored);
         }
-        if fresh {
-            let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
-            shelves.insert(gallery.to_string(), shelf.clone());
-        }
+        self.shelve(&shelf);
         drop(writer);
         shelf.tend();
         let enrolled = Enrolled { name: name.to_string(), person: id, face: number, status: EnrolmentStatus::Added };
@@ -220,6 +200,7 @@ pub(super) fn stored(person: u64, face: &NewFace, half: bool, at_ms: Option<u64>
         source: face.source.clone(),
         source_sha256: face.source_sha256,
         enrolled_ms: at_ms.unwrap_or_else(now_ms),
+        detector: String::new(),
     }
 }
 

@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 
 use super::{Database, hex};
 use crate::error::{Error, Result, StoreError};
+use crate::files::{self, Audience};
 use crate::store::{ChipRecord, FaceRecord, Key};
 
 pub(super) const LINES: &str = "gallery.jsonl";
@@ -122,7 +123,7 @@ impl Database {
 
     fn export_into(&self, gallery: &str, folder: &Path, chips: bool, progress: &dyn Fn()) -> Result<Exported> {
         let shelf = self.shelf(gallery)?;
-        let _turn = self.store.writer()?;
+        let _turn = self.store.hold_writers();
         private_folder(folder)?;
         let path = folder.join(LINES);
         let mut lines = Lines { path: path.clone(), out: BufWriter::new(create(&path)?) };
@@ -160,7 +161,7 @@ impl Database {
                 }
                 for (ending, bytes) in [("png", &kept.chip), ("jpg", &kept.thumbnail)] {
                     let path = into.join(format!("{}.{ending}", done.faces));
-                    fs::write(&path, bytes).map_err(failed(&path, "writing a chip"))?;
+                    create(&path)?.write_all(bytes).map_err(failed(&path, "writing a chip"))?;
                 }
             }
             vectors.extend(face.vector.iter().copied()).map_err(&npy)?;
@@ -193,14 +194,11 @@ impl Database {
 
 /// A folder that only its owner reads.
 fn private_folder(path: &Path) -> Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path).map_err(failed(path, "making the folder"))
+    files::private_folder(path).map_err(failed(path, "making the folder"))
 }
 
 fn create(path: &Path) -> Result<File> {
-    File::create_new(path).map_err(failed(path, "making the file"))
+    files::create(path, Audience::Owner).map_err(failed(path, "making the file"))
 }
 
 struct Lines {

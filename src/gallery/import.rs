@@ -13,7 +13,7 @@ use super::export::{CHIPS, EndLine, FORMAT, FaceLine, HeadLine, LINES, PersonLin
 use super::{Database, EnrolmentPolicy, EnrolmentStatus, NewFace, unhex, usable};
 use crate::error::{Result, StoreError};
 use crate::geometry::{BBox, Landmarks};
-use crate::store::{DataKey, GalleryRecord, Key, PersonRecord, now_ms};
+use crate::store::{Key, PersonRecord};
 use crate::vector::{Embedding, ModelId};
 
 /// Longest line: names, groups and labels of a person take a fraction of it.
@@ -88,22 +88,7 @@ impl Database {
     fn import_people(&self, gallery: &str, parsed: &Parsed) -> Result<()> {
         let ticket = {
             let mut writer = self.store.writer()?;
-            let shelf = match self.find(gallery) {
-                Some(shelf) => shelf,
-                None => {
-                    let record = GalleryRecord {
-                        name: gallery.to_string(),
-                        model: parsed.model.to_string(),
-                        dimension: parsed.dimension as u32,
-                        created_ms: now_ms(),
-                        half: false,
-                        replaces: None,
-                    };
-                    let id = u32::try_from(writer.new_id()).unwrap_or(u32::MAX);
-                    writer.put(Key::Gallery(id), &record, DataKey::DATABASE)?;
-                    self.place(id, record)
-                }
-            };
+            let shelf = self.create_gallery(&mut writer, gallery, &parsed.model, (parsed.dimension, false))?;
             let mut changed = Vec::new();
             for line in &parsed.people {
                 let name = line.person.trim();
@@ -131,6 +116,7 @@ impl Database {
                 }
             }
             let ticket = writer.commit()?;
+            self.shelve(&shelf);
             let mut inside = shelf.write();
             changed.into_iter().for_each(|(id, record)| inside.change_person(id, record));
             ticket

@@ -2,13 +2,11 @@
 //! and its picture, people before their first face, one person's nearest face.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use super::people::listed;
-use super::shelf::Shelf;
 use super::{Database, EnrolledFace, Person, PersonFilter, usable};
 use crate::error::{GalleryError, Result};
-use crate::store::{ChipRecord, DataKey, GalleryRecord, Key, PersonRecord, now_ms};
+use crate::store::{ChipRecord, Key, PersonRecord, now_ms};
 use crate::vector::{Embedding, ModelId, squared_distance};
 
 /// Some of the people of a gallery, by name.
@@ -141,34 +139,15 @@ impl Database {
         let record = PersonRecord { name: name.to_string(), groups: named, labels: marked, created_ms: now_ms() };
         let (person, ticket) = {
             let mut writer = self.store.writer()?;
-            let known = self.find(gallery);
-            if known.as_ref().is_some_and(|s| s.read().person(name).is_some()) {
+            let shelf = self.create_gallery(&mut writer, gallery, model, (dimension, false))?;
+            if shelf.read().person(name).is_some() {
                 return Err(GalleryError::NameTaken { name: name.to_string(), gallery: gallery.to_string() }.into());
             }
-            let (shelf, fresh) = match known {
-                Some(shelf) => (shelf, None),
-                None => {
-                    let record = GalleryRecord {
-                        name: gallery.to_string(),
-                        model: model.to_string(),
-                        dimension: dimension as u32,
-                        created_ms: now_ms(),
-                        half: false,
-                        replaces: None,
-                    };
-                    let id = u32::try_from(writer.new_id()).unwrap_or(u32::MAX);
-                    writer.put(Key::Gallery(id), &record, DataKey::DATABASE)?;
-                    (Arc::new(Shelf::new(id, record.clone())), Some((id, record)))
-                }
-            };
             let id = writer.new_id();
             let data_key = writer.new_data_key()?;
             writer.put(Key::Person(shelf.id, id), &record, data_key)?;
             let ticket = writer.commit()?;
-            let shelf = match fresh {
-                Some((number, record)) => self.place(number, record),
-                None => shelf,
-            };
+            self.shelve(&shelf);
             let person = listed(id, &record, 0);
             shelf.write().add_person(id, record);
             (person, ticket)

@@ -42,7 +42,7 @@ pub use transfer::Backup;
 
 use crate::error::{Error, GalleryError, Result};
 pub use crate::store::MasterKey;
-use crate::store::{FaceRecord, GalleryRecord, Key, OpenMode, PersonRecord, Store};
+use crate::store::{DataKey, FaceRecord, GalleryRecord, Key, OpenMode, PersonRecord, Store, Writer, now_ms};
 use crate::vector::ModelId;
 use shelf::Shelf;
 
@@ -63,8 +63,8 @@ pub struct DatabaseOptions {
 }
 
 impl DatabaseOptions {
-    fn mode(&self, accept_loss: bool) -> OpenMode {
-        OpenMode { create: self.create, wait: self.wait, accept_loss, key: self.key.clone() }
+    fn mode(&self, repair: bool) -> OpenMode {
+        OpenMode { create: self.create, wait: self.wait, repair, key: self.key.clone() }
     }
 }
 
@@ -91,6 +91,8 @@ pub struct Database {
     successors: RwLock<BTreeMap<u32, u32>>,
     /// Held by whoever writes a graph's file, before anything else is.
     saving: Mutex<()>,
+    /// What was set right when it was opened.
+    notes: Vec<String>,
 }
 
 /// A gallery in numbers.
@@ -138,11 +140,11 @@ impl Database {
     /// [`crate::error::StoreError`]: another process has it, a newer program wrote it, it is damaged or
     /// not a database. Nothing is changed then.
     pub fn open(path: impl AsRef<Path>, options: &DatabaseOptions) -> Result<Self> {
-        let (store, _) = Store::open(path.as_ref(), options.mode(false))?;
-        Self::over(store)
+        let (store, notes) = Store::open(path.as_ref(), options.mode(false))?;
+        Self::over(store, notes)
     }
 
-    fn over(store: Store) -> Result<Self> {
+    fn over(store: Store, notes: Vec<String>) -> Result<Self> {
         let mut shelves: BTreeMap<u32, Shelf> = BTreeMap::new();
         let mut successors: BTreeMap<u32, u32> = BTreeMap::new();
         store.scan::<GalleryRecord, Error>(|key, record| {
@@ -174,10 +176,52 @@ impl Database {
             Ok(())
         })?;
         let shelves = shelves.into_values().map(|s| (s.record().name.clone(), Arc::new(s))).collect();
-        let database =
-            Self { store, shelves: RwLock::new(shelves), successors: RwLock::new(successors), saving: Mutex::new(()) };
+        let (shelves, successors) = (RwLock::new(shelves), RwLock::new(successors));
+        let mut database = Self { store, shelves, successors, saving: Mutex::new(()), notes };
         database.load_indexes();
+        database.finish_forgetting();
         Ok(database)
+    }
+
+    /// Takes out of the files what was forgotten before, where that was interrupted.
+    fn finish_forgetting(&mut self) {
+        if !self.store.head().scrub_due || self.store.read_only().is_some() {
+            return;
+        }
+        let note = match self.scrub() {
+            Ok(()) => "what was forgotten before was taken out of the files, which had been interrupted".to_string(),
+            Err(e) => {
+                format!("what was forgotten before is still in the files: {e}; it is tried again at every opening")
+            }
+        };
+        self.notes.push(note);
+    }
+
+    /// Takes what was forgotten out of every file.
+    fn scrub(&self) -> Result<()> {
+        let shelves: Vec<Arc<Shelf>> =
+            self.shelves.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        for shelf in shelves {
+            self.scrub_index(&shelf)?;
+        }
+        Ok(self.store.rewrite()?)
+    }
+
+    /// What had to be set right when the database was opened, one sentence each: records made again from the journal,
+    /// a forgetting that had been interrupted.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Why nothing can be written at present, if so: the disk is full, or a write has failed half-way. A disk that has
+    /// room again is noticed by this call.
+    pub fn trouble(&self) -> Option<Error> {
+        self.store.trouble().map(Error::from)
+    }
+
+    /// Why the database cannot be changed, where its disk may only be read.
+    pub fn read_only(&self) -> Option<&str> {
+        self.store.read_only()
     }
 
     fn successor(&self, gallery: u32) -> Option<u32> {
@@ -216,11 +260,35 @@ impl Database {
         self.find(gallery).map(|s| ModelId::from_text(&s.record().model))
     }
 
-    /// Puts a new, empty gallery in its place.
-    fn place(&self, id: u32, record: GalleryRecord) -> Arc<Shelf> {
-        let (name, shelf) = (record.name.clone(), Arc::new(Shelf::new(id, record)));
-        self.shelves.write().unwrap_or_else(PoisonError::into_inner).insert(name, shelf.clone());
-        shelf
+    /// The gallery of that name; where there is none, one that the writer's commit will make. It is in memory only
+    /// after [`Database::shelve`].
+    fn create_gallery(
+        &self,
+        writer: &mut Writer,
+        name: &str,
+        model: &ModelId,
+        (dimension, half): (usize, bool),
+    ) -> Result<Arc<Shelf>> {
+        if let Some(shelf) = self.find(name) {
+            return Ok(shelf);
+        }
+        let record = GalleryRecord {
+            name: name.to_string(),
+            model: model.to_string(),
+            dimension: dimension as u32,
+            created_ms: now_ms(),
+            half,
+            replaces: None,
+        };
+        let id = gallery_id(writer)?;
+        writer.put(Key::Gallery(id), &record, DataKey::DATABASE)?;
+        Ok(Arc::new(Shelf::new(id, record)))
+    }
+
+    /// Puts a gallery in memory, once it is committed.
+    fn shelve(&self, shelf: &Arc<Shelf>) {
+        let mut shelves = self.shelves.write().unwrap_or_else(PoisonError::into_inner);
+        shelves.entry(shelf.record().name.clone()).or_insert_with(|| shelf.clone());
     }
 
     fn find(&self, gallery: &str) -> Option<Arc<Shelf>> {
@@ -230,6 +298,11 @@ impl Database {
     fn shelf(&self, gallery: &str) -> Result<Arc<Shelf>> {
         Ok(self.find(gallery).ok_or_else(|| GalleryError::UnknownGallery { gallery: gallery.to_string() })?)
     }
+}
+
+/// An id for a gallery, never given before.
+fn gallery_id(writer: &mut Writer) -> Result<u32, GalleryError> {
+    u32::try_from(writer.new_id()).map_err(|_| GalleryError::NoIdLeft)
 }
 
 /// Lower-case hex digits.

@@ -251,8 +251,8 @@ impl Database {
 
     /// Forgets a person: their record, faces and chips. Returns how many faces went. In an encrypted
     /// database the person's data keys are destroyed, so that no copy of what was theirs can be read any
-    /// more, in backups neither. With `scrub` the store is rewritten, so that none of it stands in any of
-    /// its files any more.
+    /// more, in backups neither. With `scrub` the store is rewritten, so that none of it is in any of its
+    /// files any more; where that is interrupted, the next opening does it. It is possible on a full disk too.
     ///
     /// # Errors
     /// [`GalleryError::UnknownPerson`], or a store's error.
@@ -273,6 +273,9 @@ impl Database {
                 self.remove_successors(&mut writer, shelf.id, face);
             }
             writer.remove(Key::Person(shelf.id, id));
+            if scrub {
+                writer.scrub_after();
+            }
             let ticket = writer.commit()?;
             shelf.write().remove_person(id);
             (faces.len(), ticket, keys)
@@ -303,6 +306,9 @@ impl Database {
             writer.remove(Key::Face(shelf.id, face));
             writer.remove(Key::Chip(shelf.id, face));
             self.remove_successors(&mut writer, shelf.id, face);
+            if scrub {
+                writer.scrub_after();
+            }
             let ticket = writer.commit()?;
             let mut inside = shelf.write();
             inside.remove_face(face);

@@ -69,7 +69,7 @@ impl Database {
             }
             writer.remove(Key::Gallery(new));
         }
-        let new = u32::try_from(writer.new_id()).unwrap_or(u32::MAX);
+        let new = super::gallery_id(&mut writer)?;
         let to = GalleryRecord {
             name: record.name.clone(),
             model: model.to_string(),

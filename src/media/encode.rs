@@ -1,7 +1,6 @@
 //! Pictures to bytes and files.
 
-use std::fs;
-use std::io::{Cursor, Write};
+use std::io::Cursor;
 use std::path::Path;
 
 use image::codecs::jpeg::JpegEncoder;
@@ -9,6 +8,7 @@ use image::{ExtendedColorType, ImageEncoder, ImageFormat};
 
 use super::Raster;
 use crate::error::PhotoError;
+use crate::files::{Audience, write_whole};
 
 /// JPEG quality, 1 to 100: no visible blocks around thin lines and text.
 const JPEG_QUALITY: u8 = 92;
@@ -53,7 +53,7 @@ pub fn save_like_opencv(raster: &Raster, path: impl AsRef<Path>) -> Result<(), P
         return save(raster, path);
     }
     let shown = path.display().to_string();
-    write_whole(path, &encode_jpeg_like_opencv(raster)?).map_err(|e| unwritable(&shown, e.to_string()))
+    write_whole(path, &encode_jpeg_like_opencv(raster)?, Audience::Umask).map_err(|e| unwritable(&shown, e.to_string()))
 }
 
 fn ending(path: &Path) -> String {
@@ -80,7 +80,7 @@ pub fn save(raster: &Raster, path: impl AsRef<Path>) -> Result<(), PhotoError> {
         }
     };
     let bytes = encode(raster, format).map_err(|reason| unwritable(&shown, reason))?;
-    write_whole(path, &bytes).map_err(|e| unwritable(&shown, e.to_string()))
+    write_whole(path, &bytes, Audience::Umask).map_err(|e| unwritable(&shown, e.to_string()))
 }
 
 fn unwritable(path: &str, reason: String) -> PhotoError {
@@ -96,24 +96,6 @@ fn encode(raster: &Raster, format: ImageFormat) -> Result<Vec<u8>, String> {
         image::write_buffer_with_format(&mut Cursor::new(&mut bytes), raster.data(), width, height, rgb, format)
     };
     done.map(|()| bytes).map_err(|e| e.to_string())
-}
-
-/// Writes beside, syncs, renames: a reader never sees half a file, and a failure leaves the old one.
-///
-/// # Errors
-/// What the file system says.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let name = path.file_name().ok_or_else(|| std::io::Error::other("there is no file name"))?;
-    let mut beside = name.to_os_string();
-    beside.push(format!(".{}.tmp", std::process::id()));
-    let beside = path.with_file_name(beside);
-    let written = fs::File::create(&beside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod text;
 mod warp;
 
 pub use draw::{draw_box, draw_disc, draw_line, fill_rect};
-pub use encode::{encode_jpeg, encode_jpeg_like_opencv, encode_png, save, save_like_opencv, write_whole};
+pub use encode::{encode_jpeg, encode_jpeg_like_opencv, encode_png, save, save_like_opencv};
 pub use limits::Limits;
 pub use photo::Photo;
 pub use raster::Raster;

@@ -203,7 +203,7 @@ impl From<GalleryError> for Problem {
                 (StatusCode::CONFLICT, format!("{name:?} is enrolled already in gallery {gallery:?}; merge the two"))
             }
             GalleryError::BadName { .. } => (StatusCode::BAD_REQUEST, error.to_string()),
-            GalleryError::WrongModel { .. } | GalleryError::NotReembedded { .. } => {
+            GalleryError::WrongModel { .. } | GalleryError::NotReembedded { .. } | GalleryError::NoIdLeft => {
                 (StatusCode::CONFLICT, error.to_string())
             }
             GalleryError::Gate { refusal, .. } => {
@@ -239,6 +239,22 @@ impl From<StoreError> for Problem {
                 StatusCode::CONFLICT,
                 error.code(),
                 "the database is not encrypted: there is no key ring to copy; leave ring away",
+            ),
+            StoreError::Full { .. } => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                error.code(),
+                "the disk of the database is full; nothing was changed: make room, and try again",
+            ),
+            StoreError::ReadOnly { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                error.code(),
+                "the database may only be read where the service runs; nothing was changed",
+            ),
+            StoreError::Poisoned { .. } => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                error.code(),
+                "an earlier write did not reach the disk, and nothing more is written; restart the service once the \
+                 disk is in order",
             ),
             _ => Self::ours(error.code(), &error),
         }

@@ -19,17 +19,21 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::durable::{io, sync_folder};
+use super::journal::failed;
+use super::layout::{self, Current};
 use super::lock::Lock;
-use super::open::{Current, fill, finish, first_records, first_ring, open_sled, point_to, put_head};
-use super::ring::Ring;
+use super::ring::{self, Ring};
 use super::witness::Witness;
-use super::{DataKey, Key, MasterKey, Store, codec, migrate, records};
+use super::{DataKey, Key, MasterKey, Store, codec, generation, migrate, records};
 use crate::error::StoreError;
+use crate::files::{self, Audience};
 
 const MAGIC: &[u8; 8] = b"kithbak1";
 const END: u32 = u32::MAX;
 /// No key or value is longer.
 const LONGEST: u32 = 8 << 20;
+/// How long restoring waits for whoever has the folder.
+const LOCKED_WITHIN: Duration = Duration::from_secs(5);
 
 /// What a backup holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,54 +54,58 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Damaged`].
     pub(crate) fn backup(&self, path: &Path, ring: Option<&Path>) -> Result<Archived, StoreError> {
-        let _turn = self.writer()?;
+        let _turn = self.hold_writers();
         if let Some(copy) = ring {
             let none = || StoreError::NotEncrypted { path: self.folder.display().to_string() };
             self.with_ring(|ring| ring.ok_or_else(none)?.copy_as_is(copy))?;
         }
-        let failed = |e: std::io::Error| io(path, "writing the backup", &e);
-        let mut beside = path.file_name().unwrap_or_default().to_os_string();
-        beside.push(format!(".{}.tmp", std::process::id()));
-        let beside = path.with_file_name(beside);
-        let written = (|| {
-            let mut out =
-                Hashed { inner: BufWriter::new(File::create(&beside).map_err(failed)?), sha: Sha256::new(), bytes: 0 };
-            out.write_all(MAGIC).map_err(failed)?;
-            let (mut entries, mut fault, mut refused) = (0u64, None, None);
-            self.raw(|key, value| {
-                fault = fault.take().or_else(|| self.fault(key, value));
-                let write = || -> std::io::Result<()> {
-                    out.write_all(&(key.len() as u32).to_le_bytes())?;
-                    out.write_all(&(value.len() as u32).to_le_bytes())?;
-                    out.write_all(key)?;
-                    out.write_all(value)
-                };
-                let mut write = write;
-                if refused.is_none() {
-                    refused = write().err();
-                }
-                entries += 1;
-            })?;
-            if let Some(what) = fault {
-                return Err(self.damaged(what));
+        let (mut done, mut fault) = (None, None);
+        let written = files::put_whole(path, Audience::Owner, |file| {
+            match self.write_entries(BufWriter::new(file)) {
+                Ok(Ok(archived)) => done = Some(archived),
+                Ok(Err(e)) => fault = Some(e),
+                Err(e) => return Err(e),
             }
-            if let Some(e) = refused {
-                return Err(failed(e));
+            // Nothing takes the place of an older backup that is not whole.
+            if fault.is_some() { Err(std::io::Error::other("not written")) } else { Ok(()) }
+        });
+        match (fault, written, done) {
+            (Some(e), _, _) => Err(e),
+            (None, Ok(()), Some(archived)) => {
+                sync_folder(files::folder_of(path))?;
+                Ok(archived)
             }
-            out.write_all(&END.to_le_bytes()).map_err(failed)?;
-            out.write_all(&entries.to_le_bytes()).map_err(failed)?;
-            let digest = out.sha.clone().finalize();
-            out.write_all(&digest).map_err(failed)?;
-            let file = out.inner.into_inner().map_err(|e| failed(e.into_error()))?;
-            file.sync_all().map_err(failed)?;
-            std::fs::rename(&beside, path).map_err(failed)?;
-            Ok(Archived { entries, bytes: out.bytes, forgotten: 0 })
-        })();
-        match written {
-            Err(_) => drop(std::fs::remove_file(&beside)),
-            Ok(_) => sync_folder(&parent_of(path))?,
+            (None, Err(e), _) => Err(failed(path, "writing the backup", &e)),
+            (None, Ok(()), None) => Err(failed(path, "writing the backup", &std::io::Error::other("not written"))),
         }
-        written
+    }
+
+    /// Every entry, in the format above; the inner error is the database's, the outer one the file's.
+    fn write_entries(&self, out: impl Write) -> std::io::Result<Result<Archived, StoreError>> {
+        let mut out = Hashed { inner: out, sha: Sha256::new(), bytes: 0 };
+        out.write_all(MAGIC)?;
+        let mut entries = 0u64;
+        let view = self.view();
+        for entry in view.entries(&[]) {
+            let (key, value) = match entry {
+                Ok(entry) => entry,
+                Err(e) => return Ok(Err(e)),
+            };
+            if let Some(what) = self.fault(&key, &value) {
+                return Ok(Err(self.damaged(what)));
+            }
+            out.write_all(&(key.len() as u32).to_le_bytes())?;
+            out.write_all(&(value.len() as u32).to_le_bytes())?;
+            out.write_all(&key)?;
+            out.write_all(&value)?;
+            entries += 1;
+        }
+        out.write_all(&END.to_le_bytes())?;
+        out.write_all(&entries.to_le_bytes())?;
+        let digest = out.sha.clone().finalize();
+        out.write_all(&digest)?;
+        out.inner.flush()?;
+        Ok(Ok(Archived { entries, bytes: out.bytes, forgotten: 0 }))
     }
 
     /// Makes a database in `folder`, which must be new or empty, out of the backup at `path`. The backup
@@ -114,7 +122,7 @@ impl Store {
         key: Option<&MasterKey>,
         ring: Option<&Path>,
     ) -> Result<Archived, StoreError> {
-        let bad = |reason: String| StoreError::BadArchive { path: path.display().to_string(), kind: "backup", reason };
+        let bad = |reason: String| bad(path, reason);
         // Whether it is whole comes first: what a damaged one says of itself is worth nothing.
         let mut first = None;
         read(path, |key, value| {
@@ -128,7 +136,7 @@ impl Store {
         })?;
         let first = first.ok_or_else(|| bad("it has no head record".to_string()))?;
         let found = migrate::format_of(&first, path)?;
-        let upgraded = migrate::upgraded(found, &Key::Head.bytes(), &first).map_err(bad)?;
+        let upgraded = migrate::upgraded(found, &Key::Head.bytes(), &first, None).map_err(bad)?;
         let mut head = migrate::head(&upgraded, path)?;
         let shown = || path.display().to_string();
         let held = match (head.sealed, key, ring) {
@@ -139,7 +147,7 @@ impl Store {
                 let what = "of this backup is not named; say --ring FILE".to_string();
                 return Err(StoreError::NoRing { path: shown(), what });
             }
-            (true, Some(key), Some(ring)) => Some(Ring::open(ring, key)?),
+            (true, Some(key), Some(ring)) => Some(Ring::open(ring, key, ring::Use::Read)?),
         };
         if let (Some(held), Some(ring)) = (&held, ring)
             && *held.id() != head.id
@@ -158,102 +166,157 @@ impl Store {
                 return Ok(());
             }
             used.extend(codec::data_key(value));
-            let value = migrate::upgraded(found, key, value)?;
+            let value = migrate::upgraded(found, key, value, held.as_ref())?;
             records::fault(key, &value, held.as_ref()).map_or(Ok(()), Err)
         })?;
 
-        std::fs::create_dir_all(folder).map_err(|e| io(folder, "making the folder", &e))?;
-        let taken = std::fs::read_dir(folder).map_err(|e| io(folder, "reading", &e))?.filter_map(Result::ok).any(|e| {
-            let name = e.file_name();
-            name != super::lock::NAME
-        });
-        if taken {
-            let found = "it is not empty".to_string();
+        let made = !folder.exists();
+        files::private_folder(folder).map_err(|e| failed(folder, "making the folder", &e))?;
+        let lock = Lock::take(folder, LOCKED_WITHIN)?;
+        if let Some(reason) = lock.read_only() {
+            return Err(StoreError::ReadOnly { path: folder.display().to_string(), reason: reason.to_string() });
+        }
+        if folder.join(layout::CURRENT).exists() {
+            let found = "it holds a database".to_string();
             return Err(StoreError::NotADatabase { path: folder.display().to_string(), found });
         }
-        let _lock = Lock::take(folder, Duration::ZERO)?;
-        let current = Current { records: first_records(), ring: held.as_ref().map(|_| first_ring()) };
-        let target = folder.join(&current.records);
-        let db = open_sled(&target)?;
-        let mut batch: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
-        let mut failure = None;
-        read(path, |key, value| {
-            if !left_out(value) {
-                batch.push((key.to_vec(), migrate::upgraded(found, key, value)?));
+        layout::only_beginnings(folder)?;
+        let restored = (|| {
+            layout::remove_others(folder, None)?;
+            let current = Current::first(held.is_some());
+            if let (Some(held), Some(at), Some(key)) = (&held, current.ring(folder), key) {
+                // The other slots may be of people enrolled since, in the database that the ring is of.
+                held.copy_as_is(&at)?;
+                let mut copy = Ring::open(&at, key, ring::Use::Own)?;
+                head.next_key = head.next_key.max(copy.len());
+                let unused = |n: &u64| !used.contains(&DataKey(*n));
+                copy.destroy(&(1..copy.len()).filter(unused).collect::<Vec<_>>())?;
             }
-            if batch.len() == 1000 && failure.is_none() {
-                failure = fill(&db, &target, batch.drain(..).map(Ok)).err();
+            let entries = Entries::open(path)?.filter_map(|entry| {
+                let entry = entry.and_then(|(key, value)| {
+                    if left_out(&value) {
+                        return Ok(None);
+                    }
+                    let value = migrate::upgraded(found, &key, &value, held.as_ref()).map_err(bad)?;
+                    Ok(Some((key, value)))
+                });
+                entry.transpose()
+            });
+            generation::write(folder, &current, &head, entries)?;
+            // No write is acknowledged before CURRENT names what it is in.
+            let mut witness = Witness::create(folder, head.id, 0)?;
+            layout::point_to(folder, &current)?;
+            witness.acknowledge(head.write).map_err(|e| failed(folder, "acknowledging", &e))?;
+            sync_folder(files::folder_of(folder))
+        })();
+        match restored {
+            Ok(()) => Ok(Archived { forgotten, ..archived }),
+            Err(e) => {
+                if !folder.join(layout::CURRENT).exists() {
+                    leave_nothing(folder, made);
+                }
+                Err(e)
             }
-            Ok(())
-        })?;
-        if let Some(e) = failure {
-            return Err(e);
         }
-        fill(&db, &target, batch.drain(..).map(Ok))?;
-        if let (Some(held), Some(name), Some(key)) = (&held, &current.ring, key) {
-            // The other slots may be of people enrolled since, in the database that the ring is of.
-            let at = folder.join(name);
-            held.copy_as_is(&at)?;
-            let mut copy = Ring::open(&at, key)?;
-            head.next_key = head.next_key.max(copy.len());
-            let unused = |n: &u64| !used.contains(&DataKey(*n));
-            copy.destroy(&(1..copy.len()).filter(unused).collect::<Vec<_>>())?;
-        }
-        put_head(&db, &head, folder)?;
-        finish(&db, &target)?;
-        drop(db);
-        Witness::create(folder, head.id, head.write)?;
-        point_to(folder, &current)?;
-        Ok(Archived { forgotten, ..archived })
     }
 }
 
-fn parent_of(path: &Path) -> std::path::PathBuf {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_path_buf()
+/// Takes away what a restore that failed has made, so that it can be repeated. The lock is still held.
+fn leave_nothing(folder: &Path, made: bool) {
+    let _ = layout::remove_others(folder, None);
+    let _ = std::fs::remove_file(folder.join(super::witness::NAME));
+    if made {
+        let _ = std::fs::remove_file(folder.join(super::lock::NAME));
+        let _ = std::fs::remove_dir(folder);
+    }
 }
 
-/// Reads a backup from end to end; the digest is checked last, so `visit` must not act on what it sees
-/// in the first pass.
+/// Visits every entry of a backup; the digest is checked last, so `visit` must not act on what it sees in the first
+/// pass.
 fn read(path: &Path, mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), String>) -> Result<Archived, StoreError> {
-    let bad = |reason: String| StoreError::BadArchive { path: path.display().to_string(), kind: "backup", reason };
-    let failed = |e: std::io::Error| match e.kind() {
-        std::io::ErrorKind::UnexpectedEof => bad("it breaks off".to_string()),
-        _ => io(path, "reading the backup", &e),
-    };
-    let file = File::open(path).map_err(failed)?;
-    let mut from = Hashed { inner: BufReader::new(file), sha: Sha256::new(), bytes: 0 };
-    if &from.take::<8>().map_err(failed)? != MAGIC {
-        return Err(bad("it does not begin like one".to_string()));
+    let mut entries = Entries::open(path)?;
+    for entry in &mut entries {
+        let (key, value) = entry?;
+        visit(&key, &value).map_err(|reason| bad(path, reason))?;
     }
-    let mut entries = 0u64;
-    let (mut key, mut value) = (Vec::new(), Vec::new());
-    loop {
-        let keys = u32::from_le_bytes(from.take().map_err(failed)?);
+    Ok(Archived { entries: entries.read, bytes: entries.from.bytes, forgotten: 0 })
+}
+
+fn bad(path: &Path, reason: String) -> StoreError {
+    StoreError::BadArchive { path: path.display().to_string(), kind: "backup", reason }
+}
+
+/// The entries of a backup, from first to last. The end is reached without an error only where the file is whole.
+struct Entries<'a> {
+    path: &'a Path,
+    from: Hashed<BufReader<File>>,
+    read: u64,
+    ended: bool,
+}
+
+impl<'a> Entries<'a> {
+    fn open(path: &'a Path) -> Result<Self, StoreError> {
+        let file = File::open(path).map_err(|e| unreadable(path, &e))?;
+        let mut from = Hashed { inner: BufReader::new(file), sha: Sha256::new(), bytes: 0 };
+        if &from.take::<8>().map_err(|e| unreadable(path, &e))? != MAGIC {
+            return Err(bad(path, "it does not begin like one".to_string()));
+        }
+        Ok(Self { path, from, read: 0, ended: false })
+    }
+
+    fn entry(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+        let path = self.path;
+        let broken = |e: std::io::Error| unreadable(path, &e);
+        let keys = u32::from_le_bytes(self.from.take().map_err(broken)?);
         if keys == END {
-            break;
+            return self.end().map(|()| None);
         }
-        let values = u32::from_le_bytes(from.take().map_err(failed)?);
+        let values = u32::from_le_bytes(self.from.take().map_err(broken)?);
         if keys > LONGEST || values > LONGEST {
-            return Err(bad(format!("entry {entries} claims {keys} and {values} bytes")));
+            return Err(bad(path, format!("entry {} claims {keys} and {values} bytes", self.read)));
         }
-        key.resize(keys as usize, 0);
-        value.resize(values as usize, 0);
-        from.fill(&mut key).and_then(|()| from.fill(&mut value)).map_err(failed)?;
-        visit(&key, &value).map_err(bad)?;
-        entries += 1;
+        let (mut key, mut value) = (vec![0; keys as usize], vec![0; values as usize]);
+        self.from.fill(&mut key).and_then(|()| self.from.fill(&mut value)).map_err(broken)?;
+        self.read += 1;
+        Ok(Some((key, value)))
     }
-    let claimed = u64::from_le_bytes(from.take().map_err(failed)?);
-    if claimed != entries {
-        return Err(bad(format!("it holds {entries} entries and claims {claimed}")));
+
+    fn end(&mut self) -> Result<(), StoreError> {
+        let path = self.path;
+        let broken = |e: std::io::Error| unreadable(path, &e);
+        let claimed = u64::from_le_bytes(self.from.take().map_err(broken)?);
+        if claimed != self.read {
+            return Err(bad(path, format!("it holds {} entries and claims {claimed}", self.read)));
+        }
+        let digest = self.from.sha.clone().finalize();
+        if self.from.take::<32>().map_err(broken)?[..] != digest[..] {
+            return Err(bad(path, "it does not match its checksum".to_string()));
+        }
+        match self.from.inner.read(&mut [0]) {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(bad(path, "something follows its end".to_string())),
+            Err(e) => Err(broken(e)),
+        }
     }
-    let digest = from.sha.clone().finalize();
-    if from.take::<32>().map_err(failed)?[..] != digest[..] {
-        return Err(bad("it does not match its checksum".to_string()));
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<(Vec<u8>, Vec<u8>), StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let entry = self.entry();
+        self.ended = !matches!(entry, Ok(Some(_)));
+        entry.transpose()
     }
-    match from.inner.read(&mut [0]) {
-        Ok(0) => Ok(Archived { entries, bytes: from.bytes, forgotten: 0 }),
-        Ok(_) => Err(bad("something follows its end".to_string())),
-        Err(e) => Err(failed(e)),
+}
+
+fn unreadable(path: &Path, e: &std::io::Error) -> StoreError {
+    match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => bad(path, "it breaks off".to_string()),
+        _ => io(path, "reading the backup", e),
     }
 }
 

@@ -20,9 +20,10 @@ use zeroize::Zeroizing;
 use super::codec::DataKey;
 use super::durable::{io as fault, sync_folder};
 use super::key::{KeyBytes, NONCE, TAG, random, seal, unseal};
-use super::open::wipe;
+use super::layout::wipe;
 use super::{CACHES, Store};
 use crate::error::StoreError;
+use crate::files;
 
 const MAGIC: &[u8; 8] = b"kithsea1";
 /// Bytes that are sealed together.
@@ -193,8 +194,10 @@ impl Store {
         let folder = self.folder.join(CACHES);
         let beside = path.with_extension("new");
         let sealing = self.sealing()?;
-        let written = fs::create_dir_all(&folder).and_then(|()| {
-            let mut out = BufWriter::with_capacity(1 << 20, File::create(&beside)?);
+        let written = files::private_folder(&folder).and_then(|()| {
+            // What a crash left.
+            let _ = fs::remove_file(&beside);
+            let mut out = BufWriter::with_capacity(1 << 20, files::open_private(&beside)?);
             if let Some(sealing) = sealing {
                 let mut sealed = SealedWriter::begin(out, sealing)?;
                 write(&mut sealed)?;

@@ -83,19 +83,35 @@ pub(super) fn encode<R: Record>(
     if plain.len() >= LONGEST {
         return Err(format!("the record takes {} bytes, more than {LONGEST}", plain.len()));
     }
-    let mut value = vec![R::VERSION];
-    match ring.filter(|_| R::KIND != super::keys::HEAD) {
-        None => value.extend(plain.iter()),
+    closed(key, R::VERSION, data_key, &plain, ring)
+}
+
+/// The value to store for the content of a record.
+pub(super) fn closed(
+    key: &[u8],
+    version: u8,
+    data_key: DataKey,
+    plain: &[u8],
+    ring: Option<&Ring>,
+) -> Result<Vec<u8>, String> {
+    let mut value = vec![version];
+    match ring.filter(|_| !is_head(key)) {
+        None => value.extend(plain),
         Some(ring) => {
             value[0] |= SEALED;
             value.extend(data_key.0.to_le_bytes());
             let secret = ring.key(data_key.0).ok_or_else(|| format!("data key {} is destroyed", data_key.0))?;
-            value.extend(seal(secret, &bound(ring, key, &value), &plain).map_err(|e| e.to_string())?);
+            value.extend(seal(secret, &bound(ring, key, &value), plain).map_err(|e| e.to_string())?);
         }
     }
     let sum = checksum(key, &value);
     value.extend(sum);
     Ok(value)
+}
+
+/// The head is read before any key is, and is never sealed.
+fn is_head(key: &[u8]) -> bool {
+    key.first() == Some(&super::keys::HEAD)
 }
 
 /// The data key that a value is sealed with; `None` for a plain one.
@@ -110,9 +126,21 @@ pub(super) fn is_whole(key: &[u8], value: &[u8]) -> bool {
     value.split_last_chunk::<CHECKSUM>().is_some_and(|(body, sum)| checksum(key, body) == *sum)
 }
 
-/// The record in a value stored under `key`; the error is a sentence that names the fault.
-pub(super) fn decode<R: Record>(key: &[u8], value: &[u8], ring: Option<&Ring>) -> Result<R, String> {
-    let shown = || super::Key::parse(key).map_or_else(|| format!("record {key:?}"), |k| format!("record {k:?}"));
+/// What a value holds, opened.
+pub(super) struct Opened {
+    pub version: u8,
+    pub data_key: DataKey,
+    /// The record in bincode.
+    pub content: Zeroizing<Vec<u8>>,
+}
+
+fn shown(key: &[u8]) -> String {
+    super::Key::parse(key).map_or_else(|| format!("record {key:?}"), |k| format!("record {k:?}"))
+}
+
+/// The content of a value stored under `key`; the error is a sentence that names the fault.
+pub(super) fn opened(key: &[u8], value: &[u8], ring: Option<&Ring>) -> Result<Opened, String> {
+    let shown = || shown(key);
     let Some((body, sum)) = value.split_last_chunk::<CHECKSUM>() else {
         return Err(format!("{} is cut short", shown()));
     };
@@ -120,12 +148,9 @@ pub(super) fn decode<R: Record>(key: &[u8], value: &[u8], ring: Option<&Ring>) -
         return Err(format!("{} does not match its checksum", shown()));
     }
     let Some((&version, bytes)) = body.split_first() else { return Err(format!("{} is empty", shown())) };
-    if version & !SEALED != R::VERSION {
-        return Err(format!("{} has format {}, not {}", shown(), version & !SEALED, R::VERSION));
-    }
     // Without its key nothing may be slipped into an encrypted database.
-    let opened = match (ring.filter(|_| R::KIND != super::keys::HEAD), data_key(body)) {
-        (None, None) => None,
+    let (data_key, content) = match (ring.filter(|_| !is_head(key)), data_key(body)) {
+        (None, None) => (DataKey::DATABASE, Zeroizing::new(bytes.to_vec())),
         (None, Some(_)) => return Err(format!("{} is sealed, and this database is not encrypted", shown())),
         (Some(_), None) => return Err(format!("{} is not sealed, and this database is encrypted", shown())),
         (Some(ring), Some(DataKey(number))) => {
@@ -134,13 +159,22 @@ pub(super) fn decode<R: Record>(key: &[u8], value: &[u8], ring: Option<&Ring>) -
             };
             let (envelope, sealed) = body.split_at_checked(ENVELOPE).unwrap_or((body, &[]));
             let plain = unseal(secret, &bound(ring, key, envelope), sealed);
-            Some(plain.ok_or_else(|| format!("{} was not sealed by this database for this place", shown()))?)
+            let foreign = || format!("{} was not sealed by this database for this place", shown());
+            (DataKey(number), plain.ok_or_else(foreign)?)
         }
     };
-    let bytes = opened.as_ref().map_or(bytes, |plain| plain.as_slice());
-    let (record, read) =
-        bincode::serde::decode_from_slice(bytes, config()).map_err(|e| format!("{} cannot be read: {e}", shown()))?;
-    if read == bytes.len() { Ok(record) } else { Err(format!("{} has bytes too many", shown())) }
+    Ok(Opened { version: version & !SEALED, data_key, content })
+}
+
+/// The record in a value stored under `key`; the error is a sentence that names the fault.
+pub(super) fn decode<R: Record>(key: &[u8], value: &[u8], ring: Option<&Ring>) -> Result<R, String> {
+    let opened = opened(key, value, ring)?;
+    if opened.version != R::VERSION {
+        return Err(format!("{} has format {}, not {}", shown(key), opened.version, R::VERSION));
+    }
+    let (record, read) = bincode::serde::decode_from_slice(&opened.content, config())
+        .map_err(|e| format!("{} cannot be read: {e}", shown(key)))?;
+    if read == opened.content.len() { Ok(record) } else { Err(format!("{} has bytes too many", shown(key))) }
 }
 
 #[cfg(test)]
@@ -160,6 +194,7 @@ mod tests {
             source: "a.jpg".to_string(),
             source_sha256: Some([9; 32]),
             enrolled_ms: 1_700_000_000_000,
+            detector: "d/1".to_string(),
         }
     }
 

@@ -1,20 +1,25 @@
 //! Brings a database to this program's format, one version at a time. Entries are changed on their way into
-//! a new folder of records, which becomes the current one as a whole or not at all: that is the
-//! transaction, however large the database.
+//! a new journal, which becomes the current one as a whole or not at all: that is the transaction, however large the
+//! database.
 
 use std::path::Path;
 
 use super::codec;
-use super::{HeadRecord, Key, guarded};
+use super::ring::Ring;
+use super::{HeadRecord, Key};
 use crate::error::StoreError;
 
 #[path = "../../migrations/v0001.rs"]
 mod v0001;
 #[path = "../../migrations/v0002.rs"]
 mod v0002;
+#[path = "../../migrations/v0003.rs"]
+mod v0003;
 
 /// The format that this program writes.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
+/// The first format that has a journal.
+pub(super) const JOURNALLED: u32 = 3;
 /// In every version the format's number stands here in the head's value, as a little-endian `u32`.
 const FORMAT_AT: std::ops::Range<usize> = 1..5;
 
@@ -39,25 +44,30 @@ pub(super) fn format_of(value: &[u8], folder: &Path) -> Result<u32, StoreError> 
     Ok(found)
 }
 
-/// An entry of an older format in this one; the error is a sentence that names the fault.
-pub(super) fn upgraded(found: u32, key: &[u8], value: &[u8]) -> Result<Vec<u8>, String> {
-    match found {
-        1 => v0002::apply(key, value),
-        _ => Ok(value.to_vec()),
+/// An entry of an older format in this one; the error is a sentence that names the fault. `ring` is the key ring of an
+/// encrypted database.
+pub(super) fn upgraded(found: u32, key: &[u8], value: &[u8], ring: Option<&Ring>) -> Result<Vec<u8>, String> {
+    let mut value = value.to_vec();
+    if found < 2 {
+        value = v0002::apply(key, &value)?;
     }
+    if found < 3 {
+        let opened = codec::opened(key, &value, ring)?;
+        let kind = key.first().copied().unwrap_or_default();
+        if let Some((version, content)) = v0003::apply(kind, &opened.content) {
+            value = codec::closed(key, version, opened.data_key, &content, ring)?;
+        }
+    }
+    Ok(value)
 }
 
-/// Fills a new, empty folder of records with what a database of this format begins with.
-pub(super) fn begin(db: &sled::Db, folder: &Path) -> Result<HeadRecord, StoreError> {
-    let mut batch = sled::Batch::default();
-    v0001::apply(&mut batch, super::key::random()?, now_ms());
+/// The head of a new database.
+pub(super) fn begin() -> Result<HeadRecord, StoreError> {
+    let first = v0001::head(super::key::random()?, now_ms());
     let key = Key::Head.bytes();
-    guarded(folder, "beginning", || db.apply_batch(batch))?;
-    let first = guarded(folder, "beginning", || db.get(&key))?.unwrap_or_default();
-    let value =
-        upgraded(1, &key, &first).map_err(|what| StoreError::Damaged { path: folder.display().to_string(), what })?;
-    guarded(folder, "beginning", || db.insert(&key, value.as_slice()))?;
-    head(&value, folder)
+    let damaged = |what: String| StoreError::Damaged { path: String::new(), what };
+    let value = upgraded(1, &key, &first, None).map_err(damaged)?;
+    head(&value, Path::new(""))
 }
 
 /// The head in a stored value of this format.
@@ -66,4 +76,4 @@ pub(super) fn head(value: &[u8], folder: &Path) -> Result<HeadRecord, StoreError
         .map_err(|what| StoreError::Damaged { path: folder.display().to_string(), what })
 }
 
-const _: () = assert!(<HeadRecord as codec::Record>::VERSION == 2, "a new head needs a migration");
+const _: () = assert!(<HeadRecord as codec::Record>::VERSION == 3, "a new head needs a migration");

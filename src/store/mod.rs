@@ -1,42 +1,58 @@
 //! The database: sled, and what sled alone does not promise. The truth about people and their faces.
 //!
-//! A database is a folder:
+//! A database is a folder, its owner's alone:
 //!
 //! | name | what |
 //! | --- | --- |
-//! | `CURRENT` | lines: `kith database`, the name of the folder with the records, of an encrypted database the name of its key ring |
-//! | `records-N` | sled's files; one tree, keys as in `keys`, values as in `codec` |
-//! | `ring-N` | the data keys of an encrypted database (`ring`) |
+//! | `CURRENT` | lines: `kith database`, `records-N`, of an encrypted database `ring-M` |
+//! | `journal-N` | every write in order: the truth (`journal`) |
+//! | `records-N` | sled's files, a view of the journal: one tree, keys as in `keys`, values as in `codec` |
+//! | `ring-M` | the data keys of an encrypted database; `ring-M.mirror` the same again (`ring`) |
 //! | `acknowledged` | the number of the last acknowledged write, in a file of its own (`witness`) |
 //! | `index` | what can be made again from the records: indexes of large galleries (`cache`) |
+//! | `RESERVE` | room for forgetting somebody on a full disk |
 //! | `LOCK` | held by the one process that has the database open, with its name in it (`lock`) |
 //!
 //! Invariants:
-//! 1. `CURRENT` is replaced as a whole and only when the folder that it names is complete on disk.
-//! 2. Every write also stores its number in the head record, in the same atomic batch.
-//! 3. [`Store::settle`] returns after the batch is synced (fdatasync), and after its number is synced
-//!    into `acknowledged`: records older than that number mean lost writes, which opening reports.
-//! 4. Every value carries its format version and a checksum over its key and itself.
-//! 5. In an encrypted database every record but the head is sealed, and every file in `index`. A data key is on
+//! 1. Nothing is looked at before the lock is held, and nothing decided before that.
+//! 2. `CURRENT` is replaced as a whole and only when the journal that it names is complete on disk.
+//! 3. Every write is one frame of the journal and one atomic batch of the view. It also stores its number, the place
+//!    of its frame, and the number and the digest of all records in the head record: a view that lacks anything, or
+//!    has anything too much, is found out when it is opened, and made again from the journal.
+//! 4. [`Store::settle`] returns after the journal is synced (fdatasync), and after the write's number is synced into
+//!    `acknowledged`: a journal that ends before that number has lost writes, which opening reports.
+//! 5. A journal that is damaged is made again from a sound view; where both are damaged, opening says so, and a repair
+//!    puts together what each still holds and names every loss.
+//! 6. Every value carries its format version and a checksum over its key and itself.
+//! 7. In an encrypted database every record but the head is sealed, and every file in `index`. A data key is on
 //!    disk before anything is sealed with it, is one person's for ever, and is destroyed once no record of that
 //!    person is left.
+//! 8. What was forgotten and is still in the files is remembered in the head record until the files are rewritten.
 
 mod archive;
 mod cache;
 mod codec;
 mod durable;
+mod generation;
+mod journal;
 mod key;
 mod keys;
+mod layout;
 mod lock;
 mod migrate;
 mod open;
 mod records;
 mod rekey;
+mod repair;
+mod replay;
 mod ring;
+mod sum;
+mod view;
 mod witness;
+mod writer;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 pub(crate) use archive::Archived;
 pub(crate) use codec::{DataKey, Record};
@@ -46,12 +62,19 @@ pub(crate) use migrate::now_ms;
 pub(crate) use open::OpenMode;
 pub(crate) use records::{ChipRecord, FaceRecord, GalleryRecord, HeadRecord, PersonRecord, QualityRecord, rounded};
 
+pub(crate) use writer::Writer;
+
+use journal::Journal;
+use layout::Current;
 use ring::Ring;
+use view::View;
 
 use crate::error::StoreError;
 
 /// The folder of what can be made again from the records.
 const CACHES: &str = "index";
+/// Bytes that must fit on the disk for it not to be full.
+const PROBE: usize = 1 << 16;
 
 /// What has been applied, and what of it is on disk for good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,30 +83,31 @@ pub(crate) struct Ticket(u64);
 /// An open database. Shared by threads; readers never wait for a sync.
 pub(crate) struct Store {
     folder: PathBuf,
-    db: RwLock<sled::Db>,
-    /// The data keys of an encrypted database. Taken after `db`, where both are.
+    /// Taken after `writer`, and before `ring`.
+    view: RwLock<View>,
+    /// The data keys of an encrypted database.
     ring: Option<RwLock<Ring>>,
-    /// The head as last applied, behind the lock that makes writers take turns.
-    writer: Mutex<HeadRecord>,
+    /// What is written, behind the lock that makes writers take turns.
+    writer: Mutex<Writing>,
     durable: durable::Durable,
     /// Held for as long as the store is open.
-    _lock: lock::Lock,
+    lock: lock::Lock,
+}
+
+/// What a writer changes.
+struct Writing {
+    /// The head as last applied.
+    head: HeadRecord,
+    current: Current,
+    journal: Journal,
+    /// Whether the last write found no room on the disk.
+    full: bool,
 }
 
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Store({})", self.folder.display())
     }
-}
-
-/// One writer's turn: changes are gathered, then applied as one atomic batch.
-pub(crate) struct Writer<'a> {
-    store: &'a Store,
-    head: MutexGuard<'a, HeadRecord>,
-    next: u64,
-    next_key: u64,
-    batch: sled::Batch,
-    changes: usize,
 }
 
 impl Store {
@@ -94,7 +118,15 @@ impl Store {
 
     /// The head record as last applied.
     pub(crate) fn head(&self) -> HeadRecord {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.writing().head.clone()
+    }
+
+    fn writing(&self) -> std::sync::MutexGuard<'_, Writing> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn view(&self) -> RwLockReadGuard<'_, View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Bytes on disk.
@@ -102,19 +134,28 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub(crate) fn size_on_disk(&self) -> Result<u64, StoreError> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        self.guarded("measuring", || db.size_on_disk())
+        let size = |path: &Path| layout::size(path).map_err(|e| durable::io(path, "measuring", &e));
+        let current = self.writing().current.clone();
+        Ok(size(&current.journal(&self.folder))? + size(&current.records(&self.folder))?)
     }
 
-    /// Waits for its turn to write.
-    ///
-    /// # Errors
-    /// [`StoreError::Poisoned`] after a write that failed half-way.
-    pub(crate) fn writer(&self) -> Result<Writer<'_>, StoreError> {
-        self.durable.check(&self.folder)?;
-        let head = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let (next, next_key) = (head.next_id, head.next_key);
-        Ok(Writer { store: self, head, next, next_key, batch: sled::Batch::default(), changes: 0 })
+    /// Why writes fail at present, where they do: one has failed half-way, or the disk has no room. The room is looked
+    /// for again by this call.
+    pub(crate) fn trouble(&self) -> Option<StoreError> {
+        let path = || self.folder.display().to_string();
+        if let Some(reason) = self.durable.poisoned() {
+            return Some(StoreError::Poisoned { path: path(), reason: reason.to_string() });
+        }
+        let mut writing = self.writing();
+        if writing.full {
+            writing.full = !writing.journal.has_room(PROBE);
+        }
+        writing.full.then(|| StoreError::Full { path: path(), doing: "writing the journal" })
+    }
+
+    /// Why the database cannot be changed here, where it was opened on a disk that may only be read.
+    pub(crate) fn read_only(&self) -> Option<&str> {
+        self.lock.read_only()
     }
 
     /// Returns when everything up to `ticket` is on disk for good. Calls at the same time share a sync.
@@ -122,8 +163,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`], after which the store takes no more writes.
     pub(crate) fn settle(&self, ticket: Ticket) -> Result<(), StoreError> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        self.durable.settle(self, &db, ticket.0)
+        self.durable.settle(&self.folder, ticket.0)
     }
 
     /// Visits every record of `kind`, in order of its key.
@@ -134,15 +174,14 @@ impl Store {
         &self,
         mut visit: impl FnMut(Key, R) -> Result<(), E>,
     ) -> Result<(), E> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let mut entries = db.scan_prefix([R::KIND]);
-        loop {
-            let entry = self.guarded("reading", || entries.next().transpose())?;
-            let Some((key, value)) = entry else { return Ok(()) };
+        let view = self.view();
+        for entry in view.entries(&[R::KIND]) {
+            let (key, value) = entry?;
             let record = self.decode(&key, &value)?;
             let key = Key::parse(&key).ok_or_else(|| self.damaged(format!("key {key:?} is none of ours")))?;
             visit(key, record)?;
         }
+        Ok(())
     }
 
     /// Visits the records of a kind whose keys `sound` takes, in order of their keys.
@@ -154,9 +193,9 @@ impl Store {
         sound: &dyn Fn(Key) -> bool,
         mut visit: impl FnMut(Key, R),
     ) -> Result<(), StoreError> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let mut entries = db.scan_prefix([R::KIND]);
-        while let Some((bytes, value)) = self.guarded("reading", || entries.next().transpose())? {
+        let view = self.view();
+        for entry in view.entries(&[R::KIND]) {
+            let (bytes, value) = entry?;
             if let Some(key) = Key::parse(&bytes).filter(|k| sound(*k)) {
                 visit(key, self.decode(&bytes, &value)?);
             }
@@ -166,9 +205,9 @@ impl Store {
 
     /// Every entry as it is stored, in order, for checking and copying.
     pub(crate) fn raw(&self, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let mut entries = db.iter();
-        while let Some((key, value)) = self.guarded("reading", || entries.next().transpose())? {
+        let view = self.view();
+        for entry in view.entries(&[]) {
+            let (key, value) = entry?;
             visit(&key, &value);
         }
         Ok(())
@@ -208,8 +247,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub(crate) fn data_key(&self, key: Key) -> Result<DataKey, StoreError> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let value = self.guarded("reading", || db.get(key.bytes()))?;
+        let value = self.view().get(&key.bytes())?;
         Ok(value.and_then(|v| codec::data_key(&v)).unwrap_or(DataKey::DATABASE))
     }
 
@@ -245,8 +283,8 @@ impl Store {
     /// [`StoreError::Damaged`].
     pub(crate) fn get<R: Record>(&self, key: Key) -> Result<Option<R>, StoreError> {
         let bytes = key.bytes();
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        match self.guarded("reading", || db.get(&bytes))? {
+        let view = self.view();
+        match view.get(&bytes)? {
             None => Ok(None),
             Some(value) => self.decode(&bytes, &value).map(Some),
         }
@@ -257,112 +295,10 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`].
     pub(crate) fn holds(&self, key: Key) -> Result<bool, StoreError> {
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        self.guarded("looking", || db.contains_key(key.bytes()))
+        Ok(self.view().get(&key.bytes())?.is_some())
     }
 
     fn damaged(&self, what: String) -> StoreError {
         StoreError::Damaged { path: self.folder.display().to_string(), what }
-    }
-
-    /// Runs a call into sled; its errors, and its panics on bytes that it did not expect, become ours.
-    fn guarded<T>(&self, doing: &'static str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
-        guarded(&self.folder, doing, call)
-    }
-}
-
-fn guarded<T>(folder: &Path, doing: &'static str, call: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
-    let path = || folder.display().to_string();
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)) {
-        Ok(Ok(value)) => Ok(value),
-        Ok(Err(sled::Error::Corruption { at, .. })) => {
-            Err(StoreError::Damaged { path: path(), what: format!("sled found corruption at {at:?} while {doing}") })
-        }
-        Ok(Err(e)) => Err(StoreError::Io { path: path(), doing, reason: e.to_string() }),
-        Err(_) => Err(StoreError::Damaged { path: path(), what: format!("sled gave up while {doing}") }),
-    }
-}
-
-impl Writer<'_> {
-    /// A number never given before in this database, and never again.
-    pub(crate) fn new_id(&mut self) -> u64 {
-        self.next += 1;
-        self.next - 1
-    }
-
-    /// A data key for one person, never given before. It is on disk.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] when the key ring cannot be written.
-    pub(crate) fn new_data_key(&mut self) -> Result<DataKey, StoreError> {
-        let Some(ring) = &self.store.ring else { return Ok(DataKey::DATABASE) };
-        let mut ring = ring.write().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            let number = self.next_key;
-            if number >= ring.len() {
-                ring.extend()?;
-            }
-            self.next_key += 1;
-            // A slot that a crash left torn is passed over.
-            if ring.key(number).is_some() {
-                return Ok(DataKey(number));
-            }
-        }
-    }
-
-    /// Stores a record; where the database is encrypted, sealed with a person's data key.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] when the record cannot be encoded.
-    pub(crate) fn put<R: Record>(&mut self, key: Key, record: &R, data_key: DataKey) -> Result<(), StoreError> {
-        let bytes = key.bytes();
-        let value = self.store.with_ring(|ring| codec::encode(&bytes, record, data_key, ring)).map_err(|reason| {
-            StoreError::Io { path: self.store.folder.display().to_string(), doing: "encoding a record", reason }
-        })?;
-        self.batch.insert(bytes, value);
-        self.changes += 1;
-        Ok(())
-    }
-
-    /// Removes a record.
-    pub(crate) fn remove(&mut self, key: Key) {
-        self.batch.remove(key.bytes());
-        self.changes += 1;
-    }
-
-    /// Removes an entry under any key, sound or not.
-    pub(crate) fn remove_raw(&mut self, key: &[u8]) {
-        self.batch.remove(key);
-        self.changes += 1;
-    }
-
-    /// Applies all changes, or none. They are on disk for good once [`Store::settle`] of the ticket
-    /// returns. The turn lasts until the writer is dropped.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`]; nothing was applied then, and the store takes no more writes, since sled does
-    /// not say how far it came.
-    pub(crate) fn commit(&mut self) -> Result<Ticket, StoreError> {
-        let changes = std::mem::take(&mut self.changes);
-        let mut batch = std::mem::take(&mut self.batch);
-        if changes == 0 {
-            return Ok(Ticket(self.head.write));
-        }
-        let head =
-            HeadRecord { write: self.head.write + 1, next_id: self.next, next_key: self.next_key, ..self.head.clone() };
-        let key = Key::Head.bytes();
-        let value = codec::encode(&key, &head, DataKey::DATABASE, None).map_err(|what| self.store.damaged(what))?;
-        batch.insert(key, value);
-        let applied = {
-            let db = self.store.db.read().unwrap_or_else(PoisonError::into_inner);
-            self.store.guarded("writing", || db.apply_batch(batch))
-        };
-        if let Err(e) = applied {
-            self.store.durable.poison(&e);
-            return Err(e);
-        }
-        *self.head = head;
-        self.store.durable.applied(self.head.write);
-        Ok(Ticket(self.head.write))
     }
 }

@@ -1,30 +1,23 @@
-//! Opening, making and rewriting a database.
+//! Opening and making a database: what is there, what of it is sound, and which of it to go on from.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::sync::{Mutex, RwLock};
+use std::time::Duration;
 
-use super::durable::{Durable, Records, fault, io, sync_folder};
+use super::durable::{Durable, fault};
+use super::generation;
+use super::journal::Journal;
+use super::layout::{self, Current};
 use super::lock::{self, Lock};
-use super::ring::Ring;
+use super::replay::Replayed;
+use super::ring::{self, Ring};
+use super::sum::Sum;
+use super::view::{Sled, View, damaged_frame};
 use super::witness::{self, Witness};
-use super::{DataKey, HeadRecord, Key, MasterKey, Store, codec, guarded, migrate};
+use super::{DataKey, HeadRecord, Key, MasterKey, Store, Writing, codec, migrate};
 use crate::error::StoreError;
-use crate::media::write_whole;
-
-const CURRENT: &str = "CURRENT";
-const MARK: &str = "kith database";
-const RECORDS: &str = "records-";
-const RING: &str = "ring-";
-/// Entries copied in one batch when a database is rewritten.
-const COPIED: usize = 1000;
-/// Memory that sled may use for pages. Searching does not read from sled, so it needs little.
-const CACHE: u64 = 64 << 20;
-/// A program being started has closed what it was not meant to have long before.
-const DESCRIPTORS_CLOSE_WITHIN: Duration = Duration::from_secs(5);
+use crate::files;
 
 /// How a database is opened.
 #[derive(Debug, Clone)]
@@ -33,106 +26,86 @@ pub(crate) struct OpenMode {
     pub create: bool,
     /// How long to wait for another process to let go of it.
     pub wait: Duration,
-    /// Go on from what is there, where acknowledged writes are missing.
-    pub accept_loss: bool,
+    /// Put together what is sound, where something is damaged or acknowledged writes are missing.
+    pub repair: bool,
     /// Opens an encrypted database, and makes a new one encrypted.
     pub key: Option<MasterKey>,
 }
 
-/// What `CURRENT` names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Current {
-    /// The folder of records.
-    pub records: String,
-    /// The key ring of an encrypted database.
-    pub ring: Option<String>,
+/// What the database is gone on from.
+pub(super) struct Basis {
+    pub current: Current,
+    pub journal: Journal,
+    pub view: View,
+    pub head: HeadRecord,
 }
 
-impl Current {
-    /// The names after these: of the records, and of the ring.
-    pub(super) fn next(&self) -> (String, String) {
-        let number = |name: &str, head: &str| name.strip_prefix(head).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        let ring = self.ring.as_deref().map_or(0, |r| number(r, RING));
-        (format!("{RECORDS}{}", number(&self.records, RECORDS) + 1), format!("{RING}{}", ring + 1))
-    }
+/// A view whose every record is whole and accounted for.
+struct SoundView {
+    view: Sled,
+    head: HeadRecord,
+}
+
+/// What was found of sled's files.
+enum FoundView {
+    Sound(Box<SoundView>),
+    /// Of a format before the journal.
+    Old(Sled, u32),
+    /// What can be read of it, and what is wrong with it.
+    Unsound(Option<View>, String),
 }
 
 impl Store {
-    /// Opens the database in `folder`; the sentences say what had to be accepted to open it.
+    /// Opens the database in `folder`; the sentences say what had to be set right or accepted to open it. On a disk
+    /// that may only be read it is opened for reading.
     ///
     /// # Errors
     /// A [`StoreError`] that names the folder and the cause; nothing was changed then, but that a
     /// database of an older format was brought to this program's.
     pub(crate) fn open(folder: &Path, mode: OpenMode) -> Result<(Self, Vec<String>), StoreError> {
-        let shown = || folder.display().to_string();
-        if !folder.exists() {
-            if !mode.create {
-                return Err(StoreError::NotFound { path: shown() });
-            }
-            fs::create_dir_all(folder).map_err(|e| io(folder, "making the folder", &e))?;
-        }
-        if !folder.is_dir() {
-            return Err(StoreError::NotADatabase { path: shown(), found: "it is a file".to_string() });
-        }
-        let current = folder.join(CURRENT);
-        let known = match fs::read_to_string(&current) {
-            Ok(text) => Some(text),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
-            Err(e) => return Err(io(&current, "reading", &e)),
-        };
-        if known.is_none() {
-            only_ours(folder, mode.create)?;
-        }
+        look_before_locking(folder, mode.create)?;
         let lock = Lock::take(folder, mode.wait)?;
-        let current = match &known {
-            Some(text) => named_in(text, folder)?,
-            None => make(folder, mode.key.as_ref())?,
+        let mut notes = Vec::new();
+        let current = match find_current(folder, mode.repair, &mut notes)? {
+            Some(current) => current,
+            None if !mode.create => return Err(StoreError::NotFound { path: folder.display().to_string() }),
+            None => make(folder, &lock, mode.key.as_ref())?,
         };
-        let path = folder.join(&current.records);
-        if !path.is_dir() {
-            let what = format!("the folder {} is missing", current.records);
-            return Err(StoreError::Damaged { path: shown(), what });
+        let writable = lock.read_only().is_none();
+        let ring = open_ring(folder, &current, mode.key.as_ref(), writable)?;
+        notes.extend(ring.as_ref().and_then(|r| r.healed()).map(str::to_string));
+        if writable {
+            // Whoever made it under an open umask, or with a program that left it open.
+            let _ = files::restrict(folder);
         }
-        // Before sled touches a file: a wrong key changes nothing.
-        let ring = open_ring(folder, &current, mode.key.as_ref())?;
-        let (db, head, current) = open_records(folder, current)?;
-        remove_others(folder, &current);
+        let basis = find_basis(folder, current, ring.as_ref(), &mode, writable, &mut notes)?;
+        let head = &basis.head;
         if head.sealed != ring.is_some() || ring.as_ref().is_some_and(|r| *r.id() != head.id) {
             let what = "the records and the key ring do not belong together".to_string();
-            return Err(StoreError::Damaged { path: shown(), what });
+            return Err(StoreError::Damaged { path: folder.display().to_string(), what });
         }
-        let path = folder.join(&current.records);
-        let mut notes = Vec::new();
-        let witness = match Witness::open(folder, head.id) {
-            Ok((witness, Some(acknowledged))) if acknowledged <= head.write => Ok(witness),
-            Ok((_, Some(acknowledged))) => {
-                let (lost, found) = (acknowledged - head.write, head.write);
-                Err(StoreError::Lost { path: shown(), lost, found, acknowledged })
-            }
-            Ok((_, None)) => {
-                let what = format!("the file {} cannot be read", witness::NAME);
-                Err(StoreError::Damaged { path: shown(), what })
-            }
-            Err(e) => Err(e),
+        let witness = match Witness::open(folder, head.id, writable) {
+            Ok((witness, Some(acknowledged))) if acknowledged <= head.write => witness,
+            // The basis was found to go on from nevertheless.
+            _ => Witness::create(folder, head.id, head.write)?,
         };
-        let witness = match witness {
-            Err(e) if mode.accept_loss => {
-                notes.push(e.to_string());
-                Witness::create(folder, head.id, head.write)?
-            }
-            other => other?,
-        };
-        let durable = Durable::new(head.write, witness, Records::open(&path)?);
+        if writable {
+            // They are in nobody's way if they stay, and are tried again at the next opening.
+            let _ = layout::remove_others(folder, Some(&basis.current));
+            layout::keep_room(folder);
+        }
+        let durable = Durable::new(head.write, witness, basis.journal.handle()?);
+        let Basis { current, journal, view, head } = basis;
         let store = Store {
             folder: folder.to_path_buf(),
-            db: RwLock::new(db),
+            view: RwLock::new(view),
             ring: ring.map(RwLock::new),
-            writer: Mutex::new(head),
+            writer: Mutex::new(Writing { head, current, journal, full: false }),
             durable,
-            _lock: lock,
+            lock,
         };
         // With a loss the records do not tell which keys were in use.
-        if notes.is_empty() {
+        if writable && !mode.repair {
             store.destroy_unused()?;
         }
         Ok((store, notes))
@@ -161,284 +134,350 @@ impl Store {
         });
         self.destroy(&left)
     }
+}
 
-    /// Copies the records into a new folder, makes it the current one and removes the old, so that what
-    /// was forgotten is in no file any more. Writers wait, readers go on.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`]; the old folder stays current then.
-    pub(crate) fn rewrite(&self) -> Result<(), StoreError> {
-        self.durable.check(&self.folder)?;
-        let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
-        let old = current(&self.folder)?;
-        let new = Current { records: old.next().0, ..old };
-        let path = self.folder.join(&new.records);
-        let fresh = open_sled(&path)?;
-        let entries = db.iter().map(|entry| guarded(&self.folder, "copying", || entry));
-        fill(&fresh, &path, entries)?;
-        let records = finish(&fresh, &path)?;
-        fault::point();
-        point_to(&self.folder, &new)?;
-        fault::point();
-        *db = fresh;
-        self.durable.moved(records);
-        drop(db);
-        remove_others(&self.folder, &new);
-        Ok(())
+/// Refuses what is certain without the lock, so that no lock file is left in a folder that is not ours.
+fn look_before_locking(folder: &Path, create: bool) -> Result<(), StoreError> {
+    let shown = || folder.display().to_string();
+    if !folder.exists() {
+        if !create {
+            return Err(StoreError::NotFound { path: shown() });
+        }
+        files::private_folder(folder).map_err(|e| super::journal::failed(folder, "making the folder", &e))?;
     }
-}
-
-/// Puts entries into a new folder of records, a thousand at a time.
-pub(super) fn fill<K: AsRef<[u8]>, V: AsRef<[u8]>>(
-    db: &sled::Db,
-    path: &Path,
-    entries: impl Iterator<Item = Result<(K, V), StoreError>>,
-) -> Result<(), StoreError> {
-    let (mut batch, mut held) = (sled::Batch::default(), 0);
-    for entry in entries {
-        let (key, value) = entry?;
-        batch.insert(key.as_ref(), value.as_ref());
-        held += 1;
-        if held == COPIED {
-            let full = std::mem::take(&mut batch);
-            guarded(path, "copying", || db.apply_batch(full))?;
-            held = 0;
-        }
+    if !folder.is_dir() {
+        return Err(StoreError::NotADatabase { path: shown(), found: "it is a file".to_string() });
     }
-    guarded(path, "copying", || db.apply_batch(batch))
+    // A lock file is the first thing that a database in the making has.
+    if folder.join(lock::NAME).exists() || folder.join(layout::CURRENT).exists() {
+        return Ok(());
+    }
+    layout::only_beginnings(folder)?;
+    if create { Ok(()) } else { Err(StoreError::NotFound { path: shown() }) }
 }
 
-/// Makes a new folder of records durable.
-pub(super) fn finish(db: &sled::Db, path: &Path) -> Result<Records, StoreError> {
-    guarded(path, "flushing", || db.flush())?;
-    let mut records = Records::open(path)?;
-    records.sync().map_err(|e| io(path, "syncing", &e))?;
-    sync_folder(path)?;
-    Ok(records)
-}
-
-/// What `CURRENT` names at present.
-pub(super) fn current(folder: &Path) -> Result<Current, StoreError> {
-    let path = folder.join(CURRENT);
-    let text = fs::read_to_string(&path).map_err(|e| io(&path, "reading", &e))?;
-    named_in(&text, folder)
-}
-
-/// Makes the records and the ring that it names the current ones.
-pub(super) fn point_to(folder: &Path, current: &Current) -> Result<(), StoreError> {
-    let path = folder.join(CURRENT);
-    let ring = current.ring.as_ref().map(|r| format!("{r}\n")).unwrap_or_default();
-    write_whole(&path, format!("{MARK}\n{}\n{ring}", current.records).as_bytes())
-        .map_err(|e| io(&path, "writing", &e))?;
-    sync_folder(folder)
-}
-
-pub(super) fn open_sled(path: &Path) -> Result<sled::Db, StoreError> {
-    remove_half_made_snapshots(path);
-    let config = sled::Config::new().path(path).flush_every_ms(None).cache_capacity(CACHE);
-    guarded(path, "opening", || {
-        // Kith's own lock keeps other users out. What may hold sled's for a moment is a process that another thread
-        // is starting: it has a copy of every descriptor until it becomes its own program.
-        let until = Instant::now() + DESCRIPTORS_CLOSE_WITHIN;
-        loop {
-            match config.open() {
-                Err(sled::Error::Io(e)) if e.to_string().contains("acquire lock") && Instant::now() < until => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                opened => return opened,
-            }
+/// What `CURRENT` names; a repair takes what is there where it names nothing.
+fn find_current(folder: &Path, repair: bool, notes: &mut Vec<String>) -> Result<Option<Current>, StoreError> {
+    let found = layout::current(folder).and_then(|current| match current {
+        Some(current) => Ok(Some(current)),
+        None => layout::only_beginnings(folder).map(|()| None),
+    });
+    match found {
+        Err(e @ StoreError::Damaged { .. }) if repair => {
+            let current = layout::guessed(folder).ok_or_else(|| e.clone())?;
+            layout::point_to(folder, &current)?;
+            notes.push(format!("{e}: made again from the files that are there"));
+            Ok(Some(current))
         }
-    })
-}
-
-/// The name of the first folder of records.
-pub(super) fn first_records() -> String {
-    format!("{RECORDS}1")
-}
-
-/// Takes away what a process left that was killed while sled wrote a snapshot: sled 0.34.7 means to pass such files
-/// over, looks for another ending, takes them for the newest snapshot, and calls the database corrupt. The snapshot
-/// before is removed only when the new one has its name, and is read instead; without any, sled reads its log.
-fn remove_half_made_snapshots(path: &Path) {
-    // A folder that cannot be read is sled's to report.
-    for file in std::fs::read_dir(path).into_iter().flatten().flatten() {
-        let name = file.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
-            let _ = std::fs::remove_file(file.path());
-        }
+        found => found,
     }
 }
 
 /// Opens the ring that `current` names.
-fn open_ring(folder: &Path, current: &Current, key: Option<&MasterKey>) -> Result<Option<Ring>, StoreError> {
+fn open_ring(
+    folder: &Path,
+    current: &Current,
+    key: Option<&MasterKey>,
+    writable: bool,
+) -> Result<Option<Ring>, StoreError> {
     let shown = || folder.display().to_string();
-    match (&current.ring, key) {
+    let how = if writable { ring::Use::Own } else { ring::Use::Read };
+    match (current.ring(folder), key) {
         (None, None) => Ok(None),
         (None, Some(_)) => Err(StoreError::NotEncrypted { path: shown() }),
         (Some(_), None) => Err(StoreError::KeyNeeded { path: shown() }),
-        (Some(name), Some(key)) => Ring::open(&folder.join(name), key).map(Some),
+        (Some(path), Some(key)) => Ring::open(&path, key, how).map(Some),
     }
-}
-
-/// Opens the records that `current` names; those of an older format are copied into a folder in this
-/// format first, which becomes the current one.
-fn open_records(folder: &Path, current: Current) -> Result<(sled::Db, HeadRecord, Current), StoreError> {
-    let damaged = |what: String| StoreError::Damaged { path: folder.display().to_string(), what };
-    let head_of = |db: &sled::Db| {
-        let value = guarded(folder, "reading the head", || db.get(Key::Head.bytes()))?;
-        value.ok_or_else(|| damaged("the head record is missing".to_string()))
-    };
-    let db = open_sled(&folder.join(&current.records))?;
-    let value = head_of(&db)?;
-    let found = migrate::format_of(&value, folder)?;
-    if found == migrate::FORMAT {
-        return Ok((db, migrate::head(&value, folder)?, current));
-    }
-    let new = Current { records: current.next().0, ..current };
-    let path = folder.join(&new.records);
-    // What an interrupted migration left there would mix with this one's.
-    if path.exists() {
-        fs::remove_dir_all(&path).map_err(|e| io(&path, "removing", &e))?;
-    }
-    let fresh = open_sled(&path)?;
-    let entries = db.iter().map(|entry| {
-        let (key, value) = guarded(folder, "reading", || entry)?;
-        let value = migrate::upgraded(found, &key, &value).map_err(damaged)?;
-        Ok((key, value))
-    });
-    fill(&fresh, &path, entries)?;
-    finish(&fresh, &path)?;
-    fault::point();
-    point_to(folder, &new)?;
-    let value = head_of(&fresh)?;
-    Ok((fresh, migrate::head(&value, folder)?, new))
-}
-
-/// The name of the first key ring.
-pub(super) fn first_ring() -> String {
-    format!("{RING}1")
 }
 
 /// A new, empty database, complete on disk before `CURRENT` names it.
-fn make(folder: &Path, key: Option<&MasterKey>) -> Result<Current, StoreError> {
-    let current = Current { records: first_records(), ring: key.map(|_| first_ring()) };
-    remove_others(folder, &Current { records: String::new(), ring: None });
-    let path = folder.join(&current.records);
-    let db = open_sled(&path)?;
-    let mut head = migrate::begin(&db, folder)?;
-    if let (Some(key), Some(name)) = (key, &current.ring) {
-        Ring::create(&folder.join(name), head.id, key)?;
-        head.sealed = true;
-        put_head(&db, &head, folder)?;
+fn make(folder: &Path, lock: &Lock, key: Option<&MasterKey>) -> Result<Current, StoreError> {
+    if let Some(reason) = lock.read_only() {
+        return Err(StoreError::ReadOnly { path: folder.display().to_string(), reason: reason.to_string() });
     }
-    finish(&db, &path)?;
-    drop(db);
-    Witness::create(folder, head.id, head.write)?;
-    point_to(folder, &current)?;
-    if let Some(parent) = folder.parent().filter(|p| !p.as_os_str().is_empty()) {
-        sync_folder(parent)?;
+    layout::remove_others(folder, None)?;
+    let current = Current::first(key.is_some());
+    let made = (|| {
+        let mut head = migrate::begin()?;
+        head.sealed = key.is_some();
+        if let (Some(key), Some(path)) = (key, current.ring(folder)) {
+            Ring::create(&path, head.id, key)?;
+        }
+        let nothing = std::iter::empty::<Result<(Vec<u8>, Vec<u8>), StoreError>>();
+        generation::write(folder, &current, &head, nothing)?;
+        fault::point();
+        Witness::create(folder, head.id, head.write)?;
+        fault::point();
+        layout::point_to(folder, &current)?;
+        super::durable::sync_folder(files::folder_of(folder))
+    })();
+    if let Err(e) = made {
+        // Half a database is in nobody's way, but a full disk has no room for it.
+        if !matches!(e, StoreError::Poisoned { .. }) {
+            let _ = layout::remove_others(folder, None);
+        }
+        return Err(e);
     }
     Ok(current)
 }
 
-/// Stores a head in a folder of records that is not the current one yet.
-pub(super) fn put_head(db: &sled::Db, head: &HeadRecord, folder: &Path) -> Result<(), StoreError> {
-    let key = Key::Head.bytes();
-    let value = codec::encode(&key, head, DataKey::DATABASE, None)
-        .map_err(|what| StoreError::Damaged { path: folder.display().to_string(), what })?;
-    guarded(folder, "writing the head", || db.insert(&key, value)).map(drop)
-}
-
-/// Refuses a folder without `CURRENT` that holds anything but the beginnings of a database.
-pub(super) fn only_ours(folder: &Path, create: bool) -> Result<(), StoreError> {
-    let path = || folder.display().to_string();
-    let entries = fs::read_dir(folder).map_err(|e| io(folder, "reading", &e))?;
-    let mut names: Vec<String> = Vec::new();
-    for entry in entries {
-        names.push(entry.map_err(|e| io(folder, "reading", &e))?.file_name().to_string_lossy().into_owned());
+/// What to go on from: the view brought up to the journal, the journal alone, the view alone, or for a repair what
+/// the two hold together.
+fn find_basis(
+    folder: &Path,
+    current: Current,
+    ring: Option<&Ring>,
+    mode: &OpenMode,
+    writable: bool,
+    notes: &mut Vec<String>,
+) -> Result<Basis, StoreError> {
+    let damaged = |what: String| StoreError::Damaged { path: folder.display().to_string(), what };
+    let acknowledged = witness::last_write(folder);
+    if acknowledged.is_none() && !mode.repair {
+        let why = if folder.join(witness::NAME).exists() { "cannot be read" } else { "is missing" };
+        return Err(damaged(format!("the file {} {why}", witness::NAME)));
     }
-    let ours = |name: &String| {
-        name == lock::NAME
-            || name == super::CACHES
-            || name.starts_with(RECORDS)
-            || name.starts_with(RING)
-            || name.starts_with(CURRENT)
-            || name.starts_with(witness::NAME)
+    let acknowledged = acknowledged.unwrap_or(0);
+    let records = current.records(folder);
+    let path = current.journal(folder);
+    let journal = if path.exists() { Journal::open(&path, writable)? } else { None };
+    if let Some(header) = journal.as_ref().map(|j| *j.header()).filter(|h| h.format > migrate::FORMAT) {
+        let path = folder.display().to_string();
+        return Err(StoreError::TooNew { path, found: header.format, known: migrate::FORMAT });
+    }
+    let fresh = !records.exists() && journal.is_some();
+    let found = match look_at_records(folder, &records, journal.is_some(), writable)? {
+        FoundView::Old(sled, format) => {
+            return migrated(folder, &current, sled, format, ring, (mode.repair, acknowledged), notes);
+        }
+        found => found,
     };
-    if let Some(other) = names.iter().find(|n| !ours(n)) {
-        return Err(StoreError::NotADatabase { path: path(), found: format!("it holds {other}") });
+    let (mut view, mut wrong) = (None, String::new());
+    match (found, journal.as_ref()) {
+        (FoundView::Sound(sound), Some(journal)) => match followed(*sound, journal, acknowledged)? {
+            Ok((basis_view, head, end)) => {
+                let mut journal =
+                    Journal::open(&path, writable)?.ok_or_else(|| damaged("the journal is gone".into()))?;
+                if writable && end < journal.end() {
+                    journal.cut(end)?;
+                }
+                return Ok(Basis { current, journal, view: basis_view, head });
+            }
+            Err(sound) => view = Some(*sound),
+        },
+        (FoundView::Sound(sound), None) => view = Some(*sound),
+        (FoundView::Unsound(rest, what), _) => {
+            if let Some(journal) = journal.as_ref() {
+                let replayed = Replayed::read(journal)?;
+                if let Some(head) = replayed.sound_head().filter(|h| h.write >= acknowledged) {
+                    drop(rest);
+                    let note = (!fresh && writable).then(|| format!("{what}; they were made again from the journal"));
+                    notes.extend(note);
+                    return from_journal(folder, current, (&path, writable), replayed.end, head, notes);
+                }
+            }
+            wrong = what;
+            return salvaged(folder, &current, journal.as_ref(), rest, ring, mode, acknowledged, wrong, notes);
+        }
+        (FoundView::Old(..), _) => {}
     }
-    // Records come before the acknowledgements, and these before CURRENT: with more than one folder of
-    // records, or with a write acknowledged, there was a CURRENT once.
-    let written = witness::last_write(folder).is_some_and(|write| write > 0);
-    if written || names.iter().any(|n| n.starts_with(RECORDS) && *n != first_records()) {
-        return Err(StoreError::Damaged { path: path(), what: format!("the file {CURRENT} is missing") });
+    let Some(sound) = view else { return Err(damaged(wrong)) };
+    // The view is sound, and the journal is missing, behind it, or damaged where the view ends.
+    let replayed = journal.as_ref().map(Replayed::read).transpose()?.unwrap_or_default();
+    if let Some(head) = replayed.sound_head().filter(|h| h.write >= acknowledged.max(sound.head.write)) {
+        drop(sound);
+        notes.push("the records did not fit the journal; they were made again from it".to_string());
+        return from_journal(folder, current, (&path, writable), replayed.end, head, notes);
     }
-    if !create {
-        return Err(StoreError::NotFound { path: path() });
+    if sound.head.write >= acknowledged.max(replayed.last) {
+        let what = replayed.faults.first().cloned();
+        let what = what.unwrap_or_else(|| "the journal is missing, cut short or damaged at its beginning".to_string());
+        notes.push(format!("{what}; the journal was made again from the records, which are whole"));
+        let view = View::Sled(sound.view);
+        return anew(folder, &current, &sound.head, view.entries(&[]));
     }
-    Ok(())
+    let rest = Some(View::Sled(sound.view));
+    salvaged(folder, &current, journal.as_ref(), rest, ring, mode, acknowledged, wrong, notes)
 }
 
-fn named_in(text: &str, folder: &Path) -> Result<Current, StoreError> {
-    let numbered = |name: &str, head: &str| {
-        name.strip_prefix(head).is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+/// What sled's files hold.
+fn look_at_records(folder: &Path, records: &Path, journalled: bool, writable: bool) -> Result<FoundView, StoreError> {
+    if !records.is_dir() {
+        let what = format!("the folder {} is missing", records.file_name().unwrap_or_default().display());
+        return Ok(FoundView::Unsound(None, what));
+    }
+    if !writable && journalled {
+        return Ok(FoundView::Unsound(None, "sled cannot open its files for reading only".to_string()));
+    }
+    let sled = match Sled::open(records) {
+        Ok(sled) => sled,
+        Err(e @ (StoreError::Damaged { .. } | StoreError::Io { .. } | StoreError::Full { .. })) => {
+            return Ok(FoundView::Unsound(None, format!("the records cannot be opened: {e}")));
+        }
+        Err(e) => return Err(e),
     };
-    let lines: Vec<&str> = text.lines().collect();
-    match lines.as_slice() {
-        [MARK, records] if numbered(records, RECORDS) => Ok(Current { records: (*records).to_string(), ring: None }),
-        [MARK, records, ring] if numbered(records, RECORDS) && numbered(ring, RING) => {
-            Ok(Current { records: (*records).to_string(), ring: Some((*ring).to_string()) })
+    let view = View::Sled(sled);
+    let value = match view.head() {
+        Ok(Some(value)) => value,
+        Ok(None) => return Ok(FoundView::Unsound(Some(view), "the head record is missing".to_string())),
+        Err(e) => return Ok(FoundView::Unsound(Some(view), e.to_string())),
+    };
+    let format = match migrate::format_of(&value, folder) {
+        Ok(format) => format,
+        Err(StoreError::Damaged { what, .. }) => return Ok(FoundView::Unsound(Some(view), what)),
+        Err(e) => return Err(e),
+    };
+    if format < migrate::JOURNALLED
+        && let View::Sled(sled) = view
+    {
+        return Ok(FoundView::Old(sled, format));
+    }
+    let (head, sum) = (migrate::head(&value, folder), view.sum());
+    match (head, sum, view) {
+        (Ok(head), Ok(sum), View::Sled(sled)) if sum == (Sum { entries: head.entries, digest: head.digest }) => {
+            Ok(FoundView::Sound(Box::new(SoundView { view: sled, head })))
         }
-        _ => {
-            let what = format!("the file {CURRENT} does not name the records");
-            Err(StoreError::Damaged { path: folder.display().to_string(), what })
+        (Ok(head), Ok(sum), view) => {
+            let what = format!(
+                "the records are {} and not {}, or not those of write {}",
+                sum.entries, head.entries, head.write
+            );
+            Ok(FoundView::Unsound(Some(view), what))
+        }
+        (Err(e), _, view) | (_, Err(e), view) => {
+            let what = if let StoreError::Damaged { what, .. } = e { what } else { e.to_string() };
+            Ok(FoundView::Unsound(Some(view), what))
         }
     }
 }
 
-/// Removes folders of records and rings that are not the current ones, their bytes overwritten first.
-/// They are in nobody's way if they stay.
-pub(super) fn remove_others(folder: &Path, current: &Current) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    let left: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
-    for path in left {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with(RECORDS) && name != current.records {
-            wipe(&path);
-            let _ = fs::remove_dir_all(&path);
-        } else if name.starts_with(RING) && Some(&name) != current.ring.as_ref() {
-            wipe(&path);
-            let _ = fs::remove_file(&path);
-        }
-    }
-}
+type Followed = Result<(View, HeadRecord, u64), Box<SoundView>>;
 
-/// Overwrites a file, or every file in a folder, with zeros, so that what a file system does not hand out
-/// again soon is not there to be read either. Best effort: copy-on-write file systems and flash keep old
-/// blocks for a while.
-pub(super) fn wipe(path: &Path) {
-    // Nothing that a link leads to is ours.
-    if fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink()) {
-        return;
-    }
-    if path.is_dir() {
-        let entries = fs::read_dir(path).into_iter().flatten();
-        entries.filter_map(Result::ok).for_each(|e| wipe(&e.path()));
-        return;
-    }
-    let zeros = [0; 1 << 16];
-    let overwritten = fs::OpenOptions::new().write(true).open(path).and_then(|mut file| {
-        let mut left = file.metadata()?.len();
-        while left > 0 {
-            let step = left.min(zeros.len() as u64);
-            file.write_all(&zeros[..step as usize])?;
-            left -= step;
-        }
-        file.sync_data()
+/// Brings a sound view up to the journal: the view, its head, and where the journal's last frame ends. The view comes
+/// back where the journal does not go on from it, or does not reach what was acknowledged.
+fn followed(sound: SoundView, journal: &Journal, acknowledged: u64) -> Result<Followed, StoreError> {
+    let SoundView { mut view, head } = sound;
+    let begun = journal.frame_at(head.frame)?.filter(|frame| frame.write == head.write);
+    let Some(begun) = begun else { return Ok(Err(Box::new(SoundView { view, head }))) };
+    let mut last = head.clone();
+    let scanned = journal.scan(begun.end, |frame| {
+        let next = frame.head().filter(|h| h.write == last.write + 1 && h.frame == frame.at);
+        let next = next.ok_or_else(|| damaged_frame(journal, frame.at))?;
+        view.follow(journal, frame)?;
+        last = next;
+        Ok(())
     });
-    // What cannot be overwritten is removed all the same.
-    drop(overwritten);
+    let sound = |view, head| Ok(Err(Box::new(SoundView { view, head })));
+    match scanned {
+        Ok(scanned) if scanned.damaged.is_empty() && last.write >= acknowledged => {
+            Ok(Ok((View::Sled(view), last, scanned.end)))
+        }
+        Ok(_) | Err(StoreError::Damaged { .. }) => sound(view, last),
+        // sled cannot be written: the journal alone is gone on from.
+        Err(StoreError::Full { .. } | StoreError::Io { .. }) => sound(view, last),
+        Err(e) => Err(e),
+    }
+}
+
+/// Goes on from a journal that is sound up to `end`.
+fn from_journal(
+    folder: &Path,
+    current: Current,
+    (path, writable): (&Path, bool),
+    end: u64,
+    head: HeadRecord,
+    notes: &mut Vec<String>,
+) -> Result<Basis, StoreError> {
+    let gone = || StoreError::Damaged { path: path.display().to_string(), what: "the journal is gone".to_string() };
+    let mut journal = Journal::open(path, writable)?.ok_or_else(gone)?;
+    let view = if writable {
+        if end < journal.end() {
+            journal.cut(end)?;
+        }
+        let (view, note) = generation::view_of(folder, &current, &journal)?;
+        notes.extend(note);
+        view
+    } else {
+        View::in_memory(&journal)?
+    };
+    Ok(Basis { current, journal, view, head })
+}
+
+/// Writes the database anew out of entries, makes that the current one, and goes on from it.
+pub(super) fn anew<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    folder: &Path,
+    current: &Current,
+    head: &HeadRecord,
+    entries: impl Iterator<Item = Result<(K, V), StoreError>>,
+) -> Result<Basis, StoreError> {
+    let next = current.next();
+    layout::remove(&next.records(folder))?;
+    let (journal, head) = generation::write(folder, &next, head, entries)?;
+    fault::point();
+    layout::point_to(folder, &next)?;
+    fault::point();
+    let (view, _) = generation::view_of(folder, &next, &journal)?;
+    Ok(Basis { current: next, journal, view, head })
+}
+
+/// Brings a database without a journal to this program's format.
+fn migrated(
+    folder: &Path,
+    current: &Current,
+    sled: Sled,
+    format: u32,
+    ring: Option<&Ring>,
+    (repair, acknowledged): (bool, u64),
+    notes: &mut Vec<String>,
+) -> Result<Basis, StoreError> {
+    let damaged = |what: String| StoreError::Damaged { path: folder.display().to_string(), what };
+    let view = View::Sled(sled);
+    let key = Key::Head.bytes();
+    let value = view.head()?.ok_or_else(|| damaged("the head record is missing".to_string()))?;
+    let value = migrate::upgraded(format, &key, &value, None).map_err(damaged)?;
+    let head = migrate::head(&value, folder)?;
+    if head.write < acknowledged {
+        let (path, lost, found) = (folder.display().to_string(), acknowledged - head.write, head.write);
+        let lost = StoreError::Lost { path, lost, found, acknowledged };
+        if !repair {
+            return Err(lost);
+        }
+        notes.push(lost.to_string());
+    }
+    let entries = view.entries(&[]).filter_map(|entry| {
+        let upgraded = entry.and_then(|(key, value)| {
+            let value = migrate::upgraded(format, &key, &value, ring).map_err(damaged)?;
+            Ok((key, value))
+        });
+        match upgraded {
+            Err(e) if repair => {
+                notes.push(format!("removed: {e}"));
+                None
+            }
+            entry => Some(entry),
+        }
+    });
+    anew(folder, current, &head, entries)
+}
+
+/// For a repair, what a damaged journal and what is left of the view hold together; otherwise the error that says
+/// what is damaged.
+#[allow(clippy::too_many_arguments)] // everything that was found is needed here, and nowhere else
+fn salvaged(
+    folder: &Path,
+    current: &Current,
+    journal: Option<&Journal>,
+    view: Option<View>,
+    ring: Option<&Ring>,
+    mode: &OpenMode,
+    acknowledged: u64,
+    wrong: String,
+    notes: &mut Vec<String>,
+) -> Result<Basis, StoreError> {
+    let replayed = journal.map(Replayed::read).transpose()?.unwrap_or_default();
+    let found = super::repair::Found { folder, current, journal, view, ring, acknowledged };
+    if !mode.repair {
+        return Err(found.error(&replayed, wrong));
+    }
+    found.put_together(replayed, wrong, notes)
 }

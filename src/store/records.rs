@@ -26,6 +26,14 @@ pub(crate) struct HeadRecord {
     pub next_key: u64,
     /// Whether every other record is sealed.
     pub sealed: bool,
+    /// Where the frame of this write begins in the journal.
+    pub frame: u64,
+    /// Records but for this one.
+    pub entries: u64,
+    /// Their digest (`sum`).
+    pub digest: u64,
+    /// Whether somebody was forgotten whose bytes are still to be taken out of the files.
+    pub scrub_due: bool,
 }
 
 /// A gallery: people whose faces are of one model.
@@ -86,6 +94,8 @@ pub(crate) struct FaceRecord {
     /// Of the photo's bytes; none for a photo that came as pixels.
     pub source_sha256: Option<[u8; 32]>,
     pub enrolled_ms: u64,
+    /// Id of the detector that found it; empty where that is not known.
+    pub detector: String,
 }
 
 /// A [`FaceRecord`] as it is written.
@@ -100,6 +110,7 @@ struct StoredFace {
     source: String,
     source_sha256: Option<[u8; 32]>,
     enrolled_ms: u64,
+    detector: String,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -129,16 +140,18 @@ impl From<StoredFace> for FaceRecord {
             StoredVector::F32(vector) => (false, vector),
             StoredVector::F16(bits) => (true, restored(&bits)),
         };
-        let StoredFace { person, bbox, landmarks, score, quality, source, source_sha256, enrolled_ms, .. } = f;
-        Self { person, half, vector, bbox, landmarks, score, quality, source, source_sha256, enrolled_ms }
+        let StoredFace { person, bbox, landmarks, score, quality, source, .. } = f;
+        let StoredFace { source_sha256, enrolled_ms, detector, .. } = f;
+        Self { person, half, vector, bbox, landmarks, score, quality, source, source_sha256, enrolled_ms, detector }
     }
 }
 
 impl From<FaceRecord> for StoredFace {
     fn from(f: FaceRecord) -> Self {
         let vector = if f.half { StoredVector::F16(halved(&f.vector)) } else { StoredVector::F32(f.vector) };
-        let FaceRecord { person, bbox, landmarks, score, quality, source, source_sha256, enrolled_ms, .. } = f;
-        Self { person, vector, bbox, landmarks, score, quality, source, source_sha256, enrolled_ms }
+        let FaceRecord { person, bbox, landmarks, score, quality, source, .. } = f;
+        let FaceRecord { source_sha256, enrolled_ms, detector, .. } = f;
+        Self { person, vector, bbox, landmarks, score, quality, source, source_sha256, enrolled_ms, detector }
     }
 }
 
@@ -185,10 +198,10 @@ macro_rules! stored {
 }
 
 stored! {
-    HeadRecord, 2 => keys::HEAD,
+    HeadRecord, 3 => keys::HEAD,
     GalleryRecord, 2 => keys::GALLERY,
     PersonRecord, 1 => keys::PERSON,
-    FaceRecord, 2 => keys::FACE,
+    FaceRecord, 3 => keys::FACE,
     ChipRecord, 1 => keys::CHIP,
 }
 

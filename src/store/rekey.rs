@@ -1,16 +1,17 @@
 //! Another master key, or encryption where there was none, or none where there was.
 //!
 //! Everything new is complete on disk before `CURRENT` names it, in one step; what was before is
-//! overwritten after. With another master key only the ring is written anew: the data keys stay, so that
+//! overwritten after. sled's files are made from the new journal at the next opening. With another master key only the ring is written anew: the data keys stay, so that
 //! backups taken before open with the new ring. Otherwise the files that can be made again from the records
 //! are removed, since what they are sealed with, or are not, is not the database's any more.
 
 use std::collections::HashMap;
 use std::sync::PoisonError;
 
-use super::open::{current, fill, finish, open_sled, point_to, put_head, remove_others};
+use super::journal::Journal;
+use super::layout::{self, Current};
 use super::ring::Ring;
-use super::{DataKey, FaceRecord, Key, MasterKey, PersonRecord, Store, guarded, records};
+use super::{DataKey, FaceRecord, HeadRecord, Key, MasterKey, PersonRecord, Store, generation, records};
 use crate::error::StoreError;
 
 impl Store {
@@ -19,46 +20,51 @@ impl Store {
     /// # Errors
     /// A [`StoreError`]; the database is then as it was.
     pub(crate) fn rekey(self, new: Option<&MasterKey>) -> Result<(), StoreError> {
-        let before = current(&self.folder)?;
-        let mut after = before.clone();
-        let (records, ring) = before.next();
-        match (&self.ring, new) {
-            (None, None) => return Ok(()),
-            (Some(held), Some(new)) => {
-                held.read().unwrap_or_else(PoisonError::into_inner).copy(&self.folder.join(&ring), new)?;
-                after.ring = Some(ring);
-            }
-            (_, new) => {
-                after.records = records;
-                let mut head = self.head();
-                let made = match new {
-                    Some(new) => {
-                        let path = self.folder.join(&ring);
-                        after.ring = Some(ring);
-                        Some(Ring::create(&path, head.id, new)?)
-                    }
-                    None => {
-                        after.ring = None;
-                        None
-                    }
-                };
-                head.sealed = made.is_some();
-                self.reseal(&after.records, made, head)?;
-            }
+        if let Some(reason) = self.lock.read_only() {
+            let path = self.folder.display().to_string();
+            return Err(StoreError::ReadOnly { path, reason: reason.to_string() });
         }
-        if before.records != after.records {
-            Self::drop_caches(&self.folder)?;
+        let before = self.writing().current.clone();
+        let mut after = before.with_new_ring(new.is_some());
+        let ring = after.ring(&self.folder);
+        let changed = match (&self.ring, new, &ring) {
+            (None, None, _) => return Ok(()),
+            (Some(held), Some(new), Some(path)) => held.read().unwrap_or_else(PoisonError::into_inner).copy(path, new),
+            _ => {
+                after = after.next();
+                self.resealed_into(&after, new)
+            }
+        };
+        let changed = changed.and_then(|()| layout::point_to(&self.folder, &after));
+        if let Err(e) = changed {
+            // Unless it may be the one that the next opening takes, what was made is taken away.
+            if !matches!(e, StoreError::Poisoned { .. }) {
+                let _ = layout::remove_others(&self.folder, Some(&before));
+            }
+            return Err(e);
         }
-        point_to(&self.folder, &after)?;
         // sled writes when it is dropped, and the lock must outlast what follows.
-        let Self { folder, db, _lock, .. } = self;
-        drop(db);
-        remove_others(&folder, &after);
-        Ok(())
+        let Self { folder, view, lock, .. } = self;
+        drop(view);
+        let removed = layout::remove_others(&folder, Some(&after));
+        drop(lock);
+        removed
     }
 
-    /// Copies every record into a new folder, sealed with `ring`, a data key for each person.
-    fn reseal(&self, name: &str, ring: Option<Ring>, head: super::HeadRecord) -> Result<(), StoreError> {
+    /// Writes every record sealed with a new ring, or with none, into the journal of `after`.
+    fn resealed_into(&self, after: &Current, new: Option<&MasterKey>) -> Result<(), StoreError> {
+        let mut head = self.head();
+        let made = match (new, after.ring(&self.folder)) {
+            (Some(new), Some(path)) => Some(Ring::create(&path, head.id, new)?),
+            _ => None,
+        };
+        head.sealed = made.is_some();
+        self.reseal(after, made, head)?;
+        Self::drop_caches(&self.folder)
+    }
+
+    /// Copies every record into a new journal, sealed with `ring`, a data key for each person.
+    fn reseal(&self, after: &Current, ring: Option<Ring>, head: HeadRecord) -> Result<Journal, StoreError> {
         let (mut ring, mut head) = (ring, head);
         // People's numbers are given once in the whole database.
         let mut owners: HashMap<u64, u64> = HashMap::new();
@@ -90,18 +96,14 @@ impl Store {
             Key::Chip(gallery, face) => faces.get(&Key::Face(gallery, face)).copied(),
         };
 
-        let path = self.folder.join(name);
-        let fresh = open_sled(&path)?;
-        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let entries = db.iter().map(|entry| {
-            let (key, value) = guarded(&self.folder, "reading", || entry)?;
+        let view = self.view();
+        let entries = view.entries(&[]).map(|entry| {
+            let (key, value) = entry?;
             let number = Key::parse(&key).and_then(owner);
             let number = number.ok_or_else(|| self.damaged(format!("entry {key:?} is of nobody")))?;
             let sealed = self.with_ring(|from| records::resealed(&key, &value, from, DataKey(number), ring.as_ref()));
             Ok((key, sealed.map_err(|what| self.damaged(what))?))
         });
-        fill(&fresh, &path, entries)?;
-        put_head(&fresh, &head, &self.folder)?;
-        finish(&fresh, &path).map(drop)
+        generation::write(&self.folder, after, &head, entries).map(|(journal, _)| journal)
     }
 }

@@ -10,14 +10,17 @@
 //! | 24 | 8 | number of the write, little-endian |
 //! | 32 | 4 | CRC-32 of bytes 0 to 31, little-endian |
 //!
-//! A slot is 64 bytes; write `n` goes to slot `n % 2`.
+//! A slot is 64 bytes. The slots take turns by the count of writes of this file, not by the number written: one sync may
+//! acknowledge an even count of writes.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use super::durable::io;
+use super::journal::failed;
 use crate::error::StoreError;
+use crate::files::{self, Audience};
 
 pub(super) const NAME: &str = "acknowledged";
 const MAGIC: &[u8; 8] = b"kithack1";
@@ -29,6 +32,8 @@ const CHECKED: usize = 32;
 pub(super) struct Witness {
     file: File,
     id: [u8; 16],
+    /// Which slot is written next.
+    turn: u64,
 }
 
 fn slot(id: &[u8; 16], write: u64) -> [u8; SLOT] {
@@ -58,16 +63,16 @@ impl Witness {
     pub(super) fn create(folder: &Path, id: [u8; 16], write: u64) -> Result<Self, StoreError> {
         let path = folder.join(NAME);
         let bytes = [slot(&id, write), slot(&id, write)].concat();
-        crate::media::write_whole(&path, &bytes).map_err(|e| io(&path, "writing", &e))?;
+        files::write_whole(&path, &bytes, Audience::Owner).map_err(|e| failed(&path, "writing", &e))?;
         super::durable::sync_folder(folder)?;
         let file = OpenOptions::new().write(true).open(&path).map_err(|e| io(&path, "opening", &e))?;
-        Ok(Self { file, id })
+        Ok(Self { file, id, turn: 0 })
     }
 
     /// Opens the file; the number is the last acknowledged write, `None` when neither slot can be read.
-    pub(super) fn open(folder: &Path, id: [u8; 16]) -> Result<(Self, Option<u64>), StoreError> {
+    pub(super) fn open(folder: &Path, id: [u8; 16], writable: bool) -> Result<(Self, Option<u64>), StoreError> {
         let path = folder.join(NAME);
-        let mut file = match OpenOptions::new().read(true).write(true).open(&path) {
+        let mut file = match OpenOptions::new().read(true).write(writable).open(&path) {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
                 let path = folder.display().to_string();
@@ -77,15 +82,20 @@ impl Witness {
         };
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(|e| io(&path, "reading", &e))?;
-        let last = bytes.chunks(SLOT).filter_map(|s| read_slot(s, &id)).max();
-        Ok((Self { file, id }, last))
+        let slots: Vec<Option<u64>> = bytes.chunks(SLOT).map(|s| read_slot(s, &id)).collect();
+        let last = slots.iter().flatten().max().copied();
+        // The slot that holds the last number is written over last.
+        let turn = u64::from(slots.first().copied().flatten() == last);
+        Ok((Self { file, id, turn }, last))
     }
 
     /// Returns when the number is on disk.
     pub(super) fn acknowledge(&mut self, write: u64) -> std::io::Result<()> {
-        self.file.seek(SeekFrom::Start((write % 2) * SLOT as u64))?;
+        self.file.seek(SeekFrom::Start(self.turn * SLOT as u64))?;
         self.file.write_all(&slot(&self.id, write))?;
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.turn = 1 - self.turn;
+        Ok(())
     }
 }
 
@@ -98,22 +108,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let id = [7; 16];
         let mut witness = Witness::create(folder.path(), id, 0).unwrap();
-        for write in 1..=5 {
-            witness.acknowledge(write).unwrap();
-            assert_eq!(Witness::open(folder.path(), id).unwrap().1, Some(write));
-        }
         let path = folder.path().join(NAME);
-        let sound = std::fs::read(&path).unwrap();
-        for bit in 0..(CHECKED + 4) * 8 {
-            let mut torn = sound.clone();
-            torn[SLOT + bit / 8] ^= 1 << (bit % 8);
-            std::fs::write(&path, &torn).unwrap();
-            assert_eq!(Witness::open(folder.path(), id).unwrap().1, Some(4), "bit {bit}");
+        let last = || Witness::open(folder.path(), id, true).unwrap().1;
+        // One write at a time, then 32 at a time, as enrolling a folder acknowledges them.
+        let (mut before, mut noted) = (0, vec![1, 2, 3, 4, 5]);
+        noted.extend((1..6).map(|batch| 5 + batch * 32));
+        for (turn, write) in noted.into_iter().enumerate() {
+            if turn % 3 == 2 {
+                witness = Witness::open(folder.path(), id, true).unwrap().0;
+            }
+            witness.acknowledge(write).unwrap();
+            assert_eq!(last(), Some(write));
+            let sound = std::fs::read(&path).unwrap();
+            let newest = sound.chunks(SLOT).position(|s| read_slot(s, &id) == Some(write)).unwrap() * SLOT;
+            for bit in 0..(CHECKED + 4) * 8 {
+                let mut torn = sound.clone();
+                torn[newest + bit / 8] ^= 1 << (bit % 8);
+                std::fs::write(&path, &torn).unwrap();
+                assert_eq!(last(), Some(before), "write {write}, bit {bit}");
+            }
+            std::fs::write(&path, &sound).unwrap();
+            before = write;
         }
-        assert_eq!(Witness::open(folder.path(), [8; 16]).unwrap().1, None);
+        assert_eq!(Witness::open(folder.path(), [8; 16], true).unwrap().1, None);
         std::fs::write(&path, []).unwrap();
-        assert_eq!(Witness::open(folder.path(), id).unwrap().1, None);
+        assert_eq!(Witness::open(folder.path(), id, true).unwrap().1, None);
         std::fs::remove_file(&path).unwrap();
-        assert_eq!(Witness::open(folder.path(), id).unwrap_err().code(), "store.damaged");
+        assert_eq!(Witness::open(folder.path(), id, true).unwrap_err().code(), "store.damaged");
     }
 }

@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
 mod damage;
+mod disk;
 mod durability;
+mod fault;
 mod formats;
+mod processes;
 mod sealed;
 mod transfer;
 
@@ -20,6 +23,12 @@ use kith::{
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+
+/// Says what a test lacks here; where everything has to be there, that is a failure.
+fn not_here(what: &str) {
+    assert!(std::env::var("KITH_REQUIRE").is_err(), "{what} is not here, and KITH_REQUIRE is set");
+    println!("skipped: {what} is not here");
+}
 
 const MAIN: &str = "main";
 const DIMENSION: usize = 64;

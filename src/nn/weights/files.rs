@@ -1,10 +1,10 @@
 //! Reading and writing whole files, with the path in every error.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 
 use crate::error::WeightsError;
+use crate::files::{self, Audience};
 
 pub(super) fn io_error(path: &Path) -> impl Fn(std::io::Error) -> WeightsError {
     let path = path.display().to_string();
@@ -20,14 +20,5 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), WeightsError>
     if let Some(folder) = path.parent().filter(|f| !f.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(io_error(folder))?;
     }
-    let mut beside = path.as_os_str().to_os_string();
-    beside.push(format!(".{}.tmp", std::process::id()));
-    let beside = Path::new(&beside);
-    let written = fs::File::create(beside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(beside);
-    }
-    written.map_err(io_error(path))
+    files::write_whole(path, bytes, Audience::Umask).map_err(io_error(path))
 }

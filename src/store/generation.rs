@@ -1,0 +1,144 @@
+//! A whole database written anew, beside the one that is there: complete on disk before `CURRENT` names it.
+
+use std::cell::RefCell;
+use std::path::Path;
+use std::sync::PoisonError;
+
+use super::journal::Journal;
+use super::layout::{self, Current};
+use super::sum::Sum;
+use super::view::View;
+use super::{DataKey, HeadRecord, Key, Store, Writing, codec, durable, migrate};
+use crate::error::StoreError;
+
+/// Writes the journal of `current` out of entries (those of the head are passed over) and a head, and returns it when
+/// it is on disk, with the head as it was written.
+///
+/// # Errors
+/// [`StoreError::Full`], [`StoreError::Io`], and those of the entries; nothing is left behind then.
+pub(super) fn write<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    folder: &Path,
+    current: &Current,
+    head: &HeadRecord,
+    entries: impl Iterator<Item = Result<(K, V), StoreError>>,
+) -> Result<(Journal, HeadRecord), StoreError> {
+    let (sum, written) = (RefCell::new(Sum::default()), RefCell::new(None));
+    let key = Key::Head.bytes();
+    let summed = entries.filter(|entry| !entry.as_ref().is_ok_and(|(k, _)| k.as_ref() == key)).inspect(|entry| {
+        if let Ok((key, value)) = entry {
+            sum.borrow_mut().add(key.as_ref(), value.as_ref());
+        }
+    });
+    let ends_with = |frame: u64| {
+        let Sum { entries, digest } = *sum.borrow();
+        let head = HeadRecord { format: migrate::FORMAT, frame, entries, digest, ..head.clone() };
+        let value = codec::encode(&Key::Head.bytes(), &head, DataKey::DATABASE, None);
+        *written.borrow_mut() = Some(head);
+        let damaged = |what| StoreError::Damaged { path: folder.display().to_string(), what };
+        Ok((Key::Head.bytes(), Some(value.map_err(damaged)?)))
+    };
+    let journal = Journal::create(&current.journal(folder), (migrate::FORMAT, head.id, head.write), summed, ends_with)?;
+    let head = written.take().unwrap_or_else(|| head.clone());
+    Ok((journal, head))
+}
+
+/// Sled's files made out of a journal; where that cannot be done the entries in memory, and a sentence that says why.
+///
+/// # Errors
+/// [`StoreError::Damaged`] for a journal that is not sound, [`StoreError::Io`] for one that cannot be read.
+pub(super) fn view_of(
+    folder: &Path,
+    current: &Current,
+    journal: &Journal,
+) -> Result<(View, Option<String>), StoreError> {
+    match View::build(&current.records(folder), journal) {
+        Ok(view) => Ok((view, None)),
+        Err(e @ (StoreError::Full { .. } | StoreError::Io { .. })) => {
+            Ok((View::in_memory(journal)?, Some(format!("the records are held in memory: {e}"))))
+        }
+        Err(e) => Err(e),
+    }
+}
+
+impl Store {
+    /// Writes the database anew and removes the old files, so that what was forgotten is in no file any more. Writers
+    /// wait, readers go on. On a disk that has no room for both, sled's files go first: the journal has all they hold.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`] or [`StoreError::Io`]: the old files are as they were, and the next opening tries again.
+    /// [`StoreError::Poisoned`] where it is not known which of the two the next opening will find.
+    pub(crate) fn rewrite(&self) -> Result<(), StoreError> {
+        if let Some(reason) = self.lock.read_only() {
+            let path = self.folder.display().to_string();
+            return Err(StoreError::ReadOnly { path, reason: reason.to_string() });
+        }
+        let mut writing = self.writing();
+        self.durable.check(&self.folder)?;
+        let current = writing.current.next();
+        let head = HeadRecord { scrub_due: false, ..writing.head.clone() };
+        let copied = || {
+            let view = self.view();
+            write(&self.folder, &current, &head, view.entries(&[]))
+        };
+        let made = match copied() {
+            Err(StoreError::Full { .. }) => {
+                self.give_up_sled(&writing)?;
+                layout::give_room(&self.folder);
+                copied()
+            }
+            made => made,
+        };
+        let (journal, head) = made?;
+        durable::fault::point();
+        if let Err(e) = layout::point_to(&self.folder, &current) {
+            match e {
+                StoreError::Poisoned { .. } => self.durable.poison(&e),
+                _ => drop(layout::remove(&current.journal(&self.folder))),
+            }
+            return Err(e);
+        }
+        durable::fault::point();
+        self.turn_to(&mut writing, current, journal, head)
+    }
+
+    /// From here on the database is in the files of `current`, which `CURRENT` names.
+    fn turn_to(
+        &self,
+        writing: &mut Writing,
+        current: Current,
+        journal: Journal,
+        head: HeadRecord,
+    ) -> Result<(), StoreError> {
+        let made = journal.handle().and_then(|handle| Ok((handle, view_of(&self.folder, &current, &journal)?.0)));
+        let (handle, view) = match made {
+            Ok(made) => made,
+            Err(e) => {
+                // What is open is not what the next opening finds.
+                self.durable.poison(&e);
+                return Err(e);
+            }
+        };
+        let old = {
+            let mut held = self.view.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *held, view)
+        };
+        drop(old);
+        let write = head.write;
+        *writing = Writing { head, current, journal, full: false };
+        self.durable.moved(handle, write, &self.folder)?;
+        let removed = layout::remove_others(&self.folder, Some(&writing.current));
+        layout::keep_room(&self.folder);
+        removed
+    }
+
+    /// Holds the entries in memory and removes sled's files.
+    fn give_up_sled(&self, writing: &Writing) -> Result<(), StoreError> {
+        let memory = View::in_memory(&writing.journal)?;
+        let old = {
+            let mut held = self.view.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *held, memory)
+        };
+        drop(old);
+        layout::remove(&writing.current.records(&self.folder))
+    }
+}

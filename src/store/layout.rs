@@ -1,0 +1,242 @@
+//! The files of a database's folder: their names, `CURRENT`, and taking away what it does not name.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::durable::io;
+use super::{journal, lock, ring, witness};
+use crate::error::StoreError;
+use crate::files::{self, Audience};
+
+pub(super) const CURRENT: &str = "CURRENT";
+const MARK: &str = "kith database";
+const RECORDS: &str = "records-";
+const JOURNAL: &str = "journal-";
+const RING: &str = "ring-";
+/// Room kept for forgetting somebody on a full disk.
+pub(super) const RESERVE: &str = "RESERVE";
+/// Its size: the removal of two thousand faces, and of the small files that follow, fits in it.
+const RESERVED: usize = 128 << 10;
+
+/// What `CURRENT` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Current {
+    /// The number of the journal and of sled's folder.
+    number: u64,
+    /// The number of the key ring of an encrypted database.
+    ring: Option<u64>,
+}
+
+impl Current {
+    /// Of a new database.
+    pub(super) fn first(sealed: bool) -> Self {
+        Self { number: 1, ring: sealed.then_some(1) }
+    }
+
+    /// The one after this, with the ring that is there.
+    pub(super) fn next(&self) -> Self {
+        Self { number: self.number + 1, ring: self.ring }
+    }
+
+    /// With another key ring than before, or with none.
+    pub(super) fn with_new_ring(&self, sealed: bool) -> Self {
+        Self { number: self.number, ring: sealed.then(|| self.ring.unwrap_or(0) + 1) }
+    }
+
+    pub(super) fn records(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{RECORDS}{}", self.number))
+    }
+
+    pub(super) fn journal(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{JOURNAL}{}", self.number))
+    }
+
+    pub(super) fn ring(&self, folder: &Path) -> Option<PathBuf> {
+        self.ring.map(|n| folder.join(format!("{RING}{n}")))
+    }
+
+    fn keeps(&self, name: &str) -> bool {
+        let ring = self.ring.map(|n| format!("{RING}{n}"));
+        name == format!("{RECORDS}{}", self.number)
+            || name == format!("{JOURNAL}{}", self.number)
+            || ring.is_some_and(|ring| name == ring || name == ring::mirror_of(&ring))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let number = |line: &str, head: &str| -> Option<u64> {
+            let digits = line.strip_prefix(head).filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))?;
+            digits.parse().ok()
+        };
+        match text.lines().collect::<Vec<_>>().as_slice() {
+            [MARK, records] => Some(Self { number: number(records, RECORDS)?, ring: None }),
+            [MARK, records, ring] => Some(Self { number: number(records, RECORDS)?, ring: Some(number(ring, RING)?) }),
+            _ => None,
+        }
+    }
+}
+
+/// What `CURRENT` names at present; `None` where there is no such file, and an error where it names nothing.
+pub(super) fn current(folder: &Path) -> Result<Option<Current>, StoreError> {
+    let path = folder.join(CURRENT);
+    // Whatever bytes damage made of it.
+    let text = match fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(io(&path, "reading", &e)),
+    };
+    let what = || format!("the file {CURRENT} does not name the records");
+    let damaged = || StoreError::Damaged { path: folder.display().to_string(), what: what() };
+    Current::parse(&text).map(Some).ok_or_else(damaged)
+}
+
+/// What `CURRENT` must have named, where it is lost: the one journal or folder of records, and the one ring.
+pub(super) fn guessed(folder: &Path) -> Option<Current> {
+    let names: Vec<String> =
+        fs::read_dir(folder).ok()?.filter_map(|e| e.ok()?.file_name().into_string().ok()).collect();
+    let numbers = |head: &str| {
+        let mut found: Vec<u64> = names.iter().filter_map(|n| n.strip_prefix(head)?.parse().ok()).collect();
+        found.sort_unstable();
+        found.dedup();
+        found
+    };
+    let mut all = numbers(RECORDS);
+    all.extend(numbers(JOURNAL));
+    all.sort_unstable();
+    all.dedup();
+    match (all.as_slice(), numbers(RING).as_slice()) {
+        ([number], []) => Some(Current { number: *number, ring: None }),
+        ([number], [ring]) => Some(Current { number: *number, ring: Some(*ring) }),
+        _ => None,
+    }
+}
+
+/// Makes `current` the one that the next opening takes, in one step.
+///
+/// # Errors
+/// Before the step [`StoreError::Full`] or [`StoreError::Io`], and the step was not made; after it
+/// [`StoreError::Poisoned`]: it was made, and may not be on disk.
+pub(super) fn point_to(folder: &Path, current: &Current) -> Result<(), StoreError> {
+    let path = folder.join(CURRENT);
+    let ring = current.ring.map(|n| format!("{RING}{n}\n")).unwrap_or_default();
+    let text = format!("{MARK}\n{RECORDS}{}\n{ring}", current.number);
+    files::write_whole(&path, text.as_bytes(), Audience::Owner).map_err(|e| journal::failed(&path, "writing", &e))?;
+    files::sync_folder(folder).map_err(|e| StoreError::Poisoned {
+        path: folder.display().to_string(),
+        reason: format!("{CURRENT} was replaced, and the folder could not be synced: {e}"),
+    })
+}
+
+/// Refuses a folder without `CURRENT` that holds anything but the beginnings of a database.
+pub(super) fn only_beginnings(folder: &Path) -> Result<(), StoreError> {
+    let path = || folder.display().to_string();
+    let entries = fs::read_dir(folder).map_err(|e| io(folder, "reading", &e))?;
+    let mut names: Vec<String> = Vec::new();
+    for entry in entries {
+        names.push(entry.map_err(|e| io(folder, "reading", &e))?.file_name().to_string_lossy().into_owned());
+    }
+    let ours = |name: &String| {
+        let heads = [RECORDS, JOURNAL, RING, CURRENT, RESERVE, witness::NAME];
+        name == lock::NAME || name == super::CACHES || heads.iter().any(|head| name.starts_with(head))
+    };
+    if let Some(other) = names.iter().find(|n| !ours(n)) {
+        return Err(StoreError::NotADatabase { path: path(), found: format!("it holds {other}") });
+    }
+    // A database begins with number 1 and no write acknowledged; with more there was a CURRENT once.
+    let written = witness::last_write(folder).is_some_and(|write| write > 0);
+    let later = |n: &String| [RECORDS, JOURNAL].iter().any(|h| n.strip_prefix(h).is_some_and(|rest| rest != "1"));
+    if written || names.iter().any(later) {
+        return Err(StoreError::Damaged { path: path(), what: format!("the file {CURRENT} is missing") });
+    }
+    Ok(())
+}
+
+/// Removes the journals, folders of records and rings that are not the current ones, their bytes overwritten first,
+/// and half-written files.
+///
+/// # Errors
+/// [`StoreError::Io`] for the first that cannot be removed.
+pub(super) fn remove_others(folder: &Path, current: Option<&Current>) -> Result<(), StoreError> {
+    let entries = fs::read_dir(folder).map_err(|e| io(folder, "reading", &e))?;
+    let left: Vec<PathBuf> = entries.filter_map(|e| e.ok().map(|e| e.path())).collect();
+    for path in left {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let numbered = [RECORDS, JOURNAL, RING].iter().any(|head| name.starts_with(head));
+        let kept = current.is_some_and(|c| c.keeps(&name));
+        if (numbered && !kept)
+            || (name.ends_with(".tmp") && [CURRENT, witness::NAME].iter().any(|h| name.starts_with(h)))
+        {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Overwrites and removes a file or a folder; nothing where there is none.
+///
+/// # Errors
+/// [`StoreError::Io`].
+pub(super) fn remove(path: &Path) -> Result<(), StoreError> {
+    let Ok(found) = fs::symlink_metadata(path) else { return Ok(()) };
+    wipe(path);
+    let removed = if found.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(io(path, "removing", &e)),
+        _ => Ok(()),
+    }
+}
+
+/// Overwrites a file, or every file in a folder, with zeros, so that what a file system does not hand out
+/// again soon is not there to be read either. Best effort: copy-on-write file systems and flash keep old
+/// blocks for a while.
+pub(super) fn wipe(path: &Path) {
+    // Nothing that a link leads to is ours.
+    if fs::symlink_metadata(path).is_ok_and(|m| m.is_symlink()) {
+        return;
+    }
+    if path.is_dir() {
+        let entries = fs::read_dir(path).into_iter().flatten();
+        entries.filter_map(Result::ok).for_each(|e| wipe(&e.path()));
+        return;
+    }
+    let zeros = [0; 1 << 16];
+    let overwritten = fs::OpenOptions::new().write(true).open(path).and_then(|mut file| {
+        let mut left = file.metadata()?.len();
+        while left > 0 {
+            let step = left.min(zeros.len() as u64);
+            file.write_all(&zeros[..step as usize])?;
+            left -= step;
+        }
+        file.sync_data()
+    });
+    // What cannot be overwritten is removed all the same.
+    drop(overwritten);
+}
+
+/// Takes some room on the disk, for [`give_room`]. Where there is none to take, there is none to give.
+pub(super) fn keep_room(folder: &Path) {
+    let path = folder.join(RESERVE);
+    let there = fs::metadata(&path).is_ok_and(|m| m.len() >= RESERVED as u64);
+    if !there {
+        // Not zeros, which some file systems do not store.
+        let bytes: Vec<u8> = (0..RESERVED).map(|i| (i * 167 % 251 + 1) as u8).collect();
+        let _ = files::write_whole(&path, &bytes, Audience::Owner);
+    }
+}
+
+/// Gives the room back that was kept; whether there was any.
+pub(super) fn give_room(folder: &Path) -> bool {
+    fs::remove_file(folder.join(RESERVE)).is_ok()
+}
+
+/// Bytes of a file, or of all files in a folder; 0 where there is none.
+pub(super) fn size(path: &Path) -> std::io::Result<u64> {
+    let found = match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+        found => found?,
+    };
+    if !found.is_dir() {
+        return Ok(found.len());
+    }
+    fs::read_dir(path)?.map(|entry| size(&entry?.path())).sum()
+}

@@ -1,0 +1,285 @@
+//! What the database holds, by key: in sled, or in memory where sled cannot be opened or written (a full or a
+//! read-only disk). Either is made from the journal, and nothing is acknowledged for being in it.
+//!
+//! sled 0.34 is kept at a distance: its panics become errors, a handle that has failed is never dropped (its
+//! destructor waits for ever for a write that failed), and closing is given a bounded time.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use sled::IVec;
+
+use super::journal::{Change, FIRST, Found, Frame, Journal};
+use super::sum::Sum;
+use super::{Key, codec};
+use crate::error::StoreError;
+use crate::files;
+
+/// Memory that sled may use for pages. Searching does not read from sled, so it needs little.
+const CACHE: u64 = 64 << 20;
+/// A program being started has closed what it was not meant to have long before.
+const DESCRIPTORS_CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// How long closing may take. What is not written then is written again from the journal at the next opening.
+const CLOSES_WITHIN: Duration = Duration::from_secs(10);
+
+/// Entries by key.
+pub(super) enum View {
+    Sled(Sled),
+    Memory(BTreeMap<Vec<u8>, IVec>),
+}
+
+/// An open sled database.
+pub(super) struct Sled {
+    /// There until it is dropped.
+    db: Option<sled::Db>,
+    path: PathBuf,
+    failed: bool,
+    written: bool,
+}
+
+/// An entry, or why it cannot be read.
+type Entry = Result<(IVec, IVec), StoreError>;
+
+/// Runs a call into sled; its errors, and its panics on bytes that it did not expect, become ours.
+pub(super) fn guarded<T>(
+    folder: &Path,
+    doing: &'static str,
+    call: impl FnOnce() -> sled::Result<T>,
+) -> Result<T, StoreError> {
+    let path = || folder.display().to_string();
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(sled::Error::Corruption { at, .. })) => {
+            Err(StoreError::Damaged { path: path(), what: format!("sled found corruption at {at:?} while {doing}") })
+        }
+        Ok(Err(sled::Error::Io(e))) => Err(super::journal::failed(folder, doing, &e)),
+        Ok(Err(e)) => Err(StoreError::Io { path: path(), doing, reason: e.to_string() }),
+        Err(_) => Err(StoreError::Damaged { path: path(), what: format!("sled gave up while {doing}") }),
+    }
+}
+
+impl Sled {
+    /// Opens the folder, or makes an empty one.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], [`StoreError::Full`], [`StoreError::Io`].
+    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+        files::private_folder(path).map_err(|e| super::journal::failed(path, "making the folder", &e))?;
+        remove_half_made_snapshots(path);
+        let config = sled::Config::new().path(path).flush_every_ms(None).cache_capacity(CACHE);
+        let db = guarded(path, "opening", || {
+            // Kith's own lock keeps other users out. What may hold sled's for a moment is a process that another
+            // thread is starting: it has a copy of every descriptor until it becomes its own program.
+            let until = Instant::now() + DESCRIPTORS_CLOSE_WITHIN;
+            loop {
+                match config.open() {
+                    Err(sled::Error::Io(e)) if e.to_string().contains("acquire lock") && Instant::now() < until => {
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                    opened => return opened,
+                }
+            }
+        })?;
+        // sled makes its files under the umask; the folder is closed to others all the while.
+        let _ = files::restrict(path);
+        Ok(Self { db: Some(db), path: path.to_path_buf(), failed: false, written: false })
+    }
+
+    fn call<T>(&self, doing: &'static str, call: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
+        let closed = || StoreError::Io { path: self.path.display().to_string(), doing, reason: "closed".to_string() };
+        let db = self.db.as_ref().ok_or_else(closed)?;
+        guarded(&self.path, doing, || call(db))
+    }
+
+    fn apply(&mut self, changes: impl IntoIterator<Item = Change>) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        self.written = true;
+        let applied = self.call("writing", |db| db.apply_batch(batch));
+        self.failed |= applied.is_err();
+        applied
+    }
+}
+
+impl Drop for Sled {
+    fn drop(&mut self) {
+        let Some(db) = self.db.take() else { return };
+        if self.failed {
+            std::mem::forget(db);
+            return;
+        }
+        let (path, written) = (self.path.clone(), self.written);
+        let (said, heard) = mpsc::channel();
+        let closing = std::thread::Builder::new().name("close the records".to_string()).spawn(move || {
+            let flushed = if written { guarded(&path, "flushing", || db.flush().map(drop)) } else { Ok(()) };
+            match flushed {
+                Ok(()) => drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(db)))),
+                Err(_) => std::mem::forget(db),
+            }
+            let _ = files::restrict(&path);
+            let _ = said.send(());
+        });
+        if closing.is_ok() {
+            let _ = heard.recv_timeout(CLOSES_WITHIN);
+        }
+    }
+}
+
+impl View {
+    /// Makes the entries in memory out of the journal, which must be sound.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Damaged`].
+    pub(super) fn in_memory(journal: &Journal) -> Result<Self, StoreError> {
+        let mut entries = BTreeMap::new();
+        let scanned = journal.scan(FIRST, |frame| {
+            for (key, found) in frame.changes {
+                match found {
+                    Found::Value(value) => drop(entries.insert(key, IVec::from(value))),
+                    Found::Removed => drop(entries.remove(&key)),
+                    Found::Damaged => return Err(damaged_frame(journal, frame.at)),
+                }
+            }
+            Ok(())
+        })?;
+        match scanned.damaged.first() {
+            Some(stretch) => Err(damaged_frame(journal, stretch.start)),
+            None => Ok(Self::Memory(entries)),
+        }
+    }
+
+    /// Makes sled's files out of the journal, in place of whatever is in the folder.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Io`], [`StoreError::Damaged`].
+    pub(super) fn build(path: &Path, journal: &Journal) -> Result<Self, StoreError> {
+        remove_records(path)?;
+        let mut sled = Sled::open(path)?;
+        let built = journal.scan(FIRST, |frame| sled.follow(journal, frame));
+        match built.map(|scanned| scanned.damaged.first().map(|s| s.start)) {
+            Ok(None) => Ok(Self::Sled(sled)),
+            Ok(Some(at)) => {
+                sled.failed = true;
+                Err(damaged_frame(journal, at))
+            }
+            Err(e) => {
+                sled.failed = true;
+                Err(e)
+            }
+        }
+    }
+
+    /// Applies changes, all or none.
+    ///
+    /// # Errors
+    /// [`StoreError`] of a view that is of no use any more.
+    pub(super) fn apply(&mut self, changes: Vec<Change>) -> Result<(), StoreError> {
+        match self {
+            Self::Sled(sled) => sled.apply(changes),
+            Self::Memory(entries) => {
+                for (key, value) in changes {
+                    match value {
+                        Some(value) => drop(entries.insert(key, IVec::from(value))),
+                        None => drop(entries.remove(&key)),
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        match self {
+            Self::Sled(sled) => sled.call("reading", |db| db.get(key)),
+            Self::Memory(entries) => Ok(entries.get(key).cloned()),
+        }
+    }
+
+    /// Entries whose keys begin with `prefix`, in order.
+    pub(super) fn entries<'a>(&'a self, prefix: &'a [u8]) -> Box<dyn Iterator<Item = Entry> + 'a> {
+        match self {
+            Self::Memory(entries) => {
+                let from = entries.range(prefix.to_vec()..).take_while(move |(key, _)| key.starts_with(prefix));
+                Box::new(from.map(|(key, value)| Ok((IVec::from(key.as_slice()), value.clone()))))
+            }
+            Self::Sled(sled) => {
+                let mut held = sled.db.as_ref().map(|db| db.scan_prefix(prefix));
+                Box::new(std::iter::from_fn(move || {
+                    let next = guarded(&sled.path, "reading", || held.as_mut().and_then(Iterator::next).transpose());
+                    if next.is_err() {
+                        held = None;
+                    }
+                    next.transpose()
+                }))
+            }
+        }
+    }
+
+    /// The value of the head record.
+    pub(super) fn head(&self) -> Result<Option<IVec>, StoreError> {
+        self.get(&Key::Head.bytes())
+    }
+
+    /// The sum over all entries; the error is the first that cannot be read or is not whole.
+    pub(super) fn sum(&self) -> Result<Sum, StoreError> {
+        let mut sum = Sum::default();
+        for entry in self.entries(&[]) {
+            let (key, value) = entry?;
+            if !codec::is_whole(&key, &value) {
+                let what = format!("record {key:?} does not match its checksum");
+                return Err(StoreError::Damaged { path: String::new(), what });
+            }
+            sum.add(&key, &value);
+        }
+        Ok(sum)
+    }
+}
+
+impl Sled {
+    /// Applies a frame of the journal.
+    pub(super) fn follow(&mut self, journal: &Journal, frame: Frame) -> Result<(), StoreError> {
+        let mut changes = Vec::with_capacity(frame.changes.len());
+        for (key, found) in frame.changes {
+            changes.push(match found {
+                Found::Value(value) => (key, Some(value)),
+                Found::Removed => (key, None),
+                Found::Damaged => return Err(damaged_frame(journal, frame.at)),
+            });
+        }
+        self.apply(changes)
+    }
+}
+
+pub(super) fn damaged_frame(journal: &Journal, at: u64) -> StoreError {
+    let path = journal.path().display().to_string();
+    StoreError::Damaged { path, what: format!("the write at byte {at} of the journal is not what was written") }
+}
+
+/// Removes sled's files of a folder.
+fn remove_records(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(super::durable::io(path, "removing", &e)),
+        _ => Ok(()),
+    }
+}
+
+/// Takes away what a process left that was killed while sled wrote a snapshot: sled 0.34.7 means to pass such files
+/// over, looks for another ending, takes them for the newest snapshot, and calls the database corrupt. The snapshot
+/// before is removed only when the new one has its name, and is read instead; without any, sled reads its log.
+fn remove_half_made_snapshots(path: &Path) {
+    // A folder that cannot be read is sled's to report.
+    for file in std::fs::read_dir(path).into_iter().flatten().flatten() {
+        let name = file.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
+}
