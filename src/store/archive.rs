@@ -170,6 +170,14 @@ impl Store {
             records::fault(key, &value, held.as_ref()).map_or(Ok(()), Err)
         })?;
 
+        let taken = || {
+            let found = "it holds a database".to_string();
+            StoreError::NotADatabase { path: folder.display().to_string(), found }
+        };
+        // It is never taken away, so that nobody need wait to be told.
+        if folder.join(layout::CURRENT).exists() {
+            return Err(taken());
+        }
         let made = !folder.exists();
         files::private_folder(folder).map_err(|e| failed(folder, "making the folder", &e))?;
         let lock = Lock::take(folder, LOCKED_WITHIN)?;
@@ -177,8 +185,7 @@ impl Store {
             return Err(StoreError::ReadOnly { path: folder.display().to_string(), reason: reason.to_string() });
         }
         if folder.join(layout::CURRENT).exists() {
-            let found = "it holds a database".to_string();
-            return Err(StoreError::NotADatabase { path: folder.display().to_string(), found });
+            return Err(taken());
         }
         layout::only_beginnings(folder)?;
         let restored = (|| {

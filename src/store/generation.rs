@@ -127,12 +127,19 @@ impl Store {
         *writing = Writing { head, current, journal, full: false };
         self.durable.moved(handle, write, &self.folder)?;
         let removed = layout::remove_others(&self.folder, Some(&writing.current));
-        layout::keep_room(&self.folder);
+        self.keep_room(writing);
         removed
     }
 
+    /// Keeps as much room as there is, of what forgetting somebody needs.
+    pub(super) fn keep_room(&self, writing: &Writing) {
+        let more = if self.view().is_on_disk() { 0 } else { writing.journal.end() };
+        // A write that needs it asks again.
+        let _ = layout::keep_room(&self.folder, more);
+    }
+
     /// Holds the entries in memory and removes sled's files.
-    fn give_up_sled(&self, writing: &Writing) -> Result<(), StoreError> {
+    pub(super) fn give_up_sled(&self, writing: &Writing) -> Result<(), StoreError> {
         let memory = View::in_memory(&writing.journal)?;
         let old = {
             let mut held = self.view.write().unwrap_or_else(PoisonError::into_inner);

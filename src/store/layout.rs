@@ -1,7 +1,7 @@
 //! The files of a database's folder: their names, `CURRENT`, and taking away what it does not name.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::durable::io;
@@ -14,10 +14,11 @@ const MARK: &str = "kith database";
 const RECORDS: &str = "records-";
 const JOURNAL: &str = "journal-";
 const RING: &str = "ring-";
-/// Room kept for forgetting somebody on a full disk.
+/// Room kept for forgetting somebody on a full disk. A journal that is written anew takes the room of sled's files; where
+/// there are none, since the disk has no room for them, as much is kept here.
 pub(super) const RESERVE: &str = "RESERVE";
-/// Its size: the removal of two thousand faces, and of the small files that follow, fits in it.
-const RESERVED: usize = 128 << 10;
+/// Its least size: the removal of two thousand faces, and the small files that follow, fit in it.
+const RESERVED: u64 = 128 << 10;
 
 /// What `CURRENT` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -207,21 +208,37 @@ pub(super) fn wipe(path: &Path) {
             file.write_all(&zeros[..step as usize])?;
             left -= step;
         }
-        file.sync_data()
+        file.sync_data()?;
+        // Its blocks are free from here on, though a handle of it that cannot be closed may be left.
+        file.set_len(0)
     });
     // What cannot be overwritten is removed all the same.
     drop(overwritten);
 }
 
-/// Takes some room on the disk, for [`give_room`]. Where there is none to take, there is none to give.
-pub(super) fn keep_room(folder: &Path) {
+/// Sees to it that some room on the disk is taken, and `more` bytes beside, for [`give_room`].
+///
+/// # Errors
+/// [`StoreError::Full`] where there is less; what there is, is taken.
+pub(super) fn keep_room(folder: &Path, more: u64) -> Result<(), StoreError> {
     let path = folder.join(RESERVE);
-    let there = fs::metadata(&path).is_ok_and(|m| m.len() >= RESERVED as u64);
-    if !there {
+    let wanted = RESERVED + more;
+    let grown = files::open_private(&path).and_then(|mut file| {
+        let mut there = file.metadata()?.len();
+        if there > wanted {
+            return file.set_len(wanted);
+        }
+        file.seek(SeekFrom::End(0))?;
         // Not zeros, which some file systems do not store.
-        let bytes: Vec<u8> = (0..RESERVED).map(|i| (i * 167 % 251 + 1) as u8).collect();
-        let _ = files::write_whole(&path, &bytes, Audience::Owner);
-    }
+        let bytes: Vec<u8> = (0..1usize << 14).map(|i| (i * 167 % 251 + 1) as u8).collect();
+        while there < wanted {
+            let step = (wanted - there).min(bytes.len() as u64);
+            file.write_all(&bytes[..step as usize])?;
+            there += step;
+        }
+        Ok(())
+    });
+    grown.map_err(|e| journal::failed(&path, "keeping room for forgetting", &e))
 }
 
 /// Gives the room back that was kept; whether there was any.

@@ -92,7 +92,6 @@ impl Store {
         if writable {
             // They are in nobody's way if they stay, and are tried again at the next opening.
             let _ = layout::remove_others(folder, Some(&basis.current));
-            layout::keep_room(folder);
         }
         let durable = Durable::new(head.write, witness, basis.journal.handle()?);
         let Basis { current, journal, view, head } = basis;
@@ -104,6 +103,9 @@ impl Store {
             durable,
             lock,
         };
+        if writable {
+            store.keep_room(&store.writing());
+        }
         // With a loss the records do not tell which keys were in use.
         if writable && !mode.repair {
             store.destroy_unused()?;
@@ -237,7 +239,10 @@ fn find_basis(
         let why = if folder.join(witness::NAME).exists() { "cannot be read" } else { "is missing" };
         return Err(damaged(format!("the file {} {why}", witness::NAME)));
     }
-    let acknowledged = acknowledged.unwrap_or(0);
+    let acknowledged = acknowledged.unwrap_or_else(|| {
+        notes.push(format!("the file {} is missing or damaged: whether writes are lost is not known", witness::NAME));
+        0
+    });
     let records = current.records(folder);
     let path = current.journal(folder);
     let journal = if path.exists() { Journal::open(&path, writable)? } else { None };
@@ -394,6 +399,8 @@ fn from_journal(
         if end < journal.end() {
             journal.cut(end)?;
         }
+        // What is kept where there was no room for sled's files may have become enough for them.
+        let _ = layout::keep_room(folder, 0);
         let (view, note) = generation::view_of(folder, &current, &journal)?;
         notes.extend(note);
         view

@@ -13,7 +13,7 @@ use sled::IVec;
 
 use super::journal::{Change, FIRST, Found, Frame, Journal};
 use super::sum::Sum;
-use super::{Key, codec};
+use super::{Key, codec, layout};
 use crate::error::StoreError;
 use crate::files;
 
@@ -160,20 +160,26 @@ impl View {
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Io`], [`StoreError::Damaged`].
     pub(super) fn build(path: &Path, journal: &Journal) -> Result<Self, StoreError> {
-        remove_records(path)?;
-        let mut sled = Sled::open(path)?;
-        let built = journal.scan(FIRST, |frame| sled.follow(journal, frame));
-        match built.map(|scanned| scanned.damaged.first().map(|s| s.start)) {
-            Ok(None) => Ok(Self::Sled(sled)),
-            Ok(Some(at)) => {
-                sled.failed = true;
-                Err(damaged_frame(journal, at))
-            }
-            Err(e) => {
-                sled.failed = true;
-                Err(e)
-            }
+        layout::remove(path)?;
+        let built = Sled::open(path).and_then(|mut sled| {
+            let built = journal.scan(FIRST, |frame| sled.follow(journal, frame));
+            let built = built.and_then(|scanned| match scanned.damaged.first() {
+                Some(stretch) => Err(damaged_frame(journal, stretch.start)),
+                None => Ok(()),
+            });
+            sled.failed |= built.is_err();
+            built.map(|()| Self::Sled(sled))
+        });
+        if built.is_err() {
+            // The room that it took is needed.
+            let _ = layout::remove(path);
         }
+        built
+    }
+
+    /// Whether sled holds the entries.
+    pub(super) fn is_on_disk(&self) -> bool {
+        matches!(self, Self::Sled(_))
     }
 
     /// Applies changes, all or none.
@@ -260,14 +266,6 @@ impl Sled {
 pub(super) fn damaged_frame(journal: &Journal, at: u64) -> StoreError {
     let path = journal.path().display().to_string();
     StoreError::Damaged { path, what: format!("the write at byte {at} of the journal is not what was written") }
-}
-
-/// Removes sled's files of a folder.
-fn remove_records(path: &Path) -> Result<(), StoreError> {
-    match std::fs::remove_dir_all(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(super::durable::io(path, "removing", &e)),
-        _ => Ok(()),
-    }
 }
 
 /// Takes away what a process left that was killed while sled wrote a snapshot: sled 0.34.7 means to pass such files

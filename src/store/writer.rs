@@ -5,7 +5,6 @@ use std::sync::{MutexGuard, PoisonError};
 
 use super::journal::Change;
 use super::sum::Sum;
-use super::view::View;
 use super::{DataKey, HeadRecord, Key, Record, Store, Ticket, Writing, codec, layout};
 use crate::error::StoreError;
 
@@ -33,6 +32,16 @@ impl Store {
         self.durable.check(&self.folder)?;
         let (next, next_key) = (writing.head.next_id, writing.head.next_key);
         Ok(Writer { store: self, writing, next, next_key, changes: BTreeMap::new(), scrub_due: false })
+    }
+
+    /// Without sled's files, whose room a rewritten journal would take, as much room is kept as that needs. A write
+    /// that leaves less is refused: there must always be room to forget somebody.
+    fn keep_room_for(&self, writing: &Writing, changes: &[Change]) -> Result<(), StoreError> {
+        if self.view().is_on_disk() {
+            return Ok(());
+        }
+        let more: usize = changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        layout::keep_room(&self.folder, writing.journal.end() + more as u64)
     }
 
     /// Keeps writers out, so that what is read is of one moment.
@@ -135,7 +144,8 @@ impl Writer<'_> {
         let key = Key::Head.bytes();
         let value = codec::encode(&key, &head, DataKey::DATABASE, None).map_err(|what| store.damaged(what))?;
         let changes = [changes, vec![(key, Some(value))]].concat();
-        let mut appended = writing.journal.append(head.write, &changes);
+        let kept = if frees { Ok(()) } else { store.keep_room_for(writing, &changes) };
+        let mut appended = kept.and_then(|()| writing.journal.append(head.write, &changes));
         if matches!(appended, Err(StoreError::Full { .. })) && frees && layout::give_room(&store.folder) {
             appended = writing.journal.append(head.write, &changes);
         }
@@ -147,13 +157,12 @@ impl Writer<'_> {
             return Err(e);
         }
         super::durable::fault::point();
-        let mut view = store.view.write().unwrap_or_else(PoisonError::into_inner);
-        let applied = match view.apply(changes) {
-            // The journal has it: from here on what is held is read from there.
-            Err(_) => View::in_memory(&writing.journal).map(|made| *view = made),
-            Ok(()) => Ok(()),
+        let applied = {
+            let mut view = store.view.write().unwrap_or_else(PoisonError::into_inner);
+            view.apply(changes)
         };
-        drop(view);
+        // The journal has it: from here on what is held is read from there.
+        let applied = applied.or_else(|_| store.give_up_sled(writing));
         if let Err(e) = applied {
             store.durable.poison(&e);
             return Err(StoreError::Poisoned { path: store.folder.display().to_string(), reason: e.to_string() });
