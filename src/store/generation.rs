@@ -82,7 +82,7 @@ impl Store {
         };
         let made = match copied() {
             Err(StoreError::Full { .. }) => {
-                self.give_up_sled(&writing)?;
+                self.view.write().unwrap_or_else(PoisonError::into_inner).give_up_sled()?;
                 layout::give_room(&self.folder);
                 copied()
             }
@@ -136,16 +136,5 @@ impl Store {
         let more = if self.view().is_on_disk() { 0 } else { writing.journal.end() };
         // A write that needs it asks again.
         let _ = layout::keep_room(&self.folder, more);
-    }
-
-    /// Holds the entries in memory and removes sled's files.
-    pub(super) fn give_up_sled(&self, writing: &Writing) -> Result<(), StoreError> {
-        let memory = View::in_memory(&writing.journal)?;
-        let old = {
-            let mut held = self.view.write().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *held, memory)
-        };
-        drop(old);
-        layout::remove(&writing.current.records(&self.folder))
     }
 }

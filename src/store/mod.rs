@@ -125,7 +125,19 @@ impl Store {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What is held, from the journal where sled does not answer any more.
     fn view(&self) -> RwLockReadGuard<'_, View> {
+        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
+        if view.answers() {
+            return view;
+        }
+        drop(view);
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        if !view.answers() {
+            // A journal that cannot be read either is reported by whoever reads the view.
+            let _ = view.give_up_sled();
+        }
+        drop(view);
         self.view.read().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -251,7 +251,7 @@ fn find_basis(
         return Err(StoreError::TooNew { path, found: header.format, known: migrate::FORMAT });
     }
     let fresh = !records.exists() && journal.is_some();
-    let found = match look_at_records(folder, &records, journal.is_some(), writable)? {
+    let found = match look_at_records(folder, (&records, &path), journal.is_some(), writable)? {
         FoundView::Old(sled, format) => {
             return migrated(folder, &current, sled, format, ring, (mode.repair, acknowledged), notes);
         }
@@ -306,7 +306,12 @@ fn find_basis(
 }
 
 /// What sled's files hold.
-fn look_at_records(folder: &Path, records: &Path, journalled: bool, writable: bool) -> Result<FoundView, StoreError> {
+fn look_at_records(
+    folder: &Path,
+    (records, path): (&Path, &Path),
+    journalled: bool,
+    writable: bool,
+) -> Result<FoundView, StoreError> {
     if !records.is_dir() {
         let what = format!("the folder {} is missing", records.file_name().unwrap_or_default().display());
         return Ok(FoundView::Unsound(None, what));
@@ -314,7 +319,7 @@ fn look_at_records(folder: &Path, records: &Path, journalled: bool, writable: bo
     if !writable && journalled {
         return Ok(FoundView::Unsound(None, "sled cannot open its files for reading only".to_string()));
     }
-    let sled = match Sled::open(records) {
+    let sled = match Sled::open(records, path) {
         Ok(sled) => sled,
         Err(e @ (StoreError::Damaged { .. } | StoreError::Io { .. } | StoreError::Full { .. })) => {
             return Ok(FoundView::Unsound(None, format!("the records cannot be opened: {e}")));

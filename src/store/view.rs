@@ -35,6 +35,8 @@ pub(super) struct Sled {
     /// There until it is dropped.
     db: Option<sled::Db>,
     path: PathBuf,
+    /// The journal that it is a view of.
+    journal: PathBuf,
     failed: bool,
     written: bool,
 }
@@ -65,7 +67,7 @@ impl Sled {
     ///
     /// # Errors
     /// [`StoreError::Damaged`], [`StoreError::Full`], [`StoreError::Io`].
-    pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
+    pub(super) fn open(path: &Path, journal: &Path) -> Result<Self, StoreError> {
         files::private_folder(path).map_err(|e| super::journal::failed(path, "making the folder", &e))?;
         remove_half_made_snapshots(path);
         let config = sled::Config::new().path(path).flush_every_ms(None).cache_capacity(CACHE);
@@ -84,7 +86,13 @@ impl Sled {
         })?;
         // sled makes its files under the umask; the folder is closed to others all the while.
         let _ = files::restrict(path);
-        Ok(Self { db: Some(db), path: path.to_path_buf(), failed: false, written: false })
+        Ok(Self {
+            db: Some(db),
+            path: path.to_path_buf(),
+            journal: journal.to_path_buf(),
+            failed: false,
+            written: false,
+        })
     }
 
     fn call<T>(&self, doing: &'static str, call: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
@@ -161,7 +169,7 @@ impl View {
     /// [`StoreError::Full`], [`StoreError::Io`], [`StoreError::Damaged`].
     pub(super) fn build(path: &Path, journal: &Journal) -> Result<Self, StoreError> {
         layout::remove(path)?;
-        let built = Sled::open(path).and_then(|mut sled| {
+        let built = Sled::open(path, journal.path()).and_then(|mut sled| {
             let built = journal.scan(FIRST, |frame| sled.follow(journal, frame));
             let built = built.and_then(|scanned| match scanned.damaged.first() {
                 Some(stretch) => Err(damaged_frame(journal, stretch.start)),
@@ -175,6 +183,32 @@ impl View {
             let _ = layout::remove(path);
         }
         built
+    }
+
+    /// Whether it can be read: a write that sled makes later than it is asked to may have failed, and from then on it
+    /// refuses everything.
+    pub(super) fn answers(&self) -> bool {
+        self.head().is_ok()
+    }
+
+    /// Holds the entries in memory, and removes sled's files. Nobody may write to the journal meanwhile, or what is
+    /// written must be applied after.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Damaged`] where the journal cannot be read; nothing is changed then.
+    pub(super) fn give_up_sled(&mut self) -> Result<(), StoreError> {
+        let Self::Sled(sled) = self else { return Ok(()) };
+        let damaged = || StoreError::Damaged {
+            path: sled.journal.display().to_string(),
+            what: "the journal is damaged at its beginning".to_string(),
+        };
+        let memory = Self::in_memory(&Journal::open(&sled.journal, false)?.ok_or_else(damaged)?)?;
+        sled.failed |= sled.call("reading", |db| db.get(Key::Head.bytes())).is_err();
+        let path = sled.path.clone();
+        *self = memory;
+        // The room that they take is needed, and the next opening makes them anew.
+        let _ = layout::remove(&path);
+        Ok(())
     }
 
     /// Whether sled holds the entries.

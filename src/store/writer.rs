@@ -159,10 +159,9 @@ impl Writer<'_> {
         super::durable::fault::point();
         let applied = {
             let mut view = store.view.write().unwrap_or_else(PoisonError::into_inner);
-            view.apply(changes)
+            // The journal has it: where sled fails, what is held is read from there.
+            view.apply(changes).or_else(|_| view.give_up_sled())
         };
-        // The journal has it: from here on what is held is read from there.
-        let applied = applied.or_else(|_| store.give_up_sled(writing));
         if let Err(e) = applied {
             store.durable.poison(&e);
             return Err(StoreError::Poisoned { path: store.folder.display().to_string(), reason: e.to_string() });
