@@ -23,6 +23,8 @@ mod idempotency;
 mod input;
 mod limits;
 mod listen;
+#[cfg(unix)]
+mod local;
 mod metrics;
 mod page;
 mod pool;
