@@ -30,6 +30,7 @@ impl<'a> Conversation<'a> {
             protocol: PROTOCOL,
             program: PROGRAM.to_string(),
             process: std::process::id(),
+            folder: database.folder().display().to_string(),
             encrypted: database.is_encrypted(),
             challenge: crate::store::random()?,
         };

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use super::socket::Reach;
 use super::wire::{
     Claim, DONE, FAILED, Fault, HELLO, Hello, LARGEST_ANSWER, LARGEST_REQUEST, PROGRAM, PROGRESS, PROTOCOL, REQUEST,
-    Request, decode, encode, receive, send,
+    Request, decode, encode, receive, renamed, send,
 };
 use crate::error::{Result, StoreError};
 use crate::store::MasterKey;
@@ -24,15 +24,18 @@ const GREETING: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Connection {
     folder: PathBuf,
+    /// What the service calls that.
+    theirs: String,
     /// None once it broke off.
     stream: Mutex<Option<UnixStream>>,
     /// Galleries that this command wants searched by the exact scan.
     by_scan: Mutex<BTreeSet<String>>,
 }
 
-/// Whether a service listens for commands about the database in `folder`.
-pub(crate) fn serves(folder: &Path) -> bool {
-    Reach::to(folder).and_then(|reach| UnixStream::connect(reach.socket())).is_ok()
+/// Process id of the service that listens for commands about the database in `folder`; none where there is none, or it
+/// has no time now.
+pub(crate) fn server(folder: &Path) -> Option<u32> {
+    greeted(folder).ok().flatten().map(|(_, hello)| hello.process)
 }
 
 /// A stream to the service, and who that is; `None` where there is none.
@@ -85,13 +88,14 @@ impl Connection {
         send(&mut stream, HELLO, &claim).map_err(failed)?;
         match receive(&mut stream, LARGEST_ANSWER).map_err(failed)? {
             Some((DONE, _)) => {}
-            Some((FAILED, body)) => return Err(refused(folder, &body)),
+            Some((FAILED, body)) => return Err(renamed(refused(folder, &body), &hello.folder, folder)),
             _ => return Err(broken(folder, "went away").into()),
         }
         // What is asked may take as long as it takes.
         stream.set_read_timeout(None).map_err(failed)?;
         stream.set_write_timeout(None).map_err(failed)?;
-        Ok(Some(Self { folder: folder.to_path_buf(), stream: Mutex::new(Some(stream)), by_scan: Mutex::default() }))
+        let (folder, theirs, stream) = (folder.to_path_buf(), hello.folder, Mutex::new(Some(stream)));
+        Ok(Some(Self { folder, theirs, stream, by_scan: Mutex::default() }))
     }
 
     /// The folder, as this process names it.
@@ -146,7 +150,7 @@ impl Connection {
                 let odd = || broken(&self.folder, "answers what this program does not understand").into();
                 decode::<T, LARGEST_ANSWER>(&body).ok_or_else(odd)
             }
-            (_, body) => Err(refused(&self.folder, &body)),
+            (_, body) => Err(renamed(refused(&self.folder, &body), &self.theirs, &self.folder)),
         }
     }
 }
@@ -192,7 +196,8 @@ mod tests {
 
     fn hello(program: &str) -> Vec<u8> {
         let (program, challenge) = (program.to_string(), [7; 32]);
-        encode(&Hello { protocol: PROTOCOL, program, process: 4711, encrypted: false, challenge }).unwrap()
+        let folder = "elsewhere".to_string();
+        encode(&Hello { protocol: PROTOCOL, program, process: 4711, folder, encrypted: false, challenge }).unwrap()
     }
 
     #[test]
@@ -218,8 +223,12 @@ mod tests {
     #[test]
     fn an_answer_that_breaks_off_is_an_error_and_so_is_every_question_after_it() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        let connection =
-            Connection { folder: PathBuf::from("faces"), stream: Mutex::new(Some(ours)), by_scan: Mutex::default() };
+        let connection = Connection {
+            folder: PathBuf::from("faces"),
+            theirs: String::new(),
+            stream: Mutex::new(Some(ours)),
+            by_scan: Mutex::default(),
+        };
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 let (kind, _) = receive(&mut theirs, LARGEST_REQUEST).unwrap().unwrap();

@@ -22,7 +22,7 @@ use std::time::Duration;
 #[cfg(all(unix, feature = "serve"))]
 pub(crate) use answer::Conversation;
 #[cfg(unix)]
-use connection::{Connection, serves};
+use connection::{Connection, server};
 #[cfg(all(unix, feature = "serve"))]
 pub(crate) use socket::Reach;
 pub use turn::in_turn;
@@ -47,7 +47,7 @@ use crate::verify::Calibration;
 use wire::{FilePath, Request as Ask};
 
 #[cfg(not(unix))]
-use nowhere::{Connection, serves};
+use nowhere::{Connection, server};
 
 /// An open database: galleries of people. Shared by threads; every method takes `&self`.
 ///
@@ -557,8 +557,11 @@ impl Database {
         match &self.0 {
             Here(d) => d.backup(file, ring),
             There(c) => {
-                let (file, ring) = (FilePath::of(file.as_ref())?, ring.map(FilePath::of).transpose()?);
-                c.ask(&Ask::Backup { file, ring })
+                let (whole, whole_ring) = (FilePath::of(file.as_ref())?, ring.map(FilePath::of).transpose()?);
+                let names = [(whole.shown(), file.as_ref())];
+                let names = names.into_iter().chain(whole_ring.iter().map(FilePath::shown).zip(ring));
+                let named = |e| names.clone().fold(e, |e, (theirs, ours)| wire::renamed(e, &theirs, ours));
+                c.ask(&Ask::Backup { file: whole, ring: whole_ring.clone() }).map_err(named)
             }
         }
     }
@@ -578,8 +581,10 @@ impl Database {
         match &self.0 {
             Here(d) => d.export(gallery, folder, chips, progress),
             There(c) => {
-                let folder = FilePath::of(folder.as_ref())?;
-                c.ask_telling(&Ask::Export { gallery: text(gallery), folder, chips }, &|_, _| progress())
+                let whole = FilePath::of(folder.as_ref())?;
+                let named = |e| wire::renamed(e, &whole.shown(), folder.as_ref());
+                let ask = Ask::Export { gallery: text(gallery), folder: whole.clone(), chips };
+                c.ask_telling(&ask, &|_, _| progress()).map_err(named)
             }
         }
     }
@@ -594,8 +599,10 @@ impl Database {
         match &self.0 {
             Here(d) => d.import(gallery, folder, progress),
             There(c) => {
-                let folder = FilePath::of(folder.as_ref())?;
-                c.ask_telling(&Ask::Import { gallery: text(gallery), folder }, &|_, _| progress())
+                let whole = FilePath::of(folder.as_ref())?;
+                let named = |e| wire::renamed(e, &whole.shown(), folder.as_ref());
+                let ask = Ask::Import { gallery: text(gallery), folder: whole.clone() };
+                c.ask_telling(&ask, &|_, _| progress()).map_err(named)
             }
         }
     }
@@ -693,7 +700,7 @@ mod nowhere {
         }
     }
 
-    pub(super) fn serves(_: &Path) -> bool {
-        false
+    pub(super) fn server(_: &Path) -> Option<u32> {
+        None
     }
 }

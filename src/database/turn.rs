@@ -36,10 +36,15 @@ pub fn in_turn<T>(
     work: impl FnMut() -> Result<T>,
 ) -> Result<T> {
     let folder = folder.as_ref();
-    turn_or_service(wait, told, work, |holder| match super::serves(folder) {
-        true => Err(StoreError::Serving { path: folder.display().to_string(), holder: holder.to_string() }.into()),
-        false => Ok(None),
-    })
+    let free = || match super::server(folder) {
+        Some(process) => {
+            let (path, holder) = (folder.display().to_string(), format!("process {process}"));
+            Err(StoreError::Serving { path, holder }.into())
+        }
+        None => Ok(None),
+    };
+    // Before anything else is found wrong: what is in the folder is the service's.
+    free().and_then(|_: Option<T>| turn_or_service(wait, told, work, |_| free()))
 }
 
 /// [`in_turn`]; before each wait `instead` may say what is to come of it, or end it.

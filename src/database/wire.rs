@@ -56,6 +56,8 @@ pub(crate) struct Hello {
     pub protocol: u32,
     pub program: String,
     pub process: u32,
+    /// The database's folder, as the service's errors name it.
+    pub folder: String,
     /// Whether the database is encrypted.
     pub encrypted: bool,
     /// Drawn for this conversation.
@@ -351,6 +353,11 @@ impl From<Sought> for SearchPolicy {
 pub(crate) struct FilePath(Vec<u8>);
 
 impl FilePath {
+    /// As an error names it.
+    pub(crate) fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.0).into_owned()
+    }
+
     pub(crate) fn of(path: &Path) -> Result<Self> {
         let whole = std::path::absolute(path).map_err(|e| StoreError::Io {
             path: path.display().to_string(),
@@ -397,6 +404,18 @@ impl From<Fault> for Error {
             Fault::Other { code, text } => StoreError::Answered { code: crate::error::lasting(&code), text }.into(),
         }
     }
+}
+
+/// The error, with a file or folder named as whoever asks named it and not as the service does.
+pub(crate) fn renamed(mut error: Error, theirs: &str, ours: &Path) -> Error {
+    if let Error::Store(store) = &mut error
+        && let Some(path) = store.path_mut()
+        && let Some(rest) = path.strip_prefix(theirs)
+        && (rest.is_empty() || rest.starts_with(std::path::MAIN_SEPARATOR))
+    {
+        *path = format!("{}{rest}", ours.display());
+    }
+    error
 }
 
 fn config<const MOST: usize>() -> impl bincode::config::Config {
@@ -528,6 +547,15 @@ mod tests {
             let same = std::mem::discriminant(&carried) == std::mem::discriminant(&error);
             assert_eq!(same, !matches!(error, Error::Model(_)), "{error:?}");
         }
+    }
+
+    #[test]
+    fn files_are_named_as_they_were_asked_for() {
+        let error = |path: &str| StoreError::KeyNeeded { path: path.to_string() }.into();
+        let named = |path: &str| renamed(error(path), "/home/a/faces", Path::new("faces")).to_string();
+        assert!(named("/home/a/faces").starts_with("faces: "));
+        assert!(named("/home/a/faces/index/1.graph").starts_with("faces/index/1.graph: "));
+        assert!(named("/home/a/faces2").starts_with("/home/a/faces2: "));
     }
 
     #[cfg(unix)]

@@ -170,6 +170,29 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The file or folder that it is about.
+    pub(crate) fn path_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::NotFound { path }
+            | Self::NotADatabase { path, .. }
+            | Self::Locked { path, .. }
+            | Self::Serving { path, .. }
+            | Self::OtherVersion { path, .. }
+            | Self::Connection { path, .. }
+            | Self::Io { path, .. }
+            | Self::TooNew { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::Lost { path, .. }
+            | Self::Poisoned { path, .. }
+            | Self::KeyNeeded { path }
+            | Self::WrongKey { path }
+            | Self::NotEncrypted { path }
+            | Self::NoRing { path, .. }
+            | Self::BadArchive { path, .. } => Some(path),
+            Self::Answered { .. } | Self::BadKey { .. } => None,
+        }
+    }
+
     /// The stable name of the error.
     pub fn code(&self) -> &'static str {
         match self {

@@ -123,11 +123,9 @@ impl Deed {
             Request::Forget { gallery, name, .. } => deed("forget person", gallery, Some(name), none),
             Request::ForgetFace { gallery, face, .. } => deed("forget face", gallery, None, json!({ "face": face })),
             Request::Export { gallery, folder, .. } => {
-                deed("export", gallery, None, json!({ "folder": folder.clone().path().display().to_string() }))
+                deed("export", gallery, None, json!({ "folder": folder.shown() }))
             }
-            Request::Import { gallery, folder } => {
-                deed("import", gallery, None, json!({ "folder": folder.clone().path().display().to_string() }))
-            }
+            Request::Import { gallery, folder } => deed("import", gallery, None, json!({ "folder": folder.shown() })),
             Request::ReembedStart { gallery, model, .. } => {
                 deed("begin to reembed", gallery, None, json!({ "model": model }))
             }
@@ -136,7 +134,7 @@ impl Deed {
                 action: "backup",
                 gallery: None,
                 person: None,
-                evidence: json!({ "file": file.clone().path().display().to_string() }),
+                evidence: json!({ "file": file.shown() }),
                 from_answer: None,
             }),
             Request::Galleries
