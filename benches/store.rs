@@ -6,11 +6,14 @@
 //! each acknowledgement costs four times the writing itself, shared by a hundred next to nothing; sealing is lost in
 //! either.
 
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_main};
 use kith::geometry::{BBox, Landmarks};
-use kith::{Database, DatabaseOptions, Embedding, EnrolmentPolicy, MasterKey, ModelId, NewFace};
+use kith::{
+    By, Database, DatabaseOptions, Embedding, EnrolmentPolicy, IndexChoice, MasterKey, ModelId, NewFace, SearchPolicy,
+};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -72,7 +75,68 @@ fn enrolling(c: &mut Criterion) {
     group.finish();
 }
 
+/// People in the gallery that is searched while it changes.
+const PEOPLE: u64 = 20_000;
+/// Searches of each kind.
+const SEARCHES: usize = 2_000;
+/// Enrolments between two people who are forgotten, which saves the graph.
+const BETWEEN: u64 = 20;
+
+/// How long a search takes while others are enrolled and forgotten and the graph is saved. Criterion gives means, and
+/// it is the slow ones that matter here.
+fn searching_beside_writers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = Database::open(folder.path().join("faces"), &DatabaseOptions::default()).expect("a database");
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    enrolled(&database, &mut rng, 0, PEOPLE, PEOPLE);
+    database.reindex("main", IndexChoice::Graph, &|_, _| {}).expect("a graph");
+    let probes: Vec<Embedding> = (0..64).map(|_| face(&mut rng).embedding).collect();
+    for (what, writing) in [("alone", false), ("beside writers", true)] {
+        for (way, by) in [("best", By::Best), ("mean", By::Mean)] {
+            let policy = SearchPolicy { threshold: Some(0.5), by, ..SearchPolicy::default() };
+            let search = |probe| drop(database.identify("main", probe, &policy, None).expect("searching"));
+            search(&probes[0]);
+            let (over, changes) = (AtomicBool::new(!writing), AtomicU64::new(0));
+            let mut spent: Vec<Duration> = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let (mut rng, mut number) = (ChaCha8Rng::seed_from_u64(3), PEOPLE);
+                    while !over.load(Ordering::Relaxed) {
+                        enrolled(&database, &mut rng, number, BETWEEN, 1);
+                        for gone in number..number + BETWEEN {
+                            let scrub = gone % BETWEEN == 0;
+                            database.forget("main", &format!("person {gone}"), scrub).expect("forgetting");
+                        }
+                        number += BETWEEN;
+                        changes.fetch_add(2 * BETWEEN, Ordering::Relaxed);
+                    }
+                });
+                let timed = |probe| {
+                    let start = Instant::now();
+                    search(probe);
+                    start.elapsed()
+                };
+                let spent = probes.iter().cycle().take(SEARCHES).map(timed).collect();
+                over.store(true, Ordering::Relaxed);
+                spent
+            });
+            spent.sort_unstable();
+            let at = |share: f64| spent[((SEARCHES as f64 * share) as usize).min(SEARCHES - 1)].as_secs_f64() * 1e3;
+            println!(
+                "search of {PEOPLE} people by {way}, {what}: p50 {:.2} ms, p99 {:.2} ms, worst {:.2} ms, {} changes meanwhile",
+                at(0.5),
+                at(0.99),
+                at(1.0),
+                changes.into_inner()
+            );
+        }
+    }
+}
+
 fn benches() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|a| a == "--bench") && arguments.iter().all(|a| a.starts_with("--") || a == "search") {
+        searching_beside_writers();
+    }
     enrolling(&mut Criterion::default().configure_from_args());
 }
 

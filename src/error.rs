@@ -6,6 +6,7 @@
 mod decision;
 mod eval;
 mod gallery;
+mod lasting;
 mod model;
 mod photo;
 mod serve;
@@ -15,6 +16,8 @@ mod weights;
 pub use decision::RefusalError;
 pub use eval::EvalError;
 pub use gallery::{GalleryError, GateRefusal};
+pub(crate) use lasting::lasting;
+use lasting::{Lasting, lasting_text};
 pub use model::ModelError;
 pub use photo::PhotoError;
 pub use serve::ServeError;

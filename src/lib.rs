@@ -33,6 +33,7 @@ mod attributes;
 #[doc(hidden)]
 pub mod cli;
 mod compare;
+mod database;
 mod detect;
 mod embed;
 mod engine;
@@ -56,6 +57,7 @@ pub mod verify;
 pub use align::{ARCFACE_112, Alignment, DLIB_150, Template};
 pub use attributes::{FaceQuality, QualityBounds};
 pub use compare::similarity_colour;
+pub use database::{Database, Pending, in_turn};
 pub use detect::Detection;
 pub use detect::mtcnn::MtcnnOptions;
 pub use detect::yunet::YunetOptions;
@@ -65,13 +67,13 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use gallery::{
-    Backup, Candidate, CheckReport, DEFAULT_GALLERY, Database, DatabaseOptions, DatabaseStats, Enrolled, EnrolledFace,
+    Backup, Candidate, CheckReport, DEFAULT_GALLERY, DatabaseOptions, DatabaseStats, Enrolled, EnrolledFace,
     EnrolmentPolicy, EnrolmentStatus, Exported, FacePage, GalleryStats, Identification, Imported, IndexStats,
-    MasterKey, NewFace, Pending, PeoplePage, Person, PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
+    MasterKey, NewFace, PeoplePage, Person, PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
 };
 pub use index::{Allowed, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, PrecisionChoice, weights};
 pub use pipeline::{Face, StageTimes};
-pub use vector::{By, Embedding, ModelId, sample_weight, template_comparisons};
+pub use vector::{By, Embedding, ModelId, template_comparisons};
 pub use verify::{Calibration, Decision, Policy, SearchThreshold, SimilarityScale, Verdict};

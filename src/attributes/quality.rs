@@ -83,11 +83,6 @@ impl FaceQuality {
         Self { eye_distance: landmarks.eye_distance(), sharpness, brightness, yaw, pitch, roll }
     }
 
-    /// What the face counts in a template of several: see [`sample_weight`](crate::sample_weight).
-    pub fn weight(&self) -> f32 {
-        crate::vector::sample_weight(self.eye_distance, self.sharpness, self.yaw, self.pitch)
-    }
-
     /// The first bound that the face does not keep, unless `allowed` names it.
     ///
     /// # Errors

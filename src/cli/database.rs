@@ -1,5 +1,7 @@
 //! `kith stats`, `check`, `reindex`, `backup`, `restore`, `export` and `import`
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::args::Common;
@@ -7,7 +9,7 @@ use super::gallery_args::{BackupArgs, Check, Place, RestoreArgs};
 use super::index_args::{Reindex, with_bar};
 use super::store_args::{ExportArgs, ImportArgs};
 use super::{DONE, FAILED, output};
-use crate::{CheckReport, Database, IndexChoice, IndexStats, repair};
+use crate::{CheckReport, Database, DatabaseOptions, IndexChoice, IndexStats, repair};
 
 pub(super) fn stats(common: &Common, place: &Place) -> anyhow::Result<u8> {
     let stats = place.open(false)?.stats()?;
@@ -67,7 +69,7 @@ pub(super) fn reindex(common: &Common, command: &Reindex) -> anyhow::Result<u8> 
 pub(super) fn check(common: &Common, command: &Check) -> anyhow::Result<u8> {
     let waiting = output::waiting(common, if command.repair { "repairing" } else { "reading every record" });
     let report: CheckReport = if command.repair {
-        repair(command.place.folder()?, &command.place.options(false)?)?
+        command.place.alone(&command.place.options(false)?, |folder, options| repair(folder, options))?
     } else {
         command.place.open(false)?.check()?
     };
@@ -118,9 +120,12 @@ pub(super) fn backup(common: &Common, command: &BackupArgs) -> anyhow::Result<u8
 
 pub(super) fn restore(common: &Common, command: &RestoreArgs) -> anyhow::Result<u8> {
     let folder = command.place.folder()?;
-    let key = command.place.key.key()?;
+    let options = command.place.options(false)?;
     let waiting = output::waiting(common, "restoring");
-    let done = Database::restore(&command.file, &folder, key.as_ref(), command.ring.as_deref())?;
+    let restore = |folder: &Path, options: &DatabaseOptions| {
+        Database::restore(&command.file, folder, options.key.as_ref(), command.ring.as_deref())
+    };
+    let done = command.place.alone(&options, restore)?;
     waiting.finish_and_clear();
     // A restored database is one that opens.
     let stats = command.place.open(false)?.stats()?;

@@ -1,6 +1,7 @@
 //! What can be said about galleries and the people in them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args as Group, Subcommand, ValueEnum};
 
@@ -9,6 +10,7 @@ use super::store_args::KeySource;
 use crate::nn::weights::data_folder;
 use crate::{
     By, DEFAULT_GALLERY, Database, DatabaseOptions, EnrolOptions, FaceChoice, PersonFilter, Result, SearchPolicy,
+    in_turn,
 };
 
 /// Which database and gallery.
@@ -20,8 +22,8 @@ pub(super) struct Place {
     /// The gallery in it
     #[arg(long, global = true, default_value = DEFAULT_GALLERY, value_name = "NAME")]
     pub gallery: String,
-    /// Wait this long for another process to let go of the database
-    #[arg(long, global = true, default_value_t = 5.0, value_name = "SECONDS")]
+    /// Wait this long for another process to let go of the database. A running service answers without a wait
+    #[arg(long, global = true, default_value_t = 60.0, value_name = "SECONDS")]
     pub wait: f64,
     #[command(flatten)]
     pub key: KeySource,
@@ -35,21 +37,38 @@ impl Place {
         folder.ok_or_else(|| anyhow::anyhow!("no home folder is known; say --db FOLDER"))
     }
 
-    pub(super) fn wait(&self) -> std::time::Duration {
-        std::time::Duration::try_from_secs_f64(self.wait).unwrap_or(std::time::Duration::MAX)
+    pub(super) fn wait(&self) -> Duration {
+        Duration::try_from_secs_f64(self.wait).unwrap_or(Duration::MAX)
     }
 
+    /// The database: opened when it is its turn, or the running service that answers for it.
     pub(super) fn open(&self, create: bool) -> anyhow::Result<Database> {
-        let database = Database::open(self.folder()?, &self.options(create)?)?;
+        let database = Database::join(self.folder()?, &self.options(create)?, &waiting)?;
         for note in database.notes() {
             eprintln!("kith: {note}");
         }
         Ok(database)
     }
 
+    /// Does what needs the database for itself when it is its turn. A service that has it open is not waited for.
+    pub(super) fn alone<T>(
+        &self,
+        options: &DatabaseOptions,
+        mut work: impl FnMut(&Path, &DatabaseOptions) -> Result<T>,
+    ) -> anyhow::Result<T> {
+        let folder = self.folder()?;
+        let now = DatabaseOptions { wait: Duration::ZERO, ..options.clone() };
+        Ok(in_turn(&folder, options.wait, &waiting, || work(&folder, &now))?)
+    }
+
     pub(super) fn options(&self, create: bool) -> anyhow::Result<DatabaseOptions> {
         Ok(DatabaseOptions { create, wait: self.wait(), key: self.key.key()? })
     }
+}
+
+/// Says for whom the command waits.
+fn waiting(holder: &str) {
+    eprintln!("kith: waiting for {holder}, which has the database open (--wait says how long)");
 }
 
 /// How a gallery is searched.
@@ -142,8 +161,6 @@ pub(super) enum Stand {
     Best,
     /// The mean of a person's faces counts
     Mean,
-    /// Their mean counts, good faces more than small, blurred and turned ones
-    Weighted,
 }
 
 impl Stand {
@@ -151,7 +168,6 @@ impl Stand {
         match self {
             Stand::Best => By::Best,
             Stand::Mean => By::Mean,
-            Stand::Weighted => By::Weighted,
         }
     }
 }

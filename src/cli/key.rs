@@ -7,7 +7,7 @@ use serde_json::json;
 use super::args::Common;
 use super::store_args::{KeyAction, KeyArgs, Rekey, from_command, from_file};
 use super::{DONE, output};
-use crate::{Database, MasterKey};
+use crate::{Database, DatabaseOptions, MasterKey};
 
 pub(super) fn run(common: &Common, command: &KeyArgs) -> anyhow::Result<u8> {
     let KeyAction::New { file } = &command.action;
@@ -40,11 +40,11 @@ pub(super) fn rekey(common: &Common, command: &Rekey) -> anyhow::Result<u8> {
     let options = command.place.options(false)?;
     let was = options.key.is_some();
     let waiting = output::waiting(common, "sealing every record anew");
-    Database::rekey(&folder, &options, new.as_ref())?;
+    command.place.alone(&options, |folder, options| Database::rekey(folder, options, new.as_ref()))?;
     waiting.finish_and_clear();
     // What is said to be done is a database that opens.
-    let reopened = crate::DatabaseOptions { key: new.clone(), ..options };
-    let stats = Database::open(&folder, &reopened)?.stats()?;
+    let reopened = DatabaseOptions { key: new.clone(), ..options };
+    let stats = command.place.alone(&reopened, |folder, options| Database::open(folder, options)?.stats())?;
     if common.json {
         output::json(&json!({ "path": folder, "encrypted": stats.encrypted }))?;
         return Ok(DONE);

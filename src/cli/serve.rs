@@ -6,16 +6,18 @@ use tracing_subscriber::EnvFilter;
 use super::args::Common;
 use super::serve_args::{AuditAction, AuditArgs, KeysAction, KeysArgs, LogForm, Serve};
 use super::{DONE, output};
-use crate::DEFAULT_GALLERY;
 use crate::serve::{
     ApiKey, AuditHead, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles, last_lines, note_keys, verify_log,
 };
+use crate::{DEFAULT_GALLERY, Database};
 
 pub(super) fn run(common: &Common, command: &Serve, limits: ServeLimits) -> anyhow::Result<u8> {
     begin_log(command.log);
     let options = options(command, limits)?;
     let builder = common.builder()?;
-    let (engine, database) = rayon::join(|| builder.build(), || command.at.place.open(true));
+    let place = &command.at.place;
+    let opened = place.options(true)?;
+    let (engine, database) = rayon::join(|| builder.build(), || place.alone(&opened, |f, o| Database::open(f, o)));
     let (engine, database) = (engine?, database?);
     for gallery in database.galleries() {
         command.way.prepare(common, &database, &gallery)?;

@@ -7,9 +7,10 @@ use serde::Serialize;
 use super::{Engine, FaceChoice, choose};
 use crate::attributes::{FaceQuality, QualityBounds};
 use crate::compare::{NameTag, draw_names};
+use crate::database::{Database, Pending};
 use crate::detect::Detection;
 use crate::error::{Error, GalleryError, Result};
-use crate::gallery::{Database, Enrolled, EnrolmentPolicy, Identification, NewFace, Pending, SearchPolicy, unhex};
+use crate::gallery::{Enrolled, EnrolmentPolicy, Identification, NewFace, SearchPolicy, unhex};
 use crate::geometry::BBox;
 use crate::media::{Photo, Raster, encode_jpeg, encode_png, fit_within};
 

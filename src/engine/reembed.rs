@@ -8,9 +8,10 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Engine;
+use crate::database::Database;
 use crate::detect::Detection;
 use crate::error::Result;
-use crate::gallery::{Database, FaceAnew, FaceToEmbed};
+use crate::gallery::{FaceAnew, FaceToEmbed};
 use crate::media::{Limits, Photo, encode_png};
 use crate::vector::ModelId;
 

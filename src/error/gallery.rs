@@ -1,7 +1,11 @@
 //! Errors of galleries: what cannot be enrolled, found, renamed or merged.
 
+use serde::{Deserialize, Serialize};
+
+use super::{Lasting, lasting_text};
+
 /// Why a gallery refused.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum GalleryError {
     /// Nobody of that name is enrolled.
@@ -41,11 +45,13 @@ pub enum GalleryError {
     #[error("{what} {name:?} cannot be used: {reason}")]
     BadName {
         /// `name`, `gallery`, `group` or `label`.
-        what: &'static str,
+        #[serde(deserialize_with = "lasting_text")]
+        what: Lasting,
         /// The text.
         name: String,
         /// Why.
-        reason: &'static str,
+        #[serde(deserialize_with = "lasting_text")]
+        reason: Lasting,
     },
     /// The gallery's faces are of another model.
     #[error(
@@ -87,7 +93,7 @@ pub enum GalleryError {
 }
 
 /// What the enrolment gate found. The numbers are measures of the face and the gate's bounds for them.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum GateRefusal {
     /// The eyes are too near each other in pixels.
@@ -126,7 +132,8 @@ pub enum GateRefusal {
     #[error("the face is turned away: {axis} about {degrees:.0} degrees, at most {most:.0} are accepted")]
     TurnedAway {
         /// `yaw`, `pitch` or `roll`.
-        axis: &'static str,
+        #[serde(deserialize_with = "lasting_text")]
+        axis: Lasting,
         /// Estimated from five landmarks.
         degrees: f32,
         /// The bound.

@@ -1,7 +1,11 @@
 //! Errors of the database: opening, reading, writing, damage.
 
+use serde::{Deserialize, Serialize};
+
+use super::{Lasting, lasting_text};
+
 /// Why the database could not be used. `path` names its folder.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum StoreError {
     /// There is no database at that path, and none was to be made.
@@ -26,13 +30,54 @@ pub enum StoreError {
         /// Process id, command and time, as the holder wrote them.
         holder: String,
     },
+    /// A service has it open, and this cannot be done beside it.
+    #[error("{path}: in use by {holder}, a service; this needs the database for itself: stop the service first")]
+    Serving {
+        /// The folder.
+        path: String,
+        /// Process id and command of the service.
+        holder: String,
+    },
+    /// The service that has it open is of another version.
+    #[error(
+        "{path}: process {process} serves it as kith {service}, this is kith {command}; restart the service with this \
+         version, or use that version's command"
+    )]
+    OtherVersion {
+        /// The folder.
+        path: String,
+        /// The service's process id.
+        process: u32,
+        /// Its version.
+        service: String,
+        /// The command's version.
+        command: String,
+    },
+    /// The service that has it open broke off.
+    #[error("{path}: the service that has it open {reason}; what was not answered may be undone: run this again")]
+    Connection {
+        /// The folder.
+        path: String,
+        /// What it did.
+        reason: String,
+    },
+    /// What the service that has it open answered, of another area than the database's.
+    #[error("{text}")]
+    Answered {
+        /// The error's code.
+        #[serde(deserialize_with = "lasting_text")]
+        code: Lasting,
+        /// Its text.
+        text: String,
+    },
     /// The file system refused.
     #[error("{path}: {doing}: {reason}")]
     Io {
         /// The file or folder.
         path: String,
         /// What was being done.
-        doing: &'static str,
+        #[serde(deserialize_with = "lasting_text")]
+        doing: Lasting,
         /// What the operating system said.
         reason: String,
     },
@@ -42,7 +87,8 @@ pub enum StoreError {
         /// The file or folder.
         path: String,
         /// What was being done.
-        doing: &'static str,
+        #[serde(deserialize_with = "lasting_text")]
+        doing: Lasting,
     },
     /// The database can be read, and not be written.
     #[error("{path}: the database is read-only here ({reason}); make the folder writable to change it")]
@@ -133,19 +179,49 @@ pub enum StoreError {
         /// The file.
         path: String,
         /// `backup` or `export`.
-        kind: &'static str,
+        #[serde(deserialize_with = "lasting_text")]
+        kind: Lasting,
         /// Where it departs.
         reason: String,
     },
 }
 
 impl StoreError {
+    /// The file or folder that it is about.
+    pub(crate) fn path_mut(&mut self) -> Option<&mut String> {
+        match self {
+            Self::NotFound { path }
+            | Self::NotADatabase { path, .. }
+            | Self::Locked { path, .. }
+            | Self::Serving { path, .. }
+            | Self::OtherVersion { path, .. }
+            | Self::Connection { path, .. }
+            | Self::Io { path, .. }
+            | Self::Full { path, .. }
+            | Self::ReadOnly { path, .. }
+            | Self::TooNew { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::Lost { path, .. }
+            | Self::Poisoned { path, .. }
+            | Self::KeyNeeded { path }
+            | Self::WrongKey { path }
+            | Self::NotEncrypted { path }
+            | Self::NoRing { path, .. }
+            | Self::BadArchive { path, .. } => Some(path),
+            Self::Answered { .. } | Self::BadKey { .. } => None,
+        }
+    }
+
     /// The stable name of the error.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotFound { .. } => "store.not_found",
             Self::NotADatabase { .. } => "store.not_a_database",
             Self::Locked { .. } => "store.locked",
+            Self::Serving { .. } => "store.serving",
+            Self::OtherVersion { .. } => "store.other_version",
+            Self::Connection { .. } => "store.connection",
+            Self::Answered { code, .. } => code,
             Self::Io { .. } => "store.io",
             Self::Full { .. } => "store.full",
             Self::ReadOnly { .. } => "store.read_only",

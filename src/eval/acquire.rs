@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{EmbeddingCache, Sample};
+use super::EmbeddingCache;
 use crate::detect::Detection;
 use crate::engine::{Engine, FaceChoice};
 use crate::error::{Error, EvalError, ModelError, RefusalError, Result};
@@ -29,7 +29,7 @@ pub struct Failure {
 #[derive(Debug)]
 pub struct Acquired {
     /// For each engine, for each photo, the face; none for a failure to acquire.
-    pub samples: Vec<Vec<Option<Sample>>>,
+    pub samples: Vec<Vec<Option<Embedding>>>,
     /// The failures, in order of the photos.
     pub failures: Vec<Failure>,
     /// Photos that needed no decoding, since the cache knew everything of them.
@@ -85,14 +85,14 @@ pub fn acquire(
 }
 
 struct One {
-    samples: Vec<Option<Sample>>,
+    samples: Vec<Option<Embedding>>,
     cached: bool,
 }
 
 fn one(engines: &[Engine], path: &Path, choice: FaceChoice, limits: &Limits, cache: &EmbeddingCache) -> Result<One> {
     let bytes = Photo::read(path, limits)?;
     let sha256 = sha256_hex(&bytes);
-    let mut known: Vec<Option<Option<Sample>>> = engines.iter().map(|e| cache.get(&sha256, e.model())).collect();
+    let mut known: Vec<Option<Option<Embedding>>> = engines.iter().map(|e| cache.get(&sha256, e.model())).collect();
     if known.iter().all(Option::is_some) {
         return Ok(One { samples: known.into_iter().map(Option::flatten).collect(), cached: true });
     }
@@ -113,11 +113,7 @@ fn one(engines: &[Engine], path: &Path, choice: FaceChoice, limits: &Limits, cac
             }
         };
         let sample = match face {
-            Some(face) => {
-                let quality = engine.quality(&photo, &[face])?;
-                let embedded = engine.embed_detections(&photo, &[face])?.pop();
-                embedded.zip(quality.first()).map(|(f, q)| Sample { embedding: f.embedding, weight: q.weight() })
-            }
+            Some(face) => engine.embed_detections(&photo, &[face])?.pop().map(|f| f.embedding),
             None => None,
         };
         cache.put(&sha256, engine.model(), sample.as_ref())?;

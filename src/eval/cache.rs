@@ -9,7 +9,7 @@
 //! | 0..8 | `KITHEMB2` |
 //! | 8..40 | the sha256 that the file is named by |
 //! | 40..44 | numbers in the embedding, little endian; 0 where no face was found |
-//! | 44..48 | what the face counts in a weighted template, f32, little endian |
+//! | 44..48 | zeros; older programs wrote a weight here, which is not read |
 //! | then | the numbers, f32, little endian |
 //! | last 32 | sha256 of all before |
 //!
@@ -29,15 +29,6 @@ const MAGIC: &[u8; 8] = b"KITHEMB2";
 const DIGEST: usize = 32;
 /// Bytes before the numbers.
 const HEAD: usize = MAGIC.len() + DIGEST + 8;
-
-/// A face that was embedded.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sample {
-    /// Its embedding.
-    pub embedding: Embedding,
-    /// What it counts in a weighted template: [`crate::sample_weight`].
-    pub weight: f32,
-}
 
 /// A folder of embeddings, or none.
 #[derive(Debug, Clone)]
@@ -84,7 +75,7 @@ impl EmbeddingCache {
 
     /// What is known of a photo (its hex sha256) under a model: an embedding, or that no face was found in
     /// it; `None` when nothing is.
-    pub fn get(&self, photo: &str, model: &ModelId) -> Option<Option<Sample>> {
+    pub fn get(&self, photo: &str, model: &ModelId) -> Option<Option<Embedding>> {
         let key = self.key(photo, model);
         let bytes = std::fs::read(self.place(&key)?).ok()?;
         parse(&bytes, &key, model)
@@ -94,16 +85,15 @@ impl EmbeddingCache {
     ///
     /// # Errors
     /// [`EvalError::Io`] when it cannot be written.
-    pub fn put(&self, photo: &str, model: &ModelId, sample: Option<&Sample>) -> Result<(), EvalError> {
+    pub fn put(&self, photo: &str, model: &ModelId, embedding: Option<&Embedding>) -> Result<(), EvalError> {
         let key = self.key(photo, model);
         let Some(path) = self.place(&key) else { return Ok(()) };
-        let values = sample.map_or(&[][..], |s| s.embedding.values());
-        let weight = sample.map_or(0.0, |s| s.weight);
+        let values = embedding.map_or(&[][..], Embedding::values);
         let mut bytes = Vec::with_capacity(HEAD + 4 * values.len() + DIGEST);
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&key);
         bytes.extend_from_slice(&(values.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(&weight.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
         values.iter().for_each(|v| bytes.extend_from_slice(&v.to_le_bytes()));
         let digest = Sha256::digest(&bytes);
         bytes.extend_from_slice(&digest);
@@ -114,14 +104,13 @@ impl EmbeddingCache {
     }
 }
 
-fn parse(bytes: &[u8], key: &[u8; DIGEST], model: &ModelId) -> Option<Option<Sample>> {
+fn parse(bytes: &[u8], key: &[u8; DIGEST], model: &ModelId) -> Option<Option<Embedding>> {
     let (content, digest) = bytes.split_at_checked(bytes.len().checked_sub(DIGEST)?)?;
     let sound = content.starts_with(MAGIC) && content.get(MAGIC.len()..HEAD - 8)? == key;
     if !sound || Sha256::digest(content).as_slice() != digest {
         return None;
     }
     let count = u32::from_le_bytes(content.get(HEAD - 8..HEAD - 4)?.try_into().ok()?) as usize;
-    let weight = f32::from_le_bytes(content.get(HEAD - 4..HEAD)?.try_into().ok()?);
     let numbers = content.get(HEAD..)?;
     if Some(numbers.len()) != count.checked_mul(4) {
         return None;
@@ -130,7 +119,7 @@ fn parse(bytes: &[u8], key: &[u8; DIGEST], model: &ModelId) -> Option<Option<Sam
         return Some(None);
     }
     let values = numbers.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-    Embedding::of_unit(values, model.clone()).ok().map(|embedding| Some(Sample { embedding, weight }))
+    Embedding::of_unit(values, model.clone()).ok().map(Some)
 }
 
 #[cfg(test)]
@@ -143,14 +132,13 @@ mod tests {
         let place = folder.path().join("cache");
         let cache = EmbeddingCache::open(&place, "mtcnn, central").unwrap();
         let model = ModelId::from_text("m/abc/test");
-        let embedding = Embedding::from_raw((0..128).map(|i| (i as f32).sin()).collect(), model.clone()).unwrap();
-        let e = Sample { embedding, weight: 0.37 };
+        let e = Embedding::from_raw((0..128).map(|i| (i as f32).sin()).collect(), model.clone()).unwrap();
         assert_eq!(cache.get("aa", &model), None);
         cache.put("aa", &model, Some(&e)).unwrap();
         cache.put("bb", &model, None).unwrap();
         let back = cache.get("aa", &model).unwrap().unwrap();
-        let same = back.embedding.values().iter().zip(e.embedding.values()).all(|(a, b)| a.to_bits() == b.to_bits());
-        assert!(same && back.weight == 0.37);
+        let same = back.values().iter().zip(e.values()).all(|(a, b)| a.to_bits() == b.to_bits());
+        assert!(same);
         assert_eq!(cache.get("bb", &model), Some(None));
         assert_eq!(cache.get("aa", &ModelId::from_text("m/abd/test")), None);
         assert_eq!(EmbeddingCache::open(&place, "mtcnn, largest").unwrap().get("aa", &model), None);
@@ -168,7 +156,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = EmbeddingCache::open(folder.path(), "").unwrap();
         let model = ModelId::from_text("m/abc/test");
-        let e = Sample { embedding: Embedding::from_raw(vec![3.0, 4.0], model.clone()).unwrap(), weight: 0.5 };
+        let e = Embedding::from_raw(vec![3.0, 4.0], model.clone()).unwrap();
         cache.put("aa", &model, Some(&e)).unwrap();
         let path = cache.place(&cache.key("aa", &model)).unwrap();
         let whole = std::fs::read(&path).unwrap();
@@ -184,6 +172,13 @@ mod tests {
             assert_eq!(cache.get("aa", &model), None, "bent at {at}");
         }
         cache.put("aa", &model, Some(&e)).unwrap();
+        assert_eq!(cache.get("aa", &model), Some(Some(e.clone())));
+        // A file of an older program has a weight where zeros are now.
+        let mut older = whole[..whole.len() - DIGEST].to_vec();
+        older[HEAD - 4..HEAD].copy_from_slice(&0.37f32.to_le_bytes());
+        let digest = Sha256::digest(&older);
+        older.extend_from_slice(&digest);
+        std::fs::write(&path, older).unwrap();
         assert_eq!(cache.get("aa", &model), Some(Some(e)));
     }
 }

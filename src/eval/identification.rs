@@ -13,7 +13,7 @@ use super::acquire::{Failure, acquire, at_least_one, distance};
 use super::people::Person;
 use super::scores::{CurvePoint, Histogram, TarAtFar};
 use super::search::{RankRate, Searched, rank_rates, search_scores, searched};
-use super::{EmbeddingCache, Machine, Sample};
+use super::{EmbeddingCache, Machine};
 use crate::engine::{Engine, FaceChoice};
 use crate::error::{EvalError, Result};
 use crate::media::Limits;
@@ -198,7 +198,7 @@ fn one_model(
     engine: &Engine,
     name: &str,
     split: &Split,
-    samples: &[Option<Sample>],
+    samples: &[Option<Embedding>],
     by: By,
 ) -> Result<ModelIdentification> {
     let templates: Vec<Vec<Embedding>> =
@@ -208,7 +208,7 @@ fn one_model(
         .probes
         .par_iter()
         .map(|&(probe, mate)| {
-            let probe = samples[probe].as_ref().map(|s| &s.embedding);
+            let probe = samples[probe].as_ref();
             let to_person = |templates: &Vec<Embedding>| -> Result<f32> {
                 templates.iter().try_fold(f32::INFINITY, |least, t| Ok(least.min(distance(probe, Some(t))?)))
             };
@@ -227,7 +227,7 @@ fn one_model(
             let faces: usize = split.gallery[..people].iter().map(Vec::len).sum();
             let compared: usize = match by {
                 By::Best => faces,
-                By::Mean | By::Weighted => split.gallery[..people].iter().map(|g| template_comparisons(g.len())).sum(),
+                By::Mean => split.gallery[..people].iter().map(|g| template_comparisons(g.len())).sum(),
             };
             let measured = taken as f64 / strangers.len() as f64;
             GrowthPoint { people, faces, measured, predicted: fpir(fmr, compared) }
@@ -238,7 +238,6 @@ fn one_model(
     let way = match by {
         By::Best => "",
         By::Mean => " (mean)",
-        By::Weighted => " (weighted)",
     };
     Ok(ModelIdentification {
         name: format!("{name}{way}"),
@@ -253,16 +252,14 @@ fn one_model(
 }
 
 /// What stands for a person: every usable gallery face, or one template of them.
-fn templates(photos: &[usize], samples: &[Option<Sample>], by: By) -> Result<Vec<Embedding>> {
+fn templates(photos: &[usize], samples: &[Option<Embedding>], by: By) -> Result<Vec<Embedding>> {
     let usable = || photos.iter().filter_map(|&p| samples[p].as_ref());
     let Some(first) = usable().next() else { return Ok(Vec::new()) };
-    let (dimension, model) = (first.embedding.dimension(), first.embedding.model());
-    let values = |s: &Sample| s.embedding.values().to_vec();
     let mean = match by {
-        By::Best => return Ok(usable().map(|s| s.embedding.clone()).collect()),
-        By::Mean => mean_direction(usable().map(|s| (values(s), 1.0)), dimension),
-        By::Weighted => mean_direction(usable().map(|s| (values(s), s.weight)), dimension),
+        By::Best => return Ok(usable().cloned().collect()),
+        By::Mean => mean_direction(usable().map(|e| e.values().to_vec()), first.dimension()),
     };
+    let model = first.model();
     Ok(mean.map(|m| Embedding::from_raw(m, model.clone())).transpose()?.into_iter().collect())
 }
 
@@ -300,18 +297,14 @@ mod tests {
     #[test]
     fn a_person_stands_as_every_usable_face_or_as_one_template_of_them() {
         let model = crate::vector::ModelId::from_text("m/abc/test");
-        let face = |x: f32, y: f32, weight: f32| {
-            Some(Sample { embedding: Embedding::from_raw(vec![x, y], model.clone()).unwrap(), weight })
-        };
-        let samples = [face(1.0, 0.0, 0.9), None, face(0.0, 1.0, 0.3)];
+        let face = |x: f32, y: f32| Some(Embedding::from_raw(vec![x, y], model.clone()).unwrap());
+        let samples = [face(1.0, 0.0), None, face(0.0, 1.0)];
         let of = |photos: &[usize], by: By| -> Vec<Vec<f32>> {
             templates(photos, &samples, by).unwrap().iter().map(|e| e.values().to_vec()).collect()
         };
         assert_eq!(of(&[0, 1, 2], By::Best), [[1.0, 0.0], [0.0, 1.0]]);
         let [mean] = &of(&[0, 1, 2], By::Mean)[..] else { panic!("one template") };
         assert!((mean[0] - mean[1]).abs() < 1e-6);
-        let [weighted] = &of(&[0, 1, 2], By::Weighted)[..] else { panic!("one template") };
-        assert!((weighted[0] / weighted[1] - 3.0).abs() < 1e-4);
-        assert!([By::Best, By::Mean, By::Weighted].iter().all(|&by| of(&[1], by).is_empty()));
+        assert!([By::Best, By::Mean].iter().all(|&by| of(&[1], by).is_empty()));
     }
 }

@@ -23,7 +23,7 @@ mod verification;
 
 pub use acquire::Failure;
 pub use boxes::BoxList;
-pub use cache::{EmbeddingCache, Sample};
+pub use cache::EmbeddingCache;
 pub use detection::{DetectionReport, Place, detection};
 pub use folds::{CrossValidation, Fold};
 pub use identification::{Growth, GrowthPoint, IdentificationReport, ModelIdentification, Split, identification};

@@ -129,7 +129,7 @@ pub fn verification(
     let acquired = acquire(engines, &list.photos, choice, limits, cache, done)?;
     let mut models = Vec::with_capacity(engines.len());
     for ((engine, name), samples) in engines.iter().zip(names).zip(&acquired.samples) {
-        let embedding = |photo: u32| samples[photo as usize].as_ref().map(|s| &s.embedding);
+        let embedding = |photo: u32| samples[photo as usize].as_ref();
         let distances: Vec<f32> =
             list.pairs.iter().map(|p| distance(embedding(p.a), embedding(p.b))).collect::<Result<_>>()?;
         models.push(one_model(engine, name, list, &distances)?);

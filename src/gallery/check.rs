@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::shelf::vector_fault;
 use super::{Database, DatabaseOptions};
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::store::{FaceRecord, GalleryRecord, Key, PersonRecord, Store};
 
 /// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct CheckReport {
     /// Records looked at.
     pub records: usize,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::shelf::Shelf;
 use super::{Database, Threshold, usable};
@@ -55,7 +55,7 @@ pub struct EnrolmentPolicy {
 }
 
 /// Whether a face was new.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EnrolmentStatus {
     /// It was stored.
@@ -67,7 +67,7 @@ pub enum EnrolmentStatus {
 }
 
 /// An enrolled face.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolled {
     /// The person's name.
     pub name: String,

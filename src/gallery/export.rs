@@ -35,7 +35,7 @@ pub(super) const CHIPS: &str = "chips";
 pub(super) const FORMAT: u32 = 1;
 
 /// An export that was written or read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Exported {
     /// People.
     pub people: usize,
@@ -103,7 +103,23 @@ impl Database {
         chips: bool,
         progress: &dyn Fn(),
     ) -> Result<Exported> {
-        let folder = folder.as_ref();
+        self.export_telling(gallery, folder.as_ref(), chips, &|| {
+            progress();
+            Ok(())
+        })
+    }
+
+    /// [`Database::export`], where what `told` fails with ends it, and nothing is left of it.
+    ///
+    /// # Errors
+    /// As [`Database::export`].
+    pub(crate) fn export_telling(
+        &self,
+        gallery: &str,
+        folder: &Path,
+        chips: bool,
+        told: &dyn Fn() -> Result<()>,
+    ) -> Result<Exported> {
         if folder.exists() {
             let found = "it is there already".to_string();
             return Err(StoreError::NotADatabase { path: folder.display().to_string(), found }.into());
@@ -111,7 +127,7 @@ impl Database {
         let mut beside = folder.file_name().unwrap_or_default().to_os_string();
         beside.push(format!(".{}.tmp", std::process::id()));
         let beside = folder.with_file_name(beside);
-        let written = self.export_into(gallery, &beside, chips, progress).and_then(|done| {
+        let written = self.export_into(gallery, &beside, chips, told).and_then(|done| {
             fs::rename(&beside, folder).map_err(failed(folder, "naming the export"))?;
             Ok(done)
         });
@@ -121,7 +137,13 @@ impl Database {
         written
     }
 
-    fn export_into(&self, gallery: &str, folder: &Path, chips: bool, progress: &dyn Fn()) -> Result<Exported> {
+    fn export_into(
+        &self,
+        gallery: &str,
+        folder: &Path,
+        chips: bool,
+        told: &dyn Fn() -> Result<()>,
+    ) -> Result<Exported> {
         let shelf = self.shelf(gallery)?;
         let _turn = self.store.hold_writers();
         private_folder(folder)?;
@@ -179,8 +201,7 @@ impl Database {
             })?;
             done.faces += 1;
             done.chips += usize::from(kept.is_some());
-            progress();
-            Ok(())
+            told()
         })?;
         vectors.finish().map_err(&npy)?;
         let Hashed { out, sha } = file;

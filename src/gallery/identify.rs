@@ -1,12 +1,15 @@
 //! Identification: who in the gallery is this face, or nobody.
 
 use std::collections::HashMap;
+use std::sync::RwLockReadGuard;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::shelf::{Inside, Shelf};
+use super::templates::Templates;
 use super::{Database, PersonFilter};
 use crate::error::Result;
+use crate::index::Allowed;
 use crate::vector::{By, Embedding, template_comparisons};
 use crate::verify::{Calibration, SearchThreshold};
 
@@ -141,19 +144,7 @@ impl Database {
     /// [`crate::error::GalleryError::UnknownGallery`].
     pub fn searched(&self, gallery: &str, policy: &SearchPolicy) -> Result<usize> {
         let shelf = self.shelf(gallery)?;
-        // Without a filter everybody counts: nobody need be looked at, which would take longer than the search.
-        if policy.filter.is_empty() {
-            return Ok(match policy.by {
-                By::Best => shelf.read().face_count(),
-                By::Mean | By::Weighted => shelf.templates(policy.by).comparisons,
-            });
-        }
-        let inside = shelf.read();
-        let allowed = inside.people.iter().filter(|(_, p)| policy.filter.takes(p)).map(|(id, _)| *id);
-        Ok(match policy.by {
-            By::Best => allowed.map(|id| inside.faces_of(id).len()).sum(),
-            By::Mean | By::Weighted => allowed.map(|id| template_comparisons(inside.faces_of(id).len())).sum(),
-        })
+        Ok(shelf.read_for(policy.by).searched(policy))
     }
 
     /// The people of a gallery nearest to a face, and whether the nearest is near enough.
@@ -168,48 +159,119 @@ impl Database {
         policy: &SearchPolicy,
         calibration: Option<&Calibration>,
     ) -> Result<Identification> {
+        self.nearest(gallery, probe, policy, false)?.judged(probe, policy, calibration)
+    }
+
+    /// The people of a gallery nearest to a face, all of one moment; `exact` by the exact scan, whatever index there
+    /// is.
+    ///
+    /// # Errors
+    /// [`crate::error::GalleryError::UnknownGallery`], [`crate::error::GalleryError::WrongModel`].
+    pub(crate) fn nearest(
+        &self,
+        gallery: &str,
+        probe: &Embedding,
+        policy: &SearchPolicy,
+        exact: bool,
+    ) -> Result<Nearest> {
         let shelf = self.shelf(gallery)?;
         shelf.same_model(probe)?;
-        let searched = self.searched(gallery, policy)?;
+        let inside = shelf.read_for(policy.by);
+        let (near, largest) = match policy.by {
+            By::Best => (inside.nearest_people(probe.values(), policy, exact), 1),
+            By::Mean => {
+                let largest = inside.templates().map_or(1, |t| t.largest().max(1));
+                (inside.nearest_templates(probe.values(), policy), largest)
+            }
+        };
+        let people = near.into_iter().filter_map(|(person, face, distance)| {
+            let name = inside.people.get(&person)?.name.clone();
+            Some(NearPerson { name, person, face, distance })
+        });
+        Ok(Nearest { people: people.collect(), searched: inside.searched(policy), largest })
+    }
+}
+
+/// People near a probe, before a line is drawn among them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Nearest {
+    pub people: Vec<NearPerson>,
+    /// Comparisons that the search counts as.
+    pub searched: usize,
+    /// Comparisons that the largest template counts as; 1 where faces were searched.
+    pub largest: usize,
+}
+
+/// Somebody near a probe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct NearPerson {
+    pub name: String,
+    pub person: u64,
+    pub face: Option<u64>,
+    pub distance: f32,
+}
+
+impl Nearest {
+    /// Draws the line that the policy asks for.
+    ///
+    /// # Errors
+    /// [`crate::error::RefusalError`] when the policy cannot be kept.
+    pub(crate) fn judged(
+        self,
+        probe: &Embedding,
+        policy: &SearchPolicy,
+        calibration: Option<&Calibration>,
+    ) -> Result<Identification> {
         // A rate for each comparison holds for the largest template, which counts as several.
-        let largest = match policy.by {
-            By::Best => 1,
-            By::Mean | By::Weighted => shelf.templates(policy.by).largest.max(1),
-        };
-        let each = policy.max_fmr.map(|rate| rate / largest as f64);
+        let each = policy.max_fmr.map(|rate| rate / self.largest as f64);
         let line = SearchPolicy { max_fmr: each, ..policy.clone() };
-        let threshold = Self::threshold(&line, calibration, probe.model(), searched)?;
+        let threshold = Database::threshold(&line, calibration, probe.model(), self.searched)?;
         let bound = threshold.distance();
-        let near = match policy.by {
-            By::Best => shelf.read().nearest_people(probe.values(), policy),
-            By::Mean | By::Weighted => shelf.nearest_templates(probe.values(), policy),
+        let candidate = |NearPerson { name, person, face, distance }| {
+            let cosine = 1.0 - distance * distance / 2.0;
+            let similarity = calibration.map_or((cosine.max(0.0)) * 100.0, |c| c.similarity(distance));
+            Candidate { name, person, face, distance, similarity, within: distance <= bound }
         };
-        let inside = shelf.read();
-        let candidates: Vec<Candidate> = near
-            .into_iter()
-            .filter_map(|(person, face, distance)| {
-                // Somebody forgotten since the search is no answer.
-                let record = inside.people.get(&person)?;
-                let cosine = 1.0 - distance * distance / 2.0;
-                let similarity = calibration.map_or((cosine.max(0.0)) * 100.0, |c| c.similarity(distance));
-                let within = distance <= bound;
-                Some(Candidate { name: record.name.clone(), person, face, distance, similarity, within })
-            })
-            .collect();
+        let candidates: Vec<Candidate> = self.people.into_iter().map(candidate).collect();
         Ok(Identification {
             name: candidates.first().filter(|c| c.within).map(|c| c.name.clone()),
             candidates,
             threshold,
             threshold_distance: bound,
-            searched,
+            searched: self.searched,
             calibration: calibration.map(Calibration::id),
         })
     }
 }
 
 impl Inside {
+    /// Comparisons that a search under `policy` counts as.
+    fn searched(&self, policy: &SearchPolicy) -> usize {
+        // Without a filter everybody counts: nobody need be looked at, which would take longer than the search.
+        if policy.filter.is_empty() {
+            return match policy.by {
+                By::Best => self.face_count(),
+                By::Mean => self.templates().map_or(0, Templates::comparisons),
+            };
+        }
+        let allowed = self.people.iter().filter(|(_, p)| policy.filter.takes(p)).map(|(id, _)| *id);
+        match policy.by {
+            By::Best => allowed.map(|id| self.faces_of(id).len()).sum(),
+            By::Mean => allowed.map(|id| template_comparisons(self.faces_of(id).len())).sum(),
+        }
+    }
+
+    /// People by their template.
+    fn nearest_templates(&self, probe: &[f32], policy: &SearchPolicy) -> Vec<(u64, Option<u64>, f32)> {
+        let Some(templates) = self.templates() else { return Vec::new() };
+        let takes = |person: u64| self.people.get(&person).is_some_and(|p| policy.filter.takes(p));
+        let filtered = !policy.filter.is_empty();
+        let near = templates.index().nearest(probe, policy.top, filtered.then_some(&takes));
+        near.into_iter().map(|n| (n.face, None, n.distance)).collect()
+    }
+
     /// People by their best face: person, face, distance.
-    fn nearest_people(&self, probe: &[f32], policy: &SearchPolicy) -> Vec<(u64, Option<u64>, f32)> {
+    fn nearest_people(&self, probe: &[f32], policy: &SearchPolicy, exact: bool) -> Vec<(u64, Option<u64>, f32)> {
         let takes = |face: u64| {
             let person = self.face(face).and_then(|h| self.people.get(&h.person));
             person.is_some_and(|p| policy.filter.takes(p))
@@ -217,7 +279,11 @@ impl Inside {
         let filtered = !policy.filter.is_empty();
         let mut wanted = policy.top.saturating_mul(FACES_A_PERSON).max(1);
         loop {
-            let near = self.index().nearest(probe, wanted, filtered.then_some(&takes));
+            let allowed: Allowed = if filtered { Some(&takes) } else { None };
+            let near = match exact {
+                true => self.index().exact(probe, wanted, allowed),
+                false => self.index().nearest(probe, wanted, allowed),
+            };
             let mut best: HashMap<u64, usize> = HashMap::new();
             let mut people = Vec::new();
             for n in &near {
@@ -238,16 +304,11 @@ impl Inside {
 }
 
 impl Shelf {
-    /// People by their template.
-    fn nearest_templates(&self, probe: &[f32], policy: &SearchPolicy) -> Vec<(u64, Option<u64>, f32)> {
-        let templates = self.templates(policy.by);
-        let inside = self.read();
-        let takes = |person: u64| inside.people.get(&person).is_some_and(|p| policy.filter.takes(p));
-        templates
-            .index
-            .nearest(probe, policy.top, Some(&takes))
-            .into_iter()
-            .map(|n| (n.face, None, n.distance))
-            .collect()
+    /// The content, with what a search by `by` needs.
+    fn read_for(&self, by: By) -> RwLockReadGuard<'_, Inside> {
+        match by {
+            By::Best => self.read(),
+            By::Mean => self.read_with_templates(),
+        }
     }
 }

@@ -28,7 +28,7 @@ const LARGEST_PICTURE: u64 = 3 << 20;
 const TOGETHER: usize = 500;
 
 /// What became of an import.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Imported {
     /// People in the export.
     pub people: usize,
@@ -56,8 +56,24 @@ impl Database {
     /// [`StoreError::BadArchive`] for what is not a whole export, [`crate::error::GalleryError::WrongModel`]
     /// for one of another model than the gallery's; nothing is enrolled then.
     pub fn import(&self, gallery: &str, folder: impl AsRef<Path>, progress: &dyn Fn()) -> Result<Imported> {
+        self.import_telling(gallery, folder.as_ref(), &|| {
+            progress();
+            Ok(())
+        })
+    }
+
+    /// [`Database::import`], where what `told` fails with ends it; what is enrolled by then stays.
+    ///
+    /// # Errors
+    /// As [`Database::import`].
+    pub(crate) fn import_telling(
+        &self,
+        gallery: &str,
+        folder: &Path,
+        told: &dyn Fn() -> Result<()>,
+    ) -> Result<Imported> {
         let gallery = usable("gallery", gallery)?;
-        let parsed = parse(folder.as_ref())?;
+        let parsed = parse(folder)?;
         let mut done = Imported { people: parsed.people.len(), ..Imported::default() };
         if let (Some(shelf), Some(first)) = (self.find(gallery), parsed.vectors.get(..parsed.dimension)) {
             shelf.same_model(&Embedding::of_unit(first.to_vec(), parsed.model.clone())?)?;
@@ -78,7 +94,7 @@ impl Database {
             {
                 self.settle(write)?;
             }
-            progress();
+            told()?;
         }
         pending.map_or(Ok(()), |write| self.settle(write))?;
         Ok(done)

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::people::listed;
 use super::{Database, EnrolledFace, Person, PersonFilter, usable};
 use crate::error::{GalleryError, Result};
@@ -10,7 +12,7 @@ use crate::store::{ChipRecord, Key, PersonRecord, now_ms};
 use crate::vector::{Embedding, ModelId, squared_distance};
 
 /// Some of the people of a gallery, by name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PeoplePage {
     /// The people.
     pub people: Vec<Person>,
@@ -19,7 +21,7 @@ pub struct PeoplePage {
 }
 
 /// Some of the faces of a gallery, by person and order of enrolment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FacePage {
     /// Number of the face, and the name of its person.
     pub faces: Vec<(u64, String)>,

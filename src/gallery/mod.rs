@@ -19,7 +19,10 @@ mod listing;
 mod people;
 mod reembed;
 mod reindex;
+#[cfg(all(unix, feature = "serve"))]
+mod served;
 mod shelf;
+mod templates;
 mod transfer;
 
 use std::collections::BTreeMap;
@@ -27,16 +30,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use check::{CheckReport, repair};
 pub use enroll::{Enrolled, EnrolmentPolicy, EnrolmentStatus, NewFace, Pending};
 pub use export::Exported;
+pub(crate) use identify::Nearest;
 pub use identify::{Candidate, Identification, SearchPolicy, Threshold};
 pub use import::Imported;
 pub use listing::{FacePage, PeoplePage};
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
-pub(crate) use reembed::{FaceAnew, FaceToEmbed};
+pub(crate) use reembed::{FaceAnew, FaceToEmbed, Reembedding};
 pub use reindex::IndexStats;
 pub use transfer::Backup;
 
@@ -96,7 +100,7 @@ pub struct Database {
 }
 
 /// A gallery in numbers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GalleryStats {
     /// Its name.
     pub name: String,
@@ -115,7 +119,7 @@ pub struct GalleryStats {
 }
 
 /// A database in numbers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseStats {
     /// Its folder.
     pub path: PathBuf,

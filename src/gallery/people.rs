@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Database, hex, usable};
 use crate::error::{GalleryError, Result};
 use crate::store::{ChipRecord, DataKey, FaceRecord, Key, PersonRecord, Writer};
 
 /// Which people: all of the groups and labels named must fit. Empty takes everybody.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PersonFilter {
     /// In every one of these groups.
     pub groups: Vec<String>,
@@ -30,7 +30,7 @@ impl PersonFilter {
 }
 
 /// Somebody who is enrolled.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
     /// Their number.
     pub id: u64,
@@ -47,7 +47,7 @@ pub struct Person {
 }
 
 /// A face of a person, without its vector: a template is shown to nobody.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EnrolledFace {
     /// Its number.
     pub id: u64,
@@ -74,7 +74,7 @@ pub struct EnrolledFace {
 }
 
 /// A change of a person's groups and labels.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PersonChange {
     /// Groups to join.
     pub join: Vec<String>,

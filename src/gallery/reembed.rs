@@ -8,6 +8,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
+use serde::{Deserialize, Serialize};
+
 use super::shelf::Shelf;
 use super::{Database, Pending};
 use crate::error::{Error, GalleryError, Result, StoreError};
@@ -16,9 +18,9 @@ use crate::store::{ChipRecord, DataKey, FaceRecord, GalleryRecord, Key, PersonRe
 use crate::vector::{Embedding, ModelId};
 
 /// A change of model under way.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Reembedding {
-    gallery: String,
+    pub gallery: String,
     /// Model of the faces so far.
     pub from: ModelId,
     to: GalleryRecord,
@@ -27,7 +29,7 @@ pub(crate) struct Reembedding {
 }
 
 /// A face without its new vector, and what that can be made from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct FaceToEmbed {
     pub bbox: BBox,
     pub landmarks: Landmarks,

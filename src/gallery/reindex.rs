@@ -7,7 +7,7 @@
 
 use std::sync::PoisonError;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Database;
 use super::shelf::{Inside, Shelf};
@@ -20,7 +20,7 @@ const BEHIND: usize = 512;
 const BEHIND_SHARE: usize = 32;
 
 /// The index of a gallery in numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexStats {
     /// What answers.
     pub kind: IndexChoice,
@@ -67,12 +67,6 @@ impl Shelf {
         if let Some(plan) = plan {
             self.write().index_mut().apply(plan);
         }
-    }
-
-    /// Builds the graph of `hnsw_rs`; writers wait until it stands.
-    fn build_hnsw(&self, progress: &dyn Fn(usize, usize)) {
-        let mut inside = self.write();
-        inside.index_mut().build(IndexChoice::Hnsw, progress);
     }
 
     /// Builds a graph anew; `progress` is told faces done and all faces.
@@ -144,7 +138,7 @@ impl Database {
         };
         if choice == IndexChoice::Hnsw {
             if kind != IndexChoice::Hnsw && faces > 0 {
-                shelf.build_hnsw(progress);
+                self.build_hnsw(&shelf, progress)?;
             }
             return Ok(shelf.read().index_stats());
         }
@@ -177,13 +171,23 @@ impl Database {
             shelf.write().index_mut().drop_over();
             self.remove_index(&shelf)?;
         } else if choice == IndexChoice::Hnsw {
-            shelf.build_hnsw(progress);
+            self.build_hnsw(&shelf, progress)?;
         } else {
             shelf.build(progress);
             self.save_index(&shelf)?;
         }
         let inside = shelf.read();
         Ok(inside.index_stats())
+    }
+
+    /// Builds the graph of `hnsw_rs`. Writers wait until it is there; they wait for the store's turn and not for the
+    /// shelf, where a writer that waits would hold up every search.
+    fn build_hnsw(&self, shelf: &Shelf, progress: &dyn Fn(usize, usize)) -> Result<()> {
+        let _turn = self.store.writer()?;
+        shelf.write().index_mut().drop_over();
+        let built = shelf.read().index().build_hnsw(progress);
+        shelf.write().index_mut().put_hnsw(built);
+        Ok(())
     }
 
     /// After somebody was forgotten for good: nothing of them stays in the graph or its file.
@@ -208,20 +212,21 @@ impl Database {
         // One at a time: a later one must not be overtaken by an earlier one.
         let _turn = self.saving.lock().unwrap_or_else(PoisonError::into_inner);
         let stamp = self.stamp(shelf);
-        let mut gone = false;
-        let saved = self.store.write_cache(&Self::index_name(shelf), |out| {
+        // Copied under the lock, written without it: no search waits for the disk, not even one that stands behind
+        // a writer who waits for this reader.
+        let (graph, unsaved) = {
             let inside = shelf.read();
-            gone = !inside.has_graph();
-            if gone {
-                return Err(std::io::Error::other("there is no graph any more"));
+            if !inside.has_graph() {
+                return Ok(());
             }
-            inside.index().write_graph(&stamp, out)
-        });
-        if gone {
-            return Ok(());
-        }
-        saved?;
-        shelf.write().unsaved = 0;
+            let Some(graph) = inside.index().snapshot() else { return Ok(()) };
+            (graph, inside.unsaved)
+        };
+        self.store.write_cache(&Self::index_name(shelf), |out| {
+            graph.write(&stamp, &mut |faces| shelf.read().index().sums(faces), out)
+        })?;
+        let mut inside = shelf.write();
+        inside.unsaved = inside.unsaved.saturating_sub(unsaved);
         Ok(())
     }
 }
@@ -416,5 +421,53 @@ mod tests {
         let stats = database.use_index("main", IndexChoice::Graph, &|_, _| {}).unwrap();
         assert!(stats.note.is_some_and(|n| n.starts_with("not saved")), "used all the same");
         all_there(&database, &enrolled);
+    }
+
+    /// A graph's file that takes its bytes only when it is told to: a named pipe in the place of the file.
+    #[cfg(unix)]
+    #[test]
+    fn neither_a_search_nor_a_writer_waits_for_a_graph_that_is_being_written() {
+        use std::io::Read;
+        use std::sync::mpsc::channel;
+        use std::time::Duration;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("faces");
+        let database = Database::open(&path, &DatabaseOptions::default()).unwrap();
+        let mut rng = ChaCha8Rng::seed_from_u64(4);
+        let (first, policy) = (face(&mut rng), EnrolmentPolicy::default());
+        database.enroll("main", "first", first.clone(), &policy).unwrap();
+        // More bytes than the buffers of the writer and of a pipe take together.
+        for n in 0..12_000 {
+            drop(database.enroll_pending("main", &format!("p{n}"), face(&mut rng), &policy).unwrap());
+        }
+        database.reindex("main", IndexChoice::Graph, &|_, _| {}).unwrap();
+        let file = std::fs::read_dir(path.join("index")).unwrap().next().unwrap().unwrap().path();
+        assert!(file.metadata().unwrap().len() > (1 << 20) + (128 << 10));
+        let pipe = file.with_extension("new");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+
+        let shelf = database.shelf("main").unwrap();
+        std::thread::scope(|scope| {
+            let saving = scope.spawn(|| database.save_index(&shelf));
+            let mut reader = std::fs::File::open(&pipe).unwrap();
+            // The writer has begun, and has far more to write than anybody takes from it now.
+            reader.read_exact(&mut [0; 1000]).unwrap();
+            let (done, told) = channel();
+            let (database, policy) = (&database, &policy);
+            scope.spawn(move || {
+                database.enroll("main", "second", face(&mut rng), policy).unwrap();
+                let search = SearchPolicy { threshold: Some(0.01), ..SearchPolicy::default() };
+                let found = database.identify("main", &first.embedding, &search, None).unwrap();
+                done.send(found.name).unwrap();
+            });
+            let found = told.recv_timeout(Duration::from_secs(60));
+            // Whatever came of that, the writer is let go.
+            std::io::copy(&mut reader, &mut std::io::sink()).unwrap();
+            assert_eq!(found.expect("they wait for the file"), Some("first".to_string()));
+            // A pipe cannot be synced, so the file stays the one before.
+            assert_eq!(saving.join().unwrap().unwrap_err().code(), "store.io");
+        });
+        assert!(database.check().unwrap().is_clean());
     }
 }

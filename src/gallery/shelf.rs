@@ -3,35 +3,27 @@
 //! Invariants of [`Inside`], held against by `check`:
 //! 1. `people` and `by_name` name the same people;
 //! 2. every face of `faces` is in `of` under its person, and in the index; nothing else is in either;
-//! 3. `seen` leads from the digest of a photo's bytes to the faces enrolled from it.
+//! 3. `seen` leads from the digest of a photo's bytes to the faces enrolled from it;
+//! 4. whoever lets go of [`Writing`] leaves the templates, where there are any, those of the faces.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::{Bound, Deref, DerefMut};
+use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::GalleryStats;
+use super::templates::{Means, Templates};
 use crate::index::{FaceIndex, Precision};
 use crate::store::{FaceRecord, GalleryRecord, PersonRecord};
-use crate::vector::{By, mean_direction, sample_weight, template_comparisons};
+use crate::vector::mean_direction;
+
+/// People whose templates are made under one lock.
+const PEOPLE_TOGETHER: usize = 64;
 
 /// What memory keeps of a face beside its vector.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Held {
     pub person: u64,
-    /// What it counts in a weighted template.
-    weight: f32,
     pub source: Option<[u8; 32]>,
-}
-
-/// One vector for each person.
-#[derive(Debug)]
-pub(super) struct Templates {
-    /// Under the people's numbers.
-    pub index: FaceIndex,
-    /// What a search through all of them counts as.
-    pub comparisons: usize,
-    /// What the one of most faces counts as.
-    pub largest: usize,
 }
 
 /// A gallery's content.
@@ -48,8 +40,7 @@ pub(super) struct Inside {
     pub index_note: Option<String>,
     /// Faces that came or went since the index was saved.
     pub unsaved: usize,
-    /// Templates by person, plain and weighted, made when first asked for and dropped when faces change.
-    templates: [Option<Arc<Templates>>; 2],
+    means: Means,
 }
 
 /// A gallery.
@@ -58,6 +49,31 @@ pub(super) struct Shelf {
     pub id: u32,
     record: GalleryRecord,
     inside: RwLock<Inside>,
+    /// Held by whoever makes the templates.
+    making: Mutex<()>,
+}
+
+/// A writer's turn at a gallery's content.
+pub(super) struct Writing<'a>(RwLockWriteGuard<'a, Inside>);
+
+impl Deref for Writing<'_> {
+    type Target = Inside;
+
+    fn deref(&self) -> &Inside {
+        &self.0
+    }
+}
+
+impl DerefMut for Writing<'_> {
+    fn deref_mut(&mut self) -> &mut Inside {
+        &mut self.0
+    }
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.0.renew_templates();
+    }
 }
 
 impl Shelf {
@@ -73,9 +89,9 @@ impl Shelf {
             index,
             index_note: None,
             unsaved: 0,
-            templates: [None, None],
+            means: Means::default(),
         };
-        Self { id, record, inside: RwLock::new(inside) }
+        Self { id, record, inside: RwLock::new(inside), making: Mutex::new(()) }
     }
 
     pub(super) fn record(&self) -> &GalleryRecord {
@@ -86,8 +102,8 @@ impl Shelf {
         self.inside.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, Inside> {
-        self.inside.write().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn write(&self) -> Writing<'_> {
+        Writing(self.inside.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn load_person(&mut self, id: u64, record: PersonRecord) -> Result<(), String> {
@@ -125,35 +141,44 @@ impl Shelf {
         }
     }
 
-    /// Each person's template.
-    pub(super) fn templates(&self, by: By) -> Arc<Templates> {
-        let weighted = by == By::Weighted;
-        if let Some(known) = &self.read().templates[usize::from(weighted)] {
-            return known.clone();
+    /// The content, with templates. They are made when first asked for, a few people at a time, so that neither a
+    /// search nor a writer waits for all of them; from then on every writer keeps those that it touches.
+    pub(super) fn read_with_templates(&self) -> RwLockReadGuard<'_, Inside> {
+        loop {
+            let inside = self.read();
+            if inside.templates().is_some() {
+                return inside;
+            }
+            drop(inside);
+            self.make_templates();
+        }
+    }
+
+    fn make_templates(&self) {
+        let _turn = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let people: Vec<u64> = {
+            let mut inside = self.write();
+            if inside.templates().is_some() {
+                return;
+            }
+            inside.means = Means::Making(BTreeSet::new());
+            inside.of.keys().copied().collect()
+        };
+        let mut templates = Templates::new(self.record.dimension as usize);
+        for some in people.chunks(PEOPLE_TOGETHER) {
+            let means: Vec<_> = {
+                let inside = self.read();
+                some.iter().map(|&person| (person, inside.faces_of(person).len(), inside.mean_of(person))).collect()
+            };
+            means.iter().for_each(|(person, faces, mean)| templates.put(*person, *faces, mean.as_deref()));
         }
         let mut inside = self.write();
-        if let Some(known) = &inside.templates[usize::from(weighted)] {
-            return known.clone();
-        }
-        let dimension = self.record.dimension as usize;
-        let index = FaceIndex::new(dimension, Precision::F32);
-        let mut templates = Templates { index, comparisons: 0, largest: 0 };
-        for (&person, faces) in &inside.of {
-            let samples = faces.iter().filter_map(|&f| {
-                let weight = if weighted { inside.face(f)?.weight } else { 1.0 };
-                Some((inside.index.vector(f)?, weight))
-            });
-            // Faces that cancel out have no mean direction; such a person is found by best face only.
-            if let Some(mean) = mean_direction(samples, dimension) {
-                templates.index.insert(person, &mean);
-                let counted = template_comparisons(faces.len());
-                templates.comparisons += counted;
-                templates.largest = templates.largest.max(counted);
-            }
-        }
-        let templates = Arc::new(templates);
-        inside.templates[usize::from(weighted)] = Some(templates.clone());
-        templates
+        let touched = match std::mem::take(&mut inside.means) {
+            Means::Making(touched) | Means::Kept(_, touched) => touched,
+            Means::Unasked => BTreeSet::new(),
+        };
+        // Letting go of the turn brings those up to date whose faces changed meanwhile.
+        inside.means = Means::Kept(templates, touched);
     }
 }
 
@@ -203,6 +228,34 @@ impl Inside {
         self.index.vector(face)
     }
 
+    /// A person's mean direction, faces added up in order of enrolment.
+    fn mean_of(&self, person: u64) -> Option<Vec<f32>> {
+        let faces = self.faces_of(person).iter();
+        mean_direction(faces.filter_map(|&f| self.index.vector(f)), self.index.dimension())
+    }
+
+    /// The templates, where they were made.
+    pub(super) fn templates(&self) -> Option<&Templates> {
+        match &self.means {
+            Means::Kept(templates, _) => Some(templates),
+            Means::Unasked | Means::Making(_) => None,
+        }
+    }
+
+    /// Makes the templates of those anew whose faces came or went.
+    fn renew_templates(&mut self) {
+        let touched = match &mut self.means {
+            Means::Kept(_, touched) => std::mem::take(touched),
+            Means::Unasked | Means::Making(_) => return,
+        };
+        let renewed: Vec<_> =
+            touched.into_iter().map(|person| (person, self.faces_of(person).len(), self.mean_of(person))).collect();
+        let Means::Kept(templates, _) = &mut self.means else { return };
+        for (person, faces, mean) in renewed {
+            templates.put(person, faces, mean.as_deref());
+        }
+    }
+
     pub(super) fn index(&self) -> &FaceIndex {
         &self.index
     }
@@ -236,12 +289,10 @@ impl Inside {
     }
 
     pub(super) fn add_face(&mut self, id: u64, record: &FaceRecord) {
-        self.templates = [None, None];
+        self.means.touch(record.person);
         self.unsaved += 1;
         self.index.insert(id, &record.vector);
-        let q = &record.quality;
-        let weight = sample_weight(q.eye_distance, q.sharpness, q.yaw, q.pitch);
-        self.faces.insert(id, Held { person: record.person, weight, source: record.source_sha256 });
+        self.faces.insert(id, Held { person: record.person, source: record.source_sha256 });
         self.of.entry(record.person).or_default().push(id);
         if let Some(source) = record.source_sha256 {
             self.seen.entry(source).or_default().push(id);
@@ -249,8 +300,8 @@ impl Inside {
     }
 
     pub(super) fn remove_face(&mut self, id: u64) {
-        self.templates = [None, None];
         let Some(held) = self.faces.remove(&id) else { return };
+        self.means.touch(held.person);
         self.unsaved += 1;
         self.index.remove(id);
         if let Some(faces) = self.of.get_mut(&held.person) {
@@ -268,13 +319,16 @@ impl Inside {
 
     /// Moves a face to another person.
     pub(super) fn move_face(&mut self, id: u64, to: u64) {
-        self.templates = [None, None];
         let Some(held) = self.faces.get_mut(&id) else { return };
         let from = std::mem::replace(&mut held.person, to);
+        self.means.touch(from);
+        self.means.touch(to);
         if let Some(faces) = self.of.get_mut(&from) {
             faces.retain(|f| *f != id);
         }
-        self.of.entry(to).or_default().push(id);
+        // Numbers are given in order of enrolment, so the order is what it will be when the database is opened again.
+        let faces = self.of.entry(to).or_default();
+        faces.insert(faces.partition_point(|f| *f < id), id);
     }
 
     /// The first invariant that does not hold.
@@ -307,6 +361,8 @@ impl Inside {
         if seen != sourced {
             return Err(format!("{sourced} faces come from photos, {seen} are found by their photo"));
         }
-        Ok(())
+        let Some(templates) = self.templates() else { return Ok(()) };
+        let vectors = |person| self.faces_of(person).iter().filter_map(|&f| self.index.vector(f)).collect();
+        templates.check(self.people.keys().copied(), vectors)
     }
 }

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Database, DatabaseOptions};
 use crate::error::Result;
 use crate::store::{Archived, MasterKey, Store};
 
 /// A backup that was written or read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backup {
     /// Entries in it.
     pub entries: u64,

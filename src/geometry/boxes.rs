@@ -1,6 +1,6 @@
 //! Boxes, their overlap, and greedy non-maximum suppression.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// An axis-aligned box in pixels, `x0 <= x1`, `y0 <= y1` for a box that covers anything.
 /// It may reach beyond the photo's edges.
@@ -10,7 +10,7 @@ use serde::Serialize;
 /// let (a, b) = (BBox::new(0.0, 0.0, 2.0, 2.0), BBox::new(1.0, 0.0, 3.0, 2.0));
 /// assert!((a.overlap(&b, Overlap::Union) - 1.0 / 3.0).abs() < 1e-6);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct BBox {
     /// Left edge.
     pub x0: f32,

@@ -1,10 +1,10 @@
 //! The five points of a face.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Five landmarks, `[x, y]` in pixels: left eye, right eye, nose, left and right mouth corner, where
 /// left means left in the photo.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Landmarks(pub [[f32; 2]; 5]);
 

@@ -15,11 +15,11 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::io::{Read, Write};
+use std::io::Read;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-pub(crate) use graph::{Graph, Parameters, Plan, Stamp};
+pub(crate) use graph::{Graph, Parameters, Plan, Snapshot, Stamp};
 use hnsw::HnswRs;
 pub use rows::Precision;
 use rows::{Probe, Rows};
@@ -28,7 +28,7 @@ use rows::{Probe, Rows};
 pub(crate) const CROSSOVER: usize = 30_000;
 
 /// What answers the searches of a gallery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IndexChoice {
     /// The exact scan in a small gallery, the graph in a large one.
@@ -148,6 +148,11 @@ impl FaceIndex {
             Over::Graph(graph) => Some(graph),
             Over::Hnsw(graph) => Some(graph),
         }
+    }
+
+    /// Values in each vector.
+    pub(crate) fn dimension(&self) -> usize {
+        self.rows.dimension()
     }
 
     /// Faces in it.
@@ -315,12 +320,14 @@ impl FaceIndex {
         }
     }
 
-    /// Writes the graph, where there is one.
-    ///
-    /// # Errors
-    /// What `out` says.
-    pub(crate) fn write_graph(&self, stamp: &Stamp, mut out: &mut dyn Write) -> std::io::Result<()> {
-        self.graph().map_or(Ok(()), |graph| graph.write(&self.rows, stamp, &mut out))
+    /// The graph as of this moment, where there is one: to be written while others go on.
+    pub(crate) fn snapshot(&self) -> Option<Snapshot> {
+        Some(self.graph()?.snapshot(&self.rows))
+    }
+
+    /// The checksum of each face's vector as a graph's file names it; 0 for a face that is not there.
+    pub(crate) fn sums(&self, faces: &[u64]) -> Vec<u32> {
+        faces.iter().map(|&face| self.rows.row_of(face).map_or(0, |row| graph::fingerprint(&self.rows, row))).collect()
     }
 
     /// Reads a graph that was written and brings it up to the faces that are here.

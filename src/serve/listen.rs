@@ -90,6 +90,8 @@ async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'st
     let mut server = server.http1_only().handle(handle).first_request_timeout(head);
     server.http_builder().http1().header_read_timeout(head);
     let looking = tokio::spawn(look_after(service.clone()));
+    #[cfg(unix)]
+    let door = super::local::Door::open(&service).map(|door| tokio::spawn(door.keep(service.clone())));
     begun(listening);
     let served = match tls {
         None => server.acceptor(bounds).serve(app).await,
@@ -102,6 +104,11 @@ async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'st
     };
     looking.abort();
     signals.abort();
+    #[cfg(unix)]
+    if let Some(door) = door {
+        service.begin_to_stop();
+        let _ = door.await;
+    }
     Ok(served.map_err(|e| failed("serving", e))?)
 }
 

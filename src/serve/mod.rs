@@ -10,6 +10,7 @@
 //! 2. Whatever is asked or changed is in the audit log, on disk, before it is answered.
 //! 3. Handlers parse, call, format. Errors become answers in one place ([`Problem`]).
 //! 4. No log holds a photo, a template or a key.
+//! 5. Commands of the service's own user come in by a socket of their own (`local`), and not through the routes.
 
 mod access;
 mod audit;
@@ -23,6 +24,8 @@ mod idempotency;
 mod input;
 mod limits;
 mod listen;
+#[cfg(unix)]
+mod local;
 mod metrics;
 mod page;
 mod pool;

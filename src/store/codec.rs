@@ -1,4 +1,4 @@
-//! Records to bytes and back: the only place that names bincode, so that it can be replaced without
+//! Records to bytes and back: the only place of the store that names bincode, so that it can be replaced without
 //! touching a record.
 //!
 //! A plain record:

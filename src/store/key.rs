@@ -17,6 +17,10 @@ pub(super) const NONCE: usize = 24;
 /// Bytes that sealing puts after it.
 pub(super) const TAG: usize = 16;
 
+/// What a proof that a key is known is bound to, so that it is nothing else.
+#[cfg(unix)]
+const PROOF: &[u8] = b"kith: the master key is known";
+
 /// A key as bytes; wiped from memory when dropped.
 pub(super) type KeyBytes = Zeroizing<[u8; KEY]>;
 
@@ -75,6 +79,21 @@ impl MasterKey {
     pub(super) fn bytes(&self) -> &KeyBytes {
         &self.0
     }
+
+    /// Shows whoever has drawn `challenge` and holds this key too that it is known here, and shows nothing of it.
+    ///
+    /// # Errors
+    /// [`StoreError::BadKey`] when the system has no random numbers.
+    #[cfg(unix)]
+    pub(crate) fn prove(&self, challenge: &[u8; 32]) -> Result<Vec<u8>, StoreError> {
+        seal(&self.0, PROOF, challenge)
+    }
+
+    /// Whether that was this key's.
+    #[cfg(all(unix, any(test, feature = "serve")))]
+    pub(super) fn is_proved(&self, challenge: &[u8; 32], proof: &[u8]) -> bool {
+        unseal(&self.0, PROOF, proof).is_some_and(|proved| proved[..] == challenge[..])
+    }
 }
 
 impl std::fmt::Debug for MasterKey {
@@ -84,7 +103,7 @@ impl std::fmt::Debug for MasterKey {
 }
 
 /// Bytes from the operating system's random numbers.
-pub(super) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
         .map_err(|e| StoreError::BadKey { reason: format!("the system has no random numbers: {e}") })?;
@@ -138,6 +157,18 @@ mod tests {
             assert!(unseal(key.bytes(), b"here", &sealed[..cut]).is_none());
         }
         assert_ne!(sealed, seal(key.bytes(), b"here", b"secret").unwrap(), "every sealing has its own nonce");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_proof_is_of_one_key_and_one_challenge() {
+        let (key, other) = (MasterKey::generate().unwrap(), MasterKey::generate().unwrap());
+        let proof = key.prove(&[7; 32]).unwrap();
+        assert!(key.is_proved(&[7; 32], &proof));
+        assert!(
+            !other.is_proved(&[7; 32], &proof) && !key.is_proved(&[8; 32], &proof) && !key.is_proved(&[7; 32], &[])
+        );
+        assert!(!proof.windows(KEY).any(|w| *w == key.bytes()[..]));
     }
 
     #[test]

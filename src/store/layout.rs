@@ -20,6 +20,9 @@ pub(super) const RESERVE: &str = "RESERVE";
 /// Its least size: the removal of two thousand faces, and the small files that follow, fit in it.
 const RESERVED: u64 = 128 << 10;
 
+/// Where a service answers for its database; what is left of one that was killed is in nobody's way.
+const SOCKET: &str = "SOCKET";
+
 /// What `CURRENT` names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Current {
@@ -137,7 +140,7 @@ pub(super) fn only_beginnings(folder: &Path) -> Result<(), StoreError> {
         names.push(entry.map_err(|e| io(folder, "reading", &e))?.file_name().to_string_lossy().into_owned());
     }
     let ours = |name: &String| {
-        let heads = [RECORDS, JOURNAL, RING, CURRENT, RESERVE, witness::NAME];
+        let heads = [RECORDS, JOURNAL, RING, CURRENT, RESERVE, SOCKET, witness::NAME];
         name == lock::NAME || name == super::CACHES || heads.iter().any(|head| name.starts_with(head))
     };
     if let Some(other) = names.iter().find(|n| !ours(n)) {

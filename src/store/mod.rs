@@ -57,6 +57,8 @@ use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 pub(crate) use archive::Archived;
 pub(crate) use codec::{DataKey, Record};
 pub use key::MasterKey;
+#[cfg(all(unix, feature = "serve"))]
+pub(crate) use key::random;
 pub(crate) use keys::Key;
 pub(crate) use migrate::now_ms;
 pub(crate) use open::OpenMode;
@@ -246,6 +248,21 @@ impl Store {
     pub(crate) fn clear_ring_faults(&self) -> Result<(), StoreError> {
         let damaged = self.with_ring(|ring| ring.map_or_else(Vec::new, |r| r.damaged().to_vec()));
         self.destroy(&damaged.into_iter().map(DataKey).collect::<Vec<_>>())
+    }
+
+    /// Whether somebody who proves that they know a key, or says that they have none, could open this database.
+    ///
+    /// # Errors
+    /// As on opening: [`StoreError::KeyNeeded`], [`StoreError::WrongKey`], [`StoreError::NotEncrypted`].
+    #[cfg(all(unix, feature = "serve"))]
+    pub(crate) fn check_proof(&self, challenge: &[u8; 32], proof: Option<&[u8]>) -> Result<(), StoreError> {
+        let path = || self.folder.display().to_string();
+        self.with_ring(|ring| match (ring, proof) {
+            (None, None) => Ok(()),
+            (None, Some(_)) => Err(StoreError::NotEncrypted { path: path() }),
+            (Some(_), None) => Err(StoreError::KeyNeeded { path: path() }),
+            (Some(ring), Some(proof)) => ring.check_proof(challenge, proof),
+        })
     }
 
     /// Whether the records are sealed.

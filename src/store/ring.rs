@@ -215,6 +215,16 @@ impl Ring {
         self.healed.as_deref()
     }
 
+    /// Whether a proof that the master key is known is one.
+    ///
+    /// # Errors
+    /// [`StoreError::WrongKey`].
+    #[cfg(all(unix, feature = "serve"))]
+    pub(super) fn check_proof(&self, challenge: &[u8; 32], proof: &[u8]) -> Result<(), StoreError> {
+        let wrong = || StoreError::WrongKey { path: self.path.display().to_string() };
+        self.master.is_proved(challenge, proof).then_some(()).ok_or_else(wrong)
+    }
+
     /// The id of the database that the ring is of.
     pub(super) fn id(&self) -> &[u8; 16] {
         &self.id

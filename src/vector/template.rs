@@ -1,14 +1,9 @@
-//! One vector for several faces of a person: a template of the mean direction, plain or weighted by quality.
+//! One vector for several faces of a person: a template, their mean direction.
 
-use serde::Serialize;
-
-/// Between the eyes, in pixels, from which on size adds nothing: the distance in a chip of 150 pixels.
-const FULL_SIZE: f32 = 54.5;
-/// Sharpness at which a face counts half: about the tenth percentile of LFW's faces.
-const HALF_SHARP: f32 = 0.02;
+use serde::{Deserialize, Serialize};
 
 /// How a person's faces stand for the person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
     /// The nearest of them.
@@ -16,19 +11,6 @@ pub enum By {
     Best,
     /// Their mean direction.
     Mean,
-    /// Their mean direction, each face weighted by [`sample_weight`].
-    Weighted,
-}
-
-/// What a face counts in a template, above 0 and at most 1: less when it is small, blurred or turned away.
-/// Eye distance in pixels of the photo; sharpness as in [`crate::FaceQuality`]; angles in degrees.
-pub fn sample_weight(eye_distance: f32, sharpness: f32, yaw: f32, pitch: f32) -> f32 {
-    let size = (eye_distance / FULL_SIZE).clamp(0.0, 1.0);
-    let sharp = sharpness.max(0.0) / (sharpness.max(0.0) + HALF_SHARP);
-    let facing = yaw.to_radians().cos().max(0.0) * pitch.to_radians().cos().max(0.0);
-    let weight = size * sharp * facing;
-    // A face that is all there is has to count for something.
-    if weight.is_finite() { weight.max(1e-3) } else { 1e-3 }
 }
 
 /// Comparisons of single faces that one with a template of `faces` faces counts as, when rates of false matches
@@ -45,12 +27,12 @@ pub fn template_comparisons(faces: usize) -> usize {
     if faces < 2 { faces } else { faces + faces / 2 + 1 }
 }
 
-/// The unit vector along the weighted sum of `samples` (unit vectors of `dimension` numbers); `None` where
-/// they cancel out or there are none.
-pub(crate) fn mean_direction(samples: impl Iterator<Item = (Vec<f32>, f32)>, dimension: usize) -> Option<Vec<f32>> {
+/// The unit vector along the sum of `faces` (unit vectors of `dimension` numbers), added up in that order, so that
+/// the same faces give the same bits; `None` where they cancel out or there are none.
+pub(crate) fn mean_direction(faces: impl Iterator<Item = Vec<f32>>, dimension: usize) -> Option<Vec<f32>> {
     let mut sum = vec![0f64; dimension];
-    for (vector, weight) in samples {
-        sum.iter_mut().zip(&vector).for_each(|(s, &v)| *s += f64::from(weight) * f64::from(v));
+    for vector in faces {
+        sum.iter_mut().zip(&vector).for_each(|(s, &v)| *s += f64::from(v));
     }
     let length = sum.iter().map(|s| s * s).sum::<f64>().sqrt();
     (length > f64::from(f32::EPSILON)).then(|| sum.iter().map(|s| (s / length) as f32).collect())
@@ -61,39 +43,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_leans_to_the_better_face_and_opposites_have_none() {
-        let faces = || [vec![1.0, 0.0], vec![0.0, 1.0]].into_iter();
-        let even = mean_direction(faces().zip([1.0, 1.0]), 2).unwrap();
-        assert!((even[0] - even[1]).abs() < 1e-6 && (even[0] - 0.5f32.sqrt()).abs() < 1e-6);
-        let leaning = mean_direction(faces().zip([0.9, 0.3]), 2).unwrap();
-        assert!((leaning[0] / leaning[1] - 3.0).abs() < 1e-5);
-        assert_eq!(mean_direction([(vec![1.0, 0.0], 0.5), (vec![-1.0, 0.0], 0.5)].into_iter(), 2), None);
+    fn a_template_lies_between_its_faces_and_opposites_have_none() {
+        let mean = mean_direction([vec![1.0, 0.0], vec![0.0, 1.0]].into_iter(), 2).unwrap();
+        assert!((mean[0] - mean[1]).abs() < 1e-6 && (mean[0] - 0.5f32.sqrt()).abs() < 1e-6);
+        assert_eq!(mean_direction([vec![1.0, 0.0], vec![-1.0, 0.0]].into_iter(), 2), None);
         assert_eq!(mean_direction(std::iter::empty(), 2), None);
     }
 
     #[test]
     fn a_template_counts_as_at_least_what_was_measured() {
         assert_eq!([0, 1, 2, 3, 5, 10].map(template_comparisons), [0, 1, 4, 5, 8, 16]);
-    }
-
-    #[test]
-    fn small_blurred_and_turned_faces_count_less_and_none_counts_nothing() {
-        let good = sample_weight(60.0, 0.1, 0.0, 0.0);
-        assert!(good > 0.8 && good <= 1.0);
-        for worse in [
-            sample_weight(25.0, 0.1, 0.0, 0.0),
-            sample_weight(60.0, 0.01, 0.0, 0.0),
-            sample_weight(60.0, 0.1, 50.0, 0.0),
-            sample_weight(60.0, 0.1, 0.0, -40.0),
-        ] {
-            assert!(worse < good * 0.8 && worse > 0.0, "{worse}");
-        }
-        for odd in [
-            sample_weight(0.0, 0.0, 0.0, 0.0),
-            sample_weight(f32::NAN, 0.1, 0.0, 0.0),
-            sample_weight(9.0, -1.0, 180.0, 0.0),
-        ] {
-            assert!(odd > 0.0 && odd.is_finite(), "{odd}");
-        }
     }
 }

@@ -22,6 +22,7 @@
 use std::io::{self, Read, Write};
 
 use super::super::rows::Rows;
+use super::super::table::Table;
 use super::{Graph, NONE, Parameters};
 
 const MAGIC: &[u8; 8] = b"kithgrf1";
@@ -87,8 +88,8 @@ impl<R: Read> Section<'_, R> {
     }
 }
 
-/// Of a row's vector as it is held.
-fn fingerprint(rows: &Rows, row: u32) -> u32 {
+/// CRC-32 of a row's vector as it is held.
+pub(crate) fn fingerprint(rows: &Rows, row: u32) -> u32 {
     let mut sum = crc32fast::Hasher::new();
     let bytes: Vec<u8> = rows.vector(row).iter().flat_map(|v| v.to_le_bytes()).collect();
     sum.update(&bytes);
@@ -155,27 +156,58 @@ impl Header {
     }
 }
 
-impl Graph {
-    /// Writes the graph's linked faces.
-    pub(crate) fn write(&self, rows: &Rows, stamp: &Stamp, out: &mut impl Write) -> io::Result<()> {
-        let waiting: std::collections::HashSet<u32> = self.tail.iter().copied().collect();
-        let kept: Vec<(u32, u64)> = rows.faces().filter(|(row, _)| !waiting.contains(row)).collect();
-        let mut number = vec![NONE; rows.rows()];
+/// Faces whose checksums are asked for at a time.
+const ASKED: usize = 256;
+
+/// A graph as of one moment, copied, so that others change it while it is written. It holds no vector.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    parameters: Parameters,
+    width: usize,
+    dimension: usize,
+    /// Whose each row is.
+    faces: Vec<Option<u64>>,
+    links: Table<u32>,
+    pivots: Vec<u32>,
+    /// Rows that are not written.
+    waiting: Vec<u32>,
+}
+
+impl Snapshot {
+    /// Writes the graph's linked faces. `sums` gives the checksums of some faces' vectors; that of a face forgotten
+    /// since is asked for too, and whoever reads the file passes that face over whatever it is.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub(crate) fn write(
+        &self,
+        stamp: &Stamp,
+        sums: &mut dyn FnMut(&[u64]) -> Vec<u32>,
+        mut out: &mut dyn Write,
+    ) -> io::Result<()> {
+        let out = &mut out;
+        let waiting: std::collections::HashSet<u32> = self.waiting.iter().copied().collect();
+        let held = (0u32..).zip(&self.faces).filter(|(row, _)| !waiting.contains(row));
+        let kept: Vec<(u32, u64)> = held.filter_map(|(row, face)| Some((row, (*face)?))).collect();
+        let mut number = vec![NONE; self.faces.len()];
         kept.iter().zip(0u32..).for_each(|((row, _), n)| number[*row as usize] = n);
         let pivots: Vec<u32> = self.pivots.iter().map(|&p| number[p as usize]).filter(|&n| n != NONE).collect();
-        let (parameters, width, write) = (self.parameters, self.width.unwrap_or(super::tune::HOPELESS), stamp.write);
+        let (parameters, width, write) = (self.parameters, self.width, stamp.write);
         let header = Header { parameters, width, rows: kept.len(), pivots: pivots.len(), write };
-        let header = header.bytes(stamp, rows.dimension());
+        let header = header.bytes(stamp, self.dimension);
         let mut section = Section::new(out);
         section.put(MAGIC)?;
         section.put(&(header.len() as u32).to_le_bytes())?;
         section.put(&header)?;
         section.end()?;
+        let faces: Vec<u64> = kept.iter().map(|(_, face)| *face).collect();
         let mut section = Section::new(out);
-        kept.iter().try_for_each(|(_, face)| section.put(&face.to_le_bytes()))?;
+        faces.iter().try_for_each(|face| section.put(&face.to_le_bytes()))?;
         section.end()?;
         let mut section = Section::new(out);
-        kept.iter().try_for_each(|(row, _)| section.put(&fingerprint(rows, *row).to_le_bytes()))?;
+        for some in faces.chunks(ASKED) {
+            sums(some).iter().try_for_each(|sum| section.put(&sum.to_le_bytes()))?;
+        }
         section.end()?;
         let mut section = Section::new(out);
         pivots.iter().try_for_each(|pivot| section.put(&pivot.to_le_bytes()))?;
@@ -184,12 +216,28 @@ impl Graph {
         let mut bytes = Vec::with_capacity(self.parameters.degree * 4);
         for (row, _) in &kept {
             bytes.clear();
-            let there = self.neighbours(*row).iter().map(|&n| number[n as usize]).filter(|&n| n != NONE);
+            let neighbours = self.links.row(*row).iter().take_while(|&&n| n != NONE);
+            let there = neighbours.map(|&n| number[n as usize]).filter(|&n| n != NONE);
             there.for_each(|n| bytes.extend(n.to_le_bytes()));
             bytes.resize(self.parameters.degree * 4, 0xFF);
             section.put(&bytes)?;
         }
         section.end()
+    }
+}
+
+impl Graph {
+    /// The graph as it is.
+    pub(crate) fn snapshot(&self, rows: &Rows) -> Snapshot {
+        Snapshot {
+            parameters: self.parameters,
+            width: self.width.unwrap_or(super::tune::HOPELESS),
+            dimension: rows.dimension(),
+            faces: (0..rows.rows() as u32).map(|row| rows.face(row)).collect(),
+            links: self.links.clone(),
+            pivots: self.pivots.clone(),
+            waiting: self.tail.clone(),
+        }
     }
 
     /// Reads a graph and brings it up to the rows; the error says why it is of no use.

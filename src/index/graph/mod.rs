@@ -34,7 +34,7 @@ use std::sync::Mutex;
 use super::rows::Rows;
 use super::table::Table;
 pub(crate) use build::Plan;
-pub(crate) use file::Stamp;
+pub(crate) use file::{Snapshot, Stamp, fingerprint};
 use search::Scratch;
 pub(crate) use tune::measured;
 

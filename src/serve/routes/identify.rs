@@ -42,9 +42,8 @@ pub(super) struct Search {
     /// Decide at this distance instead, above 0 and at most 2.
     #[param(exclusive_minimum = 0, maximum = 2)]
     threshold: Option<f32>,
-    /// `best`: a person's nearest face counts (when not said); `mean`: the mean of their faces;
-    /// `weighted`: that mean, good faces more than small, blurred and turned ones.
-    #[param(pattern = "^(best|mean|weighted)$")]
+    /// `best`: a person's nearest face counts (when not said); `mean`: the mean of their faces.
+    #[param(pattern = "^(best|mean)$")]
     by: Option<String>,
     /// Only people in this group; said again, in all of them.
     #[serde(default)]
@@ -69,8 +68,7 @@ impl Search {
         let by = match self.by.as_deref() {
             None | Some("best") => By::Best,
             Some("mean") => By::Mean,
-            Some("weighted") => By::Weighted,
-            Some(other) => return bad(format!("by is best, mean or weighted, not {other:?}")),
+            Some(other) => return bad(format!("by is best or mean, not {other:?}")),
         };
         Ok(SearchPolicy {
             top,
