@@ -73,7 +73,7 @@ impl Pipeline {
             bbox: d.bbox,
             score: d.score,
             landmarks: d.landmarks,
-            embedding,
+            embedding: embedding.found_by(self.detector.name()),
         });
         let times = StageTimes {
             detect_ms: 0.0,

@@ -229,6 +229,7 @@ pub(crate) enum Request {
 pub(crate) struct Vector {
     values: Vec<f32>,
     model: ModelId,
+    detector: Option<String>,
 }
 
 /// A template is printed nowhere.
@@ -240,7 +241,8 @@ impl std::fmt::Debug for Vector {
 
 impl From<&Embedding> for Vector {
     fn from(embedding: &Embedding) -> Self {
-        Self { values: embedding.values().to_vec(), model: embedding.model().clone() }
+        let detector = embedding.detector().map(str::to_string);
+        Self { values: embedding.values().to_vec(), model: embedding.model().clone(), detector }
     }
 }
 
@@ -248,7 +250,7 @@ impl TryFrom<Vector> for Embedding {
     type Error = ModelError;
 
     fn try_from(vector: Vector) -> Result<Self, ModelError> {
-        Embedding::of_unit(vector.values, vector.model)
+        Ok(Embedding::of_unit(vector.values, vector.model)?.found_by(&vector.detector.unwrap_or_default()))
     }
 }
 

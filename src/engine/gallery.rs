@@ -88,7 +88,7 @@ impl Engine {
         quality
             .within(&options.bounds, &|refusal| options.allows(refusal))
             .map_err(|refusal| GalleryError::Gate { photo: photo.origin().to_string(), refusal })?;
-        let embedding = self.pipeline.embedder.embed(&chips)?.remove(0);
+        let embedding = self.pipeline.embedder.embed(&chips)?.remove(0).found_by(self.detector());
         let pictures = match options.keep_chips {
             false => None,
             true => Some((encode_png(&chips[0])?, encode_jpeg(&thumbnail(photo.raster(), &chosen.bbox))?)),

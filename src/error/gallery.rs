@@ -30,6 +30,20 @@ pub enum GalleryError {
         /// The name asked for.
         gallery: String,
     },
+    /// The gallery's faces are another detector's.
+    #[error(
+        "the faces of gallery {gallery:?} were found by {enrolled}, this one by {running}: their chips are cut otherwise, \
+         and distances between them are not what the calibration record was measured on; say --detector {enrolled}, or \
+         enrol into another gallery"
+    )]
+    WrongDetector {
+        /// The gallery.
+        gallery: String,
+        /// The detector of its faces.
+        enrolled: String,
+        /// The detector of the face that was brought.
+        running: String,
+    },
     /// Every id that a gallery may have has been given.
     #[error("this database has given four thousand million ids; export its galleries and import them into a new one")]
     NoIdLeft,
@@ -176,6 +190,7 @@ impl GalleryError {
             Self::UnknownPerson { .. } => "gallery.unknown_person",
             Self::UnknownFace { .. } => "gallery.unknown_face",
             Self::UnknownGallery { .. } => "gallery.unknown_gallery",
+            Self::WrongDetector { .. } => "gallery.wrong_detector",
             Self::NoIdLeft => "gallery.no_id_left",
             Self::NameTaken { .. } => "gallery.name_taken",
             Self::BadName { .. } => "gallery.bad_name",

@@ -200,22 +200,32 @@ pub(super) fn stored(person: u64, face: &NewFace, half: bool, at_ms: Option<u64>
         source: face.source.clone(),
         source_sha256: face.source_sha256,
         enrolled_ms: at_ms.unwrap_or_else(now_ms),
-        detector: String::new(),
+        detector: face.embedding.detector().unwrap_or_default().to_string(),
     }
 }
 
 impl Shelf {
-    /// Refuses an embedding of another model than the gallery's.
+    /// Refuses an embedding of another model than the gallery's, and one behind another detector than its faces'. A
+    /// face whose detector is not known meets every other.
     pub(super) fn same_model(&self, embedding: &Embedding) -> Result<(), GalleryError> {
+        let gallery = || self.record().name.clone();
         let (enrolled, running) = (&self.record().model, embedding.model().as_str());
-        if enrolled == running && embedding.dimension() == self.record().dimension as usize {
-            return Ok(());
+        if enrolled != running || embedding.dimension() != self.record().dimension as usize {
+            return Err(GalleryError::WrongModel {
+                gallery: gallery(),
+                enrolled: enrolled.clone(),
+                running: running.to_string(),
+            });
         }
-        Err(GalleryError::WrongModel {
-            gallery: self.record().name.clone(),
-            enrolled: enrolled.clone(),
-            running: running.to_string(),
-        })
+        let inside = self.read();
+        match (embedding.detector(), inside.other_detector(embedding.detector())) {
+            (Some(running), Some(enrolled)) => Err(GalleryError::WrongDetector {
+                gallery: gallery(),
+                enrolled: enrolled.to_string(),
+                running: running.to_string(),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The person's own face that this one repeats.

@@ -12,7 +12,7 @@
 //! | --- | --- |
 //! | head, the first | `kith_export`: 1; `gallery`; `model`: the model id of every face; `dimension` |
 //! | person | `person`: the name; `groups`: a list; `labels`: an object; `created_ms`: milliseconds since 1970 |
-//! | face | `face_of`: a name of a person line before; `bbox`: left, top, right, bottom in pixels of the upright photo; `landmarks`: five x, y in the same; `score`: the detector's, 0 to 1; `quality`: eye distance, sharpness, brightness, yaw, pitch, roll; `source`; `source_sha256`: hex or null; `enrolled_ms`; `pictures`: whether `chips` has this row |
+//! | face | `face_of`: a name of a person line before; `bbox`: left, top, right, bottom in pixels of the upright photo; `landmarks`: five x, y in the same; `score`: the detector's, 0 to 1; `quality`: eye distance, sharpness, brightness, yaw, pitch, roll; `source`; `source_sha256`: hex or null; `enrolled_ms`; `pictures`: whether `chips` has this row; `detector`: which one found it, empty where that is not known |
 //! | end, the last | `people`, `faces`: how many; `vectors_sha256`: hex, of `vectors.npy` |
 
 use std::collections::BTreeMap;
@@ -75,6 +75,9 @@ pub(super) struct FaceLine {
     pub source_sha256: Option<String>,
     pub enrolled_ms: u64,
     pub pictures: bool,
+    /// Exports from before it was recorded have none.
+    #[serde(default)]
+    pub detector: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -195,6 +198,7 @@ impl Database {
                 score: face.score,
                 quality: [q.eye_distance, q.sharpness, q.brightness, q.yaw, q.pitch, q.roll],
                 source: face.source,
+                detector: face.detector.clone(),
                 source_sha256: face.source_sha256.map(|s| hex(&s)),
                 enrolled_ms: face.enrolled_ms,
                 pictures: kept.is_some(),

@@ -157,7 +157,7 @@ impl Parsed {
         let pictures = if line.pictures { Some((picture("png")?, picture("jpg")?)) } else { None };
         let [x0, y0, x1, y1] = line.bbox;
         Ok(NewFace {
-            embedding: Embedding::of_unit(vector, self.model.clone())?,
+            embedding: Embedding::of_unit(vector, self.model.clone())?.found_by(&line.detector),
             bbox: BBox::new(x0, y0, x1, y1),
             landmarks: Landmarks(line.landmarks),
             score: line.score,

@@ -55,6 +55,8 @@ pub struct EnrolledFace {
     pub source: String,
     /// Hex SHA-256 of the photo's bytes, where it came as bytes.
     pub source_sha256: Option<String>,
+    /// The detector that found it; none where it was enrolled before that was recorded.
+    pub detector: Option<String>,
     /// Left, top, right, bottom in pixels of the upright photo.
     pub bbox: [f32; 4],
     /// The detector's confidence.
@@ -124,6 +126,7 @@ impl Database {
             id,
             source: f.source,
             source_sha256: f.source_sha256.map(|s| hex(&s)),
+            detector: (!f.detector.is_empty()).then_some(f.detector),
             bbox: f.bbox,
             score: f.score,
             eye_distance: f.quality.eye_distance,

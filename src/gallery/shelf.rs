@@ -24,6 +24,8 @@ const PEOPLE_TOGETHER: usize = 64;
 pub(super) struct Held {
     pub person: u64,
     pub source: Option<[u8; 32]>,
+    /// Its detector's place in [`Inside::detectors`]; none where it is not known.
+    detector: Option<u16>,
 }
 
 /// A gallery's content.
@@ -35,6 +37,8 @@ pub(super) struct Inside {
     /// Faces of each person, in order of enrolment.
     of: HashMap<u64, Vec<u64>>,
     seen: HashMap<[u8; 32], Vec<u64>>,
+    /// Names of the detectors that found the faces, and how many each.
+    detectors: Vec<(String, usize)>,
     index: FaceIndex,
     /// Why the index on disk was not used, where there was reason to look for one.
     pub index_note: Option<String>,
@@ -86,6 +90,7 @@ impl Shelf {
             faces: HashMap::new(),
             of: HashMap::new(),
             seen: HashMap::new(),
+            detectors: Vec::new(),
             index,
             index_note: None,
             unsaved: 0,
@@ -292,7 +297,8 @@ impl Inside {
         self.means.touch(record.person);
         self.unsaved += 1;
         self.index.insert(id, &record.vector);
-        self.faces.insert(id, Held { person: record.person, source: record.source_sha256 });
+        let detector = self.detector_of(&record.detector);
+        self.faces.insert(id, Held { person: record.person, source: record.source_sha256, detector });
         self.of.entry(record.person).or_default().push(id);
         if let Some(source) = record.source_sha256 {
             self.seen.entry(source).or_default().push(id);
@@ -301,6 +307,9 @@ impl Inside {
 
     pub(super) fn remove_face(&mut self, id: u64) {
         let Some(held) = self.faces.remove(&id) else { return };
+        if let Some(found) = held.detector.and_then(|d| self.detectors.get_mut(usize::from(d))) {
+            found.1 -= 1;
+        }
         self.means.touch(held.person);
         self.unsaved += 1;
         self.index.remove(id);
@@ -315,6 +324,25 @@ impl Inside {
                 self.seen.remove(&source);
             }
         }
+    }
+
+    /// Counts a face of that detector; where it is in the list.
+    fn detector_of(&mut self, name: &str) -> Option<u16> {
+        if name.is_empty() {
+            return None;
+        }
+        let at = self.detectors.iter().position(|(known, _)| known == name).unwrap_or_else(|| {
+            self.detectors.push((name.to_string(), 0));
+            self.detectors.len() - 1
+        });
+        self.detectors[at].1 += 1;
+        u16::try_from(at).ok()
+    }
+
+    /// A detector of faces that are there which is not this one.
+    pub(super) fn other_detector(&self, name: Option<&str>) -> Option<&str> {
+        let others = self.detectors.iter().filter(|(known, faces)| *faces > 0 && Some(known.as_str()) != name);
+        others.map(|(known, _)| known.as_str()).next()
     }
 
     /// Moves a face to another person.

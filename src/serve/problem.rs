@@ -203,9 +203,10 @@ impl From<GalleryError> for Problem {
                 (StatusCode::CONFLICT, format!("{name:?} is enrolled already in gallery {gallery:?}; merge the two"))
             }
             GalleryError::BadName { .. } => (StatusCode::BAD_REQUEST, error.to_string()),
-            GalleryError::WrongModel { .. } | GalleryError::NotReembedded { .. } | GalleryError::NoIdLeft => {
-                (StatusCode::CONFLICT, error.to_string())
-            }
+            GalleryError::WrongModel { .. }
+            | GalleryError::WrongDetector { .. }
+            | GalleryError::NotReembedded { .. }
+            | GalleryError::NoIdLeft => (StatusCode::CONFLICT, error.to_string()),
             GalleryError::Gate { refusal, .. } => {
                 let word = refusal.name();
                 let detail = format!("not enrolled: {refusal}; say allow={word} to enrol it all the same");

@@ -4,7 +4,8 @@
 //! 1. its Euclidean length is 1 (to f32 rounding), so distance and cosine order alike:
 //!    `distance^2 = 2 - 2 cosine`;
 //! 2. every number is finite;
-//! 3. it carries its [`ModelId`], and two embeddings meet only when their ids are equal.
+//! 3. it carries its [`ModelId`], and two embeddings meet only when their ids are equal; and the name of the detector
+//!    whose landmarks its chip was cut by, where that is known.
 
 use std::fmt;
 use std::sync::Arc;
@@ -61,6 +62,7 @@ impl fmt::Display for ModelId {
 pub struct Embedding {
     values: Vec<f32>,
     model: ModelId,
+    detector: Option<Arc<str>>,
 }
 
 impl Embedding {
@@ -81,7 +83,7 @@ impl Embedding {
             return bad("its length is zero");
         }
         values.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32);
-        Ok(Self { values, model })
+        Ok(Self { values, model, detector: None })
     }
 
     /// Takes numbers that are a unit vector already (to one in a thousand), bit for bit.
@@ -92,7 +94,7 @@ impl Embedding {
         let length = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
         // Written so that a length that is not a number is refused.
         if (length - 1.0).abs() < 1e-3 {
-            return Ok(Self { values, model });
+            return Ok(Self { values, model, detector: None });
         }
         Err(ModelError::BadEmbedding { reason: format!("its length is {length}, not 1") })
     }
@@ -110,6 +112,19 @@ impl Embedding {
     /// The model that made it.
     pub fn model(&self) -> &ModelId {
         &self.model
+    }
+
+    /// The detector whose landmarks its chip was cut by, by its name in the manifest; `None` for a vector that came
+    /// from elsewhere. Another detector's chips lie a little otherwise, and so do the distances.
+    pub fn detector(&self) -> Option<&str> {
+        self.detector.as_deref()
+    }
+
+    /// The same vector, of a chip cut by that detector's landmarks; no name, no detector.
+    #[must_use]
+    pub fn found_by(mut self, detector: &str) -> Self {
+        self.detector = (!detector.is_empty()).then(|| detector.into());
+        self
     }
 
     /// Cosine of the angle between the two, -1 to 1; 1 for the same direction.

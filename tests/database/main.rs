@@ -217,6 +217,45 @@ fn nothing_is_enrolled_twice_and_nobody_as_somebody_else() {
 }
 
 #[test]
+fn faces_of_two_detectors_do_not_meet_unsaid() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("faces");
+    let database = open(&path).unwrap();
+    let found_by = |number, detector: &str| NewFace { embedding: embedding(number).found_by(detector), ..face(number) };
+    let add = |database: &Database, name: &str, face| database.enroll(MAIN, name, face, &EnrolmentPolicy::default());
+    // Of this one it is not known.
+    enroll(&database, "Ada", 1);
+    let first = add(&database, "Grace", found_by(2, "mtcnn")).unwrap();
+    let shown = database.person(MAIN, "Grace").unwrap().1;
+    assert_eq!(shown[0].detector.as_deref(), Some("mtcnn"));
+    let check = |database: &Database| {
+        assert_eq!(add(database, "Eve", found_by(3, "yunet-n")).unwrap_err().code(), "gallery.wrong_detector");
+        let probe = |number, detector: &str| {
+            let probe = embedding(number).found_by(detector);
+            database.identify(MAIN, &probe, &exactly(), None).map(|a| a.name)
+        };
+        let refused = probe(2, "yunet-n").unwrap_err();
+        assert!(refused.to_string().contains("say --detector mtcnn"), "{refused}");
+        assert_eq!(probe(2, "mtcnn").unwrap().as_deref(), Some("Grace"));
+        assert_eq!(probe(1, "mtcnn").unwrap().as_deref(), Some("Ada"), "one whose detector is not known meets all");
+        assert_eq!(who(database, 2).as_deref(), Some("Grace"), "and so does a probe");
+        let near = database.distance_to_face(MAIN, first.face, &embedding(2).found_by("yunet-n")).unwrap_err();
+        assert_eq!(near.code(), "gallery.wrong_detector");
+    };
+    check(&database);
+    let exported = folder.path().join("export");
+    database.export(MAIN, &exported, false, &|| ()).unwrap();
+    drop(database);
+    check(&open(&path).unwrap());
+    let again = open(&folder.path().join("again")).unwrap();
+    again.import(MAIN, &exported, &|| ()).unwrap();
+    assert_eq!(add(&again, "Eve", found_by(3, "yunet-n")).unwrap_err().code(), "gallery.wrong_detector");
+    // The last face of that detector is gone, and with it the bond.
+    again.forget(MAIN, "Grace", false).unwrap();
+    add(&again, "Eve", found_by(3, "yunet-n")).unwrap();
+}
+
+#[test]
 fn galleries_models_groups_and_labels_stay_apart() {
     let folder = tempfile::tempdir().unwrap();
     let database = open(&folder.path().join("faces")).unwrap();

@@ -85,7 +85,9 @@ impl Reason {
             ("refusal", "no_face") => Self::NoFace,
             ("refusal", "several_faces") => Self::SeveralFaces,
             ("refusal", "not_calibrated") => Self::CalibrationMissing,
-            ("refusal", "wrong_calibration" | "wrong_detector") => Self::CalibrationStale,
+            ("refusal", "wrong_calibration" | "wrong_detector") | ("gallery", "wrong_detector") => {
+                Self::CalibrationStale
+            }
             ("refusal", "unsupported_rate") => Self::CalibrationInsufficient,
             ("gallery", "unknown_person") => Self::PersonUnknown,
             ("gallery", "unknown_gallery") => Self::GalleryUnknown,
