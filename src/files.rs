@@ -130,6 +130,35 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder).and_then(|f| f.sync_all()) } else { Ok(()) }
 }
 
+/// Takes room on the disk for a file's first `length` bytes; false where the file system cannot but by writing them.
+///
+/// # Errors
+/// What the file system says, `StorageFull` above all.
+pub fn allocate(file: &File, length: u64) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    return match rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, length) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => Ok(false),
+        Err(e) => Err(e.into()),
+    };
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (file, length);
+        Ok(false)
+    }
+}
+
+/// Bytes that this user may still write to the disk of a file or folder; `None` where that cannot be told.
+pub fn room(path: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::fs::statvfs(path).ok().map(|s| s.f_bavail.saturating_mul(s.f_frsize));
+    #[cfg(not(unix))]
+    {
+        let _ = path;
+        None
+    }
+}
+
 /// The folder that a file is in.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))

@@ -85,20 +85,19 @@ impl Store {
         let mut out = Hashed { inner: out, sha: Sha256::new(), bytes: 0 };
         out.write_all(MAGIC)?;
         let mut entries = 0u64;
-        let view = self.view();
-        for entry in view.entries(&[]) {
-            let (key, value) = match entry {
-                Ok(entry) => entry,
-                Err(e) => return Ok(Err(e)),
-            };
-            if let Some(what) = self.fault(&key, &value) {
-                return Ok(Err(self.damaged(what)));
+        let written = self.each(&[], |key, value| {
+            if let Some(what) = self.fault(key, value) {
+                return Err(Stopped::Database(self.damaged(what)));
             }
-            out.write_all(&(key.len() as u32).to_le_bytes())?;
-            out.write_all(&(value.len() as u32).to_le_bytes())?;
-            out.write_all(&key)?;
-            out.write_all(&value)?;
+            let lengths = [(key.len() as u32).to_le_bytes(), (value.len() as u32).to_le_bytes()].concat();
+            [lengths.as_slice(), key, value].iter().try_for_each(|b| out.write_all(b)).map_err(Stopped::File)?;
             entries += 1;
+            Ok(())
+        });
+        match written {
+            Ok(()) => {}
+            Err(Stopped::Database(e)) => return Ok(Err(e)),
+            Err(Stopped::File(e)) => return Err(e),
         }
         out.write_all(&END.to_le_bytes())?;
         out.write_all(&entries.to_le_bytes())?;
@@ -225,6 +224,18 @@ impl Store {
                 Err(e)
             }
         }
+    }
+}
+
+/// Why a backup was not written to its end.
+enum Stopped {
+    Database(StoreError),
+    File(std::io::Error),
+}
+
+impl From<StoreError> for Stopped {
+    fn from(e: StoreError) -> Self {
+        Self::Database(e)
     }
 }
 

@@ -80,14 +80,14 @@ impl Store {
             let view = self.view();
             write(&self.folder, &current, &head, view.entries(&[]))
         };
-        let made = match copied() {
-            Err(StoreError::Full { .. }) => {
-                self.view.write().unwrap_or_else(PoisonError::into_inner).give_up_sled()?;
-                layout::give_room(&self.folder);
-                copied()
-            }
-            made => made,
-        };
+        let mut made = copied();
+        // No room for both, or sled does not answer.
+        if made.is_err() && self.without_sled() {
+            made = copied();
+        }
+        if matches!(made, Err(StoreError::Full { .. })) && layout::give_room(&self.folder) {
+            made = copied();
+        }
         let (journal, head) = made?;
         durable::fault::point();
         if let Err(e) = layout::point_to(&self.folder, &current) {

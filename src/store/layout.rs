@@ -231,6 +231,9 @@ pub(super) fn keep_room(folder: &Path, more: u64) -> Result<(), StoreError> {
         if there > wanted {
             return file.set_len(wanted);
         }
+        if files::allocate(&file, wanted)? {
+            return Ok(());
+        }
         file.seek(SeekFrom::End(0))?;
         // Not zeros, which some file systems do not store.
         let bytes: Vec<u8> = (0..1usize << 14).map(|i| (i * 167 % 251 + 1) as u8).collect();

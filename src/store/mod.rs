@@ -127,20 +127,21 @@ impl Store {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is held, from the journal where sled does not answer any more.
     fn view(&self) -> RwLockReadGuard<'_, View> {
-        let view = self.view.read().unwrap_or_else(PoisonError::into_inner);
-        if view.answers() {
-            return view;
-        }
-        drop(view);
-        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
-        if !view.answers() {
-            // A journal that cannot be read either is reported by whoever reads the view.
-            let _ = view.give_up_sled();
-        }
-        drop(view);
         self.view.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// After sled has refused something (once a write that it makes in the background has failed, it may refuse to read
+    /// too): the entries are held in memory from here on, from the journal. Whether that is new.
+    fn without_sled(&self) -> bool {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        view.is_on_disk() && view.give_up_sled().is_ok()
+    }
+
+    /// The value under a key.
+    fn value(&self, key: &[u8]) -> Result<Option<sled::IVec>, StoreError> {
+        let read = self.view().get(key);
+        if read.is_err() && self.without_sled() { self.view().get(key) } else { read }
     }
 
     /// Bytes on disk.
@@ -188,14 +189,44 @@ impl Store {
         &self,
         mut visit: impl FnMut(Key, R) -> Result<(), E>,
     ) -> Result<(), E> {
-        let view = self.view();
-        for entry in view.entries(&[R::KIND]) {
-            let (key, value) = entry?;
-            let record = self.decode(&key, &value)?;
-            let key = Key::parse(&key).ok_or_else(|| self.damaged(format!("key {key:?} is none of ours")))?;
-            visit(key, record)?;
+        self.each(&[R::KIND], |key, value| {
+            let record = self.decode(key, value)?;
+            let key = Key::parse(key).ok_or_else(|| self.damaged(format!("key {key:?} is none of ours")))?;
+            visit(key, record)
+        })
+    }
+
+    /// Visits every entry whose key begins with `prefix`, in order. Where sled stops answering on the way, what is left is
+    /// visited in memory.
+    fn each<E: From<StoreError>>(
+        &self,
+        prefix: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut visited: Option<Vec<u8>> = None;
+        loop {
+            let view = self.view();
+            let mut broken = None;
+            for entry in view.entries(prefix) {
+                match entry {
+                    Ok((key, _)) if visited.as_ref().is_some_and(|last| **last >= *key) => {}
+                    Ok((key, value)) => {
+                        visit(&key, &value)?;
+                        visited = Some(key.to_vec());
+                    }
+                    Err(e) => {
+                        broken = Some(e);
+                        break;
+                    }
+                }
+            }
+            drop(view);
+            match broken {
+                None => return Ok(()),
+                Some(_) if self.without_sled() => {}
+                Some(e) => return Err(e.into()),
+            }
         }
-        Ok(())
     }
 
     /// Visits the records of a kind whose keys `sound` takes, in order of their keys.
@@ -207,24 +238,20 @@ impl Store {
         sound: &dyn Fn(Key) -> bool,
         mut visit: impl FnMut(Key, R),
     ) -> Result<(), StoreError> {
-        let view = self.view();
-        for entry in view.entries(&[R::KIND]) {
-            let (bytes, value) = entry?;
-            if let Some(key) = Key::parse(&bytes).filter(|k| sound(*k)) {
-                visit(key, self.decode(&bytes, &value)?);
+        self.each(&[R::KIND], |bytes, value| {
+            if let Some(key) = Key::parse(bytes).filter(|k| sound(*k)) {
+                visit(key, self.decode(bytes, value)?);
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Every entry as it is stored, in order, for checking and copying.
     pub(crate) fn raw(&self, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        let view = self.view();
-        for entry in view.entries(&[]) {
-            let (key, value) = entry?;
-            visit(&key, &value);
-        }
-        Ok(())
+        self.each(&[], |key, value| {
+            visit(key, value);
+            Ok(())
+        })
     }
 
     /// What is wrong with an entry, if anything.
@@ -276,7 +303,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub(crate) fn data_key(&self, key: Key) -> Result<DataKey, StoreError> {
-        let value = self.view().get(&key.bytes())?;
+        let value = self.value(&key.bytes())?;
         Ok(value.and_then(|v| codec::data_key(&v)).unwrap_or(DataKey::DATABASE))
     }
 
@@ -312,8 +339,7 @@ impl Store {
     /// [`StoreError::Damaged`].
     pub(crate) fn get<R: Record>(&self, key: Key) -> Result<Option<R>, StoreError> {
         let bytes = key.bytes();
-        let view = self.view();
-        match view.get(&bytes)? {
+        match self.value(&bytes)? {
             None => Ok(None),
             Some(value) => self.decode(&bytes, &value).map(Some),
         }
@@ -324,7 +350,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Damaged`].
     pub(crate) fn holds(&self, key: Key) -> Result<bool, StoreError> {
-        Ok(self.view().get(&key.bytes())?.is_some())
+        Ok(self.value(&key.bytes())?.is_some())
     }
 
     fn damaged(&self, what: String) -> StoreError {

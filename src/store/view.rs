@@ -1,12 +1,16 @@
 //! What the database holds, by key: in sled, or in memory where sled cannot be opened or written (a full or a
 //! read-only disk). Either is made from the journal, and nothing is acknowledged for being in it.
 //!
-//! sled 0.34 is kept at a distance: its panics become errors, a handle that has failed is never dropped (its
-//! destructor waits for ever for a write that failed), and closing is given a bounded time.
+//! sled 0.34 is kept at a distance. Its panics become errors. Where a write of its own fails, whoever flushes may wait
+//! for ever (`exit_reservation` sets the error and wakes nobody; `encapsulate` returns without giving up its place in
+//! the buffer), and meanwhile holds a lock that is the whole process's. So it is given up before the disk is full, a
+//! handle that has failed is never dropped, and closing is given a bounded time, after which this process uses sled no
+//! more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use sled::IVec;
@@ -22,7 +26,19 @@ const CACHE: u64 = 64 << 20;
 /// A program being started has closed what it was not meant to have long before.
 const DESCRIPTORS_CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// How long closing may take. What is not written then is written again from the journal at the next opening.
-const CLOSES_WITHIN: Duration = Duration::from_secs(10);
+const CLOSES_WITHIN: Duration = Duration::from_secs(5);
+/// With less room on the disk than this sled is not used: its log grows by half a MiB at a time, and it may be writing
+/// several such segments at once.
+const ROOM: u64 = 4 << 20;
+
+/// Set when sled did not come back from closing: a lock of the whole process is held by it for ever.
+static STUCK: AtomicBool = AtomicBool::new(false);
+/// Folders that a handle was left open of, which holds sled's lock for as long as this process lives.
+static LEFT_OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn left_open() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    LEFT_OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Entries by key.
 pub(super) enum View {
@@ -68,6 +84,20 @@ impl Sled {
     /// # Errors
     /// [`StoreError::Damaged`], [`StoreError::Full`], [`StoreError::Io`].
     pub(super) fn open(path: &Path, journal: &Path) -> Result<Self, StoreError> {
+        let refused = |reason: &str| StoreError::Io {
+            path: path.display().to_string(),
+            doing: "opening",
+            reason: reason.to_string(),
+        };
+        if STUCK.load(Ordering::Acquire) {
+            return Err(refused("sled did not close another database, and is not used any more by this process"));
+        }
+        if left_open().contains(path) {
+            return Err(refused("this process could not close it before"));
+        }
+        if files::room(path).or_else(|| files::room(files::folder_of(path))).is_some_and(|room| room < ROOM) {
+            return Err(StoreError::Full { path: path.display().to_string(), doing: "opening the records" });
+        }
         files::private_folder(path).map_err(|e| super::journal::failed(path, "making the folder", &e))?;
         remove_half_made_snapshots(path);
         let config = sled::Config::new().path(path).flush_every_ms(None).cache_capacity(CACHE);
@@ -119,7 +149,9 @@ impl Sled {
 impl Drop for Sled {
     fn drop(&mut self) {
         let Some(db) = self.db.take() else { return };
-        if self.failed {
+        let room = !self.written || files::room(&self.path).is_none_or(|room| room >= ROOM);
+        if self.failed || !room || STUCK.load(Ordering::Acquire) {
+            left_open().insert(self.path.clone());
             std::mem::forget(db);
             return;
         }
@@ -129,13 +161,17 @@ impl Drop for Sled {
             let flushed = if written { guarded(&path, "flushing", || db.flush().map(drop)) } else { Ok(()) };
             match flushed {
                 Ok(()) => drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(db)))),
-                Err(_) => std::mem::forget(db),
+                Err(_) => {
+                    left_open().insert(path.clone());
+                    std::mem::forget(db);
+                }
             }
             let _ = files::restrict(&path);
             let _ = said.send(());
         });
-        if closing.is_ok() {
-            let _ = heard.recv_timeout(CLOSES_WITHIN);
+        if closing.is_ok() && heard.recv_timeout(CLOSES_WITHIN) == Err(mpsc::RecvTimeoutError::Timeout) {
+            left_open().insert(self.path.clone());
+            STUCK.store(true, Ordering::Release);
         }
     }
 }
@@ -169,6 +205,12 @@ impl View {
     /// [`StoreError::Full`], [`StoreError::Io`], [`StoreError::Damaged`].
     pub(super) fn build(path: &Path, journal: &Journal) -> Result<Self, StoreError> {
         layout::remove(path)?;
+        // What a handle of it is still open of has no name any more.
+        left_open().remove(path);
+        let needed = journal.end() + journal.end() / 4 + ROOM;
+        if files::room(files::folder_of(path)).is_some_and(|room| room < needed) {
+            return Err(StoreError::Full { path: path.display().to_string(), doing: "making the records" });
+        }
         let built = Sled::open(path, journal.path()).and_then(|mut sled| {
             let built = journal.scan(FIRST, |frame| sled.follow(journal, frame));
             let built = built.and_then(|scanned| match scanned.damaged.first() {
@@ -185,12 +227,6 @@ impl View {
         built
     }
 
-    /// Whether it can be read: a write that sled makes later than it is asked to may have failed, and from then on it
-    /// refuses everything.
-    pub(super) fn answers(&self) -> bool {
-        self.head().is_ok()
-    }
-
     /// Holds the entries in memory, and removes sled's files. Nobody may write to the journal meanwhile, or what is
     /// written must be applied after.
     ///
@@ -203,12 +239,19 @@ impl View {
             what: "the journal is damaged at its beginning".to_string(),
         };
         let memory = Self::in_memory(&Journal::open(&sled.journal, false)?.ok_or_else(damaged)?)?;
-        sled.failed |= sled.call("reading", |db| db.get(Key::Head.bytes())).is_err();
+        // It is of no use any more, and may wait for ever for a write that failed.
+        sled.failed = true;
         let path = sled.path.clone();
         *self = memory;
         // The room that they take is needed, and the next opening makes them anew.
         let _ = layout::remove(&path);
         Ok(())
+    }
+
+    /// Whether sled holds the entries on a disk that has little room left for it.
+    pub(super) fn is_short_of_room(&self) -> bool {
+        let Self::Sled(sled) = self else { return false };
+        files::room(&sled.path).is_some_and(|room| room < ROOM)
     }
 
     /// Whether sled holds the entries.

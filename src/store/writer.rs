@@ -37,7 +37,13 @@ impl Store {
     /// Without sled's files, whose room a rewritten journal would take, as much room is kept as that needs. A write
     /// that leaves less is refused: there must always be room to forget somebody.
     fn keep_room_for(&self, writing: &Writing, changes: &[Change]) -> Result<(), StoreError> {
-        if self.view().is_on_disk() {
+        let (short, on_disk) = {
+            let view = self.view();
+            (view.is_short_of_room(), view.is_on_disk())
+        };
+        if short {
+            self.without_sled();
+        } else if on_disk {
             return Ok(());
         }
         let more: usize = changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
@@ -119,10 +125,9 @@ impl Writer<'_> {
         let frees = changes.iter().all(|(_, value)| value.is_none());
         let (store, writing) = (self.store, &mut *self.writing);
         let sum = {
-            let view = store.view();
             let mut sum = Sum { entries: writing.head.entries, digest: writing.head.digest };
             for (key, value) in &changes {
-                if let Some(old) = view.get(key)? {
+                if let Some(old) = store.value(key)? {
                     sum.take(key, &old);
                 }
                 if let Some(value) = value {
