@@ -129,7 +129,9 @@ fn people(into: &Path) {
     ] {
         let folder = into.join(person);
         std::fs::create_dir_all(&folder).unwrap();
-        photos.iter().for_each(|name| drop(std::fs::copy(photo(name), folder.join(name)).unwrap()));
+        for name in photos {
+            std::fs::copy(photo(name), folder.join(name)).unwrap();
+        }
     }
 }
 
@@ -137,11 +139,15 @@ fn copy(from: &Path, into: &Path) {
     std::fs::create_dir_all(into).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let (from, into) = (entry.as_ref().unwrap().path(), into.join(entry.unwrap().file_name()));
-        if from.is_dir() { copy(&from, &into) } else { drop(std::fs::copy(&from, &into).unwrap()) }
+        if from.is_dir() {
+            copy(&from, &into);
+        } else {
+            std::fs::copy(&from, &into).unwrap();
+        }
     }
 }
 
-/// What two runs may differ in: when things were enrolled, and how sled lays out its files.
+/// What two runs may differ in: when things were enrolled.
 fn without_times(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -160,10 +166,18 @@ fn without_times(value: &mut Value) {
 /// Exit code, standard output and standard error.
 fn seen(output: &Output) -> (i32, Value, String) {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    // sled lays its files out otherwise when it was opened once and not for each command.
+    let on_disk =
+        text.split_once(" writes, ").and_then(|(before, after)| Some((before, after.split_once(" MB on disk")?.1)));
+    let text = on_disk.map_or(text.clone(), |(before, after)| format!("{before} writes{after}"));
     let mut shown = serde_json::from_str(&text).unwrap_or(Value::String(text));
     without_times(&mut shown);
     if shown.get("writes").is_some() {
         shown["bytes"] = Value::from(0);
+        // What a table has reserved depends on how it grew.
+        for gallery in shown["galleries"].as_array_mut().unwrap() {
+            gallery["index"]["bytes"] = Value::from(0);
+        }
     }
     (code(output), shown, String::from_utf8_lossy(&output.stderr).into_owned())
 }
@@ -253,9 +267,10 @@ fn every_command_answers_beside_the_service_as_it_does_without() {
     ];
     for &words in commands {
         for form in [&["--json"][..], &[]] {
-            // A change is made once.
-            let reads = ["identify", "people", "stats", "check"].contains(&words[0]) && words.get(1) != Some(&"merge");
-            if form.is_empty() && !(reads && !["rename", "merge", "label"].contains(words.get(1).unwrap_or(&""))) {
+            // A change is made once; what only reads is asked for in both forms.
+            let changes = ["rename", "merge", "label"].contains(words.get(1).unwrap_or(&""));
+            let reads = ["identify", "people", "stats", "check"].contains(&words[0]) && !changes;
+            if form.is_empty() && !reads {
                 continue;
             }
             let words = [words, form].concat();
@@ -380,7 +395,7 @@ fn a_folder_is_enrolled_while_others_ask_the_service() {
         let ask = || {
             let mut asked = 0;
             while !over.load(std::sync::atomic::Ordering::Relaxed) {
-                assert_eq!(service.post("/v1/identify", &photo("hopper_tilt.jpg")), 200);
+                assert_eq!(service.post("/v1/identify?gallery=other", &photo("hopper_tilt.jpg")), 200);
                 asked += 1;
             }
             asked

@@ -183,7 +183,7 @@ impl Shelf {
             Means::Unasked => BTreeSet::new(),
         };
         // Letting go of the turn brings those up to date whose faces changed meanwhile.
-        inside.means = Means::Kept(templates, touched);
+        inside.means = Means::Kept(Box::new(templates), touched);
     }
 }
 

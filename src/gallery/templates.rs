@@ -113,7 +113,7 @@ pub(super) enum Means {
     /// They are being made; whose faces have changed since that began.
     Making(BTreeSet<u64>),
     /// They are kept; whose faces have changed in this turn of a writer.
-    Kept(Templates, BTreeSet<u64>),
+    Kept(Box<Templates>, BTreeSet<u64>),
 }
 
 impl Means {

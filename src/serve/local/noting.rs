@@ -68,6 +68,9 @@ pub(super) fn noted(
     })
 }
 
+/// From an answer to the evidence in it.
+type Shows = fn(&[u8]) -> Option<Value>;
+
 /// What of a request is for the log.
 struct Deed {
     action: &'static str,
@@ -75,7 +78,7 @@ struct Deed {
     person: Option<String>,
     evidence: Value,
     /// What the answer shows.
-    from_answer: Option<fn(&[u8]) -> Option<Value>>,
+    from_answer: Option<Shows>,
 }
 
 impl Deed {
