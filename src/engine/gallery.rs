@@ -79,7 +79,14 @@ impl Engine {
     /// [`crate::error::RefusalError`] for no face or several, [`GalleryError::Gate`] for a face that is
     /// too small, blurred, dark, bright or turned away.
     pub fn prepare(&self, photo: &Photo, options: &EnrolOptions) -> Result<NewFace> {
-        let mut found = self.pipeline.detector.detect(photo.raster())?;
+        self.prepare_found(photo, self.detect(photo)?, options)
+    }
+
+    /// [`Engine::prepare`] of faces that were found before.
+    ///
+    /// # Errors
+    /// As [`Engine::prepare`].
+    pub fn prepare_found(&self, photo: &Photo, mut found: Vec<Detection>, options: &EnrolOptions) -> Result<NewFace> {
         found.retain(|d| d.score >= options.min_score);
         let chosen = choose(&found, photo, options.choice)?;
         let chips = self.pipeline.chips(photo.raster(), &[chosen])?;

@@ -115,10 +115,7 @@ pub(in crate::serve) async fn enroll_photo(
     options: EnrolOptions,
 ) -> Result<EnrolledView, Problem> {
     let asked = options.clone();
-    let prepared = service.with_networks(move |s| {
-        let photo = work::decode(s, &photo)?;
-        Ok::<_, Problem>(s.engine().prepare(&photo, &asked)?)
-    });
+    let prepared = service.with_networks(move |s| work::prepare(s, &photo, &asked));
     let face = match prepared.await {
         Ok(face) => face,
         Err(problem) => return service.audited(event, async { Err(problem) }, |_: &EnrolledView, _| {}).await,
