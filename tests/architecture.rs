@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("geometry", &["error"]),
+    ("json", &[]),
     ("simd", &["error"]),
     ("vector", &["error", "simd"]),
     ("media", &["error"]),
@@ -27,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "engine",
         &[
             "error",
+            "json",
             "geometry",
             "vector",
             "media",
@@ -46,9 +48,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Training finds faces as the engine does.
     ("train", &["error", "geometry", "vector", "media", "nn", "align", "embed", "engine"]),
     // The service holds the engine, and plain data that the engine answers with.
-    ("serve", &["error", "geometry", "media", "verify", "engine"]),
+    ("serve", &["error", "json", "geometry", "media", "verify", "engine"]),
     // The command starts the service.
-    ("cli", &["error", "geometry", "vector", "media", "nn", "verify", "pipeline", "engine", "eval", "train", "serve"]),
+    (
+        "cli",
+        &[
+            "error", "json", "geometry", "vector", "media", "nn", "verify", "pipeline", "engine", "eval", "train",
+            "serve",
+        ],
+    ),
 ];
 
 /// The only rooms that may name candle.
@@ -62,6 +70,9 @@ const KERNELS: &[&str] = &["nn/kernels", "vector/kernels"];
 const KNOWS_NALGEBRA: &str = "train";
 /// The only room that may name the web framework.
 const KNOWS_AXUM: &str = "serve";
+/// The only room that may make JSON values with serde_json's own macro, which writes an f32 with digits that nobody
+/// computed.
+const KNOWS_JSON_MACRO: &str = "json";
 /// Rooms of pure numbers: no file, no network, no thread of their own.
 const PURE: &[&str] = &["geometry", "vector", "verify"];
 
@@ -128,6 +139,9 @@ fn candle_and_io_stay_where_they_belong() {
             assert!(!code.contains("candle_") || KNOW_CANDLE.contains(&room.as_str()), "{shown} names candle");
             let impure = ["std::fs", "std::net", "std::thread", "println!"].iter().any(|w| code.contains(w));
             assert!(!impure || !PURE.contains(&room.as_str()), "{shown} is no longer pure");
+            let own = ["serde_json::json!", "serde_json::json;", "json, Value", "Value, json"];
+            let makes_json = own.iter().any(|w| code.contains(w));
+            assert!(!makes_json || room == KNOWS_JSON_MACRO, "{shown} makes JSON without crate::json::json");
             let kernel = KERNELS.iter().any(|k| file.ends_with(k) || file.parent().is_some_and(|f| f.ends_with(k)));
             assert!(!code.contains("axum") || room == KNOWS_AXUM, "{shown} names axum");
             assert!(!code.contains("nalgebra::") || room == KNOWS_NALGEBRA, "{shown} names nalgebra");

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use npyz::WriterBuilder;
 use rayon::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{Common, Embed};
 use super::{DONE, FAILED, output};
 use crate::error::RefusalError;
+use crate::json::json;
 use crate::media::{Limits, write_whole};
 use crate::{Engine, Error, Face, FaceChoice, Photo};
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::comparison::cosine_percent;
 use super::{Engine, FaceChoice, choose};
 use crate::attributes::{FaceQuality, QualityBounds};
 use crate::compare::{NameTag, draw_names};
@@ -54,6 +55,7 @@ impl EnrolOptions {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct IdentifiedFace {
     /// The box in pixels of the upright photo.
+    #[serde(rename = "box")]
     pub bbox: BBox,
     /// The detector's confidence, 0 to 1.
     pub score: f32,
@@ -202,8 +204,8 @@ impl Engine {
             .map(|f| match (&f.answer.name, f.answer.candidates.first()) {
                 (Some(name), Some(best)) => NameTag {
                     bbox: f.bbox,
-                    text: format!("{name} {:.0}%", best.similarity),
-                    similarity: Some(best.similarity),
+                    text: best.similarity.map_or_else(|| name.clone(), |percent| format!("{name} {percent:.0}%")),
+                    similarity: Some(best.similarity.unwrap_or_else(|| cosine_percent(best.distance))),
                 },
                 _ => NameTag { bbox: f.bbox, text: "unknown".to_string(), similarity: None },
             })

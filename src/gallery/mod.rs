@@ -32,7 +32,7 @@ use serde::Serialize;
 pub use check::{CheckReport, repair};
 pub use enroll::{Enrolled, EnrolmentPolicy, EnrolmentStatus, NewFace, Pending};
 pub use export::Exported;
-pub use identify::{Candidate, Identification, SearchPolicy, Threshold};
+pub use identify::{Candidate, Identification, SearchPolicy};
 pub use import::Imported;
 pub use listing::{FacePage, PeoplePage};
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};

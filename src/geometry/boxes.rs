@@ -13,6 +13,7 @@ use super::near::NearBoxes;
 /// assert!((a.overlap(&b, Overlap::Union) - 1.0 / 3.0).abs() < 1e-6);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema), schema(as = Box))]
 pub struct BBox {
     /// Left edge.
     pub x0: f32,
@@ -22,6 +23,13 @@ pub struct BBox {
     pub x1: f32,
     /// Bottom edge.
     pub y1: f32,
+}
+
+impl From<[f32; 4]> for BBox {
+    /// Left, top, right, bottom.
+    fn from([x0, y0, x1, y1]: [f32; 4]) -> Self {
+        Self { x0, y0, x1, y1 }
+    }
 }
 
 /// What two boxes' intersection is held against.

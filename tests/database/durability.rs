@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use kith::error::{Error, StoreError};
 use kith::{DatabaseOptions, EnrolmentPolicy, MasterKey, NewFace};
 
+use super::require::missing;
 use super::{MAIN, existing, face, open, who};
 
 /// Enrols until it is done or an error comes, and says each acknowledged face and the error's code. Run
@@ -90,8 +91,7 @@ fn records_are_synced_before_they_are_acknowledged() {
     let output = child_command(&program, &folder.path().join("faces"), 8).output();
     let acknowledged = output.as_ref().map_or(0, |o| lines_of(o, "acknowledged ").len());
     let Some(trace) = std::fs::read_to_string(&trace).ok().filter(|_| acknowledged == 8) else {
-        println!("skipped: strace is not here, or may not trace");
-        return;
+        return missing("strace is not there, or may not trace");
     };
     let calls = calls(&trace);
     let of = |name: &str, file: &str| -> Vec<&Call> {
@@ -174,8 +174,7 @@ fn a_full_file_system_is_a_typed_error_and_costs_nothing_acknowledged() {
     let at = folder.path();
     let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "none"]).arg(at).output();
     if !mount.is_ok_and(|o| o.status.success()) {
-        println!("skipped: this user may not mount a small file system");
-        return;
+        return missing("this user may not mount a small file system");
     }
     let _mounted = Mounted(at);
     let filler = at.join("filler");
