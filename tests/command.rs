@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 #![cfg(feature = "cli")]
 
+#[path = "common/shapes.rs"]
+mod shapes;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -333,4 +336,31 @@ fn what_the_gate_refuses_can_be_allowed_by_name() {
     assert!(why == "gate.too_dark" || why == "gate.blurred", "{why}");
     assert_eq!(code(&at(&db, &["enroll", "Grace", dark, "--allow", "light,blurred"])), 0);
     assert_eq!(code(&at(&db, &["enroll", "Grace", dark, "--allow", "everything"])), 2, "not a refusal's name");
+}
+
+#[test]
+fn boxes_thresholds_and_similarities_are_printed_in_one_shape_by_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("faces").display().to_string();
+    let (hopper, tilt) = (photo("grace_hopper.jpg"), photo("hopper_tilt.jpg"));
+    kith(&["enroll", "Grace", &hopper, "--db", &db]);
+    for arguments in [
+        &["detect", &tilt][..],
+        &["embed", &tilt],
+        &["verify", &hopper, &tilt],
+        &["verify", &hopper, &tilt, "--threshold", "0.3"],
+        &["compare", &hopper, &tilt],
+        &["identify", &tilt, "--db", &db],
+        &["identify", &tilt, "--db", &db, "--threshold", "0.3"],
+        &["people", "show", "Grace", "--db", &db],
+        &["calibrate", "--show"],
+    ] {
+        let answer = kith(&[arguments, &["--json"]].concat());
+        assert!(code(&answer) < 2, "{arguments:?}: {answer:?}");
+        shapes::hold(&json(&answer), &arguments.join(" "));
+    }
+    let shown = json(&kith(&["people", "show", "Grace", "--db", &db, "--json"]));
+    let found = json(&kith(&["identify", &tilt, "--db", &db, "--json"]));
+    assert!(shown["faces"][0]["box"].is_object() && found["photos"][0]["faces"][0]["box"].is_object());
+    assert!(found["photos"][0]["faces"][0]["threshold"].is_object());
 }
