@@ -33,6 +33,9 @@ async fn the_description_names_each_call_once_and_says_what_every_answer_is() {
             let said = answer["description"].as_str().unwrap_or_default();
             assert!(!said.is_empty(), "{call} does not say what {status} is");
         }
+        if let Some(body) = operation.get("requestBody") {
+            assert_eq!(body["required"], true, "{call} takes a body, and none is no request");
+        }
         let answers = operation["responses"].as_object().unwrap().values();
         for body in answers.chain(operation.get("requestBody")) {
             for (kind, content) in body["content"].as_object().into_iter().flatten() {

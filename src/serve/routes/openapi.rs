@@ -10,8 +10,8 @@ use utoipa::openapi::path::Operation;
 use utoipa::openapi::schema::{ArrayItems, KnownFormat, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    Components, Content, ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Schema,
-    SecurityRequirement, Server,
+    Components, Content, ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder,
+    Schema, SecurityRequirement, Server,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -113,6 +113,8 @@ fn complete_operation(path: &str, operation: &mut Operation) {
     }
     if let Some(RefOr::T(body)) = &mut operation.request_body {
         as_bytes(body.content.iter_mut());
+        // No call does without a body that it takes.
+        body.required = Some(Required::True);
     }
     for (status, response) in &mut operation.responses.responses {
         let RefOr::T(response) = response else { continue };
