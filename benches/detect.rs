@@ -63,7 +63,7 @@ use std::path::{Path, PathBuf};
 
 use criterion::{BenchmarkId, Criterion, criterion_main};
 use kith::media::fit_within;
-use kith::{Engine, EngineBuilder, Photo, PrecisionChoice, Raster};
+use kith::{Engine, EngineBuilder, Photo, PrecisionChoice, Raster, YunetOptions};
 
 fn fixture(name: &str) -> Photo {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos").join(name);
@@ -79,6 +79,39 @@ fn group(width: u32, height: u32) -> Photo {
         canvas.blit(&each, i64::from(i as u32 % 2 * width / 2), i64::from(i as u32 / 2 * height / 2));
     }
     Photo::from_raster(canvas, format!("{width}x{height}"))
+}
+
+/// A grid of faces, each some 30 pixels high: the fixtures' portraits in turn.
+fn crowd(columns: u32, rows: u32) -> Photo {
+    const TILE: u32 = 64;
+    let portraits = ["grace_hopper.jpg", "astronaut.png", "hopper_mirror.jpg"]
+        .map(|name| fit_within(fixture(name).raster(), TILE, TILE));
+    let mut canvas = Raster::new(columns * TILE, rows * TILE, [120, 130, 140]);
+    for (i, (x, y)) in (0..rows).flat_map(|y| (0..columns).map(move |x| (x, y))).enumerate() {
+        canvas.blit(&portraits[i % portraits.len()], i64::from(x * TILE), i64::from(y * TILE));
+    }
+    Photo::from_raster(canvas, format!("{} faces", columns * rows))
+}
+
+/// What twice as many faces cost: twice as much, and no more.
+fn crowds(c: &mut Criterion) {
+    let mut measured = c.benchmark_group("crowd");
+    measured.sample_size(10);
+    for detector in ["mtcnn", "yunet"] {
+        // YuNet looks at photos at their own size here, or it would see no faces.
+        let builder =
+            Engine::builder().detector(detector).yunet(YunetOptions { max_side: 6400, ..YunetOptions::default() });
+        let Some(engine) = built(detector, builder) else { continue };
+        for (columns, rows) in [(25, 15), (30, 25), (50, 30), (60, 50)] {
+            let photo = crowd(columns, rows);
+            let found = engine.detect(&photo).expect("detection runs").len();
+            println!("{detector}: {found} faces found of {}", columns * rows);
+            measured.bench_function(BenchmarkId::new(detector, columns * rows), |x| {
+                x.iter(|| engine.detect(black_box(&photo)).expect("detection runs"));
+            });
+        }
+    }
+    measured.finish();
 }
 
 fn photos() -> Vec<(String, Photo)> {
@@ -142,6 +175,6 @@ fn embedder(c: &mut Criterion) {
 
 mod groups {
     #![allow(missing_docs)] // the macro makes a public function without any
-    criterion::criterion_group!(benches, super::detectors, super::embedder);
+    criterion::criterion_group!(benches, super::detectors, super::crowds, super::embedder);
 }
 criterion_main!(groups::benches);

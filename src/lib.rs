@@ -43,9 +43,13 @@ mod files;
 mod gallery;
 pub mod geometry;
 mod index;
+mod json;
 pub mod media;
 mod nn;
 mod pipeline;
+#[cfg(test)]
+#[path = "../tests/common/require.rs"]
+mod require;
 #[cfg(feature = "serve")]
 pub mod serve;
 mod simd;
@@ -69,11 +73,11 @@ pub use error::{Error, Result};
 pub use gallery::{
     Backup, Candidate, CheckReport, DEFAULT_GALLERY, DatabaseOptions, DatabaseStats, Enrolled, EnrolledFace,
     EnrolmentPolicy, EnrolmentStatus, Exported, FacePage, GalleryStats, Identification, Imported, IndexStats,
-    MasterKey, NewFace, PeoplePage, Person, PersonChange, PersonFilter, SearchPolicy, Threshold, repair,
+    MasterKey, NewFace, PeoplePage, Person, PersonChange, PersonFilter, SearchPolicy, repair,
 };
 pub use index::{Allowed, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, PrecisionChoice, weights};
 pub use pipeline::{Face, StageTimes};
 pub use vector::{By, Embedding, ModelId, template_comparisons};
-pub use verify::{Calibration, Decision, Policy, SearchThreshold, SimilarityScale, Verdict};
+pub use verify::{Calibration, Decision, Policy, SearchThreshold, Threshold, Verdict};

@@ -9,6 +9,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("files", &[]),
     ("geometry", &["error"]),
+    ("json", &[]),
     ("simd", &["error"]),
     ("vector", &["error", "simd"]),
     ("media", &["error", "files"]),
@@ -30,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "engine",
         &[
             "error",
+            "json",
             "geometry",
             "vector",
             "media",
@@ -50,13 +52,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Training finds faces as the engine does.
     ("train", &["error", "geometry", "vector", "media", "nn", "align", "embed", "engine"]),
     // The service holds the engine, and plain data that the engine answers with.
-    ("serve", &["error", "files", "geometry", "media", "verify", "database", "engine"]),
+    ("serve", &["error", "files", "json", "geometry", "media", "verify", "database", "engine"]),
     // The command starts the service.
     (
         "cli",
         &[
-            "error", "files", "geometry", "vector", "media", "nn", "verify", "pipeline", "engine", "eval", "train",
-            "serve",
+            "error", "files", "json", "geometry", "vector", "media", "nn", "verify", "pipeline", "engine", "eval",
+            "train", "serve",
         ],
     ),
 ];
@@ -72,6 +74,9 @@ const KERNELS: &[&str] = &["nn/kernels", "vector/kernels"];
 const KNOWS_NALGEBRA: &str = "train";
 /// The only room that may name the web framework.
 const KNOWS_AXUM: &str = "serve";
+/// The only room that may make JSON values with serde_json's own macro, which writes an f32 with digits that nobody
+/// computed.
+const KNOWS_JSON_MACRO: &str = "json";
 /// Rooms of pure numbers: no file, no network, no thread of their own.
 const PURE: &[&str] = &["geometry", "vector", "verify"];
 
@@ -138,6 +143,9 @@ fn candle_and_io_stay_where_they_belong() {
             assert!(!code.contains("candle_") || KNOW_CANDLE.contains(&room.as_str()), "{shown} names candle");
             let impure = ["std::fs", "std::net", "std::thread", "println!"].iter().any(|w| code.contains(w));
             assert!(!impure || !PURE.contains(&room.as_str()), "{shown} is no longer pure");
+            let own = ["serde_json::json!", "serde_json::json;", "json, Value", "Value, json"];
+            let makes_json = own.iter().any(|w| code.contains(w));
+            assert!(!makes_json || room == KNOWS_JSON_MACRO, "{shown} makes JSON without crate::json::json");
             let kernel = KERNELS.iter().any(|k| file.ends_with(k) || file.parent().is_some_and(|f| f.ends_with(k)));
             assert!(!code.contains("axum") || room == KNOWS_AXUM, "{shown} names axum");
             assert!(!code.contains("nalgebra::") || room == KNOWS_NALGEBRA, "{shown} names nalgebra");

@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 #![cfg(feature = "cli")]
 
+#[path = "common/shapes.rs"]
+mod shapes;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -42,10 +45,9 @@ fn compare_same_person_draws_the_picture_and_exits_0() {
     let object = json(&answer);
     let verdict = &object["verdict"];
     assert_eq!(verdict["decision"], "same");
-    assert_eq!(verdict["similarity_scale"], "calibrated");
     assert!(verdict["similarity"].as_f64().unwrap() > 50.0);
-    assert!(verdict["distance"].as_f64().unwrap() < verdict["threshold"].as_f64().unwrap());
-    assert_eq!(verdict["threshold_fmr"], 1e-3);
+    assert!(verdict["distance"].as_f64().unwrap() < verdict["threshold"]["distance"].as_f64().unwrap());
+    assert_eq!(verdict["threshold"]["fmr"], 1e-3);
     assert!(verdict["model"].as_str().unwrap().starts_with("dlib-resnet/"));
     assert_eq!(object["left"]["faces"][0]["landmarks"].as_array().unwrap().len(), 5);
     assert!(object["left"]["times"]["detect_ms"].as_f64().unwrap() > 0.0);
@@ -267,7 +269,7 @@ fn enrol_identify_rename_forget() {
     let face = &json(&found)["photos"][0]["faces"][0];
     assert_eq!(face["name"], "Grace Hopper");
     assert!(face["candidates"][0]["similarity"].as_f64().unwrap() > 50.0);
-    assert!(face["candidates"][0]["distance"].as_f64().unwrap() < face["threshold_distance"].as_f64().unwrap());
+    assert!(face["candidates"][0]["distance"].as_f64().unwrap() < face["threshold"]["distance"].as_f64().unwrap());
     assert_eq!(face["threshold"]["max_fpir"], 0.01);
     assert_eq!(face["calibration"].as_str().unwrap().len(), 12);
     assert!(!said(&found).contains("vector"), "no template is printed");
@@ -334,4 +336,31 @@ fn what_the_gate_refuses_can_be_allowed_by_name() {
     assert!(why == "gate.too_dark" || why == "gate.blurred", "{why}");
     assert_eq!(code(&at(&db, &["enroll", "Grace", dark, "--allow", "light,blurred"])), 0);
     assert_eq!(code(&at(&db, &["enroll", "Grace", dark, "--allow", "everything"])), 2, "not a refusal's name");
+}
+
+#[test]
+fn boxes_thresholds_and_similarities_are_printed_in_one_shape_by_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("faces").display().to_string();
+    let (hopper, tilt) = (photo("grace_hopper.jpg"), photo("hopper_tilt.jpg"));
+    kith(&["enroll", "Grace", &hopper, "--db", &db]);
+    for arguments in [
+        &["detect", &tilt][..],
+        &["embed", &tilt],
+        &["verify", &hopper, &tilt],
+        &["verify", &hopper, &tilt, "--threshold", "0.3"],
+        &["compare", &hopper, &tilt],
+        &["identify", &tilt, "--db", &db],
+        &["identify", &tilt, "--db", &db, "--threshold", "0.3"],
+        &["people", "show", "Grace", "--db", &db],
+        &["calibrate", "--show"],
+    ] {
+        let answer = kith(&[arguments, &["--json"]].concat());
+        assert!(code(&answer) < 2, "{arguments:?}: {answer:?}");
+        shapes::hold(&json(&answer), &arguments.join(" "));
+    }
+    let shown = json(&kith(&["people", "show", "Grace", "--db", &db, "--json"]));
+    let found = json(&kith(&["identify", &tilt, "--db", &db, "--json"]));
+    assert!(shown["faces"][0]["box"].is_object() && found["photos"][0]["faces"][0]["box"].is_object());
+    assert!(found["photos"][0]["faces"][0]["threshold"].is_object());
 }

@@ -2,6 +2,9 @@
 //! boxes and landmarks within a pixel, scores within a thousandth.
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
+#[path = "common/require.rs"]
+mod require;
+
 use std::path::{Path, PathBuf};
 
 use kith::{Detection, Engine, Photo};
@@ -84,8 +87,7 @@ fn fixtures_give_the_reference_faces() {
 fn shared_photos_give_the_reference_faces() {
     let folder = root().join("../shared/data");
     if !folder.is_dir() {
-        println!("skipped: the shared photos are not here");
-        return;
+        return require::missing(format_args!("{} is not there", folder.display()));
     }
     hold("mtcnn_shared.jsonl", &folder);
 }

@@ -8,6 +8,7 @@ mod served;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use served::require::missing;
 use served::{Served, assert_done};
 
 fn on_path(names: &[&str]) -> Option<PathBuf> {
@@ -21,11 +22,11 @@ fn every_call_is_described_and_can_be_tried() {
     let modules = std::env::var_os("KITH_PAGE_MODULES").map_or_else(|| root.join("tests/page"), PathBuf::from);
     let chromium = on_path(&["chromium", "chromium-browser", "google-chrome"]);
     let (Some(node), Some(chromium)) = (on_path(&["node"]), chromium) else {
-        println!("skipped: node and chromium are not both here");
+        missing("node and chromium are not both on the path");
         return;
     };
     if !modules.join("node_modules/playwright-core").is_dir() {
-        println!("skipped: playwright-core is not here; run `npm ci` in tests/page");
+        missing("playwright-core is not there; run `npm ci` in tests/page");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

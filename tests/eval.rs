@@ -244,7 +244,8 @@ fn the_record_in_use_is_shown_and_extrapolation_is_asked_for() {
     let asked = kith(folder.path(), &[&strict[..], &["--extrapolate"]].concat());
     assert_eq!(asked.status.code(), Some(1));
     let verdict: Value = serde_json::from_slice(&asked.stdout).unwrap();
-    assert_eq!((&verdict["extrapolated"], &verdict["threshold_fmr"]), (&Value::from(true), &Value::from(1e-7)));
+    let line = &verdict["threshold"];
+    assert_eq!((&line["extrapolated"], &line["fmr"]), (&Value::from(true), &Value::from(1e-7)));
     assert_eq!(verdict["calibration"], record["id"]);
     let compared = kith(folder.path(), &["compare", text(&a), text(&b), "--json"]);
     assert_eq!(serde_json::from_slice::<Value>(&compared.stdout).unwrap()["verdict"]["calibration"], record["id"]);

@@ -45,7 +45,7 @@ fn every_pair_of_people_is_told_apart_at_the_default_threshold() {
             }
         }
     }
-    println!("{pairs} pairs at distance {}", judge.threshold());
+    println!("{pairs} pairs at distance {}", judge.threshold().distance);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 

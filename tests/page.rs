@@ -2,8 +2,13 @@
 #![cfg(all(feature = "serve", feature = "cli", feature = "embedded-weights"))]
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
+#[path = "common/require.rs"]
+mod require;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use require::missing;
 
 fn on_path(names: &[&str]) -> Option<PathBuf> {
     let folders = std::env::var_os("PATH")?;
@@ -16,11 +21,11 @@ fn the_page_works_in_a_browser() {
     let modules = std::env::var_os("KITH_PAGE_MODULES").map_or_else(|| root.join("tests/page"), PathBuf::from);
     let chromium = on_path(&["chromium", "chromium-browser", "google-chrome"]);
     let (Some(node), Some(chromium)) = (on_path(&["node"]), chromium) else {
-        eprintln!("skipped: node and chromium are not both here");
+        missing("node and chromium are not both on the path");
         return;
     };
     if !modules.join("node_modules/playwright-core").is_dir() {
-        eprintln!("skipped: playwright-core is not here; run `npm ci` in tests/page");
+        missing("playwright-core is not there; run `npm ci` in tests/page");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

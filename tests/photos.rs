@@ -1,6 +1,9 @@
 //! Photos as they are: every format, every orientation, every way to be broken.
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
+#[path = "common/require.rs"]
+mod require;
+
 use std::path::{Path, PathBuf};
 
 use kith::{Limits, Photo, Raster};
@@ -240,8 +243,7 @@ fn thousands_of_damaged_files_never_panic() {
 fn the_shared_robustness_files_are_read_or_refused() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/robustness");
     if !root.is_dir() {
-        println!("skipped: the shared photos are not here");
-        return;
+        return require::missing(format_args!("{} is not there", root.display()));
     }
     let mut folders = vec![root.clone()];
     let (mut read, mut refused) = (0, 0);

@@ -54,8 +54,8 @@ fn show(common: &Common) -> anyhow::Result<u8> {
     engine.judge(policy)?;
     let record = engine.calibration().ok_or_else(|| anyhow::anyhow!("{} has no calibration", engine.model()))?;
     if common.json {
-        let mut object = serde_json::to_value(record)?;
-        object["id"] = serde_json::json!(record.id());
+        let mut object = crate::json::shortened(serde_json::to_value(record)?);
+        object["id"] = crate::json::json!(record.id());
         output::json(&object)?;
     } else {
         print(record)?;

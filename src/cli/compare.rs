@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::args::{Common, Compare, open_both};
 use super::{DIFFERENT, DONE, FAILED, output};
+use crate::json::{json, shortened};
 use crate::media::{save, save_like_opencv};
 use crate::pipeline::milliseconds;
 use crate::{Comparison, ComparisonTimes, Decision, Outcome};
@@ -65,12 +66,12 @@ fn print(
     engine: &crate::Engine,
 ) -> anyhow::Result<()> {
     if common.json {
-        let mut object = serde_json::to_value(comparison)?;
-        object["picture"] = serde_json::json!(picture);
-        object["model"] = serde_json::json!(engine.model());
-        object["detector"] = serde_json::json!(engine.detector());
-        object["device"] = serde_json::json!(engine.device());
-        object["precision"] = serde_json::json!(engine.precision());
+        let mut object = shortened(serde_json::to_value(comparison)?);
+        object["picture"] = json!(picture);
+        object["model"] = json!(engine.model());
+        object["detector"] = json!(engine.detector());
+        object["device"] = json!(engine.device());
+        object["precision"] = json!(engine.precision());
         object["times"] = serde_json::to_value(times)?;
         return output::json(&object);
     }

@@ -1,12 +1,11 @@
 //! `kith config check`: what the service would be started with, and whether it would start.
 
-use serde_json::json;
-
 use super::args::Common;
 use super::serve::options;
 use super::serve_args::{ConfigAction, ConfigArgs};
 use super::settings::{Fault, Settings};
 use super::{DIFFERENT, DONE, FAILED, output};
+use crate::json::json;
 
 pub(super) fn run(common: &Common, command: &ConfigArgs, settings: &Settings) -> anyhow::Result<u8> {
     let ConfigAction::Check { serve, .. } = &command.action;

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use serde_json::json;
-
 use super::args::Common;
 use super::gallery_args::{BackupArgs, Check, Place, RestoreArgs};
 use super::index_args::{Reindex, with_bar};
 use super::store_args::{ExportArgs, ImportArgs};
 use super::{DONE, FAILED, output};
+use crate::json::json;
 use crate::{CheckReport, Database, DatabaseOptions, IndexChoice, IndexStats, repair};
 
 pub(super) fn stats(common: &Common, place: &Place) -> anyhow::Result<u8> {

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use serde_json::json;
 
 use super::args::{Common, Detect};
 use super::{DONE, FAILED, output};
+use crate::json::json;
 use crate::media::{draw_box, draw_disc, draw_label, save};
 use crate::{Detection, Engine, Error, Photo};
 

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use npyz::WriterBuilder;
 use rayon::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::args::{Common, Embed};
 use super::{DONE, FAILED, output};
 use crate::error::RefusalError;
 use crate::files::{Audience, write_whole};
+use crate::json::json;
 use crate::media::Limits;
 use crate::{Engine, Error, Face, FaceChoice, Photo};
 

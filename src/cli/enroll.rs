@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::args::Common;
 use super::gallery_args::Enroll;
 use super::{DONE, FAILED, output};
+use crate::json::json;
 use crate::{Database, Engine, EnrolOptions, Enrolled, EnrolmentStatus, Error, NewFace, Photo};
 
 /// Photos that are looked at, enrolled and made durable together.

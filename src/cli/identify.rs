@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use serde_json::json;
 
 use super::args::Common;
 use super::gallery_args::Identify;
 use super::{DIFFERENT, DONE, FAILED, output};
+use crate::json::json;
 use crate::media::save;
-use crate::{Database, Engine, Error, IdentifiedFace, Photo, SearchPolicy, Threshold};
+use crate::{Database, Engine, Error, IdentifiedFace, Photo, SearchPolicy};
 
 pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
     let builder = common.builder()?;
@@ -102,17 +102,19 @@ fn print(path: &Path, faces: &[IdentifiedFace]) {
         output::line(&format!("  {:.0},{:.0} to {:.0},{:.0}  {who}", b.x0, b.y0, b.x1, b.y1));
         for c in &a.candidates {
             let mark = if c.within { "" } else { "  (too far)" };
-            output::line(&format!("    {:>5.1}%  distance {:.4}  {}{mark}", c.similarity, c.distance, c.name));
+            let alike = c.similarity.map_or_else(String::new, |percent| format!("{percent:>5.1}%  "));
+            output::line(&format!("    {alike}distance {:.4}  {}{mark}", c.distance, c.name));
         }
     }
     if let Some(first) = faces.first() {
         let a = &first.answer;
-        output::line(&match a.threshold {
-            Threshold::Distance(d) => format!("  threshold {d:.4}, {} faces searched", a.searched),
-            Threshold::Calibrated(t) => format!(
+        let t = a.threshold;
+        output::line(&match t.max_fpir {
+            None => format!("  threshold {:.4}, {} faces searched", t.distance, a.searched),
+            Some(share) => format!(
                 "  threshold {:.4}: at most {} of strangers taken for one of {} faces searched{}",
                 t.distance,
-                percent(t.max_fpir),
+                percent(share),
                 a.searched,
                 if t.extrapolated { "; beyond what the calibration measured" } else { "" }
             ),

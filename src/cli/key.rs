@@ -2,11 +2,10 @@
 
 use std::io::Write;
 
-use serde_json::json;
-
 use super::args::Common;
 use super::store_args::{KeyAction, KeyArgs, Rekey, from_command, from_file};
 use super::{DONE, output};
+use crate::json::json;
 use crate::{Database, DatabaseOptions, MasterKey};
 
 pub(super) fn run(common: &Common, command: &KeyArgs) -> anyhow::Result<u8> {

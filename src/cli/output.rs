@@ -37,13 +37,13 @@ pub(super) fn table(rows: &[Vec<String>]) {
 pub(super) fn error_object(error: &anyhow::Error) -> serde_json::Value {
     let of_area = || error.downcast_ref::<EvalError>().map(EvalError::code);
     let code = error.downcast_ref::<Error>().map(Error::code).or_else(of_area).unwrap_or("failed");
-    serde_json::json!({ "code": code, "message": format!("{error:#}") })
+    crate::json::json!({ "code": code, "message": format!("{error:#}") })
 }
 
 /// Says why a command failed.
 pub(super) fn report(common: &Common, error: &anyhow::Error) {
     if common.json {
-        let _ = json(&serde_json::json!({ "error": error_object(error) }));
+        let _ = json(&crate::json::json!({ "error": error_object(error) }));
     }
     eprintln!("kith: {error:#}");
 }

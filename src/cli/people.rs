@@ -1,10 +1,9 @@
 //! `kith people` and `kith forget`
 
-use serde_json::json;
-
 use super::args::Common;
 use super::gallery_args::{Forget, People, PeopleAction};
 use super::{DONE, output};
+use crate::json::json;
 use crate::{Person, PersonChange};
 
 pub(super) fn run(common: &Common, command: &People) -> anyhow::Result<u8> {

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
-
 use super::args::Common;
 use super::store_args::Reembed;
 use super::{DONE, output};
 use crate::ReembedOptions;
+use crate::json::json;
 
 pub(super) fn run(common: &Common, command: &Reembed) -> anyhow::Result<u8> {
     let mut photos = Vec::new();

@@ -1,11 +1,11 @@
 //! `kith serve`, `kith keys` and `kith audit`
 
-use serde_json::json;
 use tracing_subscriber::EnvFilter;
 
 use super::args::Common;
 use super::serve_args::{AuditAction, AuditArgs, KeysAction, KeysArgs, LogForm, Serve};
 use super::{DONE, output};
+use crate::json::json;
 use crate::serve::{
     ApiKey, AuditHead, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles, last_lines, note_keys, verify_log,
 };

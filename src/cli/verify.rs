@@ -16,15 +16,19 @@ pub(super) fn run(common: &Common, command: &Verify) -> anyhow::Result<u8> {
             Decision::Same => "same person",
             Decision::Different => "different people",
         };
-        let rate = verdict.threshold_fmr.map_or(String::new(), |r| {
-            let how = if verdict.extrapolated { " (extrapolated)" } else { "" };
+        let rate = verdict.threshold.fmr.map_or(String::new(), |r| {
+            let how = if verdict.threshold.extrapolated { " (extrapolated)" } else { "" };
             format!(", false-match rate {r:e}{how}")
         });
         let bounds =
             verdict.similarity_interval.map_or(String::new(), |(low, high)| format!(" ({low:.1} to {high:.1})"));
+        let alike = match verdict.similarity {
+            Some(percent) => format!("similarity {percent:.1}%{bounds}"),
+            None => format!("cosine {:.4}", verdict.cosine),
+        };
         output::line(&format!(
-            "{answer}: distance {:.4}, threshold {:.4}{rate}, similarity {:.1}%{bounds}",
-            verdict.distance, verdict.threshold, verdict.similarity
+            "{answer}: distance {:.4}, threshold {:.4}{rate}, {alike}",
+            verdict.distance, verdict.threshold.distance
         ));
     }
     Ok(if verdict.decision == Decision::Same { DONE } else { DIFFERENT })

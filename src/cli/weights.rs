@@ -1,9 +1,8 @@
 //! `kith weights`
 
-use serde_json::json;
-
 use super::args::{Common, Import, Pull, WeightsAction};
 use super::{DONE, FAILED, output};
+use crate::json::json;
 use crate::nn::weights::{Manifest, ModelEntry, Progress, PullOptions, Status, WeightStore, import, pull, user_folder};
 
 pub(super) fn run(common: &Common, action: &WeightsAction) -> anyhow::Result<u8> {

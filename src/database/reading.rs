@@ -6,10 +6,9 @@ use super::{Database, text};
 use crate::error::Result;
 use crate::gallery::{
     self, Enrolled, EnrolledFace, FacePage, Identification, Nearest, PeoplePage, Person, PersonFilter, SearchPolicy,
-    Threshold,
 };
 use crate::vector::{Embedding, ModelId};
-use crate::verify::Calibration;
+use crate::verify::{Calibration, Threshold};
 
 impl Database {
     /// The people of a gallery, by name.

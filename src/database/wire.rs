@@ -24,12 +24,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, GalleryError, ModelError, Result, StoreError};
-use crate::gallery::{
-    EnrolmentPolicy, FaceAnew, NewFace, PersonChange, PersonFilter, Reembedding, SearchPolicy, Threshold,
-};
+use crate::gallery::{EnrolmentPolicy, FaceAnew, NewFace, PersonChange, PersonFilter, Reembedding, SearchPolicy};
 use crate::geometry::{BBox, Landmarks};
 use crate::index::IndexChoice;
 use crate::vector::{By, Embedding, ModelId};
+use crate::verify::Threshold;
 
 /// The socket's name in the database's folder.
 pub(crate) const SOCKET: &str = "SOCKET";
@@ -319,14 +318,14 @@ pub(crate) struct Policy {
 impl From<&EnrolmentPolicy> for Policy {
     fn from(policy: &EnrolmentPolicy) -> Self {
         let EnrolmentPolicy { duplicates, groups, labels, half, at_ms } = policy.clone();
-        Self { duplicates: duplicates.map(|t| t.distance()), groups, labels, half, at_ms }
+        Self { duplicates: duplicates.map(|t| t.distance), groups, labels, half, at_ms }
     }
 }
 
 impl From<Policy> for EnrolmentPolicy {
     fn from(policy: Policy) -> Self {
         let Policy { duplicates, groups, labels, half, at_ms } = policy;
-        Self { duplicates: duplicates.map(Threshold::Distance), groups, labels, half, at_ms }
+        Self { duplicates: duplicates.map(Threshold::at), groups, labels, half, at_ms }
     }
 }
 

@@ -249,11 +249,9 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs dlib's released file of 22 MB, in the folder that KITH_UPSTREAM_WEIGHTS names"]
     fn descriptors_are_dlibs_own_with_the_released_numbers() {
-        let Some(folder) = std::env::var_os("KITH_UPSTREAM_WEIGHTS") else {
-            println!("skipped: KITH_UPSTREAM_WEIGHTS names no folder with the released files");
-            return;
-        };
+        let folder = std::env::var_os("KITH_UPSTREAM_WEIGHTS").expect("KITH_UPSTREAM_WEIGHTS names a folder");
         let released = Path::new(&folder).join("dlib_face_recognition_resnet_model_v1.dat");
         let out = tempfile::tempdir().unwrap();
         let path = out.path().join("dlib-f32.safetensors");

@@ -211,7 +211,8 @@ mod tests {
             (PrecisionChoice::F16, Arithmetic::Half),
         ];
         let (here, missing): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, kind)| kind.runs_by(simd));
-        missing.iter().for_each(|(choice, _)| println!("skipped: {simd} has no kernels here for {choice}"));
+        let lacks = |choice| crate::require::processor_lacks(format_args!("{simd} has no kernels here for {choice}"));
+        missing.iter().for_each(|(choice, _)| lacks(choice));
         here
     }
 
@@ -256,8 +257,7 @@ mod tests {
     fn verdicts_on_labelled_pairs_are_the_same_in_other_numbers() {
         let lfw = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/lfw");
         let Ok(pairs) = std::fs::read_to_string(lfw.join("pairs.txt")) else {
-            println!("skipped: the labelled pairs are not here");
-            return;
+            return crate::require::missing("../shared/data/lfw/pairs.txt is not there");
         };
         let full = engine("dlib-resnet", PrecisionChoice::F32);
         let others: Vec<(PrecisionChoice, Engine)> =

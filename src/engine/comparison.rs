@@ -3,6 +3,7 @@
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::error::{RefusalError, Result};
+use crate::json::json;
 use crate::pipeline::{Face, StageTimes};
 use crate::verify::{Calibration, Decision, Judge, Policy, Verdict};
 
@@ -32,8 +33,8 @@ pub struct ScoredPair {
     pub right: usize,
     /// Euclidean distance between the unit vectors, 0 to 2.
     pub distance: f32,
-    /// Similarity in percent, 0 to 100.
-    pub similarity: f32,
+    /// Similarity in percent, 0 to 100, as in [`Verdict::similarity`].
+    pub similarity: Option<f32>,
 }
 
 /// What came of a comparison.
@@ -135,7 +136,7 @@ impl Comparison {
     /// Chance that the nearest of all pairs is a false match, when no face appears in both photos: at
     /// most the threshold's rate once for every pair.
     pub fn fmr_over_all_pairs(&self) -> Option<f64> {
-        let rate = self.verdict()?.threshold_fmr?;
+        let rate = self.verdict()?.threshold.fmr?;
         Some((rate * self.pairs.len() as f64).min(1.0))
     }
 
@@ -148,18 +149,21 @@ impl Comparison {
                     Decision::Same => "Same person",
                     Decision::Different => "Different people",
                 };
-                let rate = match (v.threshold_fmr, self.fmr_over_all_pairs()) {
+                let rate = match (v.threshold.fmr, self.fmr_over_all_pairs()) {
                     (Some(_), Some(all)) if self.pairs.len() > 1 => {
                         format!(", false-match rate {} over {} pairs", rate(all), self.pairs.len())
                     }
                     (Some(one), _) => format!(", false-match rate {}", rate(one)),
                     _ => String::new(),
                 };
-                let rate = if v.extrapolated { format!("{rate} (extrapolated)") } else { rate };
+                let rate = if v.threshold.extrapolated { format!("{rate} (extrapolated)") } else { rate };
                 let name = v.model.as_str().split('/').next().unwrap_or_default();
                 [
-                    format!("{answer}: {:.1}% alike", v.similarity),
-                    format!("distance {:.3}, threshold {:.3}{rate}, {name}", v.distance, v.threshold),
+                    match v.similarity {
+                        Some(percent) => format!("{answer}: {percent:.1}% alike"),
+                        None => format!("{answer}: cosine {:.3}", v.cosine),
+                    },
+                    format!("distance {:.3}, threshold {:.3}{rate}, {name}", v.distance, v.threshold.distance),
                 ]
             }
         }
@@ -169,6 +173,12 @@ impl Comparison {
 /// A rate as people say it: `1 in 1000`.
 fn rate(rate: f64) -> String {
     format!("1 in {:.0}", 1.0 / rate)
+}
+
+/// The cosine of two unit vectors at that distance in percent, 0 for those that point away from each other: what a
+/// picture shows where the model has no scale of similarity.
+pub(super) fn cosine_percent(distance: f32) -> f32 {
+    (1.0 - distance * distance / 2.0).max(0.0) * 100.0
 }
 
 struct SideWithoutTemplates<'a>(&'a SideFaces);
@@ -204,9 +214,7 @@ impl Serialize for Comparison {
         out.serialize_field("verdict", &self.verdict())?;
         let undecided = match &self.outcome {
             Outcome::Decided(_) => None,
-            Outcome::Undecided(refusal) => {
-                Some(serde_json::json!({ "code": refusal.code(), "reason": refusal.to_string() }))
-            }
+            Outcome::Undecided(refusal) => Some(json!({ "code": refusal.code(), "reason": refusal.to_string() })),
         };
         out.serialize_field("undecided", &undecided)?;
         out.serialize_field("caption", &self.caption())?;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::comparison::cosine_percent;
 use super::{Engine, FaceChoice, choose};
 use crate::attributes::{FaceQuality, QualityBounds};
 use crate::compare::{NameTag, draw_names};
@@ -55,6 +56,7 @@ impl EnrolOptions {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct IdentifiedFace {
     /// The box in pixels of the upright photo.
+    #[serde(rename = "box")]
     pub bbox: BBox,
     /// The detector's confidence, 0 to 1.
     pub score: f32,
@@ -80,7 +82,14 @@ impl Engine {
     /// [`crate::error::RefusalError`] for no face or several, [`GalleryError::Gate`] for a face that is
     /// too small, blurred, dark, bright or turned away.
     pub fn prepare(&self, photo: &Photo, options: &EnrolOptions) -> Result<NewFace> {
-        let mut found = self.pipeline.detector.detect(photo.raster())?;
+        self.prepare_found(photo, self.detect(photo)?, options)
+    }
+
+    /// [`Engine::prepare`] of faces that were found before.
+    ///
+    /// # Errors
+    /// As [`Engine::prepare`].
+    pub fn prepare_found(&self, photo: &Photo, mut found: Vec<Detection>, options: &EnrolOptions) -> Result<NewFace> {
         found.retain(|d| d.score >= options.min_score);
         let chosen = choose(&found, photo, options.choice)?;
         let chips = self.pipeline.chips(photo.raster(), &[chosen])?;
@@ -196,8 +205,8 @@ impl Engine {
             .map(|f| match (&f.answer.name, f.answer.candidates.first()) {
                 (Some(name), Some(best)) => NameTag {
                     bbox: f.bbox,
-                    text: format!("{name} {:.0}%", best.similarity),
-                    similarity: Some(best.similarity),
+                    text: best.similarity.map_or_else(|| name.clone(), |percent| format!("{name} {percent:.0}%")),
+                    similarity: Some(best.similarity.unwrap_or_else(|| cosine_percent(best.distance))),
                 },
                 _ => NameTag { bbox: f.bbox, text: "unknown".to_string(), similarity: None },
             })

@@ -7,7 +7,7 @@
 //! let engine = Engine::builder().build()?;
 //! let verdict = engine.verify(&Photo::open(a)?, &Photo::open(b)?, Policy::MaxFmr(1e-3), Default::default())?;
 //! assert_eq!(verdict.decision, Decision::Same);
-//! println!("{:.0}% alike, distance {:.3}", verdict.similarity, verdict.distance);
+//! println!("{:.0}% alike, distance {:.3}", verdict.similarity.unwrap_or_default(), verdict.distance);
 //! # Ok(())
 //! # }
 //! ```
@@ -224,10 +224,11 @@ impl Engine {
                 faces: side.faces.iter().map(|f| Mark { bbox: f.bbox, landmarks: f.landmarks }).collect(),
             }
         }
+        let percent = |p: &ScoredPair| p.similarity.unwrap_or_else(|| comparison::cosine_percent(p.distance));
         let picture = Picture {
             left: pane(a, &comparison.left),
             right: pane(b, &comparison.right),
-            pairs: comparison.pairs.iter().map(|p| (p.left, p.right, p.similarity)).collect(),
+            pairs: comparison.pairs.iter().map(|p| (p.left, p.right, percent(p))).collect(),
             best: comparison.best,
             caption: comparison.caption(),
             decided: comparison.verdict().is_some(),

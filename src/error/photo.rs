@@ -56,6 +56,18 @@ pub enum PhotoError {
         /// What the decoder said.
         reason: String,
     },
+    /// A file that asks for more work or memory than its pixels justify; refused before that was spent.
+    #[error(
+        "{origin}: this {format} file asks for more than a picture of its size needs: {reason}; save it again as JPEG or PNG"
+    )]
+    Disproportionate {
+        /// The path as given.
+        origin: String,
+        /// The format that the first bytes announce.
+        format: &'static str,
+        /// What there is too much of.
+        reason: String,
+    },
     /// More pixels than the limit; refused before any pixel was allocated.
     #[error(
         "{origin}: {width}x{height} is {megapixels:.1} megapixels, over the limit of {limit:.1}; raise --max-megapixels to read it"
@@ -115,6 +127,7 @@ impl PhotoError {
             Self::UnknownFormat { .. } => "photo.unknown_format",
             Self::Damaged { .. } => "photo.damaged",
             Self::Unsupported { .. } => "photo.unsupported",
+            Self::Disproportionate { .. } => "photo.disproportionate",
             Self::TooManyPixels { .. } => "photo.too_many_pixels",
             Self::TooManyBytes { .. } => "photo.too_many_bytes",
             Self::WrongBuffer { .. } => "photo.wrong_buffer",

@@ -218,7 +218,7 @@ fn one_model(
     let searches: Vec<Searched> = rows.iter().map(|(people, mate)| searched(people, *mate)).collect();
     let scores = search_scores(&searches, 1)?;
     let growth = engine.judge(Policy::default()).ok().and_then(|judge| {
-        let (distance, fmr) = (judge.threshold(), judge.threshold_fmr()?);
+        let (distance, fmr) = (judge.threshold().distance, judge.threshold().fmr?);
         let strangers: Vec<&Vec<f32>> = rows.iter().filter(|(_, mate)| mate.is_none()).map(|(p, _)| p).collect();
         let all = split.gallery.len();
         let sizes = SIZES.iter().copied().filter(|&n| n < all).chain([all]);

@@ -161,12 +161,12 @@ fn one_model(engine: &Engine, name: &str, list: &PairList, distances: &[f32]) ->
     let scores = Scores::new(of(true), of(false))?;
     let best = scores.best_threshold();
     let at_default = engine.judge(Policy::default()).ok().and_then(|judge| {
-        let measured = scores.at(judge.threshold());
+        let measured = scores.at(judge.threshold().distance);
         let right = scores.genuine().len() as f64 * (1.0 - measured.fnmr)
             + scores.impostor().len() as f64 * (1.0 - measured.fmr);
         Some(AtDefault {
             calibration: engine.calibration()?.id(),
-            calibrated_fmr: judge.threshold_fmr()?,
+            calibrated_fmr: judge.threshold().fmr?,
             measured,
             accuracy: right / list.pairs.len() as f64,
         })

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::shelf::Shelf;
-use super::{Database, Threshold, usable};
+use super::{Database, usable};
 use crate::error::{GalleryError, GateRefusal, Result};
 use crate::geometry::{BBox, Landmarks};
 use crate::store::{ChipRecord, FaceRecord, Key, PersonRecord, QualityRecord, Ticket, now_ms, rounded};
 use crate::vector::{Embedding, squared_distance};
+use crate::verify::Threshold;
 
 /// Two vectors of one photo, compressed again or resized, lie nearer than this; two photos taken one
 /// after the other lie farther.
@@ -248,7 +249,7 @@ impl Shelf {
     /// Refuses a face that is nearer than the threshold to somebody else's.
     fn refuse_duplicate(&self, person: Option<u64>, face: &NewFace, threshold: Threshold) -> Result<(), GalleryError> {
         let inside = self.read();
-        let bound = threshold.distance();
+        let bound = threshold.distance;
         let others = |f: u64| inside.face(f).is_some_and(|h| Some(h.person) != person);
         let near = inside.index().nearest(face.embedding.values(), NEAREST, Some(&others));
         let Some(nearest) = near.first().filter(|n| n.distance <= bound) else { return Ok(()) };

@@ -11,30 +11,10 @@ use super::{Database, PersonFilter};
 use crate::error::Result;
 use crate::index::Allowed;
 use crate::vector::{By, Embedding, template_comparisons};
-use crate::verify::{Calibration, SearchThreshold};
+use crate::verify::{Calibration, Threshold};
 
 /// Faces fetched for each person asked for, at first: most people have a few.
 const FACES_A_PERSON: usize = 4;
-
-/// Where a search draws the line.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum Threshold {
-    /// From a calibration, for the faces searched.
-    Calibrated(SearchThreshold),
-    /// A distance of the caller's own.
-    Distance(f32),
-}
-
-impl Threshold {
-    /// Largest distance at which a face counts as found.
-    pub fn distance(&self) -> f32 {
-        match self {
-            Threshold::Calibrated(t) => t.distance,
-            Threshold::Distance(d) => *d,
-        }
-    }
-}
 
 /// What to search for.
 #[derive(Debug, Clone)]
@@ -82,8 +62,9 @@ pub struct Candidate {
     pub face: Option<u64>,
     /// Euclidean distance between the unit vectors, 0 to 2.
     pub distance: f32,
-    /// In percent; calibrated where a calibration is known, else the cosine.
-    pub similarity: f32,
+    /// In percent: 50 at the threshold for a false-match rate of one in a thousand. None where the model has no
+    /// calibration.
+    pub similarity: Option<f32>,
     /// Whether the distance is within the threshold.
     pub within: bool,
 }
@@ -97,8 +78,6 @@ pub struct Identification {
     pub candidates: Vec<Candidate>,
     /// Where the line was drawn, and what it rests on.
     pub threshold: Threshold,
-    /// Largest distance that counted as found.
-    pub threshold_distance: f32,
     /// Faces searched; where templates are, what they count as: [`template_comparisons`].
     pub searched: usize,
     /// Id of the calibration record that the threshold or the similarities are of; none without one.
@@ -122,7 +101,9 @@ impl Database {
             return Err(RefusalError::WrongCalibration { calibrated, model }.into());
         }
         match (policy.threshold, calibration) {
-            (Some(d), _) if d > 0.0 && d <= 2.0 => Ok(Threshold::Distance(d)),
+            (Some(d), _) if d > 0.0 && d <= 2.0 => {
+                Ok(Threshold { fmr: calibration.and_then(|c| c.fmr_of(d)), ..Threshold::at(d) })
+            }
             (Some(d), _) => Err(RefusalError::InvalidThreshold {
                 option: "threshold",
                 received: f64::from(d),
@@ -130,7 +111,7 @@ impl Database {
             }
             .into()),
             (None, None) => Err(RefusalError::NotCalibrated { model: model.to_string() }.into()),
-            (None, Some(c)) => Ok(Threshold::Calibrated(match policy.max_fmr {
+            (None, Some(c)) => Ok(Threshold::from(match policy.max_fmr {
                 Some(rate) => c.search_at_fmr(rate, comparisons)?,
                 None => c.for_search(policy.max_fpir, comparisons)?,
             })),
@@ -226,10 +207,9 @@ impl Nearest {
         let each = policy.max_fmr.map(|rate| rate / self.largest as f64);
         let line = SearchPolicy { max_fmr: each, ..policy.clone() };
         let threshold = Database::threshold(&line, calibration, probe.model(), self.searched)?;
-        let bound = threshold.distance();
+        let bound = threshold.distance;
         let candidate = |NearPerson { name, person, face, distance }| {
-            let cosine = 1.0 - distance * distance / 2.0;
-            let similarity = calibration.map_or((cosine.max(0.0)) * 100.0, |c| c.similarity(distance));
+            let similarity = calibration.map(|c| c.similarity(distance));
             Candidate { name, person, face, distance, similarity, within: distance <= bound }
         };
         let candidates: Vec<Candidate> = self.people.into_iter().map(candidate).collect();
@@ -237,7 +217,6 @@ impl Nearest {
             name: candidates.first().filter(|c| c.within).map(|c| c.name.clone()),
             candidates,
             threshold,
-            threshold_distance: bound,
             searched: self.searched,
             calibration: calibration.map(Calibration::id),
         })

@@ -36,7 +36,7 @@ pub use check::{CheckReport, repair};
 pub use enroll::{Enrolled, EnrolmentPolicy, EnrolmentStatus, NewFace, Pending};
 pub use export::Exported;
 pub(crate) use identify::Nearest;
-pub use identify::{Candidate, Identification, SearchPolicy, Threshold};
+pub use identify::{Candidate, Identification, SearchPolicy};
 pub use import::Imported;
 pub use listing::{FacePage, PeoplePage};
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Database, hex, usable};
 use crate::error::{GalleryError, Result};
+use crate::geometry::BBox;
 use crate::store::{ChipRecord, DataKey, FaceRecord, Key, PersonRecord, Writer};
 
 /// Which people: all of the groups and labels named must fit. Empty takes everybody.
@@ -57,8 +58,9 @@ pub struct EnrolledFace {
     pub source_sha256: Option<String>,
     /// The detector that found it; none where it was enrolled before that was recorded.
     pub detector: Option<String>,
-    /// Left, top, right, bottom in pixels of the upright photo.
-    pub bbox: [f32; 4],
+    /// The box in pixels of the upright photo; it may reach beyond the edges.
+    #[serde(rename = "box")]
+    pub bbox: BBox,
     /// The detector's confidence.
     pub score: f32,
     /// Between the eyes, in pixels.
@@ -127,7 +129,7 @@ impl Database {
             source: f.source,
             source_sha256: f.source_sha256.map(|s| hex(&s)),
             detector: (!f.detector.is_empty()).then_some(f.detector),
-            bbox: f.bbox,
+            bbox: f.bbox.into(),
             score: f.score,
             eye_distance: f.quality.eye_distance,
             sharpness: f.quality.sharpness,

@@ -1,9 +1,11 @@
 //! From a file's bytes to upright RGB pixels.
 //!
 //! The format is told from the bytes. The header is read first, and a picture over the limit is
-//! refused before a pixel is allocated. Transparency is laid over white; 16-bit values are rounded to
+//! refused before a pixel is allocated; so is a file that asks for more work or memory than its pixels
+//! justify: thousands of scans, profiles that unpack to a gigabyte, frames larger than the picture. Transparency is laid over white; 16-bit values are rounded to
 //! 8; of an animation the first frame counts.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -11,16 +13,21 @@ use image::error::ImageError;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use libjpeg_turbo_rs::JpegError;
-use tiff::tags::Tag;
 
-use super::{Limits, Raster, jpeg};
+use super::{Limits, Raster, jpeg, png, tiff, webp};
 use crate::error::PhotoError;
 
-/// Bytes that a decoder may allocate for each allowed pixel: 16-bit RGBA, and as much again for its
-/// own work.
-pub(super) const BYTES_A_PIXEL: u64 = 16;
-/// A decoder may always allocate this much, however few pixels are allowed.
-pub(super) const LEAST_ALLOCATION: u64 = 16 << 20;
+/// Bytes that a decoder may allocate for each pixel of the picture: 16-bit RGBA, and as much again for its own work.
+const BYTES_A_PIXEL: u64 = 16;
+/// A decoder may always allocate this much, however few pixels there are.
+const LEAST_ALLOCATION: u64 = 16 << 20;
+/// Greatest EXIF block that is looked into: what fits a JPEG's.
+pub(super) const MOST_EXIF: usize = 64 << 10;
+
+/// Bytes that decoding a picture of that size may take.
+pub(super) fn memory_for(width: u32, height: u32) -> u64 {
+    (u64::from(width) * u64::from(height)).saturating_mul(BYTES_A_PIXEL).saturating_add(LEAST_ALLOCATION)
+}
 
 /// The pixels, and the EXIF orientation (1 to 8) that the file had.
 pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Raster, u8), PhotoError> {
@@ -42,6 +49,13 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
             megapixels: f64::from(width) * f64::from(height) / 1e6,
             limit: limits.max_pixels as f64 / 1e6,
         }),
+        Ok(Err(Failure::Disproportionate(reason))) => {
+            Err(PhotoError::Disproportionate { origin: origin(), format: name, reason })
+        }
+        Ok(Err(Failure::Decoder(ImageError::Limits(_)))) => {
+            let reason = "more memory than a picture of its size takes".to_string();
+            Err(PhotoError::Disproportionate { origin: origin(), format: name, reason })
+        }
         Ok(Err(Failure::Decoder(ImageError::Unsupported(e)))) => {
             Err(PhotoError::Unsupported { origin: origin(), format: name, reason: e.to_string() })
         }
@@ -64,6 +78,8 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
 /// Why there is no picture.
 pub(super) enum Failure {
     TooLarge(u32, u32),
+    /// More work or memory than the pixels justify: what there is too much of.
+    Disproportionate(String),
     Truncated(&'static str),
     Decoder(ImageError),
     Jpeg(JpegError),
@@ -97,21 +113,45 @@ fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<(Rast
     if format == ImageFormat::Jpeg {
         return jpeg::decode(bytes, limits);
     }
-    if format == ImageFormat::Tiff && !tiff_is_whole(bytes) {
-        return Err(Failure::Truncated("a strip of the picture lies beyond the end of the file"));
+    // What a decoder reads, and what it says of its orientation where that is not left to the decoder.
+    let (readable, exif) = match format {
+        ImageFormat::Png => {
+            let png::Essentials { bytes, exif } = png::essentials(bytes);
+            (bytes, Some(exif))
+        }
+        _ => (Cow::Borrowed(bytes), None),
+    };
+    if format == ImageFormat::Tiff {
+        tiff::check(bytes)?;
     }
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut reader = ImageReader::with_format(Cursor::new(&*readable), format);
     // The decoder's own bound on width times height is set aside: the limit is on pixels, below.
     let mut bounds = image::Limits::no_limits();
-    bounds.max_alloc = Some((limits.max_pixels.saturating_mul(BYTES_A_PIXEL)).max(LEAST_ALLOCATION));
-    reader.limits(bounds);
+    bounds.max_alloc = Some(limits.max_pixels.saturating_mul(BYTES_A_PIXEL).saturating_add(LEAST_ALLOCATION));
+    reader.limits(bounds.clone());
     let mut decoder = reader.into_decoder()?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > limits.max_pixels {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > limits.max_pixels {
         return Err(Failure::TooLarge(width, height));
     }
+    // From here on, what this picture's pixels justify, not what the largest one's would.
+    bounds.max_alloc = Some(memory_for(width, height));
+    decoder.set_limits(bounds)?;
+    if decoder.total_bytes().saturating_mul(2) > memory_for(width, height) {
+        let bits = decoder.total_bytes().saturating_mul(8) / pixels.max(1);
+        return Err(Failure::Disproportionate(format!("{bits} bits a pixel")));
+    }
+    let exif = match format {
+        ImageFormat::WebP => Some(webp::check(bytes, pixels)?),
+        _ => exif,
+    };
     // A damaged EXIF block says nothing of the picture, so it does not cost the photo.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let orientation = match exif {
+        Some(exif) => exif.and_then(Orientation::from_exif_chunk),
+        None => decoder.orientation().ok(),
+    };
+    let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder)?;
     picture.apply_orientation(orientation);
     Ok((raster(picture)?, orientation.to_exif()))
@@ -137,14 +177,4 @@ fn to_rgb(picture: DynamicImage) -> Vec<u8> {
         ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
     };
     rgba.pixels().flat_map(|p| [0, 1, 2].map(|c| over_white(p.0[c], p.0[3]))).collect()
-}
-
-/// Whether every strip or tile that a TIFF names lies inside the file; the decoder shows black for
-/// what is missing. A file whose directory cannot be read is left to the decoder to refuse.
-fn tiff_is_whole(bytes: &[u8]) -> bool {
-    let Ok(mut decoder) = tiff::decoder::Decoder::new(Cursor::new(bytes)) else { return true };
-    let mut numbers = |tag| decoder.find_tag_unsigned_vec::<u64>(tag).ok().flatten().unwrap_or_default();
-    [(Tag::StripOffsets, Tag::StripByteCounts), (Tag::TileOffsets, Tag::TileByteCounts)].into_iter().all(
-        |(at, size)| numbers(at).into_iter().zip(numbers(size)).all(|(a, s)| a.saturating_add(s) <= bytes.len() as u64),
-    )
 }

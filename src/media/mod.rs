@@ -6,10 +6,13 @@ mod encode;
 mod jpeg;
 mod limits;
 mod photo;
+mod png;
 mod raster;
 mod resize;
 mod text;
+mod tiff;
 mod warp;
+mod webp;
 
 pub use draw::{draw_box, draw_disc, draw_line, fill_rect};
 pub use encode::{encode_jpeg, encode_jpeg_like_opencv, encode_png, save, save_like_opencv};

@@ -147,7 +147,9 @@ impl From<PhotoError> for Problem {
             PhotoError::UnknownFormat { .. } | PhotoError::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             PhotoError::TooManyPixels { .. } | PhotoError::TooManyBytes { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             PhotoError::Empty { .. } => StatusCode::BAD_REQUEST,
-            PhotoError::Damaged { .. } | PhotoError::WrongBuffer { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            PhotoError::Damaged { .. } | PhotoError::Disproportionate { .. } | PhotoError::WrongBuffer { .. } => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
             _ => return Self::ours(error.code(), &error),
         };
         let detail = match &error {

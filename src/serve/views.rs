@@ -9,26 +9,11 @@ use super::problem::Problem;
 use crate::geometry::BBox;
 use crate::{Candidate, Database, Detection, EnrolledFace, Face, Identification, Person, Threshold};
 
-/// A box in pixels of the upright photo; it may reach beyond its edges.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct BoxView {
-    x0: f32,
-    y0: f32,
-    x1: f32,
-    y1: f32,
-}
-
-impl From<BBox> for BoxView {
-    fn from(b: BBox) -> Self {
-        Self { x0: b.x0, y0: b.y0, x1: b.x1, y1: b.y1 }
-    }
-}
-
 /// A face that was found.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct FoundView {
     #[serde(rename = "box")]
-    bbox: BoxView,
+    bbox: BBox,
     /// The detector's confidence, 0 to 1.
     score: f32,
     /// Left eye, right eye, nose, left and right mouth corner: `[x, y]` in pixels of the upright photo.
@@ -37,13 +22,13 @@ pub(super) struct FoundView {
 
 impl From<&Detection> for FoundView {
     fn from(d: &Detection) -> Self {
-        Self { bbox: d.bbox.into(), score: d.score, landmarks: d.landmarks.0.to_vec() }
+        Self { bbox: d.bbox, score: d.score, landmarks: d.landmarks.0.to_vec() }
     }
 }
 
 impl From<&Face> for FoundView {
     fn from(f: &Face) -> Self {
-        Self { bbox: f.bbox.into(), score: f.score, landmarks: f.landmarks.0.to_vec() }
+        Self { bbox: f.bbox, score: f.score, landmarks: f.landmarks.0.to_vec() }
     }
 }
 
@@ -86,8 +71,8 @@ pub(super) struct FaceView {
     pub id: u64,
     /// What the photo was called.
     source: String,
-    /// Left, top, right, bottom in pixels of the upright photo.
-    bbox: [f32; 4],
+    #[serde(rename = "box")]
+    bbox: BBox,
     /// The detector's confidence, 0 to 1.
     score: f32,
     /// Between the eyes, in pixels.
@@ -147,8 +132,8 @@ pub(super) struct CandidateView {
     face: Option<u64>,
     /// Euclidean distance between the unit vectors, 0 to 2.
     distance: f32,
-    /// In percent: 50 at the threshold for a false-match rate of 1 in 1000.
-    similarity: f32,
+    /// In percent: 50 at the threshold for a false-match rate of 1 in 1000. Null where the model has no calibration.
+    similarity: Option<f32>,
     /// Whether the distance is within the threshold.
     within: bool,
 }
@@ -160,33 +145,6 @@ impl From<Candidate> for CandidateView {
     }
 }
 
-/// Where the line was drawn, and what it rests on.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct ThresholdView {
-    /// Largest distance that counts as found.
-    pub distance: f32,
-    /// Share of strangers who are taken for somebody, at most; null for a distance of the caller's own.
-    pub max_fpir: Option<f64>,
-    /// False-match rate of one comparison.
-    pub fmr: Option<f64>,
-    /// Whether that rate is below what the calibration measured.
-    pub extrapolated: bool,
-}
-
-impl From<Threshold> for ThresholdView {
-    fn from(t: Threshold) -> Self {
-        match t {
-            Threshold::Distance(distance) => Self { distance, max_fpir: None, fmr: None, extrapolated: false },
-            Threshold::Calibrated(t) => Self {
-                distance: t.distance,
-                max_fpir: Some(t.max_fpir),
-                fmr: Some(t.fmr),
-                extrapolated: t.extrapolated,
-            },
-        }
-    }
-}
-
 /// Who a face is.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct AnswerView {
@@ -194,7 +152,7 @@ pub(super) struct AnswerView {
     pub name: Option<String>,
     /// People by distance, nearest first.
     pub candidates: Vec<CandidateView>,
-    pub threshold: ThresholdView,
+    pub threshold: Threshold,
     /// Faces (or mean vectors) searched.
     pub searched: usize,
     /// Id of the calibration record.
@@ -206,7 +164,7 @@ impl From<Identification> for AnswerView {
         Self {
             name: i.name,
             candidates: i.candidates.into_iter().map(Into::into).collect(),
-            threshold: i.threshold.into(),
+            threshold: i.threshold,
             searched: i.searched,
             calibration: i.calibration,
         }

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use super::input::Upload;
 use super::problem::Problem;
 use super::state::Service;
-use crate::{Detection, Face, Photo};
+use crate::{Detection, EnrolOptions, Face, NewFace, Photo};
 
 fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
@@ -28,10 +28,20 @@ pub(super) fn find(service: &Service, photo: &Photo) -> Result<Vec<Detection>, P
     service.metrics().stage("detect", milliseconds(start));
     let most = service.limits().photo_faces;
     if found.len() > most {
-        let detail = format!("{} faces were found; the service takes up to {most} a photo", found.len());
+        let detail = format!(
+            "{} faces were found, the service takes up to {most} a photo; crop it, or have photo_faces raised",
+            found.len()
+        );
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "photo.too_many_faces", detail));
     }
     Ok(found)
+}
+
+/// The face of an upload that enrolment would store.
+pub(super) fn prepare(service: &Service, upload: &Upload, options: &EnrolOptions) -> Result<NewFace, Problem> {
+    let photo = decode(service, upload)?;
+    let found = find(service, &photo)?;
+    Ok(service.engine().prepare_found(&photo, found, options)?)
 }
 
 /// The given faces, embedded.

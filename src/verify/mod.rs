@@ -6,6 +6,7 @@ mod fit;
 mod interval;
 mod jackknife;
 mod search;
+mod threshold;
 mod verdict;
 
 pub use calibration::{Calibration, OperatingPoint};
@@ -14,4 +15,5 @@ pub use fit::{Distances, fit_calibration};
 pub use interval::rate_interval;
 pub use jackknife::Replicate;
 pub use search::{SearchThreshold, fpir};
-pub use verdict::{Decision, Judge, Policy, SimilarityScale, Verdict};
+pub use threshold::Threshold;
+pub use verdict::{Decision, Judge, Policy, Verdict};

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::Threshold;
 use super::calibration::Calibration;
 use crate::error::{Error, RefusalError};
 use crate::vector::{Embedding, ModelId};
@@ -35,17 +36,6 @@ pub enum Decision {
     Different,
 }
 
-/// What the similarity percentage means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SimilarityScale {
-    /// 50% is the threshold at a false-match rate of one in a thousand; above and below it the chance
-    /// of one person at even odds.
-    Calibrated,
-    /// The model has no calibration: cosine in percent, nothing more.
-    Cosine,
-}
-
 /// A decision and what it rests on.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Verdict {
@@ -55,18 +45,13 @@ pub struct Verdict {
     pub distance: f32,
     /// Cosine between them, -1 to 1.
     pub cosine: f32,
-    /// Similarity in percent, 0 to 100.
-    pub similarity: f32,
+    /// Similarity in percent, 0 to 100: 50 at the threshold for a false-match rate of one in a thousand, above and
+    /// below it the chance of one person at even odds. None where the model has no calibration.
+    pub similarity: Option<f32>,
     /// Its 95% interval over the people that the scale was measured on, where the calibration knows it.
     pub similarity_interval: Option<(f32, f32)>,
-    /// What the percentage means.
-    pub similarity_scale: SimilarityScale,
-    /// Largest distance that counts as the same person.
-    pub threshold: f32,
-    /// False-match rate of one comparison at that threshold, where it is known.
-    pub threshold_fmr: Option<f64>,
-    /// Whether that rate is below what the calibration measured ([`Policy::ContinuedFmr`]).
-    pub extrapolated: bool,
+    /// Where the line was drawn, and what it rests on.
+    pub threshold: Threshold,
     /// Smallest calibrated false-match rate at which this pair would still pass, if at any.
     pub passes_at_fmr: Option<f64>,
     /// The model of the embeddings.
@@ -80,9 +65,7 @@ pub struct Verdict {
 pub struct Judge {
     calibration: Option<Calibration>,
     calibration_id: Option<String>,
-    threshold: f32,
-    threshold_fmr: Option<f64>,
-    extrapolated: bool,
+    threshold: Threshold,
     model: ModelId,
 }
 
@@ -99,7 +82,7 @@ impl Judge {
             return Err(RefusalError::WrongCalibration { calibrated: c.model.clone(), model: model.to_string() });
         }
         let known = || calibration.ok_or_else(|| RefusalError::NotCalibrated { model: model.to_string() });
-        let (threshold, threshold_fmr, extrapolated) = match policy {
+        let (distance, fmr, extrapolated) = match policy {
             Policy::MaxFmr(rate) => {
                 let point = known()?.at_fmr(rate)?;
                 (point.distance, Some(point.fmr), false)
@@ -124,21 +107,14 @@ impl Judge {
         Ok(Self {
             calibration: calibration.cloned(),
             calibration_id: calibration.map(Calibration::id),
-            threshold,
-            threshold_fmr,
-            extrapolated,
+            threshold: Threshold { fmr, extrapolated, ..Threshold::at(distance) },
             model: model.clone(),
         })
     }
 
-    /// Largest distance that counts as the same person.
-    pub fn threshold(&self) -> f32 {
+    /// Where the line is drawn, and what it rests on.
+    pub fn threshold(&self) -> Threshold {
         self.threshold
-    }
-
-    /// False-match rate of one comparison at the threshold, where it is known.
-    pub fn threshold_fmr(&self) -> Option<f64> {
-        self.threshold_fmr
     }
 
     /// Judges two embeddings.
@@ -154,22 +130,15 @@ impl Judge {
             .into());
         }
         let (distance, cosine) = (a.distance(b)?, a.cosine(b)?);
-        let (similarity, similarity_scale) = match &self.calibration {
-            Some(c) => (c.similarity(distance), SimilarityScale::Calibrated),
-            None => (cosine.max(0.0) * 100.0, SimilarityScale::Cosine),
-        };
         // Written so that a distance that is not a number is never a match.
-        let decision = if distance <= self.threshold { Decision::Same } else { Decision::Different };
+        let decision = if distance <= self.threshold.distance { Decision::Same } else { Decision::Different };
         Ok(Verdict {
             decision,
             distance,
             cosine,
-            similarity,
+            similarity: self.calibration.as_ref().map(|c| c.similarity(distance)),
             similarity_interval: self.calibration.as_ref().and_then(|c| c.similarity_interval(distance)),
-            similarity_scale,
             threshold: self.threshold,
-            threshold_fmr: self.threshold_fmr,
-            extrapolated: self.extrapolated,
             passes_at_fmr: self.calibration.as_ref().and_then(|c| c.fmr_of(distance)),
             model: self.model.clone(),
             calibration: self.calibration_id.clone(),
@@ -199,12 +168,12 @@ mod tests {
             judge.judge(&a, &b).unwrap()
         };
         let near = decide(0.39);
-        assert_eq!((near.decision, near.threshold_fmr), (Decision::Same, Some(1e-3)));
-        assert!(near.similarity > 50.0 && near.similarity_scale == SimilarityScale::Calibrated);
+        assert_eq!((near.decision, near.threshold.fmr), (Decision::Same, Some(1e-3)));
+        assert!(near.similarity.unwrap() > 50.0);
         assert_eq!(near.calibration, Some(record.id()));
         let far = decide(0.41);
         assert_eq!((far.decision, far.passes_at_fmr), (Decision::Different, Some(1e-2)));
-        assert!(far.similarity < 50.0);
+        assert!(far.similarity.unwrap() < 50.0);
     }
 
     #[test]
@@ -214,11 +183,11 @@ mod tests {
         assert!(matches!(judge(Policy::MaxFmr(1e-5)), Err(RefusalError::Unsupported { .. })));
         let (a, b) = at_distance(0.19);
         let beyond = judge(Policy::ContinuedFmr(1e-5)).unwrap().judge(&a, &b).unwrap();
-        assert!(beyond.extrapolated && beyond.threshold_fmr == Some(1e-5));
+        assert!(beyond.threshold.extrapolated && beyond.threshold.fmr == Some(1e-5));
         // A tenth a decade, two decades beyond the last point at 0.4.
-        assert!((beyond.threshold - 0.2).abs() < 1e-3 && beyond.decision == Decision::Same);
+        assert!((beyond.threshold.distance - 0.2).abs() < 1e-3 && beyond.decision == Decision::Same);
         let within = judge(Policy::ContinuedFmr(2e-3)).unwrap().judge(&a, &b).unwrap();
-        assert_eq!((within.extrapolated, within.threshold, within.threshold_fmr), (false, 0.4, Some(1e-3)));
+        assert_eq!(within.threshold, Threshold { fmr: Some(1e-3), ..Threshold::at(0.4) });
         assert!(judge(Policy::ContinuedFmr(0.0)).is_err() && judge(Policy::ContinuedFmr(f64::NAN)).is_err());
     }
 
@@ -229,9 +198,8 @@ mod tests {
         let judge = Judge::new(&model, None, Policy::Distance(0.5)).unwrap();
         let (a, b) = at_distance(0.4);
         let verdict = judge.judge(&a, &b).unwrap();
-        assert_eq!((verdict.decision, verdict.threshold_fmr), (Decision::Same, None));
-        assert_eq!(verdict.similarity_scale, SimilarityScale::Cosine);
-        assert!((verdict.similarity - verdict.cosine * 100.0).abs() < 1e-4);
+        assert_eq!((verdict.decision, verdict.threshold), (Decision::Same, Threshold::at(0.5)));
+        assert_eq!(verdict.similarity, None, "percent are calibrated or none");
         for bad in [0.0, -0.1, 2.1, f32::NAN] {
             assert!(Judge::new(&model, None, Policy::Distance(bad)).is_err(), "{bad}");
         }

@@ -1,6 +1,8 @@
 //! What lies beside the project on some machines: labelled photos and published weights.
 #![allow(dead_code)] // each test uses its part
 
+pub mod require;
+
 use std::path::{Path, PathBuf};
 
 use kith::weights::{Precision, import};
@@ -15,7 +17,7 @@ pub fn labelled(name: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    println!("skipped: the labelled photos are not here");
+    require::missing(format_args!("{} is not there", folder.display()));
     None
 }
 
@@ -26,7 +28,7 @@ pub fn fast_pair() -> Option<tempfile::TempDir> {
     for (name, file) in files.into_iter().chain([("mobilefacenet", "mobilefacenet_foamliu.onnx")]) {
         let file = beside("weights").join(file);
         if !file.is_file() {
-            println!("skipped: the published weights are not here");
+            require::missing(format_args!("{} is not there", file.display()));
             return None;
         }
         let target = folder.path().join(format!("{name}.safetensors"));

@@ -1,6 +1,9 @@
 //! The built `kith serve` in a folder of its own, for clients that are written in other languages.
 #![allow(dead_code)] // each test uses its part
 
+#[path = "require.rs"]
+pub mod require;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -67,7 +70,10 @@ pub fn python_with(variable: &str, module: &str, requirements: &str) -> Option<P
     if has.is_ok_and(|done| done.status.success()) {
         return Some(python);
     }
-    println!("skipped: {} has no {module}; install {requirements} and name its Python in {variable}", python.display());
+    let python = python.display();
+    require::missing(format_args!(
+        "{python} has no {module}; install {requirements} and name its Python in {variable}"
+    ));
     None
 }
 

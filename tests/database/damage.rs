@@ -9,6 +9,7 @@ use kith::{Database, DatabaseOptions, repair};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::require::missing;
 use super::{MAIN, copy, enroll, existing, files, open, records, small, small_with, who};
 
 #[test]
@@ -255,5 +256,29 @@ fn a_backup_restores_to_the_same_answers_and_a_damaged_one_to_nothing() {
         let refused = Database::restore(&damaged, &target, None, None).unwrap_err();
         assert_eq!(refused.code(), "store.bad_archive", "round {round}: {refused}");
         assert!(!target.exists(), "nothing is made of a damaged backup");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_cannot_be_written_is_a_typed_error() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let locked = folder.path().join("locked");
+    std::fs::create_dir(&locked).unwrap();
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o500)).unwrap();
+    let can_write = || std::fs::write(locked.join("probe"), b"x").is_ok();
+    // The superuser may write whatever the mode says, but not to a file system that is mounted read-only.
+    let mounted = can_write() && {
+        let mount = std::process::Command::new("mount").args(["-t", "tmpfs", "-o", "ro", "none"]).arg(&locked).output();
+        mount.is_ok_and(|done| done.status.success())
+    };
+    let refused = (!can_write()).then(|| open(&locked).map(|_| ()));
+    if mounted {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&locked).status();
+    }
+    match refused {
+        Some(refused) => assert_eq!(refused.unwrap_err().code(), "store.io"),
+        None => missing("this user may write anywhere, and may not mount a file system read-only"),
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use kith::{Database, DatabaseOptions, EnrolmentPolicy, MasterKey, NewFace, PersonFilter};
 
-use super::{MAIN, embedding, exactly, face, not_here, who};
+use super::require::missing;
+use super::{MAIN, embedding, exactly, face, who};
 
 /// No call takes longer, whatever the disk does.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -26,7 +27,7 @@ impl Mounted {
         if mount.is_ok_and(|o| o.status.success()) {
             return Some(Self(at.to_path_buf()));
         }
-        not_here("the right to mount a small file system");
+        missing("this user may not mount a small file system");
         None
     }
 

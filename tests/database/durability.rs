@@ -8,6 +8,7 @@ use std::process::{Command, Output};
 use kith::error::{Error, StoreError};
 use kith::{DatabaseOptions, EnrolmentPolicy, MasterKey, NewFace};
 
+use super::require::missing;
 use super::{MAIN, existing, face, open, who};
 
 /// Enrols until it is done or an error comes, and says each acknowledged face and the error's code. Run
@@ -90,8 +91,7 @@ fn records_are_synced_before_they_are_acknowledged() {
     let output = child_command(&program, &folder.path().join("faces"), 8).output();
     let acknowledged = output.as_ref().map_or(0, |o| lines_of(o, "acknowledged ").len());
     let Some(trace) = std::fs::read_to_string(&trace).ok().filter(|_| acknowledged == 8) else {
-        super::not_here("strace, or the right to trace");
-        return;
+        return missing("strace is not there, or may not trace");
     };
     let calls = calls(&trace);
     let of = |name: &str, file: &str| -> Vec<&Call> {

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use kith::{Database, DatabaseOptions, EnrolmentPolicy, MasterKey, NewFace, PersonFilter};
 
-use super::{MAIN, face, not_here, who};
+use super::require::missing;
+use super::{MAIN, face, who};
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -119,7 +120,7 @@ fn shim(folder: &Path) -> Option<PathBuf> {
     if made.is_ok_and(|s| s.success()) {
         return Some(library);
     }
-    not_here("a C compiler");
+    missing("there is no C compiler");
     None
 }
 

@@ -67,7 +67,7 @@ fn holds(database: &Database, what: &str) {
     let (_, faces) = database.person("main", "Grace Hopper").unwrap();
     assert_eq!((faces[0].source.as_str(), faces[0].chip), ("photo-2.jpg", true), "{what}");
     assert_eq!(faces[0].source_sha256.as_deref(), Some("02".repeat(32).as_str()));
-    assert_eq!((faces[1].bbox, faces[1].score, faces[1].chip), ([1.0, 2.0, 30.0, 43.0], 0.75, false));
+    assert_eq!((faces[1].bbox, faces[1].score, faces[1].chip), (BBox::new(1.0, 2.0, 30.0, 43.0), 0.75, false));
     assert_eq!((faces[1].eye_distance, faces[1].pose), (30.0, [1.0, 2.0, 3.0]));
     let policy = SearchPolicy { top: 1, threshold: Some(1e-3), ..SearchPolicy::default() };
     for (gallery, number, space, name) in [

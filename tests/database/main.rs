@@ -7,6 +7,8 @@ mod durability;
 mod fault;
 mod formats;
 mod processes;
+#[path = "../common/require.rs"]
+mod require;
 mod sealed;
 mod transfer;
 
@@ -23,12 +25,6 @@ use kith::{
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-/// Says what a test lacks here; where everything has to be there, that is a failure.
-fn not_here(what: &str) {
-    assert!(std::env::var("KITH_REQUIRE").is_err(), "{what} is not here, and KITH_REQUIRE is set");
-    println!("skipped: {what} is not here");
-}
 
 const MAIN: &str = "main";
 const DIMENSION: usize = 64;
@@ -199,7 +195,7 @@ fn nothing_is_enrolled_twice_and_nobody_as_somebody_else() {
     let again = database.enroll(MAIN, "Ada", resaved.clone(), &EnrolmentPolicy::default()).unwrap();
     assert_eq!((again.face, again.status), (first.face, EnrolmentStatus::SameFace));
 
-    let watchful = EnrolmentPolicy { duplicates: Some(Threshold::Distance(0.3)), ..Default::default() };
+    let watchful = EnrolmentPolicy { duplicates: Some(Threshold::at(0.3)), ..Default::default() };
     let refused = database.enroll(MAIN, "Grace", resaved.clone(), &watchful).unwrap_err();
     match &refused {
         Error::Gallery(GalleryError::Gate {
@@ -333,15 +329,13 @@ fn the_mean_of_a_persons_faces_stands_for_the_person() {
     record.model = "m/0/t".to_string();
     let line = |by: By, max_fmr: Option<f64>| {
         let policy = SearchPolicy { by, max_fmr, ..SearchPolicy::default() };
-        match database.identify(MAIN, &embedding(1), &policy, Some(&record)).unwrap().threshold {
-            Threshold::Calibrated(line) => line,
-            Threshold::Distance(_) => panic!("the line is the record's"),
-        }
+        let line = database.identify(MAIN, &embedding(1), &policy, Some(&record)).unwrap().threshold;
+        (line.distance, line.fmr.unwrap(), line.comparisons.unwrap())
     };
     let (best, mean) = (line(By::Best, None), line(By::Mean, None));
-    assert_eq!((best.comparisons, mean.comparisons), (3 + 1 + 2, 5 + 1 + 4));
-    assert!(mean.fmr < best.fmr && mean.distance <= best.distance);
-    assert!(line(By::Mean, Some(1e-3)).distance < line(By::Best, Some(1e-3)).distance);
+    assert_eq!((best.2, mean.2), (3 + 1 + 2, 5 + 1 + 4));
+    assert!(mean.1 < best.1 && mean.0 <= best.0);
+    assert!(line(By::Mean, Some(1e-3)).0 < line(By::Best, Some(1e-3)).0);
     let few = database.identify(MAIN, &embedding(1), &SearchPolicy { top: 9, ..exactly() }, None).unwrap();
     assert_eq!(few.candidates.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().len(), 3, "people, not faces");
 }

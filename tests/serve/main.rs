@@ -5,8 +5,11 @@ mod access;
 mod audit;
 mod batch;
 mod compreface;
+mod description;
 mod lateness;
 mod people;
+#[path = "../common/shapes.rs"]
+mod shapes;
 mod socket;
 mod support;
 mod tls;

@@ -135,8 +135,14 @@ async fn what_is_not_understood_is_refused_by_name() {
     }
     let bomb = house_with(|o| o.limits.photo_pixels = 1000).post_photo("/v1/detect", "grace_hopper.jpg").await;
     assert_eq!((bomb.status, bomb.problem()), (StatusCode::PAYLOAD_TOO_LARGE, "photo.too_many_pixels".to_string()));
-    let crowd = house_with(|o| o.limits.photo_faces = 1).post_photo("/v1/detect", "two_faces.jpg").await;
-    assert_eq!(crowd.problem(), "photo.too_many_faces");
+    let few = house_with(|o| o.limits.photo_faces = 1);
+    // Also where the largest face alone is asked for: the bound is on what the photo shows.
+    for path in ["/v1/detect", "/v1/embed", "/v1/people/Two/faces?face=largest"] {
+        let crowd = few.post_photo(path, "two_faces.jpg").await;
+        assert_eq!(crowd.problem(), "photo.too_many_faces", "{path}");
+        let detail = crowd.json()["detail"].to_string();
+        assert!(detail.contains("2 faces") && detail.contains("photo_faces"), "{path}: {detail}");
+    }
     assert_eq!(house.get("/v1/nothing").await.problem(), "request.no_route");
     let wrong = house.send(Request::put("/v1/people").body(Body::empty()).unwrap()).await;
     assert_eq!(wrong.problem(), "request.method");

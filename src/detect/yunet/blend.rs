@@ -15,7 +15,7 @@
 //! | this | 0.0489, 0.1822, 0.4273 | 0.0113, 0.0225, 0.0423 |
 
 use crate::detect::Detection;
-use crate::geometry::{BBox, Landmarks, Overlap, non_maximum_suppression};
+use crate::geometry::{BBox, Landmarks, NearBoxes, Overlap, non_maximum_suppression};
 
 /// Overlap above which two boxes are one face (OpenCV's).
 const SAME_FACE: f32 = 0.3;
@@ -29,13 +29,21 @@ pub(super) fn one_a_face(found: &[Detection], least_score: f32) -> Vec<Detection
     let boxes: Vec<_> = found.iter().map(|d| d.bbox).collect();
     let scores: Vec<_> = found.iter().map(|d| d.score).collect();
     let kept = non_maximum_suppression(&boxes, &scores, SAME_FACE, Overlap::Union);
-    kept.into_iter().map(|best| blended(found, found[best], least_score)).collect()
+    let mut near = NearBoxes::new(Overlap::Union, SAME_FACE);
+    boxes.iter().enumerate().for_each(|(at, bbox)| near.insert(at, bbox));
+    let over = |best: &BBox| near.all(best, |at| boxes[at].overlap(best, Overlap::Union) > SAME_FACE);
+    let one = |best: usize| {
+        let over = over(&boxes[best]).into_iter().map(|at| &found[at]);
+        blended(over, found[best], least_score)
+    };
+    kept.into_iter().map(one).collect()
 }
 
-fn blended(found: &[Detection], best: Detection, least_score: f32) -> Detection {
+/// The mean of those of the boxes that are over the best one, in their order.
+fn blended<'a>(found: impl Iterator<Item = &'a Detection>, best: Detection, least_score: f32) -> Detection {
     let overlap = |d: &Detection| d.bbox.overlap(&best.bbox, Overlap::Union) - SAME_FACE;
     let weigh = |d: &Detection| (d.score - least_score) * overlap(d).max(0.0);
-    let weighed: Vec<_> = found.iter().map(|d| (weigh(d), d)).filter(|(weight, _)| *weight > 0.0).collect();
+    let weighed: Vec<_> = found.map(|d| (weigh(d), d)).filter(|(weight, _)| *weight > 0.0).collect();
     let total: f32 = weighed.iter().map(|(weight, _)| weight).sum();
     // The best box itself counts for nothing where its score is the least.
     if total <= 0.0 {
@@ -49,6 +57,9 @@ fn blended(found: &[Detection], best: Detection, least_score: f32) -> Detection 
 
 #[cfg(test)]
 mod tests {
+    use rand::{Rng, SeedableRng};
+    use rand_chacha::ChaCha8Rng;
+
     use super::*;
 
     const LEAST: f32 = 0.7;
@@ -89,5 +100,23 @@ mod tests {
         let alone = at(4.0, LEAST);
         assert_eq!(one_a_face(&[alone], LEAST), [alone]);
         assert!(one_a_face(&[], LEAST).is_empty());
+    }
+
+    #[test]
+    fn of_a_crowd_each_face_is_what_all_boxes_together_make_of_it() {
+        for seed in 0..100 {
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            let mut any = || {
+                let (x, y): (f32, f32) = (rng.random_range(0.0..400.0), rng.random_range(0.0..400.0));
+                let (width, height) = (rng.random_range(4.0..60.0), rng.random_range(4.0..60.0));
+                let (bbox, points) = (BBox::new(x, y, x + width, y + height), Landmarks([[x, y]; 5]));
+                Detection { bbox, score: rng.random_range(LEAST..1.0), landmarks: points }
+            };
+            let found: Vec<_> = (0..300).map(|_| any()).collect();
+            let (boxes, scores): (Vec<_>, Vec<_>) = found.iter().map(|d| (d.bbox, d.score)).unzip();
+            let kept = non_maximum_suppression(&boxes, &scores, SAME_FACE, Overlap::Union);
+            let wanted: Vec<_> = kept.into_iter().map(|best| blended(found.iter(), found[best], LEAST)).collect();
+            assert_eq!(one_a_face(&found, LEAST), wanted, "seed {seed}");
+        }
     }
 }

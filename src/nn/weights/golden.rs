@@ -57,7 +57,7 @@ pub(crate) fn fast_pair() -> Value {
 pub(crate) fn published(architecture: &str) -> Option<LoadedWeights> {
     let file: PathBuf = root().join("../shared/weights").join(fast_pair()["files"][architecture]["file"].as_str()?);
     if !file.is_file() {
-        println!("skipped: the published weights of {architecture} are not here");
+        crate::require::missing(format_args!("{} is not there", file.display()));
         return None;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -12,11 +12,13 @@ use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use super::evidence::Evidence;
 use super::judge::{Outcome, judge};
 use super::reason::Reason;
+use crate::json::json;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Caller, Decide, Known};
 use crate::serve::bodies::{PhotoFiles, PhotoTexts};
@@ -55,8 +57,8 @@ pub(in crate::serve) struct DecisionView {
     door: Option<String>,
     /// When: RFC 3339.
     at: String,
-    /// What it rests on: distance, threshold, rates, model, calibration, quality.
-    #[schema(value_type = Object)]
+    /// What it rests on; null where the photo was not looked at.
+    #[schema(value_type = Option<Evidence>)]
     evidence: Value,
 }
 

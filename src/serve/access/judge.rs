@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::decide::Question;
 use super::policy::Policy;
 use super::reason::Reason;
+use crate::json::json;
 use crate::serve::auth::Caller;
 use crate::serve::input::{Form, Upload};
 use crate::serve::problem::Problem;
@@ -146,7 +147,7 @@ fn look(service: &Service, policy: &Policy, form: &Form, claimed: Option<&str>) 
                 &mut evidence,
                 &json!({
                     "claimed": false, "distance": nearest.map(|c| c.distance),
-                    "similarity": nearest.map(|c| c.similarity), "searched": found.searched,
+                    "similarity": nearest.and_then(|c| c.similarity), "searched": found.searched,
                 }),
             );
             let groups = match &found.name {
@@ -154,7 +155,7 @@ fn look(service: &Service, policy: &Policy, form: &Form, claimed: Option<&str>) 
                 None => Vec::new(),
             };
             let within = found.name.is_some();
-            (found.name, groups, within, found.threshold.into(), Reason::NoMatch)
+            (found.name, groups, within, found.threshold, Reason::NoMatch)
         }
     };
     note(&mut evidence, &json!({ "threshold": line }));

@@ -3,6 +3,7 @@
 
 mod cool_down;
 mod decide;
+mod evidence;
 mod judge;
 mod policy;
 mod policy_file;

@@ -62,7 +62,7 @@ impl Noted {
         let event = |action: &'static str, id: &str, facts: Option<Value>| {
             let mut event = Event::of_itself("-", "the file of keys", action);
             event.result = by.to_string();
-            event.evidence = facts.clone().unwrap_or_else(|| serde_json::json!({ "id": id }));
+            event.evidence = facts.clone().unwrap_or_else(|| crate::json::json!({ "id": id }));
             (event, Change { id: id.to_string(), facts })
         };
         let mut changes = Vec::new();

@@ -6,9 +6,8 @@ use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use super::event::Event;
+use crate::json::json;
 
 /// Refusals alike within this long are counted, not written one by one.
 const WINDOW: Duration = Duration::from_secs(60);

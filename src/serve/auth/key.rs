@@ -78,7 +78,7 @@ pub struct ApiKey {
 impl ApiKey {
     /// Everything but the secret, for the audit log; `fingerprint` changes when the secret does.
     pub(in super::super) fn facts(&self) -> serde_json::Value {
-        serde_json::json!({
+        crate::json::json!({
             "id": self.id, "name": self.name, "roles": self.roles, "galleries": self.galleries,
             "created_ms": self.created_ms, "expires_ms": self.expires_ms, "revoked_ms": self.revoked_ms,
             "rate": self.rate, "concurrent": self.concurrent,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::super::audit::Event;
@@ -18,6 +17,7 @@ use super::options::Predictions;
 use super::recognition::like;
 use super::views::{ComparedEmbedding, RecognizedEmbedding, VectorAnswer};
 use super::{ids, scale, similarity};
+use crate::json::json;
 use crate::{Embedding, Engine};
 
 /// Vectors of the service's model.
@@ -46,7 +46,7 @@ fn paired(engine: &Engine, sent: Vec<Vec<f32>>) -> Result<Vec<(Vec<f32>, Embeddi
 }
 
 /// Who are these vectors?
-#[utoipa::path(post, path = "/api/v1/recognition/embeddings/recognize", tag = "compreface", params(Predictions),
+#[utoipa::path(post, path = "/api/v1/recognition/embeddings/recognize", tag = "compreface", operation_id = "compreface_recognize_embeddings", params(Predictions),
     request_body = Embeddings, responses((status = 200, body = VectorAnswer<RecognizedEmbedding>)))]
 pub(super) async fn recognize(
     State(service): State<Arc<Service>>,
@@ -75,7 +75,7 @@ fn tell(answer: &VectorAnswer<ComparedEmbedding>, event: &mut Event) {
 }
 
 /// How like are these vectors to a saved face?
-#[utoipa::path(post, path = "/api/v1/recognition/embeddings/faces/{image_id}/verify", tag = "compreface",
+#[utoipa::path(post, path = "/api/v1/recognition/embeddings/faces/{image_id}/verify", tag = "compreface", operation_id = "compreface_verify_embeddings_of_face",
     params(("image_id" = String, Path, format = "uuid")), request_body = Embeddings,
     responses((status = 200, body = VectorAnswer<ComparedEmbedding>)))]
 pub(super) async fn verify_example(
@@ -99,7 +99,7 @@ pub(super) async fn verify_example(
 }
 
 /// How like are these vectors to another?
-#[utoipa::path(post, path = "/api/v1/verification/embeddings/verify", tag = "compreface",
+#[utoipa::path(post, path = "/api/v1/verification/embeddings/verify", tag = "compreface", operation_id = "compreface_verify_embeddings",
     request_body = SourceAndTargets, responses((status = 200, body = VectorAnswer<ComparedEmbedding>)))]
 pub(super) async fn verify(
     State(service): State<Arc<Service>>,

@@ -6,7 +6,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
-use serde_json::json;
 use utoipa::IntoParams;
 
 use super::super::audit::Event;
@@ -21,6 +20,7 @@ use super::options::{FaceOptions, photo};
 use super::views::{Deleted, Example, Examples};
 use super::{ids, or_none_yet};
 use crate::error::{Error, GalleryError};
+use crate::json::json;
 use crate::{Database, Result};
 
 /// Faces on a page when not said, and at most.
@@ -49,7 +49,7 @@ pub(super) struct Allowed {
 }
 
 /// Saves the face in a photo as a subject's; the photo must show one
-#[utoipa::path(post, path = "/api/v1/recognition/faces", tag = "compreface",
+#[utoipa::path(post, path = "/api/v1/recognition/faces", tag = "compreface", operation_id = "compreface_add_face",
     params(("subject" = inline(Name), Query, description = "The subject's name; made where there is none of that name"),
         ("det_prob_threshold" = Option<f32>, Query, minimum = 0, maximum = 1, description = "Faces that the detector is less sure of do not count"),
         Allowed),
@@ -97,7 +97,7 @@ impl Default for Page {
 }
 
 /// The saved faces, by subject
-#[utoipa::path(get, path = "/api/v1/recognition/faces", tag = "compreface", params(Page),
+#[utoipa::path(get, path = "/api/v1/recognition/faces", tag = "compreface", operation_id = "compreface_list_faces", params(Page),
     responses((status = 200, body = Examples)))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
@@ -155,7 +155,7 @@ fn tell(gone: &[(u64, String)], event: &mut Event) {
 }
 
 /// Forgets every face of a subject, or of the whole collection; the subjects stay
-#[utoipa::path(delete, path = "/api/v1/recognition/faces", tag = "compreface",
+#[utoipa::path(delete, path = "/api/v1/recognition/faces", tag = "compreface", operation_id = "compreface_delete_faces_of_subject",
     params(("subject" = Option<String>, Query, description = "Only this subject's; all, when not said")),
     responses((status = 200, body = Deleted)))]
 pub(super) async fn delete_all(
@@ -178,7 +178,7 @@ pub(super) async fn delete_all(
 }
 
 /// Forgets one face
-#[utoipa::path(delete, path = "/api/v1/recognition/faces/{image_id}", tag = "compreface",
+#[utoipa::path(delete, path = "/api/v1/recognition/faces/{image_id}", tag = "compreface", operation_id = "compreface_delete_face",
     params(("image_id" = String, Path, format = "uuid")), responses((status = 200, body = Example)))]
 pub(super) async fn delete(
     State(service): State<Arc<Service>>,
@@ -197,7 +197,7 @@ pub(super) async fn delete(
 }
 
 /// Forgets several faces; ids of none are passed over
-#[utoipa::path(post, path = "/api/v1/recognition/faces/delete", tag = "compreface",
+#[utoipa::path(post, path = "/api/v1/recognition/faces/delete", tag = "compreface", operation_id = "compreface_delete_faces",
     request_body(content = Vec<uuid::Uuid>, description = "At most 1000 ids"),
     responses((status = 200, body = Vec<Example>)))]
 pub(super) async fn delete_several(

@@ -14,7 +14,7 @@ use super::super::state::Service;
 use super::ids;
 
 /// The face as it was saved, with its surroundings
-#[utoipa::path(get, path = "/api/v1/recognition/faces/{image_id}/img", tag = "compreface",
+#[utoipa::path(get, path = "/api/v1/recognition/faces/{image_id}/img", tag = "compreface", operation_id = "compreface_face_image",
     params(("image_id" = String, Path, format = "uuid")),
     responses((status = 200, body = Vec<u8>, content_type = "image/jpeg")))]
 pub(super) async fn image(
@@ -26,7 +26,7 @@ pub(super) async fn image(
 }
 
 /// The face as it was saved, for a page that can send no header: the key is in the path
-#[utoipa::path(get, path = "/api/v1/static/{api_key}/images/{image_id}", tag = "compreface",
+#[utoipa::path(get, path = "/api/v1/static/{api_key}/images/{image_id}", tag = "compreface", operation_id = "compreface_face_image_by_key",
     params(("api_key" = String, Path), ("image_id" = String, Path, format = "uuid")),
     responses((status = 200, body = Vec<u8>, content_type = "image/jpeg")))]
 pub(super) async fn image_by_key(

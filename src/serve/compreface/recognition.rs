@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use serde_json::json;
 
 use super::super::audit::Event;
 use super::super::auth::{AtHome, Identify, Known};
@@ -16,6 +15,7 @@ use super::look::{look, look_at_one, versions};
 use super::options::{Detection, FaceOptions, Predictions, photo};
 use super::views::{Answer, ComparedFace, RecognizedFace, SeenFace, SimilarSubject, Verification, Verifications};
 use super::{ids, or_none_yet, scale, similarity};
+use crate::json::json;
 use crate::{Embedding, SearchPolicy};
 
 /// The people of a gallery whom a vector is like, the most similar first.
@@ -40,7 +40,7 @@ fn tell_subjects<'a>(subjects: impl Iterator<Item = &'a Vec<SimilarSubject>>, ev
 }
 
 /// Who is in this photo? Every face is answered with whom it is most like, however little: the caller draws the line
-#[utoipa::path(post, path = "/api/v1/recognition/recognize", tag = "compreface",
+#[utoipa::path(post, path = "/api/v1/recognition/recognize", tag = "compreface", operation_id = "compreface_recognize",
     params(FaceOptions, Predictions, Detection),
     request_body(content((TheirPhotoFile = "multipart/form-data"), (TheirPhotoText = "application/json"))),
     responses((status = 200, body = Answer<RecognizedFace>)))]
@@ -68,7 +68,7 @@ pub(super) async fn recognize(
 }
 
 /// How like are the faces in this photo to a saved one?
-#[utoipa::path(post, path = "/api/v1/recognition/faces/{image_id}/verify", tag = "compreface",
+#[utoipa::path(post, path = "/api/v1/recognition/faces/{image_id}/verify", tag = "compreface", operation_id = "compreface_verify_face",
     params(("image_id" = String, Path, format = "uuid"), FaceOptions),
     request_body(content((TheirPhotoFile = "multipart/form-data"), (TheirPhotoText = "application/json"))),
     responses((status = 200, body = Answer<ComparedFace>)))]
@@ -101,7 +101,7 @@ pub(super) async fn verify_example(
 }
 
 /// Where are the faces?
-#[utoipa::path(post, path = "/api/v1/detection/detect", tag = "compreface", params(FaceOptions),
+#[utoipa::path(post, path = "/api/v1/detection/detect", tag = "compreface", operation_id = "compreface_detect", params(FaceOptions),
     request_body(content((TheirPhotoFile = "multipart/form-data"), (TheirPhotoText = "application/json"))),
     responses((status = 200, body = Answer<SeenFace>)))]
 pub(super) async fn detect(
@@ -120,7 +120,7 @@ pub(super) async fn detect(
 }
 
 /// How like are the faces of a target to the one face of a source?
-#[utoipa::path(post, path = "/api/v1/verification/verify", tag = "compreface", params(FaceOptions),
+#[utoipa::path(post, path = "/api/v1/verification/verify", tag = "compreface", operation_id = "compreface_verify", params(FaceOptions),
     request_body(content((SourceAndTargetFiles = "multipart/form-data"), (SourceAndTargetTexts = "application/json"))),
     responses((status = 200, body = Verifications)))]
 pub(super) async fn verify(

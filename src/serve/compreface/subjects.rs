@@ -6,7 +6,6 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::json;
 
 use super::super::audit::Event;
 use super::super::auth::{AtHome, Enroll, Read};
@@ -17,10 +16,11 @@ use super::super::terms::Name;
 use super::or_none_yet;
 use super::views::{Deleted, Subject, Subjects, Updated};
 use crate::error::{Error, GalleryError};
+use crate::json::json;
 use crate::{Database, PersonFilter};
 
 /// Everybody in the collection
-#[utoipa::path(get, path = "/api/v1/recognition/subjects", tag = "compreface",
+#[utoipa::path(get, path = "/api/v1/recognition/subjects", tag = "compreface", operation_id = "compreface_list_subjects",
     responses((status = 200, body = Subjects)))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
@@ -31,7 +31,7 @@ pub(super) async fn list(
 }
 
 /// Everybody in the collection; some clients end the path so
-#[utoipa::path(get, path = "/api/v1/recognition/subjects/", tag = "compreface",
+#[utoipa::path(get, path = "/api/v1/recognition/subjects/", tag = "compreface", operation_id = "compreface_list_subjects_at_slash",
     responses((status = 200, body = Subjects)))]
 pub(super) async fn list_at_slash(state: State<Arc<Service>>, home: AtHome<Read>) -> Result<Json<Subjects>, Problem> {
     list(state, home).await
@@ -43,7 +43,7 @@ fn names(database: &Database, gallery: &str) -> Result<Vec<String>, Problem> {
 }
 
 /// Puts somebody into the collection, before their first face
-#[utoipa::path(post, path = "/api/v1/recognition/subjects", tag = "compreface", request_body = Subject,
+#[utoipa::path(post, path = "/api/v1/recognition/subjects", tag = "compreface", operation_id = "compreface_add_subject", request_body = Subject,
     responses((status = 201, body = Subject)))]
 pub(super) async fn add(
     State(service): State<Arc<Service>>,
@@ -60,7 +60,7 @@ pub(super) async fn add(
 }
 
 /// Gives somebody another name; where another subject has it, the two become one
-#[utoipa::path(put, path = "/api/v1/recognition/subjects/{subject}", tag = "compreface",
+#[utoipa::path(put, path = "/api/v1/recognition/subjects/{subject}", tag = "compreface", operation_id = "compreface_rename_subject",
     params(("subject" = inline(Name), Path, description = "The name now")), request_body = Subject,
     responses((status = 200, body = Updated)))]
 pub(super) async fn rename(
@@ -84,7 +84,7 @@ pub(super) async fn rename(
 }
 
 /// Forgets somebody, with all their faces
-#[utoipa::path(delete, path = "/api/v1/recognition/subjects/{subject}", tag = "compreface",
+#[utoipa::path(delete, path = "/api/v1/recognition/subjects/{subject}", tag = "compreface", operation_id = "compreface_delete_subject",
     params(("subject" = inline(Name), Path, description = "The name")), responses((status = 200, body = Subject)))]
 pub(super) async fn delete(
     State(service): State<Arc<Service>>,
@@ -100,7 +100,7 @@ pub(super) async fn delete(
 }
 
 /// Forgets everybody
-#[utoipa::path(delete, path = "/api/v1/recognition/subjects", tag = "compreface",
+#[utoipa::path(delete, path = "/api/v1/recognition/subjects", tag = "compreface", operation_id = "compreface_delete_subjects",
     responses((status = 200, body = Deleted)))]
 pub(super) async fn delete_all(
     State(service): State<Arc<Service>>,

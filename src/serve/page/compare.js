@@ -35,7 +35,8 @@ export function compare(main) {
   }
 
   function slider(answer, points, drawn) {
-    const { distance, threshold, similarity } = answer.verdict;
+    const { distance, similarity } = answer.verdict;
+    const threshold = answer.verdict.threshold.distance;
     const order = [...points].sort((x, y) => y.distance - x.distance);
     const nearest = order.reduce((best, p, i) => Math.abs(p.distance - threshold) < Math.abs(order[best].distance - threshold) ? i : best, 0);
     const input = h("input", { type: "range", id: "line", min: 0, max: order.length - 1, step: 1, value: nearest });
@@ -50,7 +51,7 @@ export function compare(main) {
       input.setAttribute("aria-valuetext", `distance ${p.distance.toFixed(3)}, false matches ${rate(p.fmr)}`);
       const row = (name, value) => [h("dt", {}, name), h("dd", {}, value)];
       rates.replaceChildren(...[
-        row("Distance of these two", `${distance.toFixed(3)} (similarity ${similarity.toFixed(1)}%)`),
+        row("Distance of these two", distance.toFixed(3) + (similarity === null ? "" : ` (similarity ${similarity.toFixed(1)}%)`)),
         row("Threshold", p.distance.toFixed(3)),
         row("Different people taken for one", rate(p.fmr) + (pairs > 1 ? `, over these ${pairs} pairs at most ${rate(Math.min(1, p.fmr * pairs))}` : "")),
         row("One person taken for two", percent(p.fnmr)),

@@ -31,7 +31,9 @@ function draw(canvas, picture, width, height, answer) {
   }
 }
 
-const label = (face) => face.name ? `${face.name} ${face.candidates[0].similarity.toFixed(0)}%` : "unknown";
+// Null where the model has no calibration.
+const percent = (similarity, digits) => similarity === null ? "" : `${similarity.toFixed(digits)}%`;
+const label = (face) => face.name ? `${face.name} ${percent(face.candidates[0].similarity, 0)}`.trim() : "unknown";
 
 function told(answer) {
   if (!answer.faces.length) return [h("p", {}, "No face was found.")];
@@ -39,7 +41,7 @@ function told(answer) {
     h("h2", {}, `Face ${i + 1}: ${face.name ?? "unknown"}`),
     face.candidates.length ? h("table", {}, h("thead", {}, h("tr", {}, ["Nearest", "Similarity", "Distance"].map((t) => h("th", {}, t)))),
       h("tbody", {}, face.candidates.map((c) => h("tr", { class: c.within ? "within" : "" },
-        h("td", {}, c.name), h("td", {}, `${c.similarity.toFixed(1)}%`), h("td", {}, c.distance.toFixed(3)))))) : null,
+        h("td", {}, c.name), h("td", {}, percent(c.similarity, 1)), h("td", {}, c.distance.toFixed(3)))))) : null,
     h("p", { class: "small" }, `Taken for somebody up to a distance of ${face.threshold.distance.toFixed(3)}, among ${face.searched} enrolled ${face.searched === 1 ? "face" : "faces"}`
       + (face.threshold.max_fpir ? `; at most ${(face.threshold.max_fpir * 100).toFixed(1)}% of strangers are taken for somebody` : "")
       + (face.threshold.extrapolated ? " (beyond what was measured)" : "") + ".")));

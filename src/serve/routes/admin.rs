@@ -6,10 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::GalleryStats;
+use crate::json::json;
 use crate::serve::audit::{Event, last_lines};
 use crate::serve::auth::{Admin, Known, Read};
 use crate::serve::files::{io, make_private_folder};

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::compare::{Line, one_face, policy};
 use super::faces::choice;
+use crate::json::json;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Identify, May};
 use crate::serve::bodies::{PhotoFile, PhotoText};
@@ -17,8 +17,7 @@ use crate::serve::input::{Form, Path};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 use crate::serve::terms::Name;
-use crate::serve::views::ThresholdView;
-use crate::{Database, Embedding, SearchPolicy};
+use crate::{Database, Embedding, SearchPolicy, Threshold};
 
 /// Whether a face is the enrolled person's, and what that rests on.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,10 +28,10 @@ pub(in crate::serve) struct ClaimView {
     pub face: Option<u64>,
     /// Distance to it.
     pub distance: Option<f32>,
-    /// In percent; null where the person has no face.
+    /// In percent; null where the person has no face, or the model no calibration.
     pub similarity: Option<f32>,
     /// A stranger is compared with every face of the person: the rate holds for all of them together.
-    pub threshold: ThresholdView,
+    pub threshold: Threshold,
     /// Faces of the person.
     pub compared: usize,
     /// Id of the calibration record.
@@ -56,17 +55,13 @@ pub(in crate::serve) fn claim(
     let policy = SearchPolicy { max_fpir: max_fmr, threshold, ..SearchPolicy::default() };
     let line = Database::threshold(&policy, engine.calibration(), engine.model(), person.faces)?;
     let distance = nearest.map(|(_, d)| d);
-    let percent = |d: f32| match engine.calibration() {
-        Some(c) => c.similarity(d),
-        None => (1.0 - d * d / 2.0).max(0.0) * 100.0,
-    };
     Ok(ClaimView {
         name: person.name,
-        same: distance.is_some_and(|d| d <= line.distance()),
+        same: distance.is_some_and(|d| d <= line.distance),
         face: nearest.map(|(f, _)| f),
         distance,
-        similarity: distance.map(percent),
-        threshold: line.into(),
+        similarity: distance.zip(engine.calibration()).map(|(d, c)| c.similarity(d)),
+        threshold: line,
         compared: person.faces,
         calibration: engine.calibration().map(crate::Calibration::id),
         groups: person.groups,

@@ -9,11 +9,11 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use super::faces::choice;
 use crate::error::{Error, RefusalError};
+use crate::json::json;
 use crate::media::{encode_jpeg, encode_png};
 use crate::serve::audit::Event;
 use crate::serve::auth::{Identify, Known};
@@ -23,7 +23,9 @@ use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 use crate::serve::views::FoundView;
 use crate::serve::work;
-use crate::{Comparison, Decision, Face, FaceChoice, Outcome, Photo, Policy, SideFaces, StageTimes, Verdict};
+use crate::{
+    Comparison, Decision, Face, FaceChoice, Outcome, Photo, Policy, SideFaces, StageTimes, Threshold, Verdict,
+};
 
 /// Where the line is drawn between same and different, and which face counts.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -78,12 +80,9 @@ pub(super) struct VerdictView {
     distance: f32,
     /// Cosine between them, -1 to 1.
     cosine: f32,
-    /// In percent: 50 at the threshold for a false-match rate of 1 in 1000.
-    similarity: f32,
-    /// Largest distance that counts as the same person.
-    threshold: f32,
-    /// False-match rate of one comparison at that threshold, where it is known.
-    threshold_fmr: Option<f64>,
+    /// In percent: 50 at the threshold for a false-match rate of 1 in 1000. Null where the model has no calibration.
+    similarity: Option<f32>,
+    threshold: Threshold,
     /// Smallest calibrated false-match rate at which these two would still pass.
     passes_at_fmr: Option<f64>,
     model: String,
@@ -99,7 +98,6 @@ impl From<&Verdict> for VerdictView {
             cosine: v.cosine,
             similarity: v.similarity,
             threshold: v.threshold,
-            threshold_fmr: v.threshold_fmr,
             passes_at_fmr: v.passes_at_fmr,
             model: v.model.to_string(),
             calibration: v.calibration.clone(),
@@ -155,7 +153,8 @@ pub(super) struct PairView {
     /// Index of the face in the right photo.
     right: usize,
     distance: f32,
-    similarity: f32,
+    /// As in a verdict.
+    similarity: Option<f32>,
 }
 
 /// Why nothing was decided.

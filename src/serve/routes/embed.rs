@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 
 use super::batch::Batch;
+use crate::json::json;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Identify, Known};
 use crate::serve::bodies::{PhotoFile, PhotoFiles, PhotoText, PhotoTexts};

@@ -7,11 +7,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use super::batch::Batch;
 use super::people::{Scrub, labels};
+use crate::json::json;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Enroll, May, Read};
 use crate::serve::bodies::{PhotoFile, PhotoFiles, PhotoText, PhotoTexts};
@@ -115,10 +115,7 @@ pub(in crate::serve) async fn enroll_photo(
     options: EnrolOptions,
 ) -> Result<EnrolledView, Problem> {
     let asked = options.clone();
-    let prepared = service.with_networks(move |s| {
-        let photo = work::decode(s, &photo)?;
-        Ok::<_, Problem>(s.engine().prepare(&photo, &asked)?)
-    });
+    let prepared = service.with_networks(move |s| work::prepare(s, &photo, &asked));
     let face = match prepared.await {
         Ok(face) => face,
         Err(problem) => return service.audited(event, async { Err(problem) }, |_: &EnrolledView, _| {}).await,
@@ -179,7 +176,7 @@ pub(in crate::serve) struct FaceDetail {
 }
 
 /// A face, and whose it is
-#[utoipa::path(get, path = "/v1/faces/{id}", tag = "people",
+#[utoipa::path(get, path = "/v1/faces/{id}", tag = "people", operation_id = "show_face",
     params(("id" = u64, Path, format = "uint64"), ("gallery" = inline(Option<Name>), Query)),
     responses((status = 200, body = FaceDetail)))]
 pub(super) async fn show(
@@ -196,7 +193,7 @@ pub(super) async fn show(
 }
 
 /// The face in its surroundings, where a thumbnail was kept
-#[utoipa::path(get, path = "/v1/faces/{id}/thumbnail", tag = "people",
+#[utoipa::path(get, path = "/v1/faces/{id}/thumbnail", tag = "people", operation_id = "show_thumbnail",
     params(("id" = u64, Path, format = "uint64"), ("gallery" = inline(Option<Name>), Query)),
     responses((status = 200, body = Vec<u8>, content_type = "image/jpeg")))]
 pub(super) async fn thumbnail(
@@ -222,7 +219,7 @@ pub(in crate::serve) async fn thumbnail_of(
 }
 
 /// Forgets one face; its person stays
-#[utoipa::path(delete, path = "/v1/faces/{id}", tag = "people",
+#[utoipa::path(delete, path = "/v1/faces/{id}", tag = "people", operation_id = "forget_face",
     params(("id" = u64, Path, format = "uint64"), ("gallery" = inline(Option<Name>), Query), Scrub),
     responses((status = 200, body = PersonView)))]
 pub(super) async fn forget(

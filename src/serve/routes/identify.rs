@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
 use super::batch::Batch;
 use super::people::labels;
+use crate::json::json;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Identify, May};
 use crate::serve::bodies::{PhotoFile, PhotoFiles, PhotoText, PhotoTexts};

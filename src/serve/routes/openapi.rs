@@ -7,10 +7,11 @@ use axum::body::Bytes;
 use axum::http::header;
 use axum::routing::get;
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{ArrayItems, SchemaType, Type};
+use utoipa::openapi::schema::{ArrayItems, KnownFormat, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{
-    Components, ContentBuilder, InfoBuilder, OpenApi, Ref, RefOr, ResponseBuilder, Schema, SecurityRequirement,
+    Components, Content, ContentBuilder, InfoBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder,
+    Schema, SecurityRequirement, Server,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -37,6 +38,9 @@ const PROBLEMS: [(&str, &str); 13] = [
     ("503", "Overloaded or stopping; see Retry-After"),
     ("504", "It took too long"),
 ];
+/// Answers that are described by nothing but what they hold.
+const DONE: [(&str, &str); 3] =
+    [("200", "Done"), ("201", "Done, and something new is there"), ("204", "Done; there is nothing more to say")];
 /// Those that CompreFace's clients are told as 400.
 const THEIR_400: [&str; 3] = ["409", "415", "422"];
 
@@ -60,14 +64,29 @@ fn measure(schema: &mut RefOr<Schema>, dimension: usize) {
     }
 }
 
-/// What the macros do not say: who made it, keys, the problems that any route may answer, and how many numbers the
-/// model's vectors have.
+/// The bytes of an image are bytes: the macros make an array of numbers of them.
+fn as_bytes<'a>(contents: impl Iterator<Item = (&'a String, &'a mut RefOr<Content>)>) {
+    for (kind, content) in contents {
+        if let RefOr::T(content) = content
+            && kind.starts_with("image/")
+        {
+            let bytes = ObjectBuilder::new().schema_type(Type::String);
+            let bytes = bytes.format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary))).build();
+            content.schema = Some(RefOr::T(Schema::Object(bytes)));
+        }
+    }
+}
+
+/// What the macros do not say: who made it, where it is, keys, what an answer means, the problems that any route may
+/// answer, and how many f32 values the model's vectors have.
 fn complete(mut api: OpenApi, dimension: usize) -> OpenApi {
     api.info = InfoBuilder::new()
         .title("kith")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some("Who is this face? Enrol people, identify, verify and compare faces, decide on access."))
         .build();
+    // Where the description itself came from.
+    api.servers = Some(vec![Server::new("/")]);
     let components = api.components.get_or_insert_with(Components::new);
     components.add_security_scheme("key", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
     let header = ApiKey::Header(ApiKeyValue::new("x-api-key"));
@@ -91,6 +110,19 @@ fn complete_operation(path: &str, operation: &mut Operation) {
         let none: [&str; 0] = [];
         let keys = ["key", "x-api-key"].map(|scheme| SecurityRequirement::new(scheme, none));
         operation.security = Some(keys.into());
+    }
+    if let Some(RefOr::T(body)) = &mut operation.request_body {
+        as_bytes(body.content.iter_mut());
+        // No call does without a body that it takes.
+        body.required = Some(Required::True);
+    }
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        as_bytes(response.content.iter_mut());
+        if response.description.is_empty() {
+            let known = DONE.iter().chain(&PROBLEMS).find(|(s, _)| s == status);
+            response.description = known.map_or("", |(_, words)| words).to_string();
+        }
     }
     let (schema, kind) = match theirs {
         true => (Fault::name(), "application/json"),

@@ -10,9 +10,9 @@ use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::json::json;
 use crate::serve::auth::{Enroll, May, Read};
 use crate::serve::idempotency::Again;
 use crate::serve::input::{Object, Options, Path, flag};
@@ -63,7 +63,7 @@ fn cursor(after: &str) -> Result<String, Problem> {
 }
 
 /// The people of a gallery, by name
-#[utoipa::path(get, path = "/v1/people", tag = "people", params(("gallery" = inline(Option<Name>), Query), Which),
+#[utoipa::path(get, path = "/v1/people", tag = "people", operation_id = "list_people", params(("gallery" = inline(Option<Name>), Query), Which),
     responses((status = 200, body = PeopleList)))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
@@ -104,7 +104,7 @@ pub(in crate::serve) struct NewPerson {
 }
 
 /// Puts somebody into the gallery, before their first face; makes the gallery where there is none
-#[utoipa::path(post, path = "/v1/people", tag = "people", params(("gallery" = inline(Option<Name>), Query)),
+#[utoipa::path(post, path = "/v1/people", tag = "people", operation_id = "add_person", params(("gallery" = inline(Option<Name>), Query)),
     request_body = NewPerson, responses((status = 201, body = PersonView)))]
 pub(super) async fn add(
     State(service): State<Arc<Service>>,
@@ -127,7 +127,7 @@ pub(super) async fn add(
 }
 
 /// A person and their faces
-#[utoipa::path(get, path = "/v1/people/{name}", tag = "people",
+#[utoipa::path(get, path = "/v1/people/{name}", tag = "people", operation_id = "show_person",
     params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query)),
     responses((status = 200, body = PersonDetail)))]
 pub(super) async fn show(
@@ -167,7 +167,7 @@ pub(in crate::serve) struct Change {
 }
 
 /// Renames a person, or changes their groups and labels
-#[utoipa::path(patch, path = "/v1/people/{name}", tag = "people",
+#[utoipa::path(patch, path = "/v1/people/{name}", tag = "people", operation_id = "change_person",
     params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query)),
     request_body = Change, responses((status = 200, body = PersonView)))]
 pub(super) async fn change(
@@ -204,7 +204,7 @@ pub(in crate::serve) struct Merge {
 }
 
 /// Makes two people one: `name` is no more, and its faces are those of `into`
-#[utoipa::path(post, path = "/v1/people/{name}/merge", tag = "people",
+#[utoipa::path(post, path = "/v1/people/{name}/merge", tag = "people", operation_id = "merge_people",
     params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query)),
     request_body = Merge, responses((status = 200, body = PersonView)))]
 pub(super) async fn merge(
@@ -249,7 +249,7 @@ pub(in crate::serve) struct Forgotten {
 }
 
 /// Forgets a person, with all their faces
-#[utoipa::path(delete, path = "/v1/people/{name}", tag = "people",
+#[utoipa::path(delete, path = "/v1/people/{name}", tag = "people", operation_id = "forget_person",
     params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query), Scrub),
     responses((status = 200, body = Forgotten)))]
 pub(super) async fn forget(

@@ -8,9 +8,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::ToSchema;
 
+use crate::json::json;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Caller, Role, Session, Standing, caller_of, clear_cookie, cookie_of, set_cookie};
 use crate::serve::input::Object;
@@ -54,7 +54,7 @@ fn view(service: &Service, caller: Caller) -> SessionView {
 }
 
 /// Who am I, and what may I do?
-#[utoipa::path(get, path = "/session", tag = "session",
+#[utoipa::path(get, path = "/session", tag = "session", operation_id = "show_session",
     responses((status = 200, body = SessionView), (status = 401, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn show(
     State(service): State<Arc<Service>>,
@@ -65,7 +65,7 @@ pub(super) async fn show(
 }
 
 /// Gives a browser a cookie for a key
-#[utoipa::path(post, path = "/session", tag = "session", request_body = Login,
+#[utoipa::path(post, path = "/session", tag = "session", operation_id = "open_session", request_body = Login,
     responses((status = 200, body = SessionView), (status = 401, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn open(
     State(service): State<Arc<Service>>,
@@ -99,7 +99,7 @@ pub(super) async fn open(
 }
 
 /// Ends the session
-#[utoipa::path(delete, path = "/session", tag = "session",
+#[utoipa::path(delete, path = "/session", tag = "session", operation_id = "close_session",
     responses((status = 204), (status = 401, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn close(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Problem> {
     let caller = caller_of(&service, &Method::DELETE, &headers)?;

@@ -1,0 +1,62 @@
+//! What a decision's evidence holds, for the API's description and for whoever reads the audit log.
+
+use utoipa::ToSchema;
+
+use crate::Threshold;
+
+/// What a decision rests on. What was not come to is not there.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used; the judge notes members as it comes to them")]
+pub(super) struct Evidence {
+    /// Index of the photo that was decided on.
+    #[schema(required = false)]
+    photo: usize,
+    /// How many photos there were.
+    #[schema(required = false)]
+    photos: usize,
+    #[schema(required = false)]
+    quality: Quality,
+    /// Id of the model that made the vectors.
+    #[schema(required = false)]
+    model: String,
+    /// Id of the calibration record.
+    #[schema(required = false)]
+    calibration: Option<String>,
+    /// Whether a person was named, and compared with alone.
+    #[schema(required = false)]
+    claimed: bool,
+    /// Euclidean distance to the nearest face, 0 to 2; null where there was none to compare with.
+    #[schema(required = false)]
+    distance: Option<f32>,
+    /// In percent: 50 at the threshold for a false-match rate of 1 in 1000.
+    #[schema(required = false)]
+    similarity: Option<f32>,
+    /// Faces compared with.
+    #[schema(required = false)]
+    searched: usize,
+    #[schema(required = false)]
+    threshold: Threshold,
+    /// Seconds until another try counts.
+    #[schema(required = false)]
+    seconds_left: u64,
+}
+
+/// How good the picture of a face is.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct Quality {
+    /// Between the eyes, in pixels.
+    eye_distance: f32,
+    /// Standard deviation of the luma's Laplacian: 0 for an even surface.
+    sharpness: f32,
+    /// Mean luma, 0 to 1.
+    brightness: f32,
+    /// Degrees.
+    yaw: f32,
+    /// Degrees.
+    pitch: f32,
+    /// Degrees.
+    roll: f32,
+}
