@@ -153,7 +153,8 @@ fn thousands_of_connections_are_bounded_and_shut_nobody_out_for_long() {
     let flags = ["--limit", "connections=200", "--limit", "head_seconds=3"];
     let service = Service::start(folder.path(), "", &flags);
     let mut held = service.connect().unwrap();
-    let alive = b"GET /healthz/live HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    // Without keys it is known who asks that.
+    let alive = b"GET /v1/galleries HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let served = |held: &mut TcpStream| {
         held.write_all(alive).unwrap();
         let mut bytes = [0; 2048];
@@ -172,7 +173,7 @@ fn thousands_of_connections_are_bounded_and_shut_nobody_out_for_long() {
     println!("{} of {crowd} connections were made", open.len());
     assert!(open.len() > BOUND * 2, "the crowd is too small to say anything");
     drop(held);
-    // Nothing was asked, so each is closed: those beyond the bound at once, the others when their time is over.
+    // Nothing was asked, so each is closed: for another that comes, or when its time is over.
     for stream in &mut open {
         let end = stream.read(&mut [0; 1024]);
         let late = |e: &std::io::Error| matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
@@ -186,4 +187,85 @@ fn thousands_of_connections_are_bounded_and_shut_nobody_out_for_long() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!(service.ask("GET", "/healthz/live", "text/plain", b"").0, 200);
+}
+
+#[test]
+fn idle_connections_do_not_use_up_the_open_files() {
+    let folder = tempfile::tempdir().unwrap();
+    // Both bounds, soft and hard, are far below what the connections would need.
+    let service = Service::start(folder.path(), "ulimit -n 300;", &["--limit", "head_seconds=300"]);
+    let crowd: Vec<TcpStream> = (0..600).filter_map(|_| service.connect().ok()).collect();
+    assert_eq!(crowd.len(), 600);
+    for _ in 0..5 {
+        assert_eq!(service.ask("GET", "/v1/galleries", "text/plain", b"").0, 200);
+    }
+}
+
+/// Status, whether it is an earlier answer again, and the body of a write with a key; none where the service was gone
+/// before it answered.
+fn write_once(service: &Service, key: &str, name: &str) -> Option<(u16, bool, String)> {
+    let mut stream = service.connect().ok()?;
+    let body = json!({ "name": name }).to_string();
+    let head = format!(
+        "POST /v1/people HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nidempotency-key: {key}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).ok()?;
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, head.to_ascii_lowercase().contains("idempotent-replayed: true"), body.to_string()))
+}
+
+#[test]
+fn a_write_with_a_key_is_done_once_whenever_the_service_is_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut outcomes = std::collections::BTreeMap::<&str, usize>::new();
+    for round in 0..12u64 {
+        let mut service = Service::start(folder.path(), "", &[]);
+        let answered = std::thread::scope(|scope| {
+            let writes = scope.spawn(|| {
+                let write = |i: usize| {
+                    let name = format!("{round}-{i}");
+                    write_once(&service, &name, &name).map(|a| (name, a))
+                };
+                let mut answered = Vec::new();
+                // The one that the kill met is the last.
+                for i in 0.. {
+                    match write(i) {
+                        Some(one) => answered.push(one),
+                        None => break,
+                    }
+                }
+                answered
+            });
+            std::thread::sleep(Duration::from_millis(40 + 7 * round));
+            // By its number: the thread holds the service.
+            let kill = Command::new("kill").args(["-9", &service.process.id().to_string()]).status().unwrap();
+            assert!(kill.success());
+            writes.join().unwrap()
+        });
+        service.process.wait().unwrap();
+        let again = Service::start(folder.path(), "", &[]);
+        for (name, (status, _, body)) in &answered {
+            assert_eq!(*status, 201, "{name}: {body}");
+            // What was answered is answered again, to the byte.
+            assert_eq!(write_once(&again, name, name).as_ref(), Some(&(201, true, body.clone())), "{name}");
+        }
+        // The one that was under way was done or not, and is in no case done again.
+        let name = format!("{round}-{}", answered.len());
+        let there = again.ask("GET", &format!("/v1/people/{name}"), "text/plain", b"").0 == 200;
+        let (status, replayed, body) = write_once(&again, &name, &name).unwrap();
+        let outcome = match (status, replayed, there) {
+            (201, true, true) => "its answer was kept",
+            (201, false, false) => "it had not begun",
+            (409, false, _) if body.contains("idempotency.unknown_outcome") => "refused honestly",
+            _ => panic!("{name}, there: {there}: {status} {replayed} {body}"),
+        };
+        *outcomes.entry(outcome).or_default() += 1;
+    }
+    println!("{outcomes:?}");
 }

@@ -43,6 +43,11 @@ fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, step)
 }
 
+/// A megabyte of JSON with as many values as that can have.
+fn many_values() -> String {
+    format!("{{\"files\": [{}\"\"]}}", "\"\",".repeat(350_000))
+}
+
 /// The attacks that are one request each, and what they are called. Those with the good key are an owner's own
 /// programs gone wrong.
 fn requests(key: &str, reader: &str, photo: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
@@ -63,6 +68,7 @@ fn requests(key: &str, reader: &str, photo: &[u8]) -> Vec<(&'static str, Vec<u8>
         ("PNG bomb", identify(key, "image/png", &bomb())),
         ("no photo", identify(key, "image/jpeg", &[0x5a; 20_000])),
         ("bad JSON", identify(key, "application/json", b"{\"file\": [[[[[[[[[[[[[[[[[[[[")),
+        ("many values", request("/v1/identify", "application/json", key, many_values().as_bytes())),
         ("wrong log-in", request("/session", "application/json", "", b"{\"key\": \"kith_00000000_0\"}")),
     ]
 }
@@ -82,12 +88,14 @@ pub fn attack(address: SocketAddr, keys: &Keys, photo: &[u8], pace: f64, idle: u
                 }
             });
         }
-        // Bodies that never end, and heads that never begin.
+        // Bodies that never end, with a key and without, and heads that never begin.
         scope.spawn(|| {
             let slow = request("/v1/identify", "image/jpeg", &keys.slow, photo);
+            let log_in = b"POST /session HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                           content-length: 4000\r\n\r\n{";
             let open = |i: usize| {
                 let mut stream: TcpStream = connect(address).ok()?;
-                let part = [&b""[..], b"POST /v1/ide", &slow[..slow.len() / 2]][i % 3];
+                let part = [&b""[..], b"POST /v1/ide", &slow[..slow.len() / 2], log_in][i % 4];
                 stream.write_all(part).ok()?;
                 Some(stream)
             };

@@ -20,7 +20,7 @@ use crate::error::ServeError;
 pub struct ServeLimits {
     /// Greatest request body in bytes.
     pub body_bytes: usize,
-    /// Bytes of request bodies held at once, of all callers together.
+    /// Bytes of request bodies held at once, of all callers together; a quarter is kept for access decisions.
     pub bodies_bytes: usize,
     /// Greatest photo in pixels.
     pub photo_pixels: u64,
@@ -28,11 +28,11 @@ pub struct ServeLimits {
     pub photo_faces: usize,
     /// Threads that run the networks.
     pub workers: usize,
-    /// Requests that may wait for one of these threads.
+    /// Requests that may wait for one of these threads; access decisions have as many places of their own.
     pub queue: usize,
-    /// Connections at once.
+    /// Connections at once; where all places are taken, one that has shown no key gives way to the next.
     pub connections: usize,
-    /// Connections at once of one address, or of one IPv6 network of 64 bits; more are closed at once.
+    /// Connections at once of one address, or of one IPv6 network of 64 bits, likewise.
     pub address_connections: usize,
     /// Seconds for a request's head, and between two requests on a connection.
     pub head_seconds: f64,
@@ -48,7 +48,7 @@ pub struct ServeLimits {
     pub drain_seconds: f64,
     /// Requests a second of one key; none is no bound. A key may have one of its own.
     pub key_rate: Option<f64>,
-    /// Requests at once of one key. A key may have one of its own.
+    /// Requests at once of one key, and as many access decisions. A key may have one of its own.
     pub key_concurrent: usize,
 }
 
@@ -99,8 +99,8 @@ impl ServeLimits {
                 return bad(option, count.to_string(), "at least 1 is needed");
             }
         }
-        if self.bodies_bytes < self.body_bytes || self.bodies_bytes / 1024 > u32::MAX as usize {
-            return bad("bodies_bytes", self.bodies_bytes.to_string(), "at least body_bytes, at most 4 TiB");
+        if self.bodies_bytes / 2 < self.body_bytes {
+            return bad("bodies_bytes", self.bodies_bytes.to_string(), "at least twice body_bytes");
         }
         let times = [
             ("head_seconds", self.head_seconds),
@@ -151,6 +151,11 @@ impl ServeLimits {
         Duration::from_secs_f64(self.body_seconds)
     }
 
+    /// For a write, from its photo to the disk, before its caller is told that it goes on.
+    pub(super) fn write(&self) -> Duration {
+        2 * (self.queue_wait() + self.work())
+    }
+
     /// Above what the stages may take together (body, turn, work, audit log), for whatever none of them bounds.
     pub(super) fn whole_request(&self) -> Duration {
         Duration::from_secs_f64(self.body_seconds + 2.0 * self.queue_seconds + 3.0 * self.work_seconds)
@@ -166,7 +171,7 @@ mod tests {
         type Break = fn(&mut ServeLimits);
         let broken: [(&str, Break); 5] = [
             ("workers", |l| l.workers = 0),
-            ("bodies_bytes", |l| l.bodies_bytes = l.body_bytes - 1),
+            ("bodies_bytes", |l| l.bodies_bytes = l.body_bytes * 2 - 1),
             ("work_seconds", |l| l.work_seconds = f64::NAN),
             ("head_seconds", |l| l.head_seconds = 0.0),
             ("key_rate", |l| l.key_rate = Some(-1.0)),

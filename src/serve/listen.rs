@@ -1,7 +1,9 @@
 //! Sockets: connections in bounds, TLS, and a stop that lets the requests at hand finish.
 //!
-//! 1. There are never more connections than `connections`; the next one waits in the system's queue for a
-//!    moment and is closed then. No address holds more than `address_connections`.
+//! 1. There are never more connections than `connections`, and no address holds more than `address_connections`
+//!    ([`super::connections`]).
+//!    The process may open as many files as these need, and some more, or there are fewer of them: at the bound of open
+//!    files nobody is let in, with a key or without.
 //! 2. A client that does not send its head, or leaves an answer unread, is cut off.
 
 use std::io;
@@ -19,12 +21,16 @@ use super::state::Service;
 use crate::Result;
 use crate::error::ServeError;
 
+/// Files that a service has open beside its connections: the database, logs, what it reads.
+const OTHER_FILES: usize = 256;
 /// How often certificates are looked at for a change.
 const RENEWAL: Duration = Duration::from_secs(2);
 /// Connections that may wait to be accepted; the system may allow fewer.
 const WAITING: u32 = 4096;
 /// How often the keys are looked at for a change, and refusals for a count that is due.
 const LOOK: Duration = Duration::from_secs(1);
+/// Greatest head of a request, and what is read ahead of a body, by connection.
+const BUFFER_BYTES: usize = 64 << 10;
 /// Async threads: they parse and wait, no more.
 const ASYNC_THREADS: usize = 2;
 
@@ -60,6 +66,8 @@ pub fn run(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'static
     let runtime = runtime.worker_threads(ASYNC_THREADS).thread_name("kith-async").enable_all().build();
     let runtime = runtime.map_err(|e| failed("starting the async threads", e))?;
     let served = runtime.block_on(serve(service.clone(), begun));
+    // Writes whose callers are gone, to their answers and lines.
+    runtime.block_on(service.carried().ended(Duration::from_secs_f64(service.limits().drain_seconds)));
     runtime.block_on(service.last_words());
     // Jobs at hand are done before the database is let go.
     service.stop();
@@ -73,6 +81,12 @@ async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'st
         Some(files) => Some(load_tls(files).await?),
         None => None,
     };
+    let wanted = service.limits().connections;
+    let places = room_for(wanted);
+    if places < wanted {
+        tracing::warn!(places, "the system's bound of open files leaves room for fewer connections than {wanted}");
+        service.connections().bound(places);
+    }
     let listener = listen_on(listen).map_err(|e| failed("listening", e))?;
     let address = listener.local_addr().map_err(|e| failed("listening", e))?;
     let handle = Handle::new();
@@ -88,7 +102,7 @@ async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'st
     let app = super::router(service.clone()).into_make_service_with_connect_info::<SocketAddr>();
     let server = Server::<SocketAddr>::from_listener(listener);
     let mut server = server.http1_only().handle(handle).first_request_timeout(head);
-    server.http_builder().http1().header_read_timeout(head);
+    server.http_builder().http1().header_read_timeout(head).max_buf_size(BUFFER_BYTES);
     let looking = tokio::spawn(look_after(service.clone()));
     #[cfg(unix)]
     let door = super::local::Door::open(&service).map(|door| tokio::spawn(door.keep(service.clone())));
@@ -110,6 +124,28 @@ async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'st
         let _ = door.await;
     }
     Ok(served.map_err(|e| failed("serving", e))?)
+}
+
+/// How many of `wanted` connections this process can hold; its bound of open files is raised for them, as far as the
+/// system lets it.
+#[cfg(unix)]
+fn room_for(wanted: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // None is no bound.
+    let needed = (wanted + OTHER_FILES) as u64;
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let Some(current) = current.filter(|c| *c < needed) else { return wanted };
+    let raised = maximum.map_or(needed, |m| m.min(needed));
+    let now = match setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum }) {
+        Ok(()) => raised as usize,
+        Err(_) => current as usize,
+    };
+    now.saturating_sub(OTHER_FILES).max(now / 2).clamp(1, wanted)
+}
+
+#[cfg(not(unix))]
+fn room_for(wanted: usize) -> usize {
+    wanted
 }
 
 /// A socket before which a crowd may wait: with the usual 128 places a burst makes callers try again a second later.

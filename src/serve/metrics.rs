@@ -1,16 +1,23 @@
 //! What Prometheus is told: requests, times, refusals by reason, decisions, what waits, what is enrolled.
+//!
+//! What is of one gallery (its size, the decisions of its policies) is told to keys that reach it, and so is put together
+//! for each answer; the rest is the same for all.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, text::encode};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+use crate::GalleryStats;
 
 /// Bounds of the buckets for times, in seconds.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -27,7 +34,7 @@ struct Named {
     name: String,
 }
 
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq, PartialOrd, Ord, EncodeLabelSet)]
 struct Decided {
     policy: String,
     decision: String,
@@ -44,13 +51,10 @@ pub(super) struct Metrics {
     request_seconds: Times,
     stage_seconds: Times,
     refusals: Family<Named, Counter>,
-    decisions: Family<Decided, Counter>,
+    decisions: Mutex<BTreeMap<Decided, u64>>,
     in_flight: Gauge,
     pool_waiting: Family<Named, Gauge>,
     pool_running: Family<Named, Gauge>,
-    gallery_people: Family<Named, Gauge>,
-    gallery_faces: Family<Named, Gauge>,
-    index_waiting: Family<Named, Gauge>,
     audit_lines: Gauge,
     connections: Gauge,
 }
@@ -81,13 +85,10 @@ impl Metrics {
             request_seconds: times(),
             stage_seconds: times(),
             refusals: Family::default(),
-            decisions: Family::default(),
+            decisions: Mutex::default(),
             in_flight: Gauge::<i64, AtomicI64>::default(),
             pool_waiting: Family::default(),
             pool_running: Family::default(),
-            gallery_people: Family::default(),
-            gallery_faces: Family::default(),
-            index_waiting: Family::default(),
             audit_lines: Gauge::default(),
             connections: Gauge::default(),
         };
@@ -96,13 +97,9 @@ impl Metrics {
         registry.register("request_seconds", "Time to an answer, by route", metrics.request_seconds.clone());
         registry.register("stage_seconds", "Time of a stage of the work", metrics.stage_seconds.clone());
         registry.register("refusals", "Problems answered, by code", metrics.refusals.clone());
-        registry.register("decisions", "Access decisions", metrics.decisions.clone());
         registry.register("requests_in_flight", "Requests being answered", metrics.in_flight.clone());
         registry.register("pool_waiting", "Jobs that wait for a thread", metrics.pool_waiting.clone());
         registry.register("pool_running", "Jobs that a thread is at", metrics.pool_running.clone());
-        registry.register("gallery_people", "People enrolled", metrics.gallery_people.clone());
-        registry.register("gallery_faces", "Faces enrolled", metrics.gallery_faces.clone());
-        registry.register("index_waiting", "Faces that the graph does not link yet", metrics.index_waiting.clone());
         registry.register("audit_lines", "Lines in the audit log", metrics.audit_lines.clone());
         registry.register("connections", "Connections open", metrics.connections.clone());
         drop(registry);
@@ -138,7 +135,7 @@ impl Metrics {
 
     pub(super) fn decided(&self, policy: &str, decision: &str, reason: &str) {
         let label = Decided { policy: policy.to_string(), decision: decision.to_string(), reason: reason.to_string() };
-        self.decisions.get_or_create(&label).inc();
+        *self.decisions.lock().unwrap_or_else(PoisonError::into_inner).entry(label).or_default() += 1;
     }
 
     pub(super) fn pool(&self, name: &str, waiting: usize, running: usize) {
@@ -146,22 +143,40 @@ impl Metrics {
         self.pool_running.get_or_create(&named(name)).set(running as i64);
     }
 
-    pub(super) fn gallery(&self, name: &str, people: usize, faces: usize, waiting: usize) {
-        self.gallery_people.get_or_create(&named(name)).set(people as i64);
-        self.gallery_faces.get_or_create(&named(name)).set(faces as i64);
-        self.index_waiting.get_or_create(&named(name)).set(waiting as i64);
-    }
-
     pub(super) fn audit(&self, lines: u64) {
         self.audit_lines.set(i64::try_from(lines).unwrap_or(i64::MAX));
     }
 
-    /// Everything, as OpenMetrics text.
-    pub(super) fn text(&self) -> String {
+    /// Everything but other galleries', as OpenMetrics text: these galleries, and the decisions of policies that
+    /// `reached` holds for.
+    pub(super) fn text(&self, galleries: &[GalleryStats], reached: impl Fn(&str) -> bool) -> String {
+        let (people, faces, waiting) = (sizes(), sizes(), sizes());
+        for g in galleries {
+            people.get_or_create(&named(&g.name)).set(g.people as i64);
+            faces.get_or_create(&named(&g.name)).set(g.faces as i64);
+            waiting.get_or_create(&named(&g.name)).set(g.index.waiting as i64);
+        }
+        let decisions = Family::<Decided, Counter>::default();
+        for (label, count) in self.decisions.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            if reached(&label.policy) {
+                decisions.get_or_create(label).inc_by(*count);
+            }
+        }
+        let mut own = Registry::with_prefix("kith");
+        own.register("decisions", "Access decisions", decisions);
+        own.register("gallery_people", "People enrolled", people);
+        own.register("gallery_faces", "Faces enrolled", faces);
+        own.register("index_waiting", "Faces that the graph does not link yet", waiting);
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         // Writing into a string does not fail.
-        let _ = encode(&mut text, &registry);
+        let _ = encode_registry(&mut text, &registry)
+            .and_then(|()| encode_registry(&mut text, &own))
+            .and_then(|()| encode_eof(&mut text));
         text
     }
+}
+
+fn sizes() -> Family<Named, Gauge> {
+    Family::default()
 }

@@ -5,20 +5,24 @@
 //!            -> [input: photo, options] -> handler -> [pool: networks | searches | disk] -> [audit] -> answer
 //! ```
 //!
-//! 1. The async threads parse and wait; the networks, searches and the disk have threads of their own,
-//!    with queues that refuse when they are full.
+//! 1. The async threads parse what is small and wait; large bodies, the networks, searches and the disk have threads of
+//!    their own, with queues that refuse when they are full.
 //! 2. Whatever is asked or changed is in the audit log, on disk, before it is answered.
 //! 3. Handlers parse, call, format. Errors become answers in one place ([`Problem`]).
 //! 4. No log holds a photo, a template or a key.
-//! 5. Commands of the service's own user come in by a socket of their own (`local`), and not through the routes.
+//! 5. Whatever can run out (connections, memory, threads) goes to doors first, then to callers with a key, then to
+//!    strangers (`rank`).
+//! 6. Commands of the service's own user come in by a socket of their own (`local`), and not through the routes.
 
 mod access;
 mod audit;
 mod auth;
 mod bodies;
 mod bounded;
+mod carried;
 mod compreface;
 mod config;
+mod connections;
 mod files;
 mod idempotency;
 mod input;
@@ -26,10 +30,12 @@ mod limits;
 mod listen;
 #[cfg(unix)]
 mod local;
+mod memory;
 mod metrics;
 mod page;
 mod pool;
 mod problem;
+mod rank;
 mod request;
 mod routes;
 mod state;

@@ -48,6 +48,17 @@ pub(super) fn context() -> Option<Arc<Context>> {
     CONTEXT.try_with(Clone::clone).ok()
 }
 
+/// `work` as a part of the request that is being answered, wherever it runs.
+pub(super) fn in_context<F: Future>(work: F) -> impl Future<Output = F::Output> + use<F> {
+    let context = context();
+    async move {
+        match context {
+            Some(context) => CONTEXT.scope(context, work).await,
+            None => work.await,
+        }
+    }
+}
+
 /// Id of the request that is being answered.
 pub(super) fn request_id() -> Option<String> {
     CONTEXT.try_with(|c| c.id.clone()).ok()

@@ -6,29 +6,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::http::StatusCode;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
 use super::access::{CoolDowns, Policies};
 use super::audit::{Audit, Refusals};
 use super::auth::{KeyFile, Keys, Rates, Sessions};
+use super::carried::Carried;
 use super::config::ServeOptions;
+use super::connections::Connections;
 use super::files::make_private_folder;
 use super::idempotency::Repeats;
 use super::limits::ServeLimits;
+use super::memory::Memory;
 use super::metrics::Metrics;
 use super::pool::Pool;
 use super::problem::Problem;
+use super::rank::Rank;
 use crate::error::ServeError;
-use crate::{Database, Engine, Result};
+use crate::{Database, Engine, GalleryStats, Result};
 
-/// Memory for request bodies is counted in pieces of this many bytes.
-const PIECE: usize = 1024;
+/// Threads that read large bodies.
+const BODY_THREADS: usize = 2;
 /// Threads that search and list.
 const SEARCH_THREADS: usize = 2;
 /// Threads that wait for the disk; several, so that their writes share a sync.
 const DISK_THREADS: usize = 8;
-/// Searches and writes that may wait.
+/// How long it stays true, for whoever asks, that the database takes reads.
+const LOOK: Duration = Duration::from_millis(100);
+/// Bodies, searches and writes that may wait.
 const QUICK_QUEUE: usize = 256;
 
 /// A face service over one engine and one database: [`super::router`] makes its routes, [`super::run`]
@@ -38,6 +41,7 @@ pub struct Service {
     engine: Engine,
     database: Database,
     options: ServeOptions,
+    bodies: Pool,
     networks: Pool,
     searches: Pool,
     disk: Pool,
@@ -47,10 +51,14 @@ pub struct Service {
     metrics: Metrics,
     audit: Audit,
     refusals: Refusals,
-    repeats: Repeats,
+    repeats: Arc<Repeats>,
+    carried: Carried,
     policies: Policies,
     cool_downs: CoolDowns,
-    memory: Arc<Semaphore>,
+    memory: Arc<Memory>,
+    connections: Arc<Connections>,
+    /// When it was last seen whether the database takes reads, and what was seen.
+    looked: tokio::sync::Mutex<Option<(Instant, Result<(), Problem>)>>,
     stopping: AtomicBool,
 }
 
@@ -71,27 +79,31 @@ impl Service {
             None => Policies::default(),
         };
         let audit = Audit::open(&options.state)?;
-        let pool = |name: &str, threads, queue| {
-            Pool::new(name, threads, queue).map_err(|e| ServeError::Io {
+        let pool = |name: &str, threads, queue, door| {
+            Pool::new(name, threads, queue, door).map_err(|e| ServeError::Io {
                 place: name.to_string(),
                 doing: "starting threads",
                 reason: e.to_string(),
             })
         };
         Ok(Arc::new(Self {
-            networks: pool("networks", limits.workers, limits.queue)?,
-            searches: pool("searches", SEARCH_THREADS, QUICK_QUEUE)?,
-            disk: pool("disk", DISK_THREADS, QUICK_QUEUE)?,
+            bodies: pool("bodies", BODY_THREADS, QUICK_QUEUE, true)?,
+            networks: pool("networks", limits.workers, limits.queue, true)?,
+            searches: pool("searches", SEARCH_THREADS, QUICK_QUEUE, false)?,
+            disk: pool("disk", DISK_THREADS, QUICK_QUEUE, false)?,
             keys,
             sessions: Sessions::default(),
             rates: Rates::default(),
             metrics: Metrics::new(),
             audit,
             refusals: Refusals::default(),
-            repeats: Repeats::default(),
+            repeats: Repeats::open(&options.state)?,
+            carried: Carried::default(),
             policies,
             cool_downs: CoolDowns::default(),
-            memory: Arc::new(Semaphore::new(limits.bodies_bytes / PIECE)),
+            memory: Memory::of(limits),
+            connections: Connections::new(limits.connections, limits.address_connections),
+            looked: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
             engine,
             database,
@@ -139,8 +151,8 @@ impl Service {
         &self.cool_downs
     }
 
-    pub(super) fn repeats(&self) -> &Repeats {
-        &self.repeats
+    pub(super) fn carried(&self) -> &Carried {
+        &self.carried
     }
 
     pub(super) fn has_tls(&self) -> bool {
@@ -159,31 +171,41 @@ impl Service {
     /// Ends the threads, when what they have is done.
     pub(super) fn stop(&self) {
         self.begin_to_stop();
-        for pool in [&self.networks, &self.searches, &self.disk] {
+        for pool in [&self.bodies, &self.networks, &self.searches, &self.disk] {
             pool.stop();
         }
         self.audit.stop();
+        self.repeats.stop();
     }
 
-    /// A part of the memory for request bodies.
-    pub(super) fn take_memory(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Problem> {
-        let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
-        self.memory.clone().try_acquire_many_owned(pieces).map_err(|_| {
-            let detail = "the bodies of the requests being read fill the service's memory for them; try again later";
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overload.memory", detail).retry_after(1)
-        })
+    pub(super) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+
+    pub(super) fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 
     async fn on<T: Send + 'static, E: Into<Problem> + Send + 'static>(
         self: &Arc<Self>,
         pool: &Pool,
-        within: Duration,
+        rank: Rank,
+        within: Option<Duration>,
         work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Problem> {
         let service = self.clone();
-        let wait = self.limits().queue_wait().min(within);
-        let deadline = Instant::now() + within;
-        pool.run(wait, deadline, move || work(&service)).await?.map_err(Into::into)
+        let wait = within.map_or(self.limits().queue_wait(), |w| self.limits().queue_wait().min(w));
+        let deadline = within.map(|w| Instant::now() + w);
+        pool.run(rank, wait, deadline, move || work(&service)).await?.map_err(Into::into)
+    }
+
+    /// Runs what reads a large body.
+    pub(super) async fn with_bodies<T: Send + 'static>(
+        self: &Arc<Self>,
+        rank: Rank,
+        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.on(&self.bodies, rank, Some(self.limits().work()), move |_| work()).await
     }
 
     /// Runs what needs the networks.
@@ -191,7 +213,16 @@ impl Service {
         self: &Arc<Self>,
         work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.on(&self.networks, self.limits().queue_wait() + self.limits().work(), work).await
+        self.with_networks_as(Rank::Keyed, work).await
+    }
+
+    /// [`Service::with_networks`] for callers of that rank.
+    pub(super) async fn with_networks_as<T: Send + 'static, E: Into<Problem> + Send + 'static>(
+        self: &Arc<Self>,
+        rank: Rank,
+        work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.on(&self.networks, rank, Some(self.limits().queue_wait() + self.limits().work()), work).await
     }
 
     /// Runs what reads and searches.
@@ -199,27 +230,43 @@ impl Service {
         self: &Arc<Self>,
         work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.on(&self.searches, self.limits().work(), work).await
+        self.on(&self.searches, Rank::Keyed, Some(self.limits().work()), work).await
     }
 
-    /// Runs what waits for the disk.
+    /// Whether the database takes reads, as of a moment ago. Anybody may ask that, as often as they like: however many
+    /// do, there is one look at a time, and few in a second.
+    pub(super) async fn readable(self: &Arc<Self>) -> Result<(), Problem> {
+        let mut looked = self.looked.lock().await;
+        match looked.as_ref() {
+            Some((at, found)) if at.elapsed() < LOOK => found.clone(),
+            _ => {
+                let found = self.with_searches(|s| s.database().stats().map(drop)).await;
+                *looked = Some((Instant::now(), found.clone()));
+                found
+            }
+        }
+    }
+
+    /// Runs what waits for the disk, to its end: a write that was begun cannot be taken back.
     pub(super) async fn with_disk<T: Send + 'static, E: Into<Problem> + Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.on(&self.disk, self.limits().work(), work).await
+        self.on(&self.disk, Rank::Keyed, None, work).await
     }
 
-    /// The counts that are read off when somebody asks for them.
-    pub(super) fn measure(&self) -> Result<()> {
-        let pools = [("networks", &self.networks), ("searches", &self.searches), ("disk", &self.disk)];
+    /// The counts that are read off when somebody asks for them; the galleries' are answered.
+    pub(super) fn measure(&self) -> Result<Vec<GalleryStats>> {
+        let pools = [
+            ("bodies", &self.bodies),
+            ("networks", &self.networks),
+            ("searches", &self.searches),
+            ("disk", &self.disk),
+        ];
         for (name, pool) in pools {
             self.metrics.pool(name, pool.waiting(), pool.running());
         }
         self.metrics.audit(self.audit.lines());
-        for g in self.database.stats()?.galleries {
-            self.metrics.gallery(&g.name, g.people, g.faces, g.index.waiting);
-        }
-        Ok(())
+        Ok(self.database.stats()?.galleries)
     }
 }

@@ -5,9 +5,12 @@ mod access;
 mod audit;
 mod batch;
 mod compreface;
+mod crowd;
 mod description;
+mod large;
 mod lateness;
 mod people;
+mod repeats;
 #[path = "../common/shapes.rs"]
 mod shapes;
 mod socket;

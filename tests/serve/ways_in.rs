@@ -127,3 +127,47 @@ async fn requests_over_a_bound_are_told_which_and_when_to_come_again() {
     let large = roomy.post_photo("/v1/identify", "grace_hopper.jpg").await;
     assert_eq!((large.status, large.problem()), (StatusCode::PAYLOAD_TOO_LARGE, "request.too_large".to_string()));
 }
+
+#[tokio::test]
+async fn a_key_for_one_gallery_learns_nothing_of_others_from_counts_or_refusals() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = folder.path().join("policies.toml");
+    let policy = |name: &str, gallery: &str| {
+        format!("[policy.{name}]\nliveness = false\nmax_fpir = 0.01\ngallery = \"{gallery}\"\n")
+    };
+    std::fs::write(&policies, policy("front", "office") + &policy("safe", "vault")).unwrap();
+    let house = crate::support::house_in(folder, |o| o.policies = Some(policies));
+    for gallery in ["office", "vault"] {
+        let path = format!("/v1/people/Grace/faces?gallery={gallery}");
+        house.post_photo(&path, "grace_hopper.jpg").await.ok();
+    }
+    for policy in ["front", "safe"] {
+        house.post_photo(&format!("/v1/access/decide?policy={policy}"), "hopper_tilt.jpg").await.ok();
+    }
+    let own = house.key(&[Role::Read, Role::Decide], Some(&["office"]));
+    let every = house.key(&[Role::Read], None);
+    let ask = async |key: &str, request: axum::http::request::Builder, body: Vec<u8>| {
+        let answer = house.send(request.header("x-api-key", key).body(body.into()).unwrap()).await;
+        (answer.status, String::from_utf8(answer.bytes).unwrap())
+    };
+    let (_, seen) = ask(&every, Request::get("/metrics"), Vec::new()).await;
+    for told in [
+        "kith_gallery_people{name=\"vault\"} 1",
+        "kith_gallery_faces{name=\"office\"} 1",
+        "kith_decisions_total{policy=\"safe\",decision=\"allow\",reason=\"allowed\"} 1",
+    ] {
+        assert!(seen.contains(told), "{told}:\n{seen}");
+    }
+    assert!(seen.ends_with("# EOF\n") && seen.matches("# EOF").count() == 1, "{seen}");
+    let (_, seen) = ask(&own, Request::get("/metrics"), Vec::new()).await;
+    assert!(seen.contains("kith_gallery_people{name=\"office\"} 1") && seen.contains("policy=\"front\""), "{seen}");
+    let photo = crate::support::photo("hopper_tilt.jpg");
+    let decide = Request::post("/v1/access/decide?policy=safe").header("content-type", "image/jpeg");
+    let (status, refused) = ask(&own, decide, photo).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    // Nor from what is told after that refusal.
+    let (_, later) = ask(&own, Request::get("/metrics"), Vec::new()).await;
+    for text in [seen, refused, later] {
+        assert!(!text.contains("vault") && !text.contains("policy=\"safe\""), "{text}");
+    }
+}

@@ -13,6 +13,7 @@ use crate::json::json;
 use crate::serve::auth::Caller;
 use crate::serve::input::{Form, Upload};
 use crate::serve::problem::Problem;
+use crate::serve::rank::Rank;
 use crate::serve::routes::claim::claim;
 use crate::serve::state::Service;
 use crate::serve::work;
@@ -46,8 +47,9 @@ pub(super) async fn judge(service: &Arc<Service>, caller: &Caller, question: &Qu
     let Some(policy) = service.policies().get(&question.policy).cloned() else {
         return Outcome::deny(Reason::PolicyUnknown, format!("there is no policy {:?}", question.policy));
     };
-    if let Err(problem) = caller.need_gallery(&policy.gallery) {
-        return Outcome::of(&problem);
+    if !caller.reaches(&policy.gallery) {
+        // Which gallery that is, is not this key's to know.
+        return Outcome::deny(Reason::Unauthorized, "this key does not reach the gallery of this policy");
     }
     if question.door.as_ref().is_some_and(|d| d.len() > 100 || d.chars().any(char::is_control)) {
         return Outcome::deny(Reason::BadRequest, "door: at most 100 bytes without control characters");
@@ -64,7 +66,7 @@ pub(super) async fn judge(service: &Arc<Service>, caller: &Caller, question: &Qu
         return cooling(seconds);
     }
     let (asked, claimed) = (policy.clone(), question.person.clone());
-    let decided = service.with_networks(move |s| look(s, &asked, &form, claimed.as_deref())).await;
+    let decided = service.with_networks_as(Rank::Door, move |s| look(s, &asked, &form, claimed.as_deref())).await;
     let outcome = decided.unwrap_or_else(|problem| Outcome::of(&problem));
     if outcome.reason.is_failed_try()
         && let Some(rule) = policy.cool_down

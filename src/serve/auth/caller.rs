@@ -5,17 +5,18 @@
 
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::FromRequestParts;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 
 use super::super::audit::Event;
 use super::super::input::gallery_of;
 use super::super::problem::Problem;
+use super::super::rank::{Asker, Rank};
 use super::super::request::came_with;
 use super::super::state::Service;
 use super::{ApiKey, CSRF_HEADER, Permit, Role, Session, Standing, cookie_of};
@@ -87,10 +88,10 @@ impl Caller {
     }
 
     /// A place among the requests of this key.
-    pub(in super::super) fn place(&self, service: &Service) -> Result<Permit, Problem> {
+    pub(in super::super) fn place(&self, service: &Service, rank: Rank) -> Result<Permit, Problem> {
         let limits = service.limits();
         let (rate, concurrent) = (self.rate.or(limits.key_rate), self.concurrent.unwrap_or(limits.key_concurrent));
-        service.rates().take(&self.id, rate, concurrent, Instant::now())
+        service.rates().take(&self.id, rank, rate, concurrent, Instant::now())
     }
 }
 
@@ -245,14 +246,22 @@ impl<R: Needs> FromRequestParts<Arc<Service>> for Known<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Problem> {
-        Self::of(service, caller_of(service, &parts.method, &parts.headers)?)
+        let known = Self::of(service, caller_of(service, &parts.method, &parts.headers)?)?;
+        if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
+            service.connections().known(*peer, Self::RANK);
+        }
+        parts.extensions.insert(Asker { rank: Self::RANK, key: known.caller.id.clone() });
+        Ok(known)
     }
 }
 
 impl<R: Needs> Known<R> {
+    /// Only calls for access decisions need that role.
+    const RANK: Rank = if matches!(R::ROLE, Role::Decide) { Rank::Door } else { Rank::Keyed };
+
     fn of(service: &Service, caller: Caller) -> Result<Self, Problem> {
         caller.need(R::ROLE)?;
-        let place = caller.place(service)?;
+        let place = caller.place(service, Self::RANK)?;
         Ok(Self { caller, place, _role: PhantomData })
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use axum::http::StatusCode;
 
 use super::super::problem::Problem;
+use super::super::rank::Rank;
 
 /// Seconds of its rate that a key which was quiet may ask for at once.
 const BURST_SECONDS: f64 = 1.0;
@@ -15,7 +16,8 @@ const BURST_SECONDS: f64 = 1.0;
 struct Bucket {
     left: f64,
     filled: Instant,
-    running: usize,
+    /// By rank: a key's other requests take no places of its doors'.
+    running: [usize; Rank::COUNT],
 }
 
 /// The buckets of all keys.
@@ -28,6 +30,7 @@ pub(in super::super) struct Rates {
 #[derive(Debug)]
 pub(in super::super) struct Permit {
     key: String,
+    rank: Rank,
     buckets: Arc<Mutex<HashMap<String, Bucket>>>,
 }
 
@@ -35,7 +38,8 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(bucket) = buckets.get_mut(&self.key) {
-            bucket.running = bucket.running.saturating_sub(1);
+            let running = &mut bucket.running[self.rank as usize];
+            *running = running.saturating_sub(1);
         }
     }
 }
@@ -48,19 +52,21 @@ impl Rates {
     pub(in super::super) fn take(
         &self,
         key: &str,
+        rank: Rank,
         rate: Option<f64>,
         concurrent: usize,
         now: Instant,
     ) -> Result<Permit, Problem> {
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let full = rate.map_or(0.0, |r| (r * BURST_SECONDS).max(1.0));
-        let fresh = || Bucket { left: full, filled: now, running: 0 };
+        let fresh = || Bucket { left: full, filled: now, running: [0; Rank::COUNT] };
         let bucket = buckets.entry(key.to_string()).or_insert_with(fresh);
         let too_many = |code, detail: String, seconds: f64| {
             Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail).retry_after(seconds.ceil().max(1.0) as u64))
         };
-        if bucket.running >= concurrent {
-            let detail = format!("this key has {} requests running, and may have {concurrent}", bucket.running);
+        let running = bucket.running[rank as usize];
+        if running >= concurrent {
+            let detail = format!("this key has {running} requests running, and may have {concurrent}");
             return too_many("limit.concurrent", detail, 1.0);
         }
         if let Some(rate) = rate {
@@ -73,8 +79,8 @@ impl Rates {
             }
             bucket.left -= 1.0;
         }
-        bucket.running += 1;
-        Ok(Permit { key: key.to_string(), buckets: self.buckets.clone() })
+        bucket.running[rank as usize] += 1;
+        Ok(Permit { key: key.to_string(), rank, buckets: self.buckets.clone() })
     }
 }
 
@@ -86,14 +92,14 @@ mod tests {
     #[test]
     fn a_key_gets_its_rate_and_its_burst_and_no_more() {
         let (rates, start) = (Rates::default(), Instant::now());
-        let ask = |at: f64| rates.take("k", Some(4.0), 10, start + Duration::from_secs_f64(at)).map(drop);
+        let ask = |at: f64| rates.take("k", Rank::Keyed, Some(4.0), 10, start + Duration::from_secs_f64(at)).map(drop);
         for _ in 0..4 {
             assert!(ask(0.0).is_ok());
         }
         let refused = ask(0.0).unwrap_err();
         assert_eq!((refused.code(), refused.seconds_to_wait()), ("limit.rate", Some(1)));
         assert!(ask(0.25).is_ok() && ask(0.25).is_err());
-        assert!(rates.take("other", Some(4.0), 10, start).is_ok());
+        assert!(rates.take("other", Rank::Keyed, Some(4.0), 10, start).is_ok());
         // A clock that seems to run backwards gives nothing away.
         assert!(ask(0.1).is_err());
     }
@@ -101,9 +107,11 @@ mod tests {
     #[test]
     fn places_are_given_back() {
         let (rates, now) = (Rates::default(), Instant::now());
-        let held: Vec<Permit> = (0..3).map(|_| rates.take("k", None, 3, now).unwrap()).collect();
-        assert_eq!(rates.take("k", None, 3, now).unwrap_err().code(), "limit.concurrent");
+        let held: Vec<Permit> = (0..3).map(|_| rates.take("k", Rank::Keyed, None, 3, now).unwrap()).collect();
+        assert_eq!(rates.take("k", Rank::Keyed, None, 3, now).unwrap_err().code(), "limit.concurrent");
+        // The key's doors have places of their own.
+        assert!(rates.take("k", Rank::Door, None, 3, now).is_ok());
         drop(held);
-        assert!(rates.take("k", None, 3, now).is_ok());
+        assert!(rates.take("k", Rank::Keyed, None, 3, now).is_ok());
     }
 }

@@ -71,7 +71,8 @@ pub(super) async fn add(
     options.keep_chips = true;
     let photo = photo(&form, "file")?;
     let event = may.event_about("enroll", &subject);
-    let done = enroll_photo(&service, event, may.gallery.clone(), subject, photo, options).await?;
+    let done =
+        service.in_time(enroll_photo(service.clone(), event, may.gallery.clone(), subject, photo, options)).await?;
     Ok((StatusCode::CREATED, Json(Example::new(done.face, done.name))))
 }
 
@@ -173,7 +174,7 @@ pub(super) async fn delete_all(
         let faces: Vec<u64> = faces.into_iter().map(|(face, _)| face).collect();
         Ok(forget(s.database(), &may.gallery, &faces)?)
     };
-    let gone = service.audited_write(event, work, |gone: &Vec<_>, event| tell(gone, event)).await?;
+    let gone = service.in_time(service.audited_write(event, work, |gone: &Vec<_>, event| tell(gone, event))).await?;
     Ok(Json(Deleted { deleted: gone.len() }))
 }
 
@@ -192,7 +193,7 @@ pub(super) async fn delete(
         event.person = Some(name.clone());
         event.evidence = json!({ "face": face });
     };
-    let subject = service.audited_write(event, work, told).await?;
+    let subject = service.in_time(service.audited_write(event, work, told)).await?;
     Ok(Json(Example { image_id, subject }))
 }
 
@@ -211,6 +212,6 @@ pub(super) async fn delete_several(
     let faces = ids::known_among(&image_ids)?;
     let event = may.event("forget faces");
     let work = move |s: &Service| Ok(forget(s.database(), &may.gallery, &faces)?);
-    let gone = service.audited_write(event, work, |gone: &Vec<_>, event| tell(gone, event)).await?;
+    let gone = service.in_time(service.audited_write(event, work, |gone: &Vec<_>, event| tell(gone, event))).await?;
     Ok(Json(gone.into_iter().map(|(face, subject)| Example::new(face, subject)).collect()))
 }

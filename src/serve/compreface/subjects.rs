@@ -56,7 +56,7 @@ pub(super) async fn add(
         let person = s.database().add_person(&may.gallery, &subject, &[], &BTreeMap::new(), model, dimension)?;
         Ok(Subject { subject: person.name })
     };
-    Ok((StatusCode::CREATED, Json(service.audited_write(event, work, |_, _| {}).await?)))
+    Ok((StatusCode::CREATED, Json(service.in_time(service.audited_write(event, work, |_, _| {})).await?)))
 }
 
 /// Gives somebody another name; where another subject has it, the two become one
@@ -79,7 +79,7 @@ pub(super) async fn rename(
         renamed => Ok(renamed.map(|_| false)?),
     };
     let told = move |merged: &bool, event: &mut Event| event.evidence = json!({ "name": target, "merged": merged });
-    service.audited_write(event, work, told).await?;
+    service.in_time(service.audited_write(event, work, told)).await?;
     Ok(Json(Updated { updated: true }))
 }
 
@@ -95,7 +95,7 @@ pub(super) async fn delete(
     let subject = name.clone();
     let work = move |s: &Service| Ok(s.database().forget(&may.gallery, &name, true)?);
     let told = |faces: &usize, event: &mut Event| event.evidence = json!({ "faces": faces });
-    service.audited_write(event, work, told).await?;
+    service.in_time(service.audited_write(event, work, told)).await?;
     Ok(Json(Subject { subject }))
 }
 
@@ -116,6 +116,6 @@ pub(super) async fn delete_all(
         Ok(names)
     };
     let told = |names: &Vec<String>, event: &mut Event| event.evidence = json!({ "people": names });
-    let names = service.audited_write(event, work, told).await?;
+    let names = service.in_time(service.audited_write(event, work, told)).await?;
     Ok(Json(Deleted { deleted: names.len() }))
 }

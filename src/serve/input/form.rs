@@ -4,17 +4,20 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, Multipart, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::super::memory::Held;
 use super::super::problem::Problem;
 use super::super::state::Service;
-use super::{Kind, Pairs, body, options_of, query_without_gallery, wrong_kind};
+use super::body::{Came, parse};
+use super::json::{Json, Members, bounded};
+use super::{Kind, MOST_FIELDS, Pairs, options_of, query_without_gallery, too_many, wrong_kind};
 
 /// Longest name of a photo that is kept.
 const LONGEST_NAME: usize = 120;
@@ -29,6 +32,8 @@ pub(in super::super) struct Upload {
     /// What the caller calls it; harmless to keep.
     pub name: String,
     pub bytes: Bytes,
+    /// The part of the service's memory for bodies that they take: held for as long as anybody has them.
+    _held: Arc<Held>,
 }
 
 /// A request's photos, and its options from query and body.
@@ -38,8 +43,6 @@ pub(in super::super) struct Form {
     pairs: Pairs,
     /// SHA-256 of the whole body.
     pub digest: [u8; 32],
-    /// The part of the service's memory for bodies that this one takes.
-    _held: OwnedSemaphorePermit,
 }
 
 impl Form {
@@ -109,29 +112,37 @@ impl FromRequest<Arc<Service>> for Form {
             return Err(wrong_kind("multipart/form-data, application/json, or an image"));
         }
         let mut pairs = query_without_gallery(request.uri().query().unwrap_or_default())?;
+        // Only the parts know the boundary, and only the body may be read once.
         let (parts, content) = request.into_parts();
-        let (bytes, held) = body(content, service).await?;
-        let digest = Sha256::digest(&bytes).into();
-        let said: HashSet<String> = pairs.iter().map(|(name, _)| name.clone()).collect();
-        let mut fields = Fields { photos: Vec::new(), pairs: Vec::new() };
-        match kind {
-            Kind::Json => fields.read_json(&bytes)?,
-            Kind::Multipart => fields.read_multipart(Request::from_parts(parts, Body::from(bytes))).await?,
-            Kind::Raw if bytes.is_empty() => return Err(no_photo("file")),
-            Kind::Raw | Kind::Other => fields.add_photo("file", "photo", bytes),
-        }
+        let mut head = Request::new(Body::empty()).into_parts().0;
+        (head.headers, head.extensions) = (parts.headers.clone(), parts.extensions.clone());
+        let came = Came::all_of(Request::from_parts(parts, content), service).await?;
+        let read = move |came: Came| {
+            let digest = came.digest();
+            let mut fields = Fields { photos: Vec::new(), pairs: Vec::new(), held: came.held };
+            match kind {
+                Kind::Json => fields.read_json(&came.bytes)?,
+                Kind::Multipart => fields.read_multipart(head, came.bytes)?,
+                Kind::Raw if came.bytes.is_empty() => return Err(no_photo("file")),
+                Kind::Raw | Kind::Other => fields.add_photo("file", "photo", came.bytes),
+            }
+            Ok((fields, digest))
+        };
+        let (fields, digest) = parse(service, came, read).await?;
         // What is said twice is a mistake somewhere.
+        let said: HashSet<&String> = pairs.iter().map(|(name, _)| name).collect();
         if let Some((name, _)) = fields.pairs.iter().find(|(name, _)| said.contains(name)) {
             return Err(Problem::bad("request.bad_option", format!("{name} is both in the query and in the body")));
         }
         pairs.extend(fields.pairs);
-        Ok(Self { photos: fields.photos, pairs, digest, _held: held })
+        Ok(Self { photos: fields.photos, pairs, digest })
     }
 }
 
 struct Fields {
     photos: Vec<Upload>,
     pairs: Pairs,
+    held: Arc<Held>,
 }
 
 /// Fields whose JSON text is a photo.
@@ -140,20 +151,21 @@ const PHOTO_FIELDS: [&str; 6] = ["file", "files", "a", "b", "source_image", "tar
 impl Fields {
     fn add_photo(&mut self, field: &str, name: &str, bytes: Bytes) {
         let name: String = name.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
-        self.photos.push(Upload { field: field.to_string(), name, bytes });
+        self.photos.push(Upload { field: field.to_string(), name, bytes, _held: self.held.clone() });
     }
 
     fn read_json(&mut self, bytes: &[u8]) -> Result<(), Problem> {
-        let bad = |e: String| Problem::bad("request.bad_json", e);
-        let object: serde_json::Map<String, Value> = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
-        for (name, value) in object {
+        bounded(bytes, MOST_FIELDS)?;
+        let Members(members) =
+            serde_json::from_slice(bytes).map_err(|e| Problem::bad("request.bad_json", e.to_string()))?;
+        for (name, value) in members {
             match value {
-                Value::String(text) if PHOTO_FIELDS.contains(&name.as_str()) => self.add_base64(&name, &text)?,
-                Value::Array(items) => {
+                Json::Text(text) if PHOTO_FIELDS.contains(&name.as_str()) => self.add_base64(&name, &text)?,
+                Json::List(items) => {
                     for item in items {
                         match item {
                             // A burst: each of `files` is one more `file`.
-                            Value::String(text) if name == "files" => self.add_base64("file", &text)?,
+                            Json::Text(text) if name == "files" => self.add_base64("file", &text)?,
                             other => self.add_value(&name, other),
                         }
                     }
@@ -170,27 +182,45 @@ impl Fields {
             Some((_, content)) => content,
             None => text,
         };
-        let packed: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
-        let bytes = STANDARD.decode(packed);
+        // Lines are broken by some; most text is one line, which is not copied.
+        let bytes = match text.bytes().any(|b| b.is_ascii_whitespace()) {
+            false => STANDARD.decode(text),
+            true => STANDARD.decode(text.bytes().filter(|b| !b.is_ascii_whitespace()).collect::<Vec<u8>>()),
+        };
         let bytes = bytes.map_err(|e| Problem::bad("request.bad_base64", format!("{field}: not base64: {e}")))?;
         self.add_photo(field, "photo", bytes.into());
         Ok(())
     }
 
-    fn add_value(&mut self, name: &str, value: Value) {
+    fn add_value(&mut self, name: &str, value: Json<'_>) {
         let text = match value {
-            Value::Null => return,
-            Value::String(text) => text,
+            Json::Other(Value::Null) => return,
+            Json::Text(text) => text.into_owned(),
             // Lists in lists and objects are no option's value: whoever reads the option says so.
-            other => other.to_string(),
+            Json::List(_) => "[...]".to_string(),
+            Json::Other(other) => other.to_string(),
         };
         self.pairs.push((name.to_string(), text));
     }
 
-    async fn read_multipart(&mut self, request: Request) -> Result<(), Problem> {
+    fn read_multipart(&mut self, head: Parts, bytes: Bytes) -> Result<(), Problem> {
+        let mut request = Request::from_parts(head, Body::from(bytes));
+        // The body is here, and was bounded on its way.
+        DefaultBodyLimit::disable().apply(&mut request);
+        // Nothing is waited for, so one look reads it all.
+        let read = self.read_parts(request).now_or_never();
+        read.unwrap_or_else(|| Err(Problem::bad("request.bad_multipart", "the body ends in the middle of a part")))
+    }
+
+    async fn read_parts(&mut self, request: Request) -> Result<(), Problem> {
         let bad = |e: String| Problem::bad("request.bad_multipart", e);
         let mut parts = Multipart::from_request(request, &()).await.map_err(|e| bad(e.body_text()))?;
+        let mut count = 0;
         while let Some(part) = parts.next_field().await.map_err(|e| bad(e.body_text()))? {
+            count += 1;
+            if count > MOST_FIELDS {
+                return Err(too_many("the form", MOST_FIELDS));
+            }
             let field = part.name().unwrap_or_default().to_string();
             let (name, typed) = (part.file_name().map(str::to_string), part.content_type().is_some());
             let photo = name.is_some() || typed || PHOTO_FIELDS.contains(&field.as_str());

@@ -1,30 +1,43 @@
 //! What a request brings: photos, objects and options.
 
+mod body;
 mod form;
+mod json;
 
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
-use tokio::sync::OwnedSemaphorePermit;
 
+use body::{Came, parse};
 pub(super) use form::{Form, Upload};
 
 use super::problem::Problem;
 use super::state::Service;
 use crate::DEFAULT_GALLERY;
 
+/// Most vectors in one call.
+pub(super) const MOST_VECTORS: usize = 256;
+
 /// The query's member that [`super::auth::May`] has taken already.
 const GALLERY: &str = "gallery";
 
+/// Most options in a query, and fields in a body.
+const MOST_FIELDS: usize = 1024;
+
 type Pairs = Vec<(String, String)>;
 
+fn too_many(what: &str, most: usize) -> Problem {
+    Problem::bad("request.too_many_values", format!("{what}: more than {most} values are taken by no call"))
+}
+
 fn pairs_of(query: &str) -> Result<Pairs, Problem> {
+    if query.bytes().filter(|b| *b == b'&').count() >= MOST_FIELDS {
+        return Err(too_many("the query", MOST_FIELDS));
+    }
     serde_html_form::from_str(query).map_err(|e| Problem::bad("request.bad_query", format!("the query: {e}")))
 }
 
@@ -78,7 +91,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Service>> for Options<T> {
 #[derive(Debug)]
 pub(super) struct Object<T>(pub T, pub [u8; 32]);
 
-impl<T: DeserializeOwned> FromRequest<Arc<Service>> for Object<T> {
+impl<T: DeserializeOwned + Send + 'static> FromRequest<Arc<Service>> for Object<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Problem> {
@@ -86,11 +99,20 @@ impl<T: DeserializeOwned> FromRequest<Arc<Service>> for Object<T> {
         if kind != Kind::Json {
             return Err(wrong_kind("application/json"));
         }
-        let (bytes, _held) = body(request.into_body(), service).await?;
-        let digest = Sha256::digest(&bytes).into();
-        let object = serde_json::from_slice(&bytes).map_err(|e| Problem::bad("request.bad_json", e.to_string()))?;
+        let came = Came::all_of(request, service).await?;
+        let most = most_values(service);
+        let read = move |came: &Came| {
+            json::bounded(&came.bytes, most)?;
+            serde_json::from_slice(&came.bytes).map_err(|e| Problem::bad("request.bad_json", e.to_string()))
+        };
+        let (object, digest) = parse(service, came, move |came| Ok((read(&came)?, came.digest()))).await?;
         Ok(Self(object, digest))
     }
+}
+
+/// As many values as the greatest object has: the vectors of one call, and what is said beside them.
+fn most_values(service: &Service) -> usize {
+    (MOST_VECTORS + 1) * (service.engine().dimension() + 1) + MOST_FIELDS
 }
 
 fn wrong_kind(wanted: &str) -> Problem {
@@ -118,44 +140,6 @@ impl Kind {
             _ => Self::Other,
         }
     }
-}
-
-/// The whole body, within the service's bounds of size, time and memory.
-async fn body(body: Body, service: &Arc<Service>) -> Result<(Bytes, OwnedSemaphorePermit), Problem> {
-    use axum::body::HttpBody;
-    let limits = service.limits();
-    let stated = body.size_hint().exact();
-    let too_large = || {
-        let detail = format!("the body may have {} bytes", limits.body_bytes);
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "request.too_large", detail)
-    };
-    if stated.is_some_and(|n| n > limits.body_bytes as u64) {
-        return Err(too_large());
-    }
-    let needed = stated.map_or(limits.body_bytes, |n| n as usize);
-    let held = service.take_memory(needed)?;
-    let read = tokio::time::timeout(limits.body(), to_bytes(body, limits.body_bytes)).await;
-    let timeout = || {
-        let detail = format!("the body did not arrive within {} seconds", limits.body_seconds);
-        Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout.body", detail)
-    };
-    match read {
-        Err(_) => Err(timeout()),
-        Ok(Ok(bytes)) => Ok((bytes, held)),
-        Ok(Err(e)) if is_length_limit(&e) => Err(too_large()),
-        Ok(Err(_)) => Err(Problem::bad("request.broken_off", "the body broke off")),
-    }
-}
-
-fn is_length_limit(error: &axum::Error) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(e) = source {
-        if e.to_string().contains("length limit exceeded") {
-            return true;
-        }
-        source = e.source();
-    }
-    error.to_string().contains("length limit exceeded")
 }
 
 /// `1`, `true`, `yes` or nothing: a flag; `0`, `false`, `no`: none.

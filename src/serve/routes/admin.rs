@@ -230,7 +230,7 @@ pub(super) async fn backup(
         })
     };
     let told = |b: &BackupView, e: &mut Event| e.evidence = json!({ "file": b.file, "entries": b.entries });
-    let done = service.audited_write(known.caller.event("backup"), work, told).await?;
+    let done = service.in_time(service.audited_write(known.caller.event("backup"), work, told)).await?;
     Ok((StatusCode::CREATED, Json(done)))
 }
 

@@ -107,7 +107,7 @@ fn put(
 /// Finds the face in a photo and puts it into the gallery. The networks first, and nothing is written until they
 /// are done; a refusal is in the audit log too.
 pub(in crate::serve) async fn enroll_photo(
-    service: &Arc<Service>,
+    service: Arc<Service>,
     event: Event,
     gallery: String,
     name: String,
@@ -142,8 +142,13 @@ pub(super) async fn enroll(
     let photo = form.one()?.clone();
     let options = form.options::<Enrolment>()?.options(&service)?;
     let (caller, event) = (may.caller.id.clone(), may.event_about("enroll", &name));
-    let write = enroll_photo(&service, event, may.gallery.clone(), name, photo, options);
-    service.repeats().once(&caller, again, form.digest, StatusCode::CREATED, write).await
+    let enrolling = enroll_photo(service.clone(), event, may.gallery.clone(), name, photo, options);
+    let write = async move {
+        // It goes on without its caller, and holds the key's place until it ends.
+        let _may = may;
+        enrolling.await
+    };
+    service.once(&caller, again, form.digest, StatusCode::CREATED, write).await
 }
 
 /// Enrols several photos of a person, with one face each. Each photo is answered, or refused, by itself
@@ -160,12 +165,15 @@ pub(super) async fn enroll_batch(
 ) -> Result<Response, Problem> {
     let photos = form.several()?;
     let options = form.options::<Enrolment>()?.options(&service)?;
-    let enroll = |photo| {
-        let event = may.event_about("enroll", &name);
-        enroll_photo(&service, event, may.gallery.clone(), name.clone(), photo, options.clone())
+    let (caller, enrolling) = (may.caller.id.clone(), service.clone());
+    let write = async move {
+        let enroll = |photo| {
+            let event = may.event_about("enroll", &name);
+            enroll_photo(enrolling.clone(), event, may.gallery.clone(), name.clone(), photo, options.clone())
+        };
+        Ok(Batch::of(&enrolling, photos, enroll).await)
     };
-    let write = async { Ok(Batch::of(&service, photos, enroll).await) };
-    service.repeats().once(&may.caller.id, again, form.digest, StatusCode::OK, write).await
+    service.once(&caller, again, form.digest, StatusCode::OK, write).await
 }
 
 /// A face, and whose it is.
@@ -241,5 +249,5 @@ pub(super) async fn forget(
             event.evidence = json!({ "face": id });
         },
     );
-    service.repeats().once(&caller, again, [0; 32], StatusCode::OK, write).await
+    service.once(&caller, again, [0; 32], StatusCode::OK, write).await
 }

@@ -35,17 +35,19 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Result<Json<He
         return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overload.stopping", detail).retry_after(1));
     }
     service
-        .with_searches(|s| s.database().stats().map(drop))
+        .readable()
         .await
         .map_err(|e| Problem::new(StatusCode::SERVICE_UNAVAILABLE, e.code(), e.detail()).retry_after(1))?;
     Ok(Json(Health { status: "ok" }))
 }
 
-/// Counts and times for Prometheus
+/// Counts and times for Prometheus; of galleries and their policies, those that the key reaches
 #[utoipa::path(get, path = "/metrics", tag = "service",
     responses((status = 200, body = String, content_type = "application/openmetrics-text")))]
-pub(super) async fn metrics(State(service): State<Arc<Service>>, _: Known<Read>) -> Result<Response, Problem> {
-    service.with_searches(Service::measure).await?;
+pub(super) async fn metrics(State(service): State<Arc<Service>>, known: Known<Read>) -> Result<Response, Problem> {
+    let mut galleries = service.with_searches(Service::measure).await?;
+    galleries.retain(|g| known.caller.reaches(&g.name));
+    let reached = |policy: &str| service.policies().get(policy).is_none_or(|p| known.caller.reaches(&p.gallery));
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], service.metrics().text()).into_response())
+    Ok(([(header::CONTENT_TYPE, kind)], service.metrics().text(&galleries, reached)).into_response())
 }

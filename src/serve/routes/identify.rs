@@ -14,7 +14,7 @@ use crate::json::json;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Identify, May};
 use crate::serve::bodies::{PhotoFile, PhotoFiles, PhotoText, PhotoTexts};
-use crate::serve::input::{Form, Object, Options, Upload};
+use crate::serve::input::{Form, MOST_VECTORS, Object, Options, Upload};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 use crate::serve::terms::{LabelSought, Name};
@@ -189,9 +189,6 @@ pub(super) async fn search(
     };
     Ok(Json(service.audited(event, work, told).await?))
 }
-
-/// Most vectors in one call.
-const MOST_VECTORS: usize = 256;
 
 /// Numbers of a caller as vectors of the engine's model.
 pub(in crate::serve) fn embeddings(

@@ -123,7 +123,7 @@ pub(super) async fn add(
         },
         |_, _| {},
     );
-    service.repeats().once(&caller, again, body, StatusCode::CREATED, write).await
+    service.once(&caller, again, body, StatusCode::CREATED, write).await
 }
 
 /// A person and their faces
@@ -192,7 +192,7 @@ pub(super) async fn change(
         },
         |person, event| event.evidence = json!({ "name": person.name }),
     );
-    service.repeats().once(&caller, again, body, StatusCode::OK, write).await
+    service.once(&caller, again, body, StatusCode::OK, write).await
 }
 
 /// Who takes the faces over.
@@ -223,7 +223,7 @@ pub(super) async fn merge(
         },
         |person, event| event.evidence = json!({ "into": person.name }),
     );
-    service.repeats().once(&caller, again, body, StatusCode::OK, write).await
+    service.once(&caller, again, body, StatusCode::OK, write).await
 }
 
 /// Whether the store's files are rewritten too.
@@ -268,5 +268,5 @@ pub(super) async fn forget(
         },
         |gone, event| event.evidence = json!({ "faces": gone.faces }),
     );
-    service.repeats().once(&caller, again, [0; 32], StatusCode::OK, write).await
+    service.once(&caller, again, [0; 32], StatusCode::OK, write).await
 }

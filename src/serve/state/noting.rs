@@ -4,8 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
 
 use super::super::audit::{Event, Refusal};
+use super::super::idempotency::{Again, goes_on};
+use super::super::pool::Refused;
 use super::super::problem::Problem;
 use super::Service;
 
@@ -44,18 +48,45 @@ impl Service {
         Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "audit.unwritable", detail).retry_after(5))
     }
 
-    /// [`Service::audited`] for what changes something: it goes on to its line in the log when the caller
-    /// goes away.
-    pub(in super::super) async fn audited_write<T: Send + 'static>(
+    /// [`Service::audited`] for what changes something: it goes on to its end, and to its line in the log, when the
+    /// caller goes away. It takes as long as the disk does: see [`Service::once`] and [`Service::in_time`].
+    pub(in super::super) fn audited_write<T, W, D>(
         self: &Arc<Self>,
         event: Event,
-        work: impl FnOnce(&Service) -> Result<T, Problem> + Send + 'static,
-        told: impl FnOnce(&T, &mut Event) + Send + 'static,
-    ) -> Result<T, Problem> {
+        work: W,
+        told: D,
+    ) -> impl Future<Output = Result<T, Problem>> + Send + use<T, W, D>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Service) -> Result<T, Problem> + Send + 'static,
+        D: FnOnce(&T, &mut Event) + Send + 'static,
+    {
         let service = self.clone();
-        let whole = async move { service.audited(event, service.with_disk(work), told).await };
-        let done = tokio::spawn(tracing::Instrument::in_current_span(whole)).await;
-        done.unwrap_or_else(|_| Err(super::super::pool::Refused::Failed.into()))
+        async move {
+            let whole = service.clone();
+            let whole = async move { whole.audited(event, whole.with_disk(work), told).await };
+            service.carried.spawn(whole).await.unwrap_or_else(|_| Err(Refused::Failed.into()))
+        }
+    }
+
+    /// What came of a write, for a caller who waits no longer than the service allows; it goes on all the same.
+    pub(in super::super) async fn in_time<T>(
+        &self,
+        write: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        tokio::time::timeout(self.limits().write(), write).await.unwrap_or_else(|_| Err(goes_on()))
+    }
+
+    /// Does a write of this caller once, however often it is sent with that key: see `Repeats::once`.
+    pub(in super::super) async fn once<T: Serialize + Send + 'static>(
+        &self,
+        caller: &str,
+        again: Again,
+        body: [u8; 32],
+        status: StatusCode,
+        write: impl Future<Output = Result<T, Problem>> + Send + 'static,
+    ) -> Result<Response, Problem> {
+        self.repeats.once(&self.carried, self.limits().write(), (caller, again), body, status, write).await
     }
 
     /// Puts a refused request into the audit log, after the changes of keys that it may be due to. It is refused
