@@ -12,6 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::access::PolicyRoom;
+
 /// Bounds of the buckets for times, in seconds.
 const SECONDS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
@@ -34,6 +36,11 @@ struct Decided {
     reason: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Policy {
+    policy: String,
+}
+
 type Times = Family<Named, Histogram, fn() -> Histogram>;
 
 /// The service's counts.
@@ -52,6 +59,10 @@ pub(super) struct Metrics {
     gallery_faces: Family<Named, Gauge>,
     index_waiting: Family<Named, Gauge>,
     audit_lines: Gauge,
+    audit_writable: Gauge,
+    panics: Counter,
+    policy_supported_faces: Family<Policy, Gauge>,
+    policy_faces: Family<Policy, Gauge>,
     connections: Gauge,
 }
 
@@ -89,6 +100,10 @@ impl Metrics {
             gallery_faces: Family::default(),
             index_waiting: Family::default(),
             audit_lines: Gauge::default(),
+            audit_writable: Gauge::default(),
+            panics: Counter::default(),
+            policy_supported_faces: Family::default(),
+            policy_faces: Family::default(),
             connections: Gauge::default(),
         };
         let mut registry = metrics.registry.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,6 +119,12 @@ impl Metrics {
         registry.register("gallery_faces", "Faces enrolled", metrics.gallery_faces.clone());
         registry.register("index_waiting", "Faces that the graph does not link yet", metrics.index_waiting.clone());
         registry.register("audit_lines", "Lines in the audit log", metrics.audit_lines.clone());
+        let writable = "Whether the audit log takes lines: 1, or 0 and nothing is changed or decided";
+        registry.register("audit_writable", writable, metrics.audit_writable.clone());
+        registry.register("panics", "Panics of handlers and jobs, each answered with 500", metrics.panics.clone());
+        let supported = "Faces up to which the calibration supports the policy's max_fpir; beyond, all are denied";
+        registry.register("policy_supported_faces", supported, metrics.policy_supported_faces.clone());
+        registry.register("policy_faces", "Faces in the policy's gallery", metrics.policy_faces.clone());
         registry.register("connections", "Connections open", metrics.connections.clone());
         drop(registry);
         metrics
@@ -152,8 +173,26 @@ impl Metrics {
         self.index_waiting.get_or_create(&named(name)).set(waiting as i64);
     }
 
-    pub(super) fn audit(&self, lines: u64) {
+    pub(super) fn audit(&self, lines: u64, writable: bool) {
         self.audit_lines.set(i64::try_from(lines).unwrap_or(i64::MAX));
+        self.audit_writable.set(writable.into());
+    }
+
+    /// A panic that was caught.
+    pub(super) fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// How many faces a policy supports, where something bounds that, and how many there are.
+    pub(super) fn policy(&self, room: &PolicyRoom) {
+        let label = Policy { policy: room.policy.clone() };
+        let faces = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        if let Some(supports) = room.supports_faces {
+            self.policy_supported_faces.get_or_create(&label).set(faces(supports));
+        }
+        if let Some(has) = room.has_faces {
+            self.policy_faces.get_or_create(&label).set(faces(has));
+        }
     }
 
     /// Everything, as OpenMetrics text.

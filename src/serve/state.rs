@@ -1,6 +1,9 @@
 //! The running service: what every handler holds.
 
 mod noting;
+mod readiness;
+
+use readiness::Unready;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,15 +12,15 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::access::{CoolDowns, Policies};
-use super::audit::{Audit, Refusals};
+use super::access::{CoolDowns, Policies, PolicyRoom};
+use super::audit::{Audit, Refusals, check_rotation};
 use super::auth::{KeyFile, Keys, Rates, Sessions};
 use super::config::ServeOptions;
-use super::files::make_private_folder;
+use super::files::{is_open_to_others, make_private_folder};
 use super::idempotency::Repeats;
 use super::limits::ServeLimits;
 use super::metrics::Metrics;
-use super::pool::Pool;
+use super::pool::{Pool, Refused};
 use super::problem::Problem;
 use crate::error::ServeError;
 use crate::{Database, Engine, Result};
@@ -51,6 +54,8 @@ pub struct Service {
     policies: Policies,
     cool_downs: CoolDowns,
     memory: Arc<Semaphore>,
+    /// When it was last seen why the service is not ready, and what was seen.
+    looked: tokio::sync::Mutex<Option<(Instant, Vec<Unready>)>>,
     stopping: AtomicBool,
 }
 
@@ -64,13 +69,23 @@ impl Service {
         let limits = &options.limits;
         limits.check()?;
         make_private_folder(&options.state)?;
+        if is_open_to_others(&options.state) {
+            tracing::warn!(folder = %options.state.display(), "others may write into the service's folder: chmod 700 it");
+        }
         let keys = Keys::open(KeyFile::in_folder(&options.state))?;
         options.check_exposure(!keys.keyless())?;
         let policies = match &options.policies {
             Some(path) => Policies::load(path)?,
             None => Policies::default(),
         };
-        let audit = Audit::open(&options.state)?;
+        check_rotation(options.audit_bytes)?;
+        for room in policies.rooms(&engine, Some(&database), None) {
+            match room.enough {
+                true => tracing::info!("{room}"),
+                false => tracing::warn!("{room}"),
+            }
+        }
+        let audit = Audit::open(&options.state, options.audit_bytes)?;
         let pool = |name: &str, threads, queue| {
             Pool::new(name, threads, queue).map_err(|e| ServeError::Io {
                 place: name.to_string(),
@@ -92,6 +107,7 @@ impl Service {
             policies,
             cool_downs: CoolDowns::default(),
             memory: Arc::new(Semaphore::new(limits.bodies_bytes / PIECE)),
+            looked: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
             engine,
             database,
@@ -133,6 +149,11 @@ impl Service {
 
     pub(super) fn policies(&self) -> &Policies {
         &self.policies
+    }
+
+    /// How many faces each policy supports and has; of those for one gallery, where one is named.
+    pub(super) fn rooms(&self, gallery: Option<&str>) -> Vec<PolicyRoom> {
+        self.policies.rooms(&self.engine, Some(&self.database), gallery)
     }
 
     pub(super) fn cool_downs(&self) -> &CoolDowns {
@@ -183,7 +204,11 @@ impl Service {
         let service = self.clone();
         let wait = self.limits().queue_wait().min(within);
         let deadline = Instant::now() + within;
-        pool.run(wait, deadline, move || work(&service)).await?.map_err(Into::into)
+        let done = pool.run(wait, deadline, move || work(&service)).await;
+        if matches!(done, Err(Refused::Failed)) {
+            self.metrics.panicked();
+        }
+        done?.map_err(Into::into)
     }
 
     /// Runs what needs the networks.
@@ -216,7 +241,10 @@ impl Service {
         for (name, pool) in pools {
             self.metrics.pool(name, pool.waiting(), pool.running());
         }
-        self.metrics.audit(self.audit.lines());
+        self.metrics.audit(self.audit.lines(), self.audit.is_writable());
+        for room in self.rooms(None) {
+            self.metrics.policy(&room);
+        }
         for g in self.database.stats()?.galleries {
             self.metrics.gallery(&g.name, g.people, g.faces, g.index.waiting);
         }

@@ -10,6 +10,8 @@ use super::super::problem::Problem;
 
 /// Seconds of its rate that a key which was quiet may ask for at once.
 const BURST_SECONDS: f64 = 1.0;
+/// Most seconds that a caller is told to wait, however low the rate in the file of keys is.
+const LONGEST_WAIT: f64 = 86_400.0;
 
 #[derive(Debug)]
 struct Bucket {
@@ -57,7 +59,8 @@ impl Rates {
         let fresh = || Bucket { left: full, filled: now, running: 0 };
         let bucket = buckets.entry(key.to_string()).or_insert_with(fresh);
         let too_many = |code, detail: String, seconds: f64| {
-            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail).retry_after(seconds.ceil().max(1.0) as u64))
+            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail)
+                .retry_after(seconds.ceil().clamp(1.0, LONGEST_WAIT) as u64))
         };
         if bucket.running >= concurrent {
             let detail = format!("this key has {} requests running, and may have {concurrent}", bucket.running);
@@ -94,6 +97,9 @@ mod tests {
         assert_eq!((refused.code(), refused.seconds_to_wait()), ("limit.rate", Some(1)));
         assert!(ask(0.25).is_ok() && ask(0.25).is_err());
         assert!(rates.take("other", Some(4.0), 10, start).is_ok());
+        // The file of keys is for hands too: a rate of next to nothing is no date in the far future.
+        let _ = rates.take("slow", Some(1e-300), 10, start);
+        assert_eq!(rates.take("slow", Some(1e-300), 10, start).unwrap_err().seconds_to_wait(), Some(86_400));
         // A clock that seems to run backwards gives nothing away.
         assert!(ask(0.1).is_err());
     }

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
 use crate::serve::auth::{Known, Read};
@@ -26,19 +27,17 @@ pub(super) async fn live() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// It can answer: the networks are loaded, the database takes reads, it is not stopping
+/// It can answer and change: the networks are loaded, the database takes reads, the audit log takes lines, it is not
+/// stopping. Where it cannot, `reasons` names every one by its code
 #[utoipa::path(get, path = "/healthz/ready", tag = "service",
     responses((status = 200, body = Health), (status = 503, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> Result<Json<Health>, Problem> {
-    if service.is_stopping() {
-        let detail = "the service is stopping";
-        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overload.stopping", detail).retry_after(1));
-    }
-    service
-        .with_searches(|s| s.database().stats().map(drop))
-        .await
-        .map_err(|e| Problem::new(StatusCode::SERVICE_UNAVAILABLE, e.code(), e.detail()).retry_after(1))?;
-    Ok(Json(Health { status: "ok" }))
+    let reasons = service.unready().await;
+    let Some(first) = reasons.first() else { return Ok(Json(Health { status: "ok" })) };
+    let detail: Vec<&str> = reasons.iter().map(|r| r.detail.as_str()).collect();
+    let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, &first.code, detail.join("; "));
+    let all: Vec<_> = reasons.iter().map(|r| json!({ "code": r.code, "detail": r.detail })).collect();
+    Err(problem.with("reasons", all).retry_after(1))
 }
 
 /// Counts and times for Prometheus
