@@ -304,6 +304,8 @@ fn every_command_answers_beside_the_service_as_it_does_without() {
     for action in ["search", "change person", "merge person", "forget person", "backup", "export", "import", "reembed"]
     {
         assert!(!noted(action, "done").is_empty(), "{action}: {lines:?}");
+        // What changes something was noted before it was done.
+        assert_eq!(noted(action, "begun").is_empty(), action == "search", "{action}: {lines:?}");
     }
     let moved = noted("merge person", "done");
     assert_eq!((&moved[0]["person"], &moved[0]["evidence"]["into"]), (&"Eileen".into(), &"Grace Hopper".into()));

@@ -151,6 +151,91 @@ fn policies_that_fit_no_model_here_are_told() {
 }
 
 #[test]
+fn numbers_that_no_service_could_keep_to_are_named_before_it_starts() {
+    let house = House::new();
+    let with = |rule: &str| format!("[policy.door]\nliveness = false\nmax_fmr = 0.001\n{rule}\n");
+    let cool = |within: &str, seconds: &str, failures: &str| {
+        with(&format!("cool_down = {{ failures = {failures}, within_seconds = {within}, seconds = {seconds} }}"))
+    };
+    let mut texts: Vec<String> = ["inf", "1e300", "nan", "-1", "0"]
+        .iter()
+        .flat_map(|n| [cool(n, "60", "5"), cool("60", n, "5"), with(&format!("max_fpir = {n}"))])
+        .collect();
+    texts.push(cool("60", "60", "1000000"));
+    for text in texts {
+        let policies = house.put("policies.toml", &text);
+        let checked = house.check(&["--policies", policies.to_str().unwrap()], &[]);
+        assert!(checked.code == 1 && checked.faults().join("").contains("line 4: "), "{text}{:?}", checked.faults());
+    }
+    let checked = house.check(&["--audit-bytes", "1"], &[("KITH_MIN_FACE", "30")]);
+    assert!(checked.code == 1 && checked.faults().join("").contains("audit_bytes is 1"), "{:?}", checked.faults());
+    let checked = house.check(&[], &[("KITH_WAIT", "inf")]);
+    assert!(checked.code == 1 && checked.faults().join("").contains("from 0 to 31536000"), "{:?}", checked.faults());
+}
+
+#[test]
+fn numbers_of_the_command_are_refused_and_never_bent() {
+    let house = House::new();
+    let refused = |line: &[&str], part: &str| {
+        let output = house.kith(line, &[]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && told.contains(part), "{line:?}: {told}");
+    };
+    let new = |flag: &str, value: &str, part: &str| {
+        refused(&["keys", "new", "door", "--role", "decide", &format!("--{flag}={value}")], part)
+    };
+    for days in ["99999999999999999999", "36501", "inf", "nan", "0", "-1", "1e-300"] {
+        new("days", days, "at most 36500");
+    }
+    for rate in ["inf", "nan", "0", "-1", "1e-300", "1e300"] {
+        new("rate", rate, "requests a second");
+    }
+    for concurrent in ["0", "18446744073709551615"] {
+        new("concurrent", concurrent, "requests at once");
+    }
+    assert!(!house.0.path().join("faces.serve/keys.json").exists(), "a key was made");
+    for line in [
+        ["people", "--wait=-1"],
+        ["people", "--wait=nan"],
+        ["people", "--wait=inf"],
+        ["people", "--threads=1000000"],
+        ["people", "--max-megapixels=nan"],
+        ["people", "--max-megapixels=inf"],
+    ] {
+        refused(&line, "is wanted");
+    }
+    for line in [
+        ["identify", "x.jpg", "--top=0"],
+        ["identify", "x.jpg", "--top=18446744073709551615"],
+        ["audit", "show", "--last=18446744073709551615"],
+    ] {
+        refused(&line, "from 1 to 1000000");
+    }
+}
+
+#[test]
+fn what_a_policy_supports_and_what_there_is_is_told_before_the_service_starts() {
+    let house = House::new();
+    let text = "[policy.door]\nliveness = false\nmax_fpir = 0.02\n[policy.vault]\nliveness = false\nmax_fpir = 1e-6\n";
+    let policies = house.put("policies.toml", text);
+    let line = ["--policies", policies.to_str().unwrap()];
+    let checked = house.check(&line, &[]);
+    let room = |checked: &Checked, i: usize| {
+        let room = &checked.said["policies"][i];
+        (room["supports_faces"].as_u64(), room["has_faces"].as_u64(), room["enough"].as_bool())
+    };
+    assert_eq!((checked.code, room(&checked, 0)), (0, (Some(10_101), None, Some(true))), "{}", checked.said);
+    assert!(checked.said["warnings"].to_string().contains("vault\\\" supports 0 faces"), "{}", checked.said);
+    let photo = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos/grace_hopper.jpg");
+    let enrolled = house.kith(&["enroll", "Grace", photo.to_str().unwrap()], &[]).output().unwrap();
+    assert!(enrolled.status.success());
+    assert_eq!(room(&house.check(&line, &[]), 0), (Some(10_101), Some(1), Some(true)));
+    let output = house.kith(&[&["config", "check"], &line[..]].concat(), &[]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("policy \"door\" supports 10101 faces, has 1 in gallery \"main\""), "{said}");
+}
+
+#[test]
 fn keys_are_found_where_the_file_says() {
     let house = House::new();
     let file = house.put("kith.toml", "state = \"own\"\nlisten = \"127.0.0.1:1\"\n");

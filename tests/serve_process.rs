@@ -139,6 +139,137 @@ fn a_log_that_cannot_be_written_opens_no_door_and_answers_nothing() {
     assert_eq!(verify_log(&state, None).unwrap().head.lines, report.head.lines + 1);
 }
 
+#[test]
+fn a_full_audit_disk_stops_changes_and_doors_until_there_is_room() {
+    if !Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|s| s.success()) {
+        assert!(std::env::var_os("KITH_REQUIRE").is_none(), "unshare is not here, or may not");
+        println!("skipped: unshare is not here, or may not");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("small");
+    std::fs::create_dir(&state).unwrap();
+    let policies = folder.path().join("policies.toml");
+    std::fs::write(&policies, "[policy.door]\nliveness = false\nmax_fpir = 0.01\n").unwrap();
+    let shown = state.to_str().unwrap();
+    let mount = format!(
+        "exec unshare -rm sh -c 'mount -t tmpfs -o size=400k none {shown} && exec \"$0\" \"$@\"' \"$0\" \"$@\";"
+    );
+    let flags = ["--policies", policies.to_str().unwrap(), "--state", shown, "--audit-bytes", "65536"];
+    let service = Service::start(folder.path(), &mount, &flags);
+    // The folder as the service sees it.
+    let seen = Path::new("/proc").join(service.process.id().to_string()).join("root").join(&shown[1..]);
+    let name = "/v1/people/Grace/faces";
+    assert_eq!(service.ask("POST", name, "image/jpeg", &photo("grace_hopper.jpg")).0, 201);
+    assert_eq!(service.decide().0, 200);
+    let add = |i: usize| {
+        let body = json!({ "name": format!("person {i}") }).to_string();
+        service.ask("POST", "/v1/people", "application/json", body.as_bytes())
+    };
+    let people = || -> Vec<String> {
+        let (_, text) = service.ask("GET", "/v1/people?limit=1000", "text/plain", b"");
+        let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+        all["people"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap().to_string()).collect()
+    };
+    let mut count = 0;
+    for round in 0..3 {
+        let mut filler = std::fs::File::create(seen.join("filler")).unwrap();
+        while filler.write_all(&[0; 1024]).is_ok() {}
+        // What is left of the log's last page takes a few lines yet.
+        let refused = loop {
+            count += 1;
+            let (status, answer) = add(count);
+            if status != 201 {
+                break answer;
+            }
+            assert!(count < 500, "the disk is not full");
+        };
+        assert!(refused.contains("audit.unwritable"), "{refused}");
+        for _ in 0..5 {
+            count += 1;
+            assert_eq!(add(count).0, 503);
+        }
+        let (status, answer) = service.decide();
+        assert!(status == 503 && answer.contains("audit_unavailable") && answer.contains("deny"), "{status} {answer}");
+        let (status, answer) = service.ask("GET", "/healthz/ready", "text/plain", b"");
+        assert!(status == 503 && answer.contains("No space left"), "{status} {answer}");
+        assert_eq!(service.number("kith_audit_writable"), 0.0);
+        // Nobody is in without a line, and the line says whom.
+        let begun: Vec<String> = last_lines(&seen, None, 10_000)
+            .unwrap()
+            .iter()
+            .filter_map(|l| Some(l["person"].as_str()?.to_string()))
+            .collect();
+        for person in people() {
+            assert!(begun.contains(&person), "round {round}: {person} is in without a line");
+        }
+        assert!(add(0).1.contains("nothing is changed"));
+        drop(filler);
+        std::fs::remove_file(seen.join("filler")).unwrap();
+        let mut tries = 0;
+        while service.ask("GET", "/healthz/ready", "text/plain", b"").0 != 200 {
+            assert!(tries < 100, "it does not go on");
+            tries += 1;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        // On to the next file of the log.
+        for _ in 0..60 {
+            count += 1;
+            assert_eq!(add(count).0, 201);
+        }
+        assert_eq!(service.decide().0, 200);
+        assert_eq!(verify_log(&seen, None).unwrap().torn_bytes, 0);
+    }
+    assert!(verify_log(&seen, None).unwrap().files > 1);
+}
+
+/// Every file and folder beneath a folder, and itself, with its rights.
+fn modes(folder: &Path) -> Vec<(std::path::PathBuf, u32)> {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: &Path| std::fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777;
+    let mut all = vec![(folder.to_path_buf(), mode(folder))];
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => all.extend(modes(&path)),
+            false => all.push((path.clone(), mode(&path))),
+        }
+    }
+    all
+}
+
+#[test]
+fn what_the_service_keeps_is_its_owners_alone_whatever_the_umask() {
+    for umask in ["000", "022", "277"] {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("faces.serve");
+        let made = Command::new("sh")
+            .args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_kith")])
+            .args(["keys", "new", "door", "--role", "admin", "--db"])
+            .arg(folder.path().join("faces"))
+            .output()
+            .unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let key = String::from_utf8(made.stdout).unwrap();
+        // A database of its own making: what is asked here is of the service's folder.
+        let before = if umask == "277" { String::new() } else { format!("umask {umask};") };
+        let service = Service::start(folder.path(), &before, &["--audit-bytes", "65536"]);
+        for i in 0..120 {
+            let body = json!({ "name": format!("person {i}") }).to_string();
+            let kind = format!("application/json\r\nx-api-key: {}", key.trim());
+            assert_eq!(service.ask("POST", "/v1/people", &kind, body.as_bytes()).0, 201);
+        }
+        drop(service);
+        let all = modes(&state);
+        let has = |part: &str| all.iter().any(|(path, _)| path.to_string_lossy().contains(part));
+        assert!(has("keys.json") && has("audit.head") && has("audit-0000"), "{all:?}");
+        for (path, mode) in &all {
+            let expected = if path.is_dir() { 0o700 } else { 0o600 };
+            assert_eq!(*mode, expected, "umask {umask}: {} has {mode:o}", path.display());
+        }
+    }
+}
+
 /// Files that this process may have open at once.
 fn most_files() -> usize {
     let output = Command::new("sh").args(["-c", "ulimit -n"]).output().unwrap();

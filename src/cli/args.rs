@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
 use super::gallery_args::{BackupArgs, Check, Enroll, Forget, Identify, People, Place, RestoreArgs};
+use super::numbers::within;
 use super::store_args::{ExportArgs, ImportArgs, KeyArgs, Reembed, Rekey};
 use crate::nn::weights::Precision;
 use crate::nn::{DeviceChoice, PrecisionChoice};
@@ -125,10 +126,11 @@ pub(super) struct Common {
     #[arg(long, global = true, value_name = "PIXELS")]
     pub max_side: Option<u32>,
     /// Refuse photos of more megapixels
-    #[arg(long, global = true, default_value_t = 100.0, value_name = "N")]
+    #[arg(long, global = true, default_value_t = 100.0, value_name = "N", value_parser = within(1e-6, 1e6))]
     pub max_megapixels: f64,
     /// Processor threads; all cores when not said
-    #[arg(long, global = true, value_name = "N")]
+    #[arg(long, global = true, value_name = "N",
+        value_parser = within(NonZeroUsize::MIN, NonZeroUsize::MIN.saturating_add(1023)))]
     pub threads: Option<NonZeroUsize>,
 }
 
@@ -168,7 +170,7 @@ impl Profile {
 
 impl Common {
     pub(super) fn limits(&self) -> Limits {
-        Limits { max_pixels: (self.max_megapixels.max(0.0) * 1e6) as u64, ..Limits::default() }
+        Limits { max_pixels: (self.max_megapixels * 1e6) as u64, ..Limits::default() }
     }
 
     /// The embedder that was asked for.

@@ -1,11 +1,15 @@
 //! `kith config check`: what the service would be started with, and whether it would start.
 
+use std::time::Duration;
+
 use super::args::Common;
 use super::serve::options;
-use super::serve_args::{ConfigAction, ConfigArgs};
+use super::serve_args::{ConfigAction, ConfigArgs, Serve};
 use super::settings::{Fault, Settings};
 use super::{DIFFERENT, DONE, FAILED, output};
 use crate::json::json;
+use crate::serve::{PolicyRoom, ServeOptions};
+use crate::{Database, DatabaseOptions, Engine};
 
 pub(super) fn run(common: &Common, command: &ConfigArgs, settings: &Settings) -> anyhow::Result<u8> {
     let ConfigAction::Check { serve, .. } = &command.action;
@@ -13,9 +17,12 @@ pub(super) fn run(common: &Common, command: &ConfigArgs, settings: &Settings) ->
     let place = |e: &crate::error::ServeError| Fault { place: None, what: e.to_string() };
     let mut faults = settings.faults.clone();
     faults.extend(options.faults().iter().map(place));
-    let mut warnings = Vec::new();
+    let (mut warnings, mut rooms) = (Vec::new(), Vec::new());
     match common.engine() {
-        Ok(engine) => warnings.extend(options.warnings(&engine)),
+        Ok(engine) => {
+            warnings.extend(options.warnings(&engine));
+            rooms = rooms_of(&options, &engine, serve, &mut warnings);
+        }
         Err(e) => faults.push(Fault { place: None, what: format!("{e:#}") }),
     }
     if common.json {
@@ -29,6 +36,7 @@ pub(super) fn run(common: &Common, command: &ConfigArgs, settings: &Settings) ->
             "settings": settings.in_force.iter().map(setting).collect::<Vec<_>>(),
             "faults": faults.iter().map(fault).collect::<Vec<_>>(),
             "warnings": warnings,
+            "policies": rooms,
         }))?;
     } else {
         let width = |of: fn(&super::settings::InForce) -> usize| settings.in_force.iter().map(of).max().unwrap_or(0);
@@ -40,6 +48,7 @@ pub(super) fn run(common: &Common, command: &ConfigArgs, settings: &Settings) ->
         }
         output::line("");
         warnings.iter().for_each(|w| output::line(&format!("note: {w}")));
+        rooms.iter().filter(|r| r.enough).for_each(|r| output::line(&r.to_string()));
         match faults.as_slice() {
             [] => output::line("kith serve would start with this"),
             faults => faults.iter().for_each(|f| output::line(&format!("wrong: {f}"))),
@@ -50,4 +59,26 @@ pub(super) fn run(common: &Common, command: &ConfigArgs, settings: &Settings) ->
         false if settings.unreadable => FAILED,
         false => DIFFERENT,
     })
+}
+
+/// What each policy supports and has. A database that cannot be asked is no fault of the configuration.
+fn rooms_of(options: &ServeOptions, engine: &Engine, serve: &Serve, warnings: &mut Vec<String>) -> Vec<PolicyRoom> {
+    if options.policies.is_none() {
+        return Vec::new();
+    }
+    let database = match serve.at.place.folder() {
+        Ok(folder) if !folder.exists() => None,
+        Ok(folder) => {
+            let open = || -> anyhow::Result<Database> {
+                // A running service is asked; what else has the database open is not waited for.
+                let asked = DatabaseOptions { wait: Duration::ZERO, ..serve.at.place.options(false)? };
+                Ok(Database::join(folder, &asked, &|_| {})?)
+            };
+            open().map_err(|e| warnings.push(format!("how many faces there are is not known: {e:#}"))).ok()
+        }
+        Err(_) => None,
+    };
+    let rooms = options.policy_rooms(engine, database.as_ref());
+    warnings.extend(rooms.iter().filter(|r| !r.enough).map(ToString::to_string));
+    rooms
 }

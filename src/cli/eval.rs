@@ -119,11 +119,6 @@ fn print_pairs(v: &Verification, page: Option<&Path>) {
 
 fn identify(common: &Common, command: &EvalIdentify) -> anyhow::Result<u8> {
     let evaluated = &command.evaluated;
-    anyhow::ensure!(
-        command.enrolled > 0.0 && command.enrolled <= 1.0,
-        "--enrolled is {}, must be above 0 and at most 1",
-        command.enrolled
-    );
     let people = people_of(&command.people)?;
     let split = Split::drawn(&people, command.enrolled, command.gallery_photos, evaluated.seed)?;
     let source = format!(

@@ -6,6 +6,7 @@ use clap::{Args as Group, Subcommand, ValueEnum};
 
 use super::args::Common;
 use super::gallery_args::Stand;
+use super::numbers::within;
 use crate::eval::{EmbeddingCache, FOLDS};
 use crate::train::ClassicOptions;
 use crate::{Engine, FaceChoice};
@@ -100,10 +101,10 @@ pub(super) struct EvalPairs {
     #[arg(long, value_name = "FOLDER")]
     pub images: Option<PathBuf>,
     /// From a folder: draw at most this many genuine and as many impostor pairs for each fold
-    #[arg(long, default_value_t = 300, value_name = "N")]
+    #[arg(long, default_value_t = 300, value_name = "N", value_parser = within(1usize, 100_000_000))]
     pub pairs: usize,
     /// From a folder: deal the people to this many folds
-    #[arg(long, default_value_t = FOLDS, value_name = "N")]
+    #[arg(long, default_value_t = FOLDS, value_name = "N", value_parser = within(1usize, 1000))]
     pub folds: usize,
     /// From a folder: take every pair of photos, in one fold
     #[arg(long, conflicts_with_all = ["pairs", "folds"])]
@@ -135,10 +136,10 @@ pub(super) struct EvalIdentify {
     /// A folder with one folder of photos for each person
     pub people: PathBuf,
     /// Share of those who have enough photos to enrol; everybody else is a stranger
-    #[arg(long, default_value_t = 0.5, value_name = "SHARE")]
+    #[arg(long, default_value_t = 0.5, value_name = "SHARE", value_parser = within(1e-6, 1.0))]
     pub enrolled: f64,
     /// Photos enrolled of each; the rest of theirs are searched for
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = within(1usize, 1_000_000))]
     pub gallery_photos: usize,
     /// How a person's photos stand for the person; several, parted by commas, side by side
     #[arg(long, value_enum, value_delimiter = ',', default_value = "best", value_name = "HOW,...")]
@@ -201,7 +202,8 @@ pub(super) struct TrainClassic {
     #[arg(long, short, value_name = "FILE", conflicts_with = "name")]
     pub output: Option<PathBuf>,
     /// Share of the faces' variance that principal components keep
-    #[arg(long, default_value_t = ClassicOptions::default().variance, value_name = "SHARE")]
+    #[arg(long, default_value_t = ClassicOptions::default().variance, value_name = "SHARE",
+        value_parser = within(1e-6, 1.0))]
     pub variance: f64,
     /// Leave out the people named in this pairs.txt, so that an evaluation on it is honest
     #[arg(long, value_name = "FILE")]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args as Group, Subcommand, ValueEnum};
 
 use super::args::Stored;
+use super::numbers::{LONGEST_SECONDS, within};
 use super::store_args::KeySource;
 use crate::nn::weights::data_folder;
 use crate::{
@@ -23,7 +24,8 @@ pub(super) struct Place {
     #[arg(long, global = true, default_value = DEFAULT_GALLERY, value_name = "NAME")]
     pub gallery: String,
     /// Wait this long for another process to let go of the database. A running service answers without a wait
-    #[arg(long, global = true, default_value_t = 60.0, value_name = "SECONDS")]
+    #[arg(long, global = true, default_value_t = 60.0, value_name = "SECONDS",
+        value_parser = within(0.0, LONGEST_SECONDS))]
     pub wait: f64,
     #[command(flatten)]
     pub key: KeySource,
@@ -195,7 +197,7 @@ pub(super) struct Identify {
     #[arg(required = true, value_name = "IMG")]
     pub images: Vec<PathBuf>,
     /// Name at most this many people for each face
-    #[arg(long, default_value_t = 3, value_name = "K")]
+    #[arg(long, default_value_t = 3, value_name = "K", value_parser = within(1usize, 1_000_000))]
     pub top: usize,
     /// How a person's faces stand for the person
     #[arg(long, value_enum, default_value = "best")]
@@ -216,7 +218,7 @@ pub(super) struct Identify {
 impl Identify {
     pub(super) fn policy(&self) -> SearchPolicy {
         SearchPolicy {
-            top: self.top.max(1),
+            top: self.top,
             max_fpir: self.search.max_fpir,
             max_fmr: self.search.max_fmr,
             threshold: self.search.threshold,

@@ -7,7 +7,8 @@ use super::serve_args::{AuditAction, AuditArgs, KeysAction, KeysArgs, LogForm, S
 use super::{DONE, output};
 use crate::json::json;
 use crate::serve::{
-    ApiKey, AuditHead, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles, last_lines, note_keys, verify_log,
+    ApiKey, AuditHead, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles, last_lines, make_key, note_keys,
+    verify_log,
 };
 use crate::{DEFAULT_GALLERY, Database};
 
@@ -50,6 +51,7 @@ pub(super) fn options(command: &Serve, limits: ServeLimits) -> anyhow::Result<Se
         insecure: command.insecure,
         policies: command.policies.clone(),
         keep_chips: command.keep_chips,
+        audit_bytes: command.audit_bytes,
         limits,
     })
 }
@@ -75,16 +77,11 @@ pub(super) fn keys(common: &Common, command: &KeysArgs) -> anyhow::Result<u8> {
             // It would be for every gallery all the same, which nobody who says so expects.
             let gallery = &command.at.place.gallery;
             anyhow::ensure!(gallery == DEFAULT_GALLERY, "a key for one gallery is made with --only {gallery}");
-            let expires_ms = match days {
-                Some(days) if *days > 0.0 && days.is_finite() => Some(now_ms() + (days * 86_400_000.0) as u64),
-                Some(days) => anyhow::bail!("--days is {days}, must be above 0"),
-                None => None,
-            };
+            let expires_ms = days.map(NewKey::ends_after).transpose()?;
             let galleries = (!galleries.is_empty()).then(|| galleries.iter().cloned().collect());
             let roles = role.iter().copied().collect();
             let new = NewKey { name: name.clone(), roles, galleries, expires_ms, rate: *rate, concurrent: *concurrent };
-            let (key, secret) = file.add(new)?;
-            note(&folder);
+            let (key, secret) = make_key(&folder, new)?;
             if common.json {
                 output::json(&json!({ "key": secret.as_str(), "id": key.id, "name": key.name, "roles": key.roles }))?;
             } else {
@@ -114,7 +111,7 @@ pub(super) fn keys(common: &Common, command: &KeysArgs) -> anyhow::Result<u8> {
     Ok(DONE)
 }
 
-/// Puts what was changed into the audit log. The change holds all the same: the next service notes it too.
+/// Puts what was revoked into the audit log. It is revoked all the same: the next service notes it too.
 fn note(folder: &std::path::Path) {
     if let Err(e) = note_keys(folder) {
         eprintln!("kith: warning: the audit log does not say so yet: {e}");
@@ -160,7 +157,8 @@ pub(super) fn audit(common: &Common, command: &AuditArgs) -> anyhow::Result<u8> 
                 return Ok(DONE);
             }
             let AuditHead { lines, sha256 } = &report.head;
-            output::line(&format!("{lines} lines, every one in its place; the head is {lines}:{sha256}"));
+            let files = if report.files == 1 { String::new() } else { format!(" in {} files", report.files) };
+            output::line(&format!("{lines} lines{files}, every one in its place; the head is {lines}:{sha256}"));
             if report.after_head + report.torn_bytes > 0 {
                 output::line(&format!(
                     "{} lines and {} bytes were not acknowledged: the service writes them now, or was killed then",

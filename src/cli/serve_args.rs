@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args as Group, Subcommand, ValueEnum};
 
 use super::gallery_args::Place;
+use super::numbers::within;
 use super::settings::{limits_help, one_limit};
-use crate::serve::{Role, ServeOptions};
+use crate::serve::{ROTATE_BYTES, Role, ServeOptions};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum LogForm {
@@ -80,6 +81,9 @@ pub(super) struct Serve {
     #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
         require_equals = true, value_name = "true|false")]
     pub keep_chips: bool,
+    /// Bytes after which the audit log goes on in a new file: 65536 to 1099511627776. The full ones are kept
+    #[arg(long, value_name = "BYTES", default_value_t = ROTATE_BYTES)]
+    pub audit_bytes: u64,
     #[arg(long, value_name = "FILE", help = "Limits, as a TOML file; `--help` names them and their defaults",
         long_help = limits_help())]
     pub limits: Option<PathBuf>,
@@ -178,7 +182,7 @@ pub(super) enum AuditAction {
     /// Print the last lines
     Show {
         /// How many
-        #[arg(long, default_value_t = 20, value_name = "N")]
+        #[arg(long, default_value_t = 20, value_name = "N", value_parser = within(1usize, 1_000_000))]
         last: usize,
     },
 }

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::access::Policies;
+use super::access::{Policies, PolicyRoom};
+use super::audit::{ROTATE_BYTES, check_rotation};
 use super::auth::KeyFile;
+use super::files::is_open_to_others;
 use super::limits::ServeLimits;
 use super::listen::check_tls;
-use crate::Engine;
 use crate::error::ServeError;
+use crate::{Database, Engine};
 
 /// A certificate chain and its private key, as PEM files.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -37,6 +39,8 @@ pub struct ServeOptions {
     pub policies: Option<PathBuf>,
     /// Keep a chip and a thumbnail of each enrolled face.
     pub keep_chips: bool,
+    /// Bytes after which the audit log goes on in a new file: 64 KiB to 1 TiB. The old ones are kept.
+    pub audit_bytes: u64,
     /// Bounds.
     pub limits: ServeLimits,
 }
@@ -54,6 +58,7 @@ impl ServeOptions {
             insecure: false,
             policies: None,
             keep_chips: false,
+            audit_bytes: ROTATE_BYTES,
             limits: ServeLimits::default(),
         }
     }
@@ -64,7 +69,11 @@ impl ServeOptions {
         let exposure = keys.as_ref().map_or(Ok(()), |keys| self.check_exposure(!keys.is_empty()));
         let policies = self.policies.as_ref().map_or(Ok(()), |path| Policies::load(path).map(drop));
         let tls = self.tls.as_ref().map_or(Ok(()), check_tls);
-        [self.limits.check(), keys.map(drop), exposure, policies, tls].into_iter().filter_map(Result::err).collect()
+        let audit = check_rotation(self.audit_bytes);
+        [self.limits.check(), audit, keys.map(drop), exposure, policies, tls]
+            .into_iter()
+            .filter_map(Result::err)
+            .collect()
     }
 
     /// What keeps no service from starting and is likely not meant: policies that this engine's model or
@@ -72,10 +81,20 @@ impl ServeOptions {
     pub fn warnings(&self, engine: &Engine) -> Vec<String> {
         let policies = self.policies.as_ref().and_then(|path| Policies::load(path).ok()).unwrap_or_default();
         let mut warnings = policies.unfit(engine);
+        if is_open_to_others(&self.state) {
+            let folder = self.state.display();
+            warnings.push(format!("others may write into {folder}, and so replace keys and log: chmod 700 it"));
+        }
         if KeyFile::in_folder(&self.state).list().is_ok_and(|keys| keys.is_empty()) {
             warnings.push("there are no keys: whoever reaches the service may do everything".to_string());
         }
         warnings
+    }
+
+    /// How many faces each policy supports with this engine, and how many the database has, where there is one to ask.
+    pub fn policy_rooms(&self, engine: &Engine, database: Option<&Database>) -> Vec<PolicyRoom> {
+        let policies = self.policies.as_ref().and_then(|path| Policies::load(path).ok()).unwrap_or_default();
+        policies.rooms(engine, database, None)
     }
 
     /// Refuses to be reached by others without keys and TLS, unless told to.

@@ -7,6 +7,12 @@ use serde::{Deserialize, Serialize};
 use crate::Limits;
 use crate::error::ServeError;
 
+/// What no machine has more of: bounds of the bounds, so that none overflows or takes memory that is not there.
+const MOST: u64 = 1_000_000;
+const MOST_WORKERS: u64 = 4096;
+const MOST_BYTES: u64 = 1 << 42;
+const MOST_PIXELS: u64 = 1 << 40;
+
 /// Bounds on what callers may cost. Every one of them holds whoever asks.
 ///
 /// ```
@@ -86,17 +92,19 @@ impl ServeLimits {
             Err(ServeError::BadOption { option: option.to_string(), received, expected: expected.to_string() })
         };
         let counts = [
-            ("body_bytes", self.body_bytes),
-            ("photo_faces", self.photo_faces),
-            ("workers", self.workers),
-            ("queue", self.queue),
-            ("connections", self.connections),
-            ("address_connections", self.address_connections),
-            ("key_concurrent", self.key_concurrent),
+            ("body_bytes", self.body_bytes as u64, MOST_BYTES),
+            ("bodies_bytes", self.bodies_bytes as u64, MOST_BYTES),
+            ("photo_pixels", self.photo_pixels, MOST_PIXELS),
+            ("photo_faces", self.photo_faces as u64, MOST),
+            ("workers", self.workers as u64, MOST_WORKERS),
+            ("queue", self.queue as u64, MOST),
+            ("connections", self.connections as u64, MOST),
+            ("address_connections", self.address_connections as u64, MOST),
+            ("key_concurrent", self.key_concurrent as u64, MOST),
         ];
-        for (option, count) in counts {
-            if count == 0 {
-                return bad(option, count.to_string(), "at least 1 is needed");
+        for (option, count, most) in counts {
+            if !(1..=most).contains(&count) {
+                return bad(option, count.to_string(), &format!("1 to {most}"));
             }
         }
         if self.bodies_bytes / 2 < self.body_bytes {
@@ -116,7 +124,7 @@ impl ServeLimits {
             }
         }
         match self.key_rate {
-            Some(rate) if !(rate > 0.0 && rate.is_finite()) => bad("key_rate", rate.to_string(), "above 0"),
+            Some(rate) if !(1e-3..=1e6).contains(&rate) => bad("key_rate", rate.to_string(), "0.001 to 1000000"),
             _ => Ok(()),
         }
     }
@@ -169,7 +177,18 @@ mod tests {
     #[test]
     fn limits_that_leave_no_room_are_refused_by_name() {
         type Break = fn(&mut ServeLimits);
-        let broken: [(&str, Break); 5] = [
+        let broken: [(&str, Break); 16] = [
+            ("workers", |l| l.workers = usize::MAX),
+            ("queue", |l| l.queue = usize::MAX),
+            ("connections", |l| l.connections = usize::MAX),
+            ("address_connections", |l| l.address_connections = usize::MAX),
+            ("key_concurrent", |l| l.key_concurrent = usize::MAX),
+            ("photo_faces", |l| l.photo_faces = usize::MAX),
+            ("photo_pixels", |l| l.photo_pixels = u64::MAX),
+            ("photo_pixels", |l| l.photo_pixels = 0),
+            ("body_bytes", |l| l.body_bytes = usize::MAX),
+            ("work_seconds", |l| l.work_seconds = f64::INFINITY),
+            ("key_rate", |l| l.key_rate = Some(1e-300)),
             ("workers", |l| l.workers = 0),
             ("bodies_bytes", |l| l.bodies_bytes = l.body_bytes * 2 - 1),
             ("work_seconds", |l| l.work_seconds = f64::NAN),

@@ -17,6 +17,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::access::PolicyRoom;
 use crate::GalleryStats;
 
 /// Bounds of the buckets for times, in seconds.
@@ -41,6 +42,11 @@ struct Decided {
     reason: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Policy {
+    policy: String,
+}
+
 type Times = Family<Named, Histogram, fn() -> Histogram>;
 
 /// The service's counts.
@@ -56,6 +62,8 @@ pub(super) struct Metrics {
     pool_waiting: Family<Named, Gauge>,
     pool_running: Family<Named, Gauge>,
     audit_lines: Gauge,
+    audit_writable: Gauge,
+    panics: Counter,
     connections: Gauge,
 }
 
@@ -90,6 +98,8 @@ impl Metrics {
             pool_waiting: Family::default(),
             pool_running: Family::default(),
             audit_lines: Gauge::default(),
+            audit_writable: Gauge::default(),
+            panics: Counter::default(),
             connections: Gauge::default(),
         };
         let mut registry = metrics.registry.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,6 +111,9 @@ impl Metrics {
         registry.register("pool_waiting", "Jobs that wait for a thread", metrics.pool_waiting.clone());
         registry.register("pool_running", "Jobs that a thread is at", metrics.pool_running.clone());
         registry.register("audit_lines", "Lines in the audit log", metrics.audit_lines.clone());
+        let writable = "Whether the audit log takes lines: 1, or 0 and nothing is changed or decided";
+        registry.register("audit_writable", writable, metrics.audit_writable.clone());
+        registry.register("panics", "Panics of handlers and jobs, each answered with 500", metrics.panics.clone());
         registry.register("connections", "Connections open", metrics.connections.clone());
         drop(registry);
         metrics
@@ -143,13 +156,24 @@ impl Metrics {
         self.pool_running.get_or_create(&named(name)).set(running as i64);
     }
 
-    pub(super) fn audit(&self, lines: u64) {
+    pub(super) fn audit(&self, lines: u64, writable: bool) {
         self.audit_lines.set(i64::try_from(lines).unwrap_or(i64::MAX));
+        self.audit_writable.set(writable.into());
     }
 
-    /// Everything but other galleries', as OpenMetrics text: these galleries, and the decisions of policies that
-    /// `reached` holds for.
-    pub(super) fn text(&self, galleries: &[GalleryStats], reached: impl Fn(&str) -> bool) -> String {
+    /// A panic that was caught.
+    pub(super) fn panicked(&self) {
+        self.panics.inc();
+    }
+
+    /// Everything but other galleries', as OpenMetrics text: these galleries and what these policies support, and the
+    /// decisions of policies that `reached` holds for.
+    pub(super) fn text(
+        &self,
+        galleries: &[GalleryStats],
+        rooms: &[PolicyRoom],
+        reached: impl Fn(&str) -> bool,
+    ) -> String {
         let (people, faces, waiting) = (sizes(), sizes(), sizes());
         for g in galleries {
             people.get_or_create(&named(&g.name)).set(g.people as i64);
@@ -162,10 +186,24 @@ impl Metrics {
                 decisions.get_or_create(label).inc_by(*count);
             }
         }
+        let (supported, held) = (Family::<Policy, Gauge>::default(), Family::<Policy, Gauge>::default());
+        let faces_of = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
+        for room in rooms {
+            let label = Policy { policy: room.policy.clone() };
+            if let Some(supports) = room.supports_faces {
+                supported.get_or_create(&label).set(faces_of(supports));
+            }
+            if let Some(has) = room.has_faces {
+                held.get_or_create(&label).set(faces_of(has));
+            }
+        }
         let mut own = Registry::with_prefix("kith");
         own.register("decisions", "Access decisions", decisions);
         own.register("gallery_people", "People enrolled", people);
         own.register("gallery_faces", "Faces enrolled", faces);
+        let supports = "Faces up to which the calibration supports the policy's max_fpir; beyond, all are denied";
+        own.register("policy_supported_faces", supports, supported);
+        own.register("policy_faces", "Faces in the policy's gallery", held);
         own.register("index_waiting", "Faces that the graph does not link yet", waiting);
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);

@@ -7,7 +7,7 @@
 //!
 //! 1. The async threads parse what is small and wait; large bodies, the networks, searches and the disk have threads of
 //!    their own, with queues that refuse when they are full.
-//! 2. Whatever is asked or changed is in the audit log, on disk, before it is answered.
+//! 2. Whatever is asked is in the audit log, on disk, before it is answered; whatever is changed, before it is.
 //! 3. Handlers parse, call, format. Errors become answers in one place ([`Problem`]).
 //! 4. No log holds a photo, a template or a key.
 //! 5. Whatever can run out (connections, memory, threads) goes to doors first, then to callers with a key, then to
@@ -35,6 +35,7 @@ mod metrics;
 mod page;
 mod pool;
 mod problem;
+mod ranged;
 mod rank;
 mod request;
 mod routes;
@@ -44,7 +45,8 @@ mod toml_file;
 mod views;
 mod work;
 
-pub use audit::{AuditHead, AuditReport, last_lines, note_keys, verify_log};
+pub use access::PolicyRoom;
+pub use audit::{AuditHead, AuditReport, ROTATE_BYTES, last_lines, make_key, note_keys, verify_log};
 pub use auth::{ApiKey, KeyFile, NewKey, Role};
 pub use config::{ServeOptions, TlsFiles};
 pub use limits::ServeLimits;

@@ -1,6 +1,7 @@
 //! What every request goes through: an id, a time limit, a line in the log, a count, safe headers.
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -9,11 +10,13 @@ use axum::extract::{ConnectInfo, MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use tracing::Instrument;
 
 use super::audit::Refusal;
 use super::compreface;
 use super::files::hex;
+use super::pool::Refused;
 use super::problem::Problem;
 use super::state::Service;
 
@@ -21,6 +24,8 @@ use super::state::Service;
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Longest id that is taken over from a caller.
 const LONGEST_ID: usize = 64;
+/// How much of a request's method the logs say.
+const LONGEST_METHOD: usize = 10;
 
 /// What is known of the request that the current task answers.
 #[derive(Debug)]
@@ -91,10 +96,15 @@ fn refusal(context: &Context, method: &Method, route: &str, response: &Response)
     let (key, key_name) = context.key.get().cloned().unwrap_or_else(|| ("-".to_string(), String::new()));
     let action = match (method, route) {
         (&Method::POST, "/session") => LOG_IN.to_string(),
-        // Methods are the caller's to invent.
-        (method, route) => format!("{} {route}", method.as_str().chars().take(10).collect::<String>()),
+        (method, route) => format!("{} {route}", shown(method)),
     };
     Some(Refusal { key, key_name, action, code: code.to_string(), from: context.from })
+}
+
+/// The beginning of a method: methods are the caller's to invent.
+fn shown(method: &Method) -> &str {
+    // A method has no byte beyond ASCII.
+    method.as_str().get(..LONGEST_METHOD).unwrap_or(method.as_str())
 }
 
 /// The caller's id where it is a harmless one, or a new one.
@@ -126,13 +136,18 @@ pub(super) async fn around(State(service): State<Arc<Service>>, request: Request
     let from = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|c| c.0.ip());
     let noted = AtomicBool::new(false);
     let context = Arc::new(Context { id: id_of(request.headers()), key: OnceLock::new(), from, noted });
-    let span = tracing::info_span!("request", id = %context.id, %method, route);
+    let span = tracing::info_span!("request", id = %context.id, method = shown(&method), route);
     let most = service.limits().whole_request();
     let compreface = compreface::is_theirs(request.uri().path());
     let answering = async {
         let _counted = service.metrics().in_flight();
-        let response = match tokio::time::timeout(most, next.run(request)).await {
-            Ok(response) => response,
+        let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+        let response = match tokio::time::timeout(most, answer).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(_)) => {
+                service.metrics().panicked();
+                Problem::from(Refused::Failed).into_response()
+            }
             Err(_) => {
                 let detail = "the request took longer than the service allows";
                 Problem::new(StatusCode::GATEWAY_TIMEOUT, "timeout.request", detail).into_response()
@@ -173,4 +188,44 @@ pub(super) async fn around(State(service): State<Arc<Service>>, request: Request
 
 fn set_default(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
     headers.entry(name).or_insert(HeaderValue::from_static(value));
+}
+
+#[cfg(all(test, feature = "embedded-weights"))]
+mod tests {
+    use axum::Router;
+    use axum::body::{Body, to_bytes};
+    use axum::middleware::from_fn_with_state;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::serve::ServeOptions;
+    use crate::{Database, DatabaseOptions, Engine};
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_with_500_and_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path().join("faces"), &DatabaseOptions::default()).unwrap();
+        let options = ServeOptions::new(folder.path().join("state"));
+        let service = Service::new(Engine::builder().build().unwrap(), database, options).unwrap();
+        async fn panics() -> &'static str {
+            panic!("of the test")
+        }
+        async fn in_a_job(State(service): State<Arc<Service>>) -> Result<&'static str, Problem> {
+            service.with_searches(|_| -> Result<&'static str, Problem> { panic!("of the test") }).await
+        }
+        let routes = Router::new().route("/panics", get(panics)).route("/job", get(in_a_job));
+        let router = routes.layer(from_fn_with_state(service.clone(), around)).with_state(service.clone());
+        for (path, count) in [("/panics", 1), ("/job", 2)] {
+            let answer = router.clone().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR, "{path}");
+            assert!(answer.headers().contains_key(REQUEST_ID), "{path}");
+            let body = to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+            assert!(String::from_utf8_lossy(&body).contains("internal.panic"), "{path}");
+            assert!(
+                service.metrics().text(&[], &[], |_| true).contains(&format!("kith_panics_total {count}\n")),
+                "{path}"
+            );
+        }
+    }
 }

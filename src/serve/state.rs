@@ -1,23 +1,26 @@
 //! The running service: what every handler holds.
 
 mod noting;
+mod readiness;
+
+use readiness::Unready;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::access::{CoolDowns, Policies};
-use super::audit::{Audit, Refusals};
+use super::access::{CoolDowns, Policies, PolicyRoom};
+use super::audit::{Audit, Refusals, check_rotation};
 use super::auth::{KeyFile, Keys, Rates, Sessions};
 use super::carried::Carried;
 use super::config::ServeOptions;
 use super::connections::Connections;
-use super::files::make_private_folder;
+use super::files::{is_open_to_others, make_private_folder};
 use super::idempotency::Repeats;
 use super::limits::ServeLimits;
 use super::memory::Memory;
 use super::metrics::Metrics;
-use super::pool::Pool;
+use super::pool::{Pool, Refused};
 use super::problem::Problem;
 use super::rank::Rank;
 use crate::error::ServeError;
@@ -29,8 +32,6 @@ const BODY_THREADS: usize = 2;
 const SEARCH_THREADS: usize = 2;
 /// Threads that wait for the disk; several, so that their writes share a sync.
 const DISK_THREADS: usize = 8;
-/// How long it stays true, for whoever asks, that the database takes reads.
-const LOOK: Duration = Duration::from_millis(100);
 /// Bodies, searches and writes that may wait.
 const QUICK_QUEUE: usize = 256;
 
@@ -57,8 +58,8 @@ pub struct Service {
     cool_downs: CoolDowns,
     memory: Arc<Memory>,
     connections: Arc<Connections>,
-    /// When it was last seen whether the database takes reads, and what was seen.
-    looked: tokio::sync::Mutex<Option<(Instant, Result<(), Problem>)>>,
+    /// When it was last seen why the service is not ready, and what was seen.
+    looked: tokio::sync::Mutex<Option<(Instant, Vec<Unready>)>>,
     stopping: AtomicBool,
 }
 
@@ -72,13 +73,23 @@ impl Service {
         let limits = &options.limits;
         limits.check()?;
         make_private_folder(&options.state)?;
+        if is_open_to_others(&options.state) {
+            tracing::warn!(folder = %options.state.display(), "others may write into the service's folder: chmod 700 it");
+        }
         let keys = Keys::open(KeyFile::in_folder(&options.state))?;
         options.check_exposure(!keys.keyless())?;
         let policies = match &options.policies {
             Some(path) => Policies::load(path)?,
             None => Policies::default(),
         };
-        let audit = Audit::open(&options.state)?;
+        check_rotation(options.audit_bytes)?;
+        for room in policies.rooms(&engine, Some(&database), None) {
+            match room.enough {
+                true => tracing::info!("{room}"),
+                false => tracing::warn!("{room}"),
+            }
+        }
+        let audit = Audit::open(&options.state, options.audit_bytes)?;
         let pool = |name: &str, threads, queue, door| {
             Pool::new(name, threads, queue, door).map_err(|e| ServeError::Io {
                 place: name.to_string(),
@@ -147,6 +158,11 @@ impl Service {
         &self.policies
     }
 
+    /// How many faces each policy supports and has; of those for one gallery, where one is named.
+    pub(super) fn rooms(&self, gallery: Option<&str>) -> Vec<PolicyRoom> {
+        self.policies.rooms(&self.engine, Some(&self.database), gallery)
+    }
+
     pub(super) fn cool_downs(&self) -> &CoolDowns {
         &self.cool_downs
     }
@@ -196,7 +212,11 @@ impl Service {
         let service = self.clone();
         let wait = within.map_or(self.limits().queue_wait(), |w| self.limits().queue_wait().min(w));
         let deadline = within.map(|w| Instant::now() + w);
-        pool.run(rank, wait, deadline, move || work(&service)).await?.map_err(Into::into)
+        let done = pool.run(rank, wait, deadline, move || work(&service)).await;
+        if matches!(done, Err(Refused::Failed)) {
+            self.metrics.panicked();
+        }
+        done?.map_err(Into::into)
     }
 
     /// Runs what reads a large body.
@@ -233,20 +253,6 @@ impl Service {
         self.on(&self.searches, Rank::Keyed, Some(self.limits().work()), work).await
     }
 
-    /// Whether the database takes reads, as of a moment ago. Anybody may ask that, as often as they like: however many
-    /// do, there is one look at a time, and few in a second.
-    pub(super) async fn readable(self: &Arc<Self>) -> Result<(), Problem> {
-        let mut looked = self.looked.lock().await;
-        match looked.as_ref() {
-            Some((at, found)) if at.elapsed() < LOOK => found.clone(),
-            _ => {
-                let found = self.with_searches(|s| s.database().stats().map(drop)).await;
-                *looked = Some((Instant::now(), found.clone()));
-                found
-            }
-        }
-    }
-
     /// Runs what waits for the disk, to its end: a write that was begun cannot be taken back.
     pub(super) async fn with_disk<T: Send + 'static, E: Into<Problem> + Send + 'static>(
         self: &Arc<Self>,
@@ -266,7 +272,7 @@ impl Service {
         for (name, pool) in pools {
             self.metrics.pool(name, pool.waiting(), pool.running());
         }
-        self.metrics.audit(self.audit.lines());
+        self.metrics.audit(self.audit.lines(), self.audit.is_writable());
         Ok(self.database.stats()?.galleries)
     }
 }

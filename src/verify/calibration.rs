@@ -7,8 +7,13 @@
 //! 1. points stand in order of falling FMR, and no later point has a larger distance;
 //! 2. every point rests on at least [`Calibration::LEAST_SUPPORT`] impostor pairs below its distance
 //!    (the "rule of 30": G. Doddington et al., "The NIST speaker recognition evaluation", 2000);
-//! 3. the similarity scale falls with distance;
-//! 4. where there are replicates, there are two or more, of finite numbers, with rates for every point.
+//! 3. the similarity scale falls with distance, and is half at the point of [`Calibration::MIDPOINT_FMR`] where there
+//!    is that point;
+//! 4. rates and counts say the same: the impostor pairs below a point are at most its share of all and not far from
+//!    it ([`TIES`]), its FNMR is a whole number of genuine pairs, and counts, distances and FNMR go from point to
+//!    point as they must when a threshold gets stricter;
+//! 5. where there are replicates, there are two or more, of finite numbers, with rates for every point that are of
+//!    the size of the point's own.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -16,6 +21,12 @@ use serde::{Deserialize, Serialize};
 
 use super::jackknife::{Replicate, reach};
 use crate::error::RefusalError;
+
+/// Equal distances cannot be parted by a threshold, so a point may rest on fewer impostor pairs than its rate allows:
+/// on this share of them, at least.
+const TIES: f64 = 0.5;
+/// How many times the rates of replicates may be above or below the rate of all pairs, in the mean.
+const REPLICATES_APART: f64 = 4.0;
 
 /// A threshold and the error rates measured at it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -91,31 +102,80 @@ impl Calibration {
         if self.points.is_empty() {
             return Err("no operating point".to_string());
         }
+        if self.genuine_pairs == 0 || self.impostor_pairs == 0 {
+            return Err("it rests on no genuine pair, or on no impostor pair".to_string());
+        }
         if !(self.midpoint.is_finite() && self.slope.is_finite() && self.slope > 0.0) {
             return Err(format!("midpoint {} and slope {} make no falling scale", self.midpoint, self.slope));
         }
-        for point in &self.points {
-            if !(point.fmr > 0.0 && point.fmr < 1.0 && (0.0..=2.0).contains(&point.distance)) {
-                return Err(format!("operating point out of range: {point:?}"));
-            }
-            if point.impostors_below < Self::LEAST_SUPPORT {
-                return Err(format!("operating point rests on too few impostor pairs: {point:?}"));
-            }
-        }
+        self.points.iter().try_for_each(|point| self.check_point(point))?;
         for pair in self.points.windows(2) {
-            if pair[1].fmr >= pair[0].fmr || pair[1].distance > pair[0].distance {
+            let (wide, strict) = (&pair[0], &pair[1]);
+            if strict.fmr >= wide.fmr || strict.distance > wide.distance {
                 return Err(format!("operating points out of order: {pair:?}"));
             }
+            let same = strict.distance == wide.distance;
+            if strict.impostors_below > wide.impostors_below
+                || strict.fnmr < wide.fnmr
+                || same && (strict.impostors_below, strict.fnmr) != (wide.impostors_below, wide.fnmr)
+            {
+                return Err(format!("a stricter threshold lets more through, or turns fewer away: {pair:?}"));
+            }
         }
-        if let Some(replicates) = &self.replicates {
-            let points = self.points.len();
-            let sound = |r: &Replicate| {
-                let rates = r.fmr.len() == points && r.fnmr.len() == points;
-                let share = |rate: &f64| (0.0..=1.0).contains(rate);
-                rates && r.fmr.iter().chain(&r.fnmr).all(share) && r.midpoint.is_finite() && r.slope.is_finite()
-            };
-            if replicates.len() < 2 || !replicates.iter().all(sound) {
-                return Err("replicates do not fit the operating points".to_string());
+        if let Some(point) = self.points.iter().find(|p| p.fmr == Self::MIDPOINT_FMR && p.distance != self.midpoint) {
+            return Err(format!("midpoint {} is not the threshold of {point:?}", self.midpoint));
+        }
+        self.replicates.as_ref().map_or(Ok(()), |replicates| self.check_replicates(replicates))
+    }
+
+    fn check_point(&self, point: &OperatingPoint) -> Result<(), String> {
+        if !(point.fmr > 0.0 && point.fmr < 1.0 && (0.0..=2.0).contains(&point.distance)) {
+            return Err(format!("operating point out of range: {point:?}"));
+        }
+        if point.impostors_below < Self::LEAST_SUPPORT {
+            return Err(format!("operating point rests on too few impostor pairs: {point:?}"));
+        }
+        let share = point.fmr * self.impostor_pairs as f64;
+        let below = point.impostors_below as f64;
+        // What is at most the share, and written in decimal.
+        if below > share * (1.0 + 1e-9) + 1e-6 || below < share.floor() * TIES {
+            return Err(format!(
+                "rate and count contradict each other: {} of {} impostor pairs are {:.3e}, not {:e}: {point:?}",
+                point.impostors_below,
+                self.impostor_pairs,
+                below / self.impostor_pairs as f64,
+                point.fmr,
+            ));
+        }
+        let refused = point.fnmr * self.genuine_pairs as f64;
+        if !(0.0..=1.0).contains(&point.fnmr) || (refused - refused.round()).abs() > 1e-6 * refused.max(1.0) {
+            return Err(format!(
+                "rate and count contradict each other: an FNMR of {:e} is no whole number of {} genuine pairs: {point:?}",
+                point.fnmr, self.genuine_pairs,
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_replicates(&self, replicates: &[Replicate]) -> Result<(), String> {
+        let points = self.points.len();
+        let sound = |r: &Replicate| {
+            let rates = r.fmr.len() == points && r.fnmr.len() == points;
+            let share = |rate: &f64| (0.0..=1.0).contains(rate);
+            rates && r.fmr.iter().chain(&r.fnmr).all(share) && r.midpoint.is_finite() && r.slope.is_finite()
+        };
+        if replicates.len() < 2 || !replicates.iter().all(sound) {
+            return Err("replicates do not fit the operating points".to_string());
+        }
+        let count = replicates.len() as f64;
+        for (i, point) in self.points.iter().enumerate() {
+            // A pair is left out of two replicates at most, so that the mean of many is near the whole.
+            let measured = point.impostors_below as f64 / self.impostor_pairs as f64;
+            let mean = replicates.iter().map(|r| r.fmr[i]).sum::<f64>() / count;
+            let least = measured * (count - 2.0) / count / REPLICATES_APART;
+            let few = Self::LEAST_SUPPORT as f64 / self.impostor_pairs as f64;
+            if !(least..=measured * REPLICATES_APART + few).contains(&mean) {
+                return Err(format!("replicates contradict the rate: their mean FMR is {mean:.3e}, of {point:?}"));
             }
         }
         Ok(())
@@ -270,14 +330,12 @@ pub(super) mod tests {
     fn a_record_that_breaks_an_invariant_is_refused() {
         let json = |c: &Calibration| serde_json::to_string(c).unwrap();
         assert_eq!(Calibration::parse(&json(&record())).unwrap(), record());
-        let replicate = Replicate { midpoint: 0.4, slope: 20.0, fmr: vec![0.1; 3], fnmr: vec![0.0; 3] };
-        let with = Calibration { replicates: Some(vec![replicate; 2]), ..record() };
+        let replicate =
+            Replicate { midpoint: 0.4, slope: 20.0, fmr: vec![0.11, 0.01, 0.0009], fnmr: vec![0.0, 0.01, 0.05] };
+        let with = Calibration { replicates: Some(vec![replicate; 20]), ..record() };
         assert_eq!(Calibration::parse(&json(&with)).unwrap(), with);
-        let broken: [fn(&mut Calibration); 9] = [
-            |c| {
-                c.replicates =
-                    Some(vec![Replicate { midpoint: 0.4, slope: 20.0, fmr: vec![0.1; 2], fnmr: vec![0.0; 3] }; 2])
-            },
+        let broken: [fn(&mut Calibration); 23] = [
+            |c| c.replicates.as_mut().unwrap()[0].fmr.truncate(2),
             |c| c.replicates = Some(vec![]),
             |c| c.version = 2,
             |c| c.points.clear(),
@@ -286,9 +344,24 @@ pub(super) mod tests {
             |c| c.points[2].impostors_below = 29,
             |c| c.slope = -1.0,
             |c| c.points[0].fmr = 1.0,
+            // Rates that the counts contradict, and the other way round.
+            |c| c.points.iter_mut().for_each(|p| p.fmr /= 1e6),
+            |c| c.points[2].fmr /= 1.01,
+            |c| c.points[2].fmr *= 3.0,
+            |c| c.impostor_pairs /= 10,
+            |c| c.impostor_pairs *= 10,
+            |c| c.impostor_pairs = 0,
+            |c| c.points[1].impostors_below = 1001,
+            |c| c.points[1].impostors_below = 499,
+            |c| c.points.iter_mut().for_each(|p| p.fnmr /= 1e6),
+            |c| c.genuine_pairs = 0,
+            |c| c.points[2].fnmr = 0.005,
+            |c| c.points[2].distance = 0.5,
+            |c| c.midpoint = 0.41,
+            |c| c.replicates.as_mut().unwrap().iter_mut().for_each(|r| r.fmr[1] /= 1e6),
         ];
         for (i, break_it) in broken.iter().enumerate() {
-            let mut c = record();
+            let mut c = with.clone();
             break_it(&mut c);
             assert!(Calibration::parse(&json(&c)).is_err(), "case {i}");
         }

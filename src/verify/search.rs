@@ -36,6 +36,11 @@ pub fn fpir(fmr: f64, comparisons: usize) -> f64 {
     -(comparisons as f64 * (-fmr).ln_1p()).exp_m1()
 }
 
+/// False-match rate of one comparison with which a search among so many takes `max_fpir` of strangers for somebody.
+fn each(max_fpir: f64, comparisons: usize) -> f64 {
+    -((-max_fpir).ln_1p() / comparisons.max(1) as f64).exp_m1()
+}
+
 impl Calibration {
     /// The threshold at which a search among `comparisons` faces takes at most `max_fpir` of strangers
     /// for somebody. Below the measured rates the line through the last decade of points (logarithm of
@@ -59,7 +64,7 @@ impl Calibration {
                 expected: "above 0 and below 1",
             });
         }
-        let fmr = -((-max_fpir).ln_1p() / comparisons.max(1) as f64).exp_m1();
+        let fmr = each(max_fpir, comparisons);
         let (distance, extrapolated) = match self.at_fmr(fmr) {
             Ok(point) => (point.distance, false),
             Err(RefusalError::Unsupported { .. }) => (self.beyond(fmr), true),
@@ -77,6 +82,40 @@ impl Calibration {
         let point = self.at_fmr(max_fmr)?;
         let (distance, fmr) = (point.distance, point.fmr);
         Ok(SearchThreshold { distance, max_fpir: fpir(fmr, comparisons), comparisons, fmr, extrapolated: false })
+    }
+
+    /// The most comparisons among which a search can keep to `max_fpir` without going below the rates that were
+    /// measured: `ln(1 - max_fpir) / ln(1 - FMR)` with the lowest of them; 0 where even one comparison goes below.
+    ///
+    /// # Errors
+    /// [`RefusalError::InvalidThreshold`] for a rate outside 0 to 1.
+    ///
+    /// ```
+    /// # let engine = kith::Engine::builder().build()?;
+    /// let calibration = engine.calibration().unwrap();
+    /// let most = calibration.supports(0.02)?;
+    /// assert!(!calibration.for_search(0.02, most)?.extrapolated);
+    /// assert!(calibration.for_search(0.02, most + 1)?.extrapolated);
+    /// # Ok::<(), kith::Error>(())
+    /// ```
+    pub fn supports(&self, max_fpir: f64) -> Result<usize, RefusalError> {
+        self.for_search(max_fpir, 1)?;
+        let Some(lowest) = self.lowest_fmr() else { return Ok(0) };
+        let measured = |comparisons: usize| self.at_fmr(each(max_fpir, comparisons)).is_ok();
+        // The quotient is right but for its last bits: it is held against the search itself.
+        let mut most = ((-max_fpir).ln_1p() / (-lowest).ln_1p()) as usize;
+        while most > 0 && !measured(most) {
+            most -= 1;
+        }
+        while measured(most + 1) {
+            most += 1;
+        }
+        Ok(most)
+    }
+
+    /// The lowest false-match rate that was measured.
+    pub fn lowest_fmr(&self) -> Option<f64> {
+        self.points.last().map(|p| p.fmr)
     }
 
     /// Distance at a rate below the last point.
@@ -124,6 +163,20 @@ mod tests {
         assert!((t.distance - 0.2).abs() < 1e-3, "{t:?}");
         for bad in [0.0, 1.0, -0.5, f64::NAN] {
             assert!(record().for_search(bad, 10).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_supported_ends_where_the_record_does() {
+        let c = record();
+        for rate in [1e-3, 2e-3, 1e-2, 0.3, 0.999, 1.0 - 1e-12] {
+            let most = c.supports(rate).unwrap();
+            assert!(!c.for_search(rate, most).unwrap().extrapolated, "{rate}: {most}");
+            assert!(c.for_search(rate, most + 1).unwrap().extrapolated, "{rate}: {most}");
+        }
+        assert_eq!((c.supports(1e-3).unwrap(), c.supports(9e-4).unwrap()), (1, 0));
+        for bad in [0.0, 1.0, f64::NAN] {
+            assert!(c.supports(bad).is_err());
         }
     }
 }

@@ -52,6 +52,11 @@ gallery = "nobody"
 liveness = false
 max_fpir = 0.01
 cool_down = { failures = 2, within_seconds = 60, seconds = 60 }
+
+[policy.claims]
+liveness = false
+max_fmr = 0.001
+cool_down = { failures = 2, within_seconds = 60, seconds = 60 }
 "#;
 
 async fn doors(change: impl FnOnce(&mut kith::serve::ServeOptions)) -> House {
@@ -123,7 +128,63 @@ async fn after_failures_even_the_right_face_waits() {
         assert_eq!(said(&ask(&house, "policy=patient&door=1", "astronaut.png").await).1, "no_match");
     }
     assert_eq!(said(&ask(&house, "policy=patient&door=1", "hopper_tilt.jpg").await).1, "cooling_down");
-    assert_eq!(said(&ask(&house, "policy=patient&door=2", "hopper_tilt.jpg").await).1, "allowed");
+    assert_eq!(said(&ask(&house, "policy=door&door=1", "hopper_tilt.jpg").await).1, "allowed");
+}
+
+#[tokio::test]
+async fn no_other_door_and_no_other_claim_is_a_fresh_start_for_a_key_and_other_keys_are_not_hindered() {
+    let house = doors(|_| {}).await;
+    let (first, second) = (house.key(&[Role::Decide], None), house.key(&[Role::Decide], None));
+    let ask = async |key: &str, query: &str, file: &str| {
+        let path = format!("/v1/access/decide?policy=patient{query}");
+        let request = axum::http::Request::post(path).header("x-api-key", key).header("content-type", "image/jpeg");
+        said(&house.send(request.body(crate::support::photo(file).into()).unwrap()).await).1
+    };
+    assert_eq!(ask(&first, "&door=1", "astronaut.png").await, "no_match");
+    assert_eq!(ask(&first, "", "astronaut.png").await, "no_match");
+    for query in ["", "&door=1", "&door=2", "&door=new"] {
+        assert_eq!(ask(&first, query, "hopper_tilt.jpg").await, "cooling_down", "{query}");
+    }
+    assert_eq!(ask(&second, "&door=1", "hopper_tilt.jpg").await, "allowed");
+    // Claims to be people who are not there are tries of the key, whatever the names.
+    let claim = async |query: &str, file: &str| {
+        let path = format!("/v1/access/decide?policy=claims{query}");
+        let request = axum::http::Request::post(path).header("x-api-key", &second).header("content-type", "image/jpeg");
+        said(&house.send(request.body(crate::support::photo(file).into()).unwrap()).await).1
+    };
+    for name in ["a", "b"] {
+        assert_eq!(claim(&format!("&person={name}&door={name}"), "hopper_tilt.jpg").await, "person_unknown");
+    }
+    assert_eq!(claim("&person=Grace&door=c", "hopper_tilt.jpg").await, "cooling_down");
+}
+
+#[tokio::test]
+async fn what_a_policy_supports_and_what_there_is_is_told_wherever_people_look() {
+    let house = doors(|_| {}).await;
+    let enrolled = house.post_photo("/v1/people/Neil/faces", "astronaut.png").await.ok();
+    let room = |all: &Value, name: &str| {
+        let all = all["policies"].as_array().unwrap();
+        all.iter().find(|p| p["policy"] == name).cloned().unwrap_or(Value::Null)
+    };
+    let told = |r: Value| (r["supports_faces"].as_u64(), r["has_faces"].as_u64(), r["enough"].as_bool());
+    for all in [enrolled.clone(), house.get("/v1/stats").await.ok()] {
+        assert_eq!(told(room(&all, "door")), (Some(5025), Some(2), Some(true)), "{all}");
+        assert_eq!(told(room(&all, "strict")), (Some(0), Some(2), Some(false)));
+        assert_eq!(told(room(&all, "other-model")), (Some(0), Some(2), Some(false)));
+        assert_eq!(told(room(&all, "claims")), (None, Some(2), Some(true)));
+    }
+    // An enrolment tells of the policies for its own gallery.
+    assert_eq!(room(&enrolled, "empty"), Value::Null);
+    let metrics = String::from_utf8(house.get("/metrics").await.bytes).unwrap();
+    for line in [
+        "kith_policy_supported_faces{policy=\"door\"} 5025",
+        "kith_policy_faces{policy=\"door\"} 2",
+        "kith_policy_supported_faces{policy=\"strict\"} 0",
+        "kith_audit_writable 1",
+        "kith_panics_total 0",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
 }
 
 #[tokio::test]

@@ -157,3 +157,120 @@ fn a_key_made_while_the_service_runs_is_noted_without_a_request() {
     assert_eq!((last["times"].clone(), last["from"].clone()), (2.into(), json!(["127.0.0.1"])));
     assert!(!text_of(&house).contains(key.rsplit_once('_').unwrap().1));
 }
+
+/// A policy for the gallery `main`, in a file beside the service.
+fn policies(folder: &std::path::Path) -> std::path::PathBuf {
+    let path = folder.join("policies.toml");
+    std::fs::write(&path, "[policy.door]\nliveness = false\nmax_fpir = 0.01\n").unwrap();
+    path
+}
+
+#[tokio::test]
+async fn a_change_has_its_line_before_it_is_made_and_another_when_it_is() {
+    let house = house();
+    house.send_json("POST", "/v1/people", json!({ "name": "Ada" })).await.ok();
+    house.send_json("POST", "/v1/people", json!({ "name": "Ada" })).await;
+    house.post_photo("/v1/people/Grace/faces", "grace_hopper.jpg").await.ok();
+    house.send_json("POST", "/v1/people/Ada/merge", json!({ "into": "Grace" })).await.ok();
+    let lines = lines(&house);
+    let expected = [
+        "add person: begun -",
+        "add person: done -",
+        "add person: begun -",
+        "add person: refused gallery.name_taken",
+        "enroll: begun -",
+        "enroll: done -",
+        "merge person: begun -",
+        "merge person: done -",
+    ];
+    assert_eq!(lines.iter().map(shown).collect::<Vec<_>>(), expected);
+    for pair in lines.chunks(2) {
+        assert_eq!((&pair[1]["begun"], &pair[1]["request"]), (&pair[0]["seq"], &pair[0]["request"]), "{pair:?}");
+        assert_eq!((&pair[1]["person"], &pair[0]["begun"]), (&pair[0]["person"], &Value::Null), "{pair:?}");
+    }
+    assert_eq!(lines[6]["evidence"], json!({ "into": "Grace" }));
+}
+
+#[tokio::test]
+async fn a_log_that_is_gone_changes_nothing_and_opens_nothing_at_the_next_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = policies(folder.path());
+    let house = crate::support::house_in(folder, |o| o.policies = Some(file));
+    house.post_photo("/v1/people/Grace/faces", "grace_hopper.jpg").await.ok();
+    assert_eq!(house.get("/healthz/ready").await.status, StatusCode::OK);
+    // What is told of being ready may be a tenth of a second old.
+    let pause = || tokio::time::sleep(std::time::Duration::from_millis(150));
+    pause().await;
+    let log = state(house.folder.path()).join("audit.jsonl");
+    let aside = house.folder.path().join("aside");
+    std::fs::rename(&log, &aside).unwrap();
+
+    let refused = house.send_json("POST", "/v1/people", json!({ "name": "Ada" })).await;
+    assert_eq!((refused.status, refused.problem()), (StatusCode::SERVICE_UNAVAILABLE, "audit.unwritable".into()));
+    let refused = house.post_photo("/v1/people/Ada/faces", "astronaut.png").await;
+    assert_eq!((refused.status, refused.problem()), (StatusCode::SERVICE_UNAVAILABLE, "audit.unwritable".into()));
+    for (method, path) in [("DELETE", "/v1/people/Grace"), ("DELETE", "/v1/faces/1"), ("POST", "/v1/backup")] {
+        let asked = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        assert_eq!(house.send(asked).await.problem(), "audit.unwritable", "{method} {path}");
+    }
+    let people = house.get("/v1/people").await.ok();
+    let names: Vec<&str> = people["people"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Grace"], "something was changed without a line");
+    let door = house.post_photo("/v1/access/decide?policy=door", "hopper_tilt.jpg").await;
+    assert_eq!(
+        (door.status, door.json()["reason"].as_str()),
+        (StatusCode::SERVICE_UNAVAILABLE, Some("audit_unavailable"))
+    );
+    assert_eq!(door.json()["decision"], "deny");
+    // A key that the log does not know lets nobody in.
+    let key = house.key(&[Role::Read], None);
+    let with_key = |path: &str| Request::get(path).header("x-api-key", &key).body(Body::empty()).unwrap();
+    assert_eq!(house.send(with_key("/v1/people")).await.problem(), "audit.unwritable");
+    assert_eq!(house.send_json("POST", "/session", json!({ "key": key })).await.problem(), "audit.unwritable");
+    let ready = house.get("/healthz/ready").await;
+    assert_eq!((ready.status, ready.problem()), (StatusCode::SERVICE_UNAVAILABLE, "audit.unwritable".into()));
+    let reasons = &ready.json()["reasons"];
+    assert!(reasons[0]["detail"].as_str().unwrap().contains("audit.jsonl was moved"), "{reasons}");
+    assert!(!String::from_utf8_lossy(&ready.bytes).contains("faces.serve"), "a path is told");
+
+    std::fs::rename(&aside, &log).unwrap();
+    pause().await;
+    assert_eq!(house.get("/healthz/ready").await.status, StatusCode::OK);
+    house.send(with_key("/v1/people")).await.ok();
+    let last: Vec<String> = lines(&house).iter().rev().take(2).map(shown).collect();
+    assert_eq!(last, ["new key: seen by the service -", "audit log unwritable: written again -"]);
+}
+
+#[tokio::test]
+async fn no_text_of_a_caller_makes_a_long_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = policies(folder.path());
+    let house = crate::support::house_in(folder, |o| o.policies = Some(file));
+    let long = |c: char| c.to_string().repeat(20_000);
+    let (a, b, c) = (long('a'), long('b'), long('c'));
+    let asked = [
+        format!("/v1/access/decide?policy={a}&person={b}&door={c}"),
+        format!("/v1/access/decide?policy=door&person={b}&door={c}"),
+        format!("/v1/identify?gallery={a}"),
+        format!("/v1/people/{a}/verify?gallery={b}"),
+        format!("/v1/people/{a}/faces?gallery={b}"),
+        format!("/api/v1/recognition/faces?subject={a}"),
+    ];
+    for path in &asked {
+        house.post_photo(path, "hopper_tilt.jpg").await;
+    }
+    house.send_json("POST", "/v1/people", json!({ "name": long('n').repeat(50) })).await;
+    house.send_json("POST", &format!("/v1/people/{a}/merge"), json!({ "into": long('i').repeat(50) })).await;
+    house.send_json("PATCH", &format!("/v1/people/{a}"), json!({ "name": long('i').repeat(50) })).await;
+    let forget = Request::builder().method("DELETE").uri(format!("/v1/people/{a}?gallery={b}"));
+    house.send(forget.body(Body::empty()).unwrap()).await;
+    // A method is the caller's to invent, too.
+    let odd = Request::builder().method(long('M').as_str()).uri("/v1/people").header("x-api-key", "wrong");
+    house.send(odd.body(Body::empty()).unwrap()).await;
+    let all = lines(&house);
+    assert!(all.len() >= asked.len() + 8, "{}", all.len());
+    for line in text_of(&house).lines() {
+        assert!(line.len() < 2500, "{} bytes: {}", line.len(), &line[..2500]);
+    }
+    assert!(text_of(&house).contains("(20000 bytes, sha256 "));
+}

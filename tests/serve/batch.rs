@@ -45,7 +45,8 @@ async fn each_photo_is_answered_or_refused_by_itself_and_is_in_the_log() {
     assert_eq!(vectors["items"][0]["answer"], single);
 
     let log = house.get("/v1/audit?limit=100").await.ok();
-    let actions: Vec<&str> = log["lines"].as_array().unwrap().iter().map(|l| l["action"].as_str().unwrap()).collect();
+    let done = log["lines"].as_array().unwrap().iter().filter(|l| l["result"] != "begun");
+    let actions: Vec<&str> = done.map(|l| l["action"].as_str().unwrap()).collect();
     let count = |action: &str| actions.iter().filter(|a| **a == action).count();
     assert_eq!((count("enroll"), count("identify"), count("detect"), count("embed")), (4, 3, 2, 3));
 }

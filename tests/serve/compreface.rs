@@ -80,7 +80,7 @@ async fn what_they_do_is_in_the_audit_log_and_their_faces_keep_a_picture() {
     assert_eq!(fault(&answer), (404, 11));
     house.send(Request::delete("/api/v1/recognition/subjects").body(Body::empty()).unwrap()).await.ok();
     let log = house.get("/v1/audit").await.ok();
-    let lines = log["lines"].as_array().unwrap();
+    let lines: Vec<_> = log["lines"].as_array().unwrap().iter().filter(|l| l["result"] != "begun").collect();
     let told: Vec<_> = lines.iter().map(|l| (l["action"].as_str().unwrap(), l["person"].as_str())).collect();
     assert_eq!(told, [("forget everybody", None), ("enroll", Some("Eileen")), ("enroll", Some("Grace"))]);
     assert_eq!(lines[0]["evidence"]["people"], json!(["Eileen", "Grace"]));

@@ -1,13 +1,27 @@
 //! After failures in a row nothing is decided for a while: guessing has a price.
+//!
+//! 1. Failures are counted by key, whatever the door is called, and by person claimed, whichever key asks. So neither
+//!    other names of doors nor another claim is a fresh start.
+//! 2. Keys are the owner's to make: their counts are as many as there are keys and policies. People are counted up to
+//!    [`MOST_PEOPLE`]; only enrolled ones are, and of more the one goes whose count matters least.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::policy::CoolDown;
 
-/// More than these are not remembered; those that are over go first.
-const MOST: usize = 20_000;
+/// Claimed people whose failures are remembered, at most.
+const MOST_PEOPLE: usize = 20_000;
+
+/// Whose failures.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(in super::super) enum Counted {
+    /// Those of a key under a policy.
+    Key { policy: String, key: String },
+    /// Those of claims to be a person under a policy.
+    Person { policy: String, person: String },
+}
 
 #[derive(Debug, Default)]
 struct Tries {
@@ -15,51 +29,84 @@ struct Tries {
     until: Option<Instant>,
 }
 
-/// Failures by who asks, where, and about whom.
+impl Tries {
+    /// Whether they still keep somebody out, and since when they are: what matters least is the least.
+    fn weight(&self, now: Instant) -> (bool, Option<Instant>) {
+        (self.until.is_some_and(|u| u > now), self.failures.last().copied().max(self.until))
+    }
+}
+
+/// Failures by who asks, and about whom.
 #[derive(Debug, Default)]
 pub(in super::super) struct CoolDowns {
-    tries: Mutex<HashMap<String, Tries>>,
+    keys: Mutex<HashMap<Counted, Tries>>,
+    people: Mutex<HashMap<Counted, Tries>>,
 }
 
 impl CoolDowns {
-    /// Seconds left until the first of these is decided again; none where all are.
-    pub(super) fn left(&self, what: &[String], now: Instant) -> Option<u64> {
-        let tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        let until = what.iter().filter_map(|w| tries.get(w)?.until).filter(|u| *u > now).max()?;
+    fn of(&self, whose: &Counted) -> std::sync::MutexGuard<'_, HashMap<Counted, Tries>> {
+        let tries = match whose {
+            Counted::Key { .. } => &self.keys,
+            Counted::Person { .. } => &self.people,
+        };
+        tries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seconds left until all of these are decided again; none where they are.
+    pub(super) fn left(&self, whose: &[Counted], now: Instant) -> Option<u64> {
+        let until = whose.iter().filter_map(|w| self.of(w).get(w)?.until).filter(|u| *u > now).max()?;
         Some((until - now).as_secs_f64().ceil() as u64)
     }
 
     /// Notes a failure of each.
-    pub(super) fn failed(&self, what: &[String], rule: CoolDown, now: Instant) {
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        let within = Duration::from_secs_f64(rule.within_seconds);
-        if tries.len() >= MOST {
-            let lives = |t: &Tries| {
-                t.until.is_some_and(|u| u > now) || t.failures.last().is_some_and(|f| now.duration_since(*f) < within)
-            };
-            tries.retain(|_, t| lives(t));
-        }
-        for one in what {
+    pub(super) fn failed(&self, whose: &[Counted], rule: CoolDown, now: Instant) {
+        for one in whose {
+            let mut tries = self.of(one);
+            if matches!(one, Counted::Person { .. }) && tries.len() >= MOST_PEOPLE && !tries.contains_key(one) {
+                make_room(&mut tries, now);
+            }
             let entry = tries.entry(one.clone()).or_default();
-            entry.failures.retain(|f| now.saturating_duration_since(*f) < within);
+            entry.failures.retain(|f| now.saturating_duration_since(*f) < rule.within_seconds.get());
             entry.failures.push(now);
-            if entry.failures.len() >= rule.failures as usize {
+            if entry.failures.len() >= rule.failures.get() {
                 entry.failures.clear();
-                entry.until = Some(now + Duration::from_secs_f64(rule.seconds));
+                entry.until = now.checked_add(rule.seconds.get());
             }
         }
     }
 }
 
+/// Takes out the half that matters least: seldom, since a look at all takes longer than a failure may.
+fn make_room(tries: &mut HashMap<Counted, Tries>, now: Instant) {
+    let mut weights: Vec<_> = tries.values().map(|t| t.weight(now)).collect();
+    let middle = weights.len() / 2;
+    let (_, least_kept, _) = weights.select_nth_unstable(middle);
+    let least_kept = *least_kept;
+    tries.retain(|_, t| t.weight(now) > least_kept);
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use super::super::super::ranged::{Few, Seconds};
     use super::*;
+
+    fn rule(failures: i64, within: f64, seconds: f64) -> CoolDown {
+        let time = |s: f64| Seconds::try_from(s).unwrap();
+        CoolDown { failures: Few::try_from(failures).unwrap(), within_seconds: time(within), seconds: time(seconds) }
+    }
+
+    fn person(name: &str) -> Counted {
+        Counted::Person { policy: "p".into(), person: name.into() }
+    }
 
     #[test]
     fn failures_close_together_cool_down_and_others_do_not() {
-        let rule = CoolDown { failures: 3, within_seconds: 10.0, seconds: 60.0 };
+        let rule = rule(3, 10.0, 60.0);
         let (downs, start) = (CoolDowns::default(), Instant::now());
-        let (door, other) = (["door".to_string()], ["other".to_string()]);
+        let key = |key: &str| [Counted::Key { policy: "p".into(), key: key.into() }];
+        let (door, other) = (key("door"), key("other"));
         let at = |s: f64| start + Duration::from_secs_f64(s);
         for s in [0.0, 5.0, 11.0, 22.0] {
             downs.failed(&door, rule, at(s));
@@ -70,5 +117,23 @@ mod tests {
         assert_eq!((downs.left(&door, at(24.0)), downs.left(&other, at(24.0))), (Some(60), None));
         assert_eq!(downs.left(&[other, door.clone()].concat(), at(83.5)), Some(1));
         assert_eq!(downs.left(&door, at(84.0)), None);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_who_cools_down_stays_longest() {
+        let (downs, start) = (CoolDowns::default(), Instant::now());
+        downs.failed(&[person("Grace")], rule(1, 60.0, 86_400.0), start);
+        for i in 0..3 * MOST_PEOPLE {
+            downs.failed(&[person(&i.to_string())], rule(100, 60.0, 60.0), start + Duration::from_millis(i as u64));
+        }
+        assert!(downs.people.lock().unwrap().len() <= MOST_PEOPLE);
+        let late = start + Duration::from_secs(3600);
+        assert!(downs.left(&[person("Grace")], late).is_some());
+        // All of one age: half of them are taken out all the same.
+        let same = CoolDowns::default();
+        for i in 0..=MOST_PEOPLE {
+            same.failed(&[person(&i.to_string())], rule(100, 60.0, 60.0), start);
+        }
+        assert!(same.people.lock().unwrap().len() <= MOST_PEOPLE);
     }
 }

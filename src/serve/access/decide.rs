@@ -5,11 +5,13 @@
 //! 3. A decision is in the audit log, on disk, before it is answered; where it cannot be, the answer is a
 //!    denial.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -23,6 +25,7 @@ use crate::serve::audit::Event;
 use crate::serve::auth::{Caller, Decide, Known};
 use crate::serve::bodies::{PhotoFiles, PhotoTexts};
 use crate::serve::input::Form;
+use crate::serve::pool::Refused;
 use crate::serve::problem::Problem;
 use crate::serve::request::random_hex;
 use crate::serve::state::Service;
@@ -36,7 +39,7 @@ pub(in crate::serve) struct Question {
     pub(super) policy: String,
     /// Who it is said to be; nobody, when not said: then the whole gallery is searched.
     pub(super) person: Option<String>,
-    /// Which door, as the log will say; failures are counted by it.
+    /// Which door, as the log will say. Failures are counted by key, whatever this is.
     pub(super) door: Option<String>,
 }
 
@@ -88,8 +91,16 @@ pub(in super::super) async fn decide(State(service): State<Arc<Service>>, reques
         Ok(question) => question,
         Err(problem) => return settle(&service, &known.caller, None, Outcome::of(&problem)).await,
     };
-    let outcome = judge(&service, &known.caller, &question, form).await;
+    let outcome = unless_it_panics(&service, judge(&service, &known.caller, &question, form)).await;
     settle(&service, &known.caller, Some(&question), outcome).await
+}
+
+/// What it comes to; a denial where that panics.
+async fn unless_it_panics(service: &Service, judging: impl Future<Output = Outcome>) -> Outcome {
+    AssertUnwindSafe(judging).catch_unwind().await.unwrap_or_else(|_| {
+        service.metrics().panicked();
+        Outcome::of(&Refused::Failed.into())
+    })
 }
 
 /// Notes the decision, and only then answers it.
@@ -139,5 +150,38 @@ async fn settle(service: &Arc<Service>, caller: &Caller, question: Option<&Quest
 /// The log gets its line even where the caller goes away meanwhile.
 async fn recorded(service: &Arc<Service>, event: Event) -> bool {
     let service = service.clone();
-    tokio::spawn(async move { service.record(event).await }).await.unwrap_or(false)
+    tokio::spawn(async move { service.record(event).await.is_some() }).await.unwrap_or(false)
+}
+
+#[cfg(all(test, feature = "embedded-weights"))]
+mod tests {
+    use axum::body::to_bytes;
+    use axum::http::StatusCode;
+
+    use super::*;
+    use crate::serve::{ServeOptions, last_lines};
+    use crate::{Database, DatabaseOptions, Engine};
+
+    #[tokio::test]
+    async fn a_panic_is_a_denial_with_its_line_and_its_count() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(folder.path().join("faces"), &DatabaseOptions::default()).unwrap();
+        let state = folder.path().join("state");
+        let service = Service::new(Engine::builder().build().unwrap(), database, ServeOptions::new(&state)).unwrap();
+        let outcome = unless_it_panics(&service, async { panic!("of the test") }).await;
+        let caller = Caller::local();
+        let question = Question { policy: "door".into(), person: Some("Grace".into()), door: None };
+        let answer = settle(&service, &caller, Some(&question), outcome).await;
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body: Value = serde_json::from_slice(&to_bytes(answer.into_body(), 1 << 20).await.unwrap()).unwrap();
+        assert_eq!((body["decision"].as_str(), body["reason"].as_str()), (Some("deny"), Some("error")), "{body}");
+        let line = &last_lines(&state, None, 1).unwrap()[0];
+        let said = ["action", "result", "code", "person"].map(|name| line[name].as_str().unwrap_or("-"));
+        assert_eq!(said, ["decide", "deny", "error", "Grace"]);
+        assert!(
+            service.metrics().text(&[], &[], |_| true).contains("kith_panics_total 1\n"),
+            "{}",
+            service.metrics().text(&[], &[], |_| true)
+        );
+    }
 }

@@ -6,6 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::cool_down::Counted;
 use super::decide::Question;
 use super::policy::Policy;
 use super::reason::Reason;
@@ -21,6 +22,9 @@ use crate::{Calibration, Database, Detection, FaceQuality, Photo, SearchPolicy};
 
 /// Photos of one moment, at most.
 const MOST_PHOTOS: usize = 8;
+
+/// Longest name that somebody can be enrolled under, in bytes; whoever claims a longer one claims nobody's.
+const LONGEST_CLAIM: usize = 200;
 
 /// What came of a question.
 #[derive(Debug, Clone)]
@@ -71,7 +75,9 @@ pub(super) async fn judge(service: &Arc<Service>, caller: &Caller, question: &Qu
     if outcome.reason.is_failed_try()
         && let Some(rule) = policy.cool_down
     {
-        service.cool_downs().failed(&counted, rule, Instant::now());
+        // A name that nobody has is nobody to protect, and the caller's to invent.
+        let known = if outcome.reason == Reason::PersonUnknown { 1 } else { counted.len() };
+        service.cool_downs().failed(&counted[..known], rule, Instant::now());
     }
     // Others may have failed at the same door meanwhile.
     match service.cool_downs().left(&counted, Instant::now()) {
@@ -80,11 +86,12 @@ pub(super) async fn judge(service: &Arc<Service>, caller: &Caller, question: &Qu
     }
 }
 
-/// By what failures are counted: the door of this caller, and the person claimed, at whatever door.
-fn counted_by(policy: &Policy, caller: &Caller, question: &Question) -> Vec<String> {
-    let place = json!([policy.name, caller.id, question.door]).to_string();
-    let person = question.person.as_ref().map(|p| json!([policy.name, "person", p.trim()]).to_string());
-    std::iter::once(place).chain(person).collect()
+/// By what failures are counted: the key, whatever door it names or leaves out, and the person claimed.
+fn counted_by(policy: &Policy, caller: &Caller, question: &Question) -> Vec<Counted> {
+    let key = Counted::Key { policy: policy.name.clone(), key: caller.id.clone() };
+    let claimed = question.person.as_ref().map(|p| p.trim()).filter(|p| p.len() <= LONGEST_CLAIM);
+    let person = claimed.map(|p| Counted::Person { policy: policy.name.clone(), person: p.to_string() });
+    std::iter::once(key).chain(person).collect()
 }
 
 /// What must hold before anybody looks at the photo.

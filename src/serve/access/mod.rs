@@ -8,8 +8,10 @@ mod judge;
 mod policy;
 mod policy_file;
 mod reason;
+mod room;
 
 pub(super) use cool_down::CoolDowns;
 pub(super) use decide::__path_decide;
 pub(super) use decide::decide;
 pub(super) use policy::Policies;
+pub use room::PolicyRoom;

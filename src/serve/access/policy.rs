@@ -3,7 +3,7 @@
 //! ```toml
 //! [policy.front-door]
 //! liveness = false             # must be said; true is refused until there is a model for it
-//! max_fpir = 0.001             # asked without a name: share of strangers taken for somebody
+//! max_fpir = 0.02              # asked without a name: share of strangers taken for somebody
 //! max_fmr = 0.0001             # asked with a name: share of strangers taken for that person
 //! model = "dlib-resnet"        # the service's embedder, or its whole id
 //! calibration = "a1b2c3d4e5f6" # the id of the calibration that the rates were chosen by
@@ -13,8 +13,15 @@
 //! timezone = "Europe/Berlin"
 //! hours = [{ days = ["mon", "tue", "wed", "thu", "fri"], from = "07:00", to = "19:00" }]
 //! min_quality = { eye_distance = 40.0, sharpness = 0.01, yaw = 35.0, pitch = 30.0, roll = 30.0 }
-//! cool_down = { failures = 5, within_seconds = 60, seconds = 120 }
+//! cool_down = { failures = 5, within_seconds = 60, seconds = 120 }   # of a key, whatever the door is called
 //! ```
+//!
+//! A rate below what the calibration record measured is not decided by (`calibration_insufficient`), unless
+//! `extrapolate = true`: a search without a name among N faces needs comparisons at `1 - (1 - max_fpir)^(1/N)`. The
+//! shipped records measure down to 2e-6, so `max_fpir = 0.02` supports `ln(1 - 0.02) / ln(1 - 2e-6)` = 10101 faces and
+//! 0.001 supports 500. `kith config check`, the start, the answer to an enrolment, the health page and `/metrics` say
+//! what each policy supports and what there is. At so low a rate many who belong are turned away (the record's FNMR):
+//! a door for many people better asks with a name.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -25,17 +32,18 @@ use jiff::{Timestamp, ToSpan};
 use serde::Deserialize;
 
 use super::super::files::io;
+use super::super::ranged::{Few, Seconds};
 use super::reason::Reason;
 use crate::error::ServeError;
 use crate::{Engine, FaceChoice, QualityBounds};
 
-/// After how many failures nothing is decided for a while.
+/// After how many failures of a key, or of claims to be one person, nothing is decided for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CoolDown {
-    pub failures: u32,
-    pub within_seconds: f64,
-    pub seconds: f64,
+    pub failures: Few,
+    pub within_seconds: Seconds,
+    pub seconds: Seconds,
 }
 
 /// A policy, checked.

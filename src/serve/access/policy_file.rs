@@ -6,6 +6,7 @@ use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
+use super::super::ranged::{Bound, Rate};
 use super::super::toml_file;
 use super::policy::{CoolDown, Hours, Policies, Policy};
 use crate::error::ServeError;
@@ -22,8 +23,8 @@ struct Content {
 #[serde(deny_unknown_fields)]
 struct Written {
     liveness: bool,
-    max_fpir: Option<f64>,
-    max_fmr: Option<f64>,
+    max_fpir: Option<Rate>,
+    max_fmr: Option<Rate>,
     model: Option<String>,
     calibration: Option<String>,
     #[serde(default)]
@@ -60,13 +61,13 @@ struct WrittenHours {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenQuality {
-    eye_distance: Option<f32>,
-    sharpness: Option<f32>,
-    least_brightness: Option<f32>,
-    most_brightness: Option<f32>,
-    yaw: Option<f32>,
-    pitch: Option<f32>,
-    roll: Option<f32>,
+    eye_distance: Option<Bound>,
+    sharpness: Option<Bound>,
+    least_brightness: Option<Bound>,
+    most_brightness: Option<Bound>,
+    yaw: Option<Bound>,
+    pitch: Option<Bound>,
+    roll: Option<Bound>,
 }
 
 const DAYS: [(&str, Weekday); 7] = [
@@ -102,48 +103,29 @@ impl Written {
                         camera would pass as its person. Say liveness = false only where somebody watches"
                 .to_string());
         }
-        let rates = [("max_fpir", self.max_fpir), ("max_fmr", self.max_fmr)];
-        if rates.iter().all(|(_, rate)| rate.is_none()) {
+        if self.max_fpir.is_none() && self.max_fmr.is_none() {
             return Err("it says neither max_fpir (asked without a name) nor max_fmr (asked with one)".to_string());
-        }
-        for (what, rate) in rates {
-            if rate.is_some_and(|r| !(r > 0.0 && r < 1.0)) {
-                return Err(format!("{what} must be above 0 and below 1"));
-            }
         }
         let q = self.min_quality;
         let mut bounds = QualityBounds::default();
-        bounds.eye_distance = q.eye_distance.unwrap_or(bounds.eye_distance);
-        bounds.sharpness = q.sharpness.unwrap_or(bounds.sharpness);
-        bounds.brightness.0 = q.least_brightness.unwrap_or(bounds.brightness.0);
-        bounds.brightness.1 = q.most_brightness.unwrap_or(bounds.brightness.1);
-        bounds.yaw = q.yaw.unwrap_or(bounds.yaw);
-        bounds.pitch = q.pitch.unwrap_or(bounds.pitch);
-        bounds.roll = q.roll.unwrap_or(bounds.roll);
-        let numbers = [
-            bounds.eye_distance,
-            bounds.sharpness,
-            bounds.brightness.0,
-            bounds.brightness.1,
-            bounds.yaw,
-            bounds.pitch,
-            bounds.roll,
-        ];
-        // Nothing is ever beyond a bound that is not a number.
-        if numbers.iter().any(|n| !n.is_finite() || *n < 0.0) {
-            return Err("min_quality: every bound is a number of at least 0".to_string());
+        for (bound, said) in [
+            (&mut bounds.eye_distance, q.eye_distance),
+            (&mut bounds.sharpness, q.sharpness),
+            (&mut bounds.brightness.0, q.least_brightness),
+            (&mut bounds.brightness.1, q.most_brightness),
+            (&mut bounds.yaw, q.yaw),
+            (&mut bounds.pitch, q.pitch),
+            (&mut bounds.roll, q.roll),
+        ] {
+            *bound = said.map_or(*bound, Bound::get);
         }
-        if let Some(c) = self.cool_down
-            && !(c.failures > 0 && c.within_seconds > 0.0 && c.seconds > 0.0 && c.seconds <= 86_400.0)
-        {
-            return Err(
-                "cool_down: failures, within_seconds and seconds are above 0, seconds at most 86400".to_string()
-            );
+        if bounds.brightness.0 > bounds.brightness.1 {
+            return Err("min_quality: least_brightness is above most_brightness, so no photo would do".to_string());
         }
         Ok(Policy {
             name: name.to_string(),
-            max_fpir: self.max_fpir,
-            max_fmr: self.max_fmr,
+            max_fpir: self.max_fpir.map(Rate::get),
+            max_fmr: self.max_fmr.map(Rate::get),
             model: self.model,
             calibration: self.calibration,
             extrapolate: self.extrapolate,
@@ -203,19 +185,13 @@ mod tests {
         for (body, reason) in [
             ("liveness = true\nmax_fmr = 0.001", "no liveness model"),
             ("liveness = false", "neither max_fpir"),
-            ("liveness = false\nmax_fmr = 0.0", "above 0 and below 1"),
-            ("liveness = false\nmax_fmr = nan", "above 0 and below 1"),
             ("liveness = false\nmax_fmr = 0.1\ntimezone = \"Mars/Olympus\"", "timezone"),
             ("liveness = false\nmax_fmr = 0.1\nhours = [{ from = \"7\", to = \"19:00\" }]", "no time of day"),
             (
                 "liveness = false\nmax_fmr = 0.1\nhours = [{ days = [\"Montag\"], from = \"07:00\", to = \"19:00\" }]",
                 "no day",
             ),
-            ("liveness = false\nmax_fmr = 0.1\nmin_quality = { yaw = nan }", "at least 0"),
-            (
-                "liveness = false\nmax_fmr = 0.1\ncool_down = { failures = 0, within_seconds = 1, seconds = 1 }",
-                "cool_down",
-            ),
+            ("liveness = false\nmax_fmr = 0.1\nmin_quality = { least_brightness = 300.0 }", "most_brightness"),
         ] {
             let error = one(body).unwrap_err();
             assert_eq!(error.code(), "serve.policy", "{error}");
@@ -224,5 +200,30 @@ mod tests {
         for body in ["max_fmr = 0.1", "liveness = false\nmax_fmr = 0.1\nlivness = true"] {
             assert_eq!(one(body).unwrap_err().code(), "serve.malformed", "{body}");
         }
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_kept_are_refused_with_their_line() {
+        let cool = |rule: &str| format!("liveness = false\nmax_fmr = 0.1\ncool_down = {{ {rule} }}");
+        let mut bodies: Vec<String> = ["0.0", "1.0", "nan", "inf", "-1e300"]
+            .iter()
+            .flat_map(|n| ["max_fmr", "max_fpir"].map(|rate| format!("liveness = false\n\n{rate} = {n}")))
+            .collect();
+        for bound in ["eye_distance", "sharpness", "least_brightness", "most_brightness", "yaw", "pitch", "roll"] {
+            bodies.push(format!("liveness = false\nmax_fmr = 0.1\nmin_quality = {{ {bound} = nan }}"));
+        }
+        for time in ["inf", "1e300", "nan", "0", "-1", "86401", "1e-300"] {
+            bodies.push(cool(&format!("failures = 3, within_seconds = {time}, seconds = 1")));
+            bodies.push(cool(&format!("failures = 3, within_seconds = 1, seconds = {time}")));
+        }
+        for failures in ["0", "-1", "101", "9223372036854775807", "1.5"] {
+            bodies.push(cool(&format!("failures = {failures}, within_seconds = 1, seconds = 1")));
+        }
+        for body in bodies {
+            let error = one(&body).unwrap_err();
+            assert_eq!(error.code(), "serve.malformed", "{body}: {error}");
+            assert!(error.to_string().contains("line 4: "), "{body}: {error}");
+        }
+        assert!(one(&cool("failures = 3, within_seconds = 60, seconds = 86400")).is_ok());
     }
 }

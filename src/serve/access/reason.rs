@@ -97,6 +97,7 @@ impl Reason {
             ("overload", _) => Self::Overloaded,
             ("timeout", _) => Self::Timeout,
             ("limit", _) => Self::RateLimited,
+            ("audit", _) => Self::AuditUnavailable,
             ("auth", _) => Self::Unauthorized,
             ("request", _) => Self::BadRequest,
             _ => Self::Error,

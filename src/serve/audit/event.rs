@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::super::request::{Context, context};
+use super::bounds;
 
 /// Something that happened. Never a photo, a template or a key.
 #[derive(Debug, Clone, Serialize)]
@@ -28,6 +29,9 @@ pub(in super::super) struct Event {
     /// The code of a refusal or a decision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// Number of the line that said that it was begun, where that had a line of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begun: Option<u64>,
     #[serde(skip_serializing_if = "Value::is_null")]
     pub evidence: Value,
     #[serde(skip)]
@@ -46,6 +50,7 @@ impl Event {
             person: None,
             result: String::new(),
             code: None,
+            begun: None,
             evidence: Value::Null,
             asked_by,
         }
@@ -54,6 +59,24 @@ impl Event {
     /// One that no request is answered by.
     pub(in super::super) fn of_itself(key: &str, key_name: &str, action: impl Into<Cow<'static, str>>) -> Self {
         Self { request: None, asked_by: None, ..Self::new(key, key_name, action) }
+    }
+
+    /// The event with every text within its bound: what the log writes.
+    pub(super) fn bounded(&self) -> Self {
+        let text = |t: &Option<String>| t.as_deref().map(bounds::text);
+        Self {
+            request: text(&self.request),
+            key: bounds::text(&self.key),
+            key_name: bounds::text(&self.key_name),
+            action: bounds::text(&self.action).into(),
+            gallery: text(&self.gallery),
+            person: text(&self.person),
+            result: bounds::text(&self.result),
+            code: text(&self.code),
+            begun: self.begun,
+            evidence: bounds::evidence(&self.evidence),
+            asked_by: None,
+        }
     }
 
     /// Tells the request that it is in the log.

@@ -46,7 +46,7 @@ impl Caller {
         Self { id, name, roles, galleries, session, rate, concurrent }
     }
 
-    fn local() -> Self {
+    pub(in super::super) fn local() -> Self {
         Self {
             id: LOCAL.to_string(),
             name: "whoever reaches the service: there are no keys".to_string(),
@@ -246,6 +246,7 @@ impl<R: Needs> FromRequestParts<Arc<Service>> for Known<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Problem> {
+        service.keys_noted().await?;
         let known = Self::of(service, caller_of(service, &parts.method, &parts.headers)?)?;
         if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
             service.connections().known(*peer, Self::RANK);
@@ -266,7 +267,8 @@ impl<R: Needs> Known<R> {
     }
 
     /// The caller whose key is in the path: an `<img>` sends no header.
-    pub(in super::super) fn by_key(service: &Service, key: &str, headers: &HeaderMap) -> Result<Self, Problem> {
+    pub(in super::super) async fn by_key(service: &Service, key: &str, headers: &HeaderMap) -> Result<Self, Problem> {
+        service.keys_noted().await?;
         let caller = caller_with(service, key, headers)?;
         came_with(&caller.id, &caller.name);
         Self::of(service, caller)

@@ -8,6 +8,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::super::files::hex;
+use super::key_file::now_ms;
+use crate::error::ServeError;
+
+/// Milliseconds that a key may live, at most: a hundred years.
+const LONGEST_LIFE: u64 = 100 * 365 * 86_400_000;
+/// Requests a second that a key may be bound to: from one in a thousand seconds on.
+const RATES: std::ops::RangeInclusive<f64> = 1e-3..=1e6;
+/// Requests at once that a key may be bound to.
+const CONCURRENT: std::ops::RangeInclusive<usize> = 1..=65_536;
 
 /// What every key starts with, so that leaked ones can be searched for.
 pub(super) const PREFIX: &str = "kith_";
@@ -107,4 +116,72 @@ pub struct NewKey {
     pub rate: Option<f64>,
     /// Requests at once, in place of the service's bound.
     pub concurrent: Option<usize>,
+}
+
+impl NewKey {
+    /// When a key ends that is made now and lives so many days: above 0 and at most 36500, a hundred years.
+    ///
+    /// # Errors
+    /// [`ServeError::BadOption`] for any other number of days.
+    pub fn ends_after(days: f64) -> Result<u64, ServeError> {
+        let ms = days * 86_400_000.0;
+        if !(ms >= 1.0 && ms <= LONGEST_LIFE as f64) {
+            return Err(bad("days", days.to_string(), "above 0, and at most 36500 (a hundred years)".to_string()));
+        }
+        // Within the bounds above the conversion loses less than a millisecond.
+        Ok(now_ms() + ms as u64)
+    }
+
+    /// Whether the key could do what it is made for.
+    ///
+    /// # Errors
+    /// [`ServeError::BadOption`] that names what is out of range.
+    pub(in super::super) fn check(&self) -> Result<(), ServeError> {
+        if self.roles.is_empty() {
+            return Err(bad("role", "not said".to_string(), "a key needs at least one role".to_string()));
+        }
+        if self.galleries.as_ref().is_some_and(BTreeSet::is_empty) {
+            return Err(bad("only", "no gallery".to_string(), "at least one, or not said for all".to_string()));
+        }
+        if self.name.trim().is_empty() || self.name.len() > 200 || self.name.chars().any(char::is_control) {
+            let expected = "1 to 200 bytes without control characters";
+            return Err(bad("name", format!("{:?}", self.name), expected.to_string()));
+        }
+        if let Some(rate) = self.rate.filter(|r| !RATES.contains(r)) {
+            let expected = format!("requests a second, {} to {}", RATES.start(), RATES.end());
+            return Err(bad("rate", rate.to_string(), expected));
+        }
+        if let Some(concurrent) = self.concurrent.filter(|c| !CONCURRENT.contains(c)) {
+            let expected = format!("requests at once, {} to {}", CONCURRENT.start(), CONCURRENT.end());
+            return Err(bad("concurrent", concurrent.to_string(), expected));
+        }
+        let now = now_ms();
+        if let Some(end) = self.expires_ms.filter(|end| *end <= now || end - now > LONGEST_LIFE + 1) {
+            let expected = "milliseconds since 1970, after now and within a hundred years".to_string();
+            return Err(bad("expires_ms", end.to_string(), expected));
+        }
+        Ok(())
+    }
+}
+
+fn bad(option: &str, received: String, expected: String) -> ServeError {
+    ServeError::BadOption { option: option.to_string(), received, expected }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_that_is_no_time_or_overflows_is_refused() {
+        for days in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e-300, 36_501.0, 1e20, 1e300] {
+            assert_eq!(NewKey::ends_after(days).unwrap_err().code(), "serve.bad_option", "{days}");
+        }
+        for days in [1e-3, 1.0, 36_500.0] {
+            let roles = [Role::Read].into();
+            let end = NewKey::ends_after(days).unwrap();
+            assert!(end > now_ms() && end - now_ms() <= (days * 86_400_000.0) as u64);
+            assert!(NewKey { name: "a".into(), roles, expires_ms: Some(end), ..NewKey::default() }.check().is_ok());
+        }
+    }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::super::files::{hex, io, make_private_folder, private, write_private};
+use super::super::files::{hex, io, make_private_folder, open_private, write_private};
 use super::key::{ApiKey, NewKey, PREFIX};
 use crate::error::ServeError;
 
@@ -74,25 +74,18 @@ impl KeyFile {
     /// Makes a key: what is kept of it, and the key itself, which is nowhere else.
     ///
     /// # Errors
-    /// [`ServeError::Io`], [`ServeError::Malformed`], [`ServeError::BadOption`] for a key without a role.
+    /// [`ServeError::Io`], [`ServeError::Malformed`], [`ServeError::BadOption`] for a key that could do nothing.
     pub fn add(&self, new: NewKey) -> Result<(ApiKey, Zeroizing<String>), ServeError> {
-        let bad = |option: &str, received: String, expected: &str| ServeError::BadOption {
-            option: option.to_string(),
-            received,
-            expected: expected.to_string(),
-        };
-        if new.roles.is_empty() {
-            return Err(bad("role", "not said".to_string(), "a key needs at least one role"));
-        }
-        if new.name.trim().is_empty() || new.name.len() > 200 || new.name.chars().any(char::is_control) {
-            return Err(bad("name", format!("{:?}", new.name), "1 to 200 bytes without control characters"));
-        }
-        if new.rate.is_some_and(|r| !(r > 0.0 && r.is_finite())) {
-            return Err(bad("rate", format!("{:?}", new.rate), "requests a second, above 0"));
-        }
-        if new.concurrent == Some(0) {
-            return Err(bad("concurrent", "0".to_string(), "at least 1"));
-        }
+        self.add_noted(new, |_| Ok(()))
+    }
+
+    /// [`KeyFile::add`], which shows all keys as they are going to be to `note` first, and does nothing where that fails.
+    pub(in super::super) fn add_noted(
+        &self,
+        new: NewKey,
+        note: impl FnOnce(&[ApiKey]) -> Result<(), ServeError>,
+    ) -> Result<(ApiKey, Zeroizing<String>), ServeError> {
+        new.check()?;
         let drawn = |bytes: &mut [u8]| {
             getrandom::fill(bytes).map_err(|e| ServeError::Io {
                 place: "the operating system".to_string(),
@@ -103,7 +96,7 @@ impl KeyFile {
         let mut secret = Zeroizing::new([0u8; 32]);
         drawn(secret.as_mut_slice())?;
         let secret = Zeroizing::new(hex(secret.as_slice()));
-        self.change(|keys| {
+        let make = |keys: &mut Vec<ApiKey>| {
             let id = loop {
                 let mut id = [0u8; 4];
                 drawn(&mut id)?;
@@ -127,7 +120,8 @@ impl KeyFile {
             keys.push(key.clone());
             let shown = Zeroizing::new(format!("{PREFIX}{}_{}", key.id, secret.as_str()));
             Ok((key, shown))
-        })
+        };
+        self.change(make, note)
     }
 
     /// Revokes a key, from the next request on. One that was revoked before stays as it was.
@@ -136,23 +130,28 @@ impl KeyFile {
     /// [`ServeError::UnknownKey`], [`ServeError::Io`], [`ServeError::Malformed`].
     pub fn revoke(&self, id: &str) -> Result<ApiKey, ServeError> {
         let path = self.path.display().to_string();
-        self.change(|keys| {
+        let revoke = |keys: &mut Vec<ApiKey>| {
             let unknown = || ServeError::UnknownKey { path: path.clone(), id: id.to_string() };
             let key = keys.iter_mut().find(|k| k.id == id).ok_or_else(unknown)?;
             key.revoked_ms.get_or_insert_with(now_ms);
             Ok(key.clone())
-        })
+        };
+        self.change(revoke, |_| Ok(()))
     }
 
-    fn change<T>(&self, edit: impl FnOnce(&mut Vec<ApiKey>) -> Result<T, ServeError>) -> Result<T, ServeError> {
+    fn change<T>(
+        &self,
+        edit: impl FnOnce(&mut Vec<ApiKey>) -> Result<T, ServeError>,
+        note: impl FnOnce(&[ApiKey]) -> Result<(), ServeError>,
+    ) -> Result<T, ServeError> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         make_private_folder(folder)?;
         let lock = folder.join(LOCK);
-        let held = private().write(true).create(true).truncate(false).open(&lock);
-        let held = held.map_err(|e| io(&lock, "opening", &e))?;
+        let held = open_private(&lock)?;
         held.lock().map_err(|e| io(&lock, "locking", &e))?;
         let mut keys = self.list()?;
         let answer = edit(&mut keys)?;
+        note(&keys)?;
         let text = serde_json::to_string_pretty(&Content { version: VERSION, keys }).map_err(|e| {
             ServeError::Malformed { path: self.path.display().to_string(), what: format!("cannot be written: {e}") }
         })?;
@@ -181,7 +180,14 @@ mod tests {
             new("  "),
             new("a\nb"),
             NewKey { rate: Some(0.0), ..new("a") },
+            NewKey { rate: Some(f64::NAN), ..new("a") },
+            NewKey { rate: Some(1e-300), ..new("a") },
+            NewKey { rate: Some(f64::INFINITY), ..new("a") },
             NewKey { concurrent: Some(0), ..new("a") },
+            NewKey { concurrent: Some(usize::MAX), ..new("a") },
+            NewKey { expires_ms: Some(now_ms() - 1), ..new("a") },
+            NewKey { expires_ms: Some(u64::MAX), ..new("a") },
+            NewKey { galleries: Some(BTreeSet::new()), ..new("a") },
         ];
         for key in refused {
             assert_eq!(file.add(key).unwrap_err().code(), "serve.bad_option");

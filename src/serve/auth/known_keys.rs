@@ -16,7 +16,7 @@ use super::key_file::{KeyFile, now_ms};
 use crate::error::ServeError;
 
 /// What tells one state of the file from another without reading it.
-type Stamp = Option<(SystemTime, u64, u64)>;
+pub(in super::super) type Stamp = Option<(SystemTime, u64, u64)>;
 
 #[derive(Debug, Clone)]
 struct Read {
@@ -32,8 +32,8 @@ pub(in super::super) struct Keys {
     read: RwLock<Read>,
     /// Whether the service was started without any key. The first key ends that for good.
     keyless: AtomicBool,
-    /// Whether the audit log does not say all of the file yet, as far as is known.
-    unnoted: AtomicBool,
+    /// The state of the file that the audit log says, as far as is known: none before it was first asked.
+    noted: RwLock<Option<Stamp>>,
 }
 
 /// What a presented key is.
@@ -55,35 +55,45 @@ impl Keys {
         let stamp = stamp(&file.path);
         let keys = file.list()?;
         let keyless = keys.is_empty().into();
-        Ok(Self { file, read: RwLock::new(Read { stamp, keys: Some(Arc::new(keys)) }), keyless, unnoted: true.into() })
+        Ok(Self {
+            file,
+            read: RwLock::new(Read { stamp, keys: Some(Arc::new(keys)) }),
+            keyless,
+            noted: RwLock::default(),
+        })
     }
 
     fn current(&self) -> Option<Arc<Vec<ApiKey>>> {
+        self.latest().keys
+    }
+
+    fn latest(&self) -> Read {
         let now = stamp(&self.file.path);
         {
             let read = self.read.read().unwrap_or_else(PoisonError::into_inner);
             if read.stamp == now {
-                return read.keys.clone();
+                return read.clone();
             }
         }
         let mut read = self.read.write().unwrap_or_else(PoisonError::into_inner);
         if read.stamp != now {
             let keys = self.file.list().map_err(|e| tracing::error!(error = %e, "the keys cannot be read")).ok();
-            self.unnoted.store(true, Ordering::Relaxed);
             *read = Read { stamp: now, keys: keys.map(Arc::new) };
         }
-        read.keys.clone()
+        read.clone()
     }
 
-    /// The keys, where the file was read since the last time that this was asked.
-    pub(in super::super) fn to_note(&self) -> Option<Arc<Vec<ApiKey>>> {
-        let keys = self.current();
-        if self.unnoted.swap(false, Ordering::Relaxed) { keys } else { None }
+    /// The keys where the audit log may not say all of them yet, and the state of their file, for [`Keys::noted`]. A file
+    /// that cannot be read lets nobody in, and is nothing to note.
+    pub(in super::super) fn to_note(&self) -> Option<(Arc<Vec<ApiKey>>, Stamp)> {
+        let Read { stamp, keys } = self.latest();
+        let noted = *self.noted.read().unwrap_or_else(PoisonError::into_inner);
+        keys.filter(|_| noted != Some(stamp)).map(|keys| (keys, stamp))
     }
 
-    /// What [`Keys::to_note`] gave could not be noted.
-    pub(in super::super) fn not_noted(&self) {
-        self.unnoted.store(true, Ordering::Relaxed);
+    /// What [`Keys::to_note`] gave is in the audit log.
+    pub(in super::super) fn noted(&self, state: Stamp) {
+        *self.noted.write().unwrap_or_else(PoisonError::into_inner) = Some(state);
     }
 
     /// Whether there is no key, so that whoever reaches the service may use it.
@@ -165,7 +175,11 @@ mod tests {
             assert!(matches!(keys.check(&wrong), Standing::Refused(_)), "{wrong}");
         }
         // What another process writes counts at once.
-        let (_, second) = file.add(NewKey { expires_ms: Some(now_ms() - 1), ..new("past") }).unwrap();
+        let (ends, second) = file.add(NewKey { expires_ms: Some(now_ms() + 3_600_000), ..new("hour") }).unwrap();
+        assert!(matches!(keys.check(&second), Standing::Valid(k) if k == ends));
+        let text = fs::read_to_string(folder.path().join(KEYS)).unwrap();
+        let over = text.replace(&ends.expires_ms.unwrap().to_string(), &(now_ms() - 1).to_string());
+        fs::write(folder.path().join(KEYS), over).unwrap();
         assert!(matches!(keys.check(&second), Standing::Refused(_)));
         assert!(keys.valid(&kept.id).is_some());
         file.revoke(&kept.id).unwrap();

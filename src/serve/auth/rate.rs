@@ -11,6 +11,8 @@ use super::super::rank::Rank;
 
 /// Seconds of its rate that a key which was quiet may ask for at once.
 const BURST_SECONDS: f64 = 1.0;
+/// Most seconds that a caller is told to wait, however low the rate in the file of keys is.
+const LONGEST_WAIT: f64 = 86_400.0;
 
 #[derive(Debug)]
 struct Bucket {
@@ -62,7 +64,8 @@ impl Rates {
         let fresh = || Bucket { left: full, filled: now, running: [0; Rank::COUNT] };
         let bucket = buckets.entry(key.to_string()).or_insert_with(fresh);
         let too_many = |code, detail: String, seconds: f64| {
-            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail).retry_after(seconds.ceil().max(1.0) as u64))
+            Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, code, detail)
+                .retry_after(seconds.ceil().clamp(1.0, LONGEST_WAIT) as u64))
         };
         let running = bucket.running[rank as usize];
         if running >= concurrent {
@@ -100,6 +103,10 @@ mod tests {
         assert_eq!((refused.code(), refused.seconds_to_wait()), ("limit.rate", Some(1)));
         assert!(ask(0.25).is_ok() && ask(0.25).is_err());
         assert!(rates.take("other", Rank::Keyed, Some(4.0), 10, start).is_ok());
+        // The file of keys is for hands too: a rate of next to nothing is no date in the far future.
+        let _ = rates.take("slow", Rank::Keyed, Some(1e-300), 10, start);
+        let refused = rates.take("slow", Rank::Keyed, Some(1e-300), 10, start).unwrap_err();
+        assert_eq!(refused.seconds_to_wait(), Some(86_400));
         // A clock that seems to run backwards gives nothing away.
         assert!(ask(0.1).is_err());
     }

@@ -187,7 +187,7 @@ pub(super) async fn delete(
     Path(image_id): Path<String>,
 ) -> Result<Json<Example>, Problem> {
     let face = ids::known(&image_id)?;
-    let event = may.event("forget face");
+    let event = Event { evidence: json!({ "face": face }), ..may.event("forget face") };
     let work = move |s: &Service| Ok(s.database().forget_face(&may.gallery, face, true)?.name);
     let told = move |name: &String, event: &mut Event| {
         event.person = Some(name.clone());
@@ -210,7 +210,7 @@ pub(super) async fn delete_several(
         return Err(Problem::bad("request.bad_option", format!("at most {MOST_DELETED} ids are taken in one call")));
     }
     let faces = ids::known_among(&image_ids)?;
-    let event = may.event("forget faces");
+    let event = Event { evidence: json!({ "faces": faces }), ..may.event("forget faces") };
     let work = move |s: &Service| Ok(forget(s.database(), &may.gallery, &faces)?);
     let gone = service.in_time(service.audited_write(event, work, |gone: &Vec<_>, event| tell(gone, event))).await?;
     Ok(Json(gone.into_iter().map(|(face, subject)| Example::new(face, subject)).collect()))

@@ -34,7 +34,7 @@ pub(super) async fn image_by_key(
     Path((api_key, image_id)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let may = Known::<Read>::by_key(&service, &api_key, &headers)?.at_home()?;
+    let may = Known::<Read>::by_key(&service, &api_key, &headers).await?.at_home()?;
     answer(&service, &may, &image_id).await
 }
 

@@ -69,7 +69,7 @@ pub(super) async fn rename(
     Path(name): Path<String>,
     Object(Subject { subject: to }, _): Object<Subject>,
 ) -> Result<Json<Updated>, Problem> {
-    let event = may.event_about("change person", &name);
+    let event = Event { evidence: json!({ "name": to }), ..may.event_about("change person", &name) };
     let target = to.clone();
     let work = move |s: &Service| match s.database().rename(&may.gallery, &name, &to) {
         Err(Error::Gallery(GalleryError::NameTaken { .. })) => {

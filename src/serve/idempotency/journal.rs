@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use super::super::files::{io, private, write_private};
+use super::super::files::{io, open_private, write_private};
 use super::{LIFE, MOST, MOST_BYTES, now_ms};
 use crate::error::ServeError;
 
@@ -144,7 +144,7 @@ impl Answers {
     fn write(path: &Path, lines: &[Line]) -> Result<(File, u64), ServeError> {
         let bytes: Vec<u8> = lines.iter().filter_map(Line::to_bytes).flatten().collect();
         write_private(path, &bytes)?;
-        let file = private().read(true).write(true).open(path).map_err(|e| io(path, "opening", &e))?;
+        let file = open_private(path)?;
         Ok((file, bytes.len() as u64))
     }
 

@@ -36,7 +36,8 @@ impl Whose {
     }
 }
 
-/// Does what a request asks, and puts it into the audit log before it is answered, where it is for the log.
+/// Does what a request asks, and puts it into the audit log before it is answered, and before it is done where it changes
+/// something; where it is for the log.
 ///
 /// # Errors
 /// What `work` fails with; what the service's callers are told when the log cannot be written.
@@ -50,8 +51,8 @@ pub(super) fn noted(
     let Some(deed) = Deed::of(&request) else { return work(request) };
     let mut event = Event::of_itself(COMMAND, &whose.named(), deed.action);
     (event.gallery, event.person, event.evidence) = (deed.gallery, deed.person, deed.evidence);
-    let evidence = deed.from_answer;
-    let audited = service.audited(event, async { Ok::<_, Problem>(work(request)) }, |answered, event| match answered {
+    let (evidence, changes) = (deed.from_answer, deed.changes);
+    let told = |answered: &Result<Vec<u8>>, event: &mut Event| match answered {
         Ok(answer) => {
             if let Some(seen) = evidence.and_then(|evidence| evidence(answer)) {
                 event.evidence = seen;
@@ -61,8 +62,15 @@ pub(super) fn noted(
             event.result = "refused".to_string();
             event.code = Some(error.code().to_string());
         }
+    };
+    let work = async { Ok::<_, Problem>(work(request)) };
+    let audited = runtime.block_on(async {
+        match changes {
+            true => service.noted_write(event, work, told).await,
+            false => service.audited(event, work, told).await,
+        }
     });
-    runtime.block_on(audited).unwrap_or_else(|problem| {
+    audited.unwrap_or_else(|problem| {
         let (code, text) = (crate::error::lasting(problem.code()), problem.detail().to_string());
         Err(StoreError::Answered { code, text }.into())
     })
@@ -77,6 +85,8 @@ struct Deed {
     gallery: Option<String>,
     person: Option<String>,
     evidence: Value,
+    /// Whether it changes something, so that its line comes first.
+    changes: bool,
     /// What the answer shows.
     from_answer: Option<Shows>,
 }
@@ -87,8 +97,9 @@ impl Deed {
     fn of(request: &Request) -> Option<Self> {
         let deed = |action, gallery: &String, person: Option<&String>, evidence| {
             let (gallery, person) = (Some(gallery.clone()), person.cloned());
-            Some(Self { action, gallery, person, evidence, from_answer: None })
+            Some(Self { action, gallery, person, evidence, changes: true, from_answer: None })
         };
+        let question = |deed: Option<Self>| deed.map(|deed| Self { changes: false, ..deed });
         let none = Value::Null;
         match request {
             Request::Enroll { gallery, name, .. } => Some(Self {
@@ -96,6 +107,7 @@ impl Deed {
                 gallery: Some(gallery.clone()),
                 person: Some(name.clone()),
                 evidence: none,
+                changes: true,
                 from_answer: Some(|answer| {
                     let done: Enrolled = decode::<_, LARGEST_REQUEST>(answer)?;
                     Some(json!({ "face": done.face, "status": done.status }))
@@ -106,6 +118,7 @@ impl Deed {
                 gallery: Some(gallery.clone()),
                 person: None,
                 evidence: none,
+                changes: false,
                 // Where the line is drawn, the command decides.
                 from_answer: Some(|answer| {
                     let found: crate::database::Nearest = decode::<_, LARGEST_REQUEST>(answer)?;
@@ -113,9 +126,9 @@ impl Deed {
                     Some(json!({ "nearest": nearest.map(|p| &p.name), "distance": nearest.map(|p| p.distance) }))
                 }),
             }),
-            Request::NearestFaceOf { gallery, name, .. } => deed("verify person", gallery, Some(name), none),
+            Request::NearestFaceOf { gallery, name, .. } => question(deed("verify person", gallery, Some(name), none)),
             Request::DistanceToFace { gallery, face, .. } => {
-                deed("verify person", gallery, None, json!({ "face": face }))
+                question(deed("verify person", gallery, None, json!({ "face": face })))
             }
             Request::AddPerson { gallery, name, .. } => deed("add person", gallery, Some(name), none),
             Request::Rename { gallery, name, to } => deed("change person", gallery, Some(name), json!({ "name": to })),
@@ -138,6 +151,7 @@ impl Deed {
                 gallery: None,
                 person: None,
                 evidence: json!({ "file": file.shown() }),
+                changes: true,
                 from_answer: None,
             }),
             Request::Galleries

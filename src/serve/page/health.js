@@ -35,7 +35,13 @@ function shown(s) {
     ["Calibration", s.calibration ?? "none"], ["Database", `${(s.bytes / 1048576).toFixed(1)} MiB, ${s.encrypted ? "encrypted" : "not encrypted"}`],
     ["Writes", s.writes.toLocaleString("en")]];
   const heads = ["Gallery", "People", "Faces", "Index", "Model"];
+  const table = (names, rows) => h("div", { class: "wide" }, h("table", { class: "cards" },
+    h("thead", {}, h("tr", {}, names.map((t) => h("th", { scope: "col" }, t)))),
+    h("tbody", {}, rows.map((row) => h("tr", {}, row.map((v, i) => h("td", { "data-label": names[i] }, String(v))))))));
+  const count = (n, none) => n === null ? none : n.toLocaleString("en");
+  const room = (p) => [p.policy, p.gallery, p.max_fpir === null ? "any number: asks for a name" : count(p.supports_faces, "any number"),
+    count(p.has_faces, "not known"), p.enough ? "yes" : "no: everybody without a name is denied"];
   return h("section", { class: "card" }, h("dl", {}, facts.flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)])),
-    s.galleries.length ? h("div", { class: "wide" }, h("table", { class: "cards" }, h("thead", {}, h("tr", {}, heads.map((t) => h("th", { scope: "col" }, t)))),
-      h("tbody", {}, s.galleries.map((g) => h("tr", {}, [g.name, g.people, g.faces, g.index, g.model].map((v, i) => h("td", { "data-label": heads[i] }, String(v)))))))) : null);
+    s.galleries.length ? table(heads, s.galleries.map((g) => [g.name, g.people, g.faces, g.index, g.model])) : null,
+    s.policies.length ? table(["Policy", "In gallery", "Supports faces", "Has faces", "Enough"], s.policies.map(room)) : null);
 }

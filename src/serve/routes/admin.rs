@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::GalleryStats;
 use crate::json::json;
+use crate::serve::access::PolicyRoom;
 use crate::serve::audit::{Event, last_lines};
 use crate::serve::auth::{Admin, Known, Read};
 use crate::serve::files::{io, make_private_folder};
@@ -88,12 +89,14 @@ pub(super) struct StatsView {
     /// Bytes on disk.
     bytes: u64,
     galleries: Vec<GalleryView>,
+    /// How many faces each access policy supports, and how many there are; of the galleries that the key reaches.
+    policies: Vec<PolicyRoom>,
 }
 
 /// The service and what it holds, in numbers
 #[utoipa::path(get, path = "/v1/stats", tag = "service", responses((status = 200, body = StatsView)))]
 pub(super) async fn stats(State(service): State<Arc<Service>>, known: Known<Read>) -> Result<Json<StatsView>, Problem> {
-    let stats = service.with_searches(|s| s.database().stats()).await?;
+    let (stats, rooms) = service.with_searches(|s| s.database().stats().map(|stats| (stats, s.rooms(None)))).await?;
     let engine = service.engine();
     let reached = stats.galleries.into_iter().filter(|g| known.caller.reaches(&g.name));
     Ok(Json(StatsView {
@@ -107,6 +110,7 @@ pub(super) async fn stats(State(service): State<Arc<Service>>, known: Known<Read
         writes: stats.writes,
         bytes: stats.bytes,
         galleries: reached.map(Into::into).collect(),
+        policies: rooms.into_iter().filter(|r| known.caller.reaches(&r.gallery)).collect(),
     }))
 }
 

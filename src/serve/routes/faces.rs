@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::batch::Batch;
 use super::people::{Scrub, labels};
 use crate::json::json;
+use crate::serve::access::PolicyRoom;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Enroll, May, Read};
 use crate::serve::bodies::{PhotoFile, PhotoFiles, PhotoText, PhotoTexts};
@@ -83,6 +84,8 @@ pub(in crate::serve) struct EnrolledView {
     pub face: u64,
     /// `added`, or `same_photo` or `same_face` where it was known already.
     pub status: &'static str,
+    /// How many faces each access policy for the gallery supports, and how many there are now.
+    pub policies: Vec<PolicyRoom>,
 }
 
 /// Puts a prepared face into the gallery: on the threads that wait for the disk.
@@ -101,7 +104,8 @@ fn put(
         EnrolmentStatus::SamePhoto => "same_photo",
         EnrolmentStatus::SameFace => "same_face",
     };
-    Ok(EnrolledView { name: done.name, person: done.person, face: done.face, status })
+    let policies = service.rooms(Some(gallery));
+    Ok(EnrolledView { name: done.name, person: done.person, face: done.face, status, policies })
 }
 
 /// Finds the face in a photo and puts it into the gallery. The networks first, and nothing is written until they
@@ -237,7 +241,8 @@ pub(super) async fn forget(
     Path(id): Path<u64>,
     Options(Scrub { scrub }): Options<Scrub>,
 ) -> Result<Response, Problem> {
-    let (caller, event) = (may.caller.id.clone(), may.event("forget face"));
+    let caller = may.caller.id.clone();
+    let event = Event { evidence: json!({ "face": id }), ..may.event("forget face") };
     let write = service.audited_write(
         event,
         move |s| {

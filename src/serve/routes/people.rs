@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::json::json;
+use crate::serve::audit::Event;
 use crate::serve::auth::{Enroll, May, Read};
 use crate::serve::idempotency::Again;
 use crate::serve::input::{Object, Options, Path, flag};
@@ -177,7 +178,8 @@ pub(super) async fn change(
     Path(name): Path<String>,
     Object(change, body): Object<Change>,
 ) -> Result<Response, Problem> {
-    let (caller, event) = (may.caller.id.clone(), may.event_about("change person", &name));
+    let caller = may.caller.id.clone();
+    let event = Event { evidence: json!({ "name": change.name }), ..may.event_about("change person", &name) };
     let write = service.audited_write(
         event,
         move |s| {
@@ -214,7 +216,8 @@ pub(super) async fn merge(
     Path(name): Path<String>,
     Object(Merge { into }, body): Object<Merge>,
 ) -> Result<Response, Problem> {
-    let (caller, event) = (may.caller.id.clone(), may.event_about("merge person", &name));
+    let caller = may.caller.id.clone();
+    let event = Event { evidence: json!({ "into": into }), ..may.event_about("merge person", &name) };
     let write = service.audited_write(
         event,
         move |s| {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::json::json;
 use crate::serve::audit::Event;
-use crate::serve::auth::{Caller, Role, Session, Standing, caller_of, clear_cookie, cookie_of, set_cookie};
+use crate::serve::auth::{Caller, Role, Standing, caller_of, clear_cookie, cookie_of, set_cookie};
 use crate::serve::input::Object;
 use crate::serve::problem::Problem;
 use crate::serve::request::{LOG_IN, asked_from, came_with};
@@ -71,6 +71,7 @@ pub(super) async fn open(
     State(service): State<Arc<Service>>,
     Object(login, _): Object<Login>,
 ) -> Result<Response, Problem> {
+    service.keys_noted().await?;
     let key = zeroize::Zeroizing::new(login.key);
     let key = match service.keys().check(key.trim()) {
         Standing::Valid(key) => key,
@@ -86,10 +87,13 @@ pub(super) async fn open(
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "auth.keys_unreadable", detail));
         }
     };
-    let opening = async { service.sessions().open(&key.id, Instant::now()) };
+    let (cookie, session) = service.sessions().open(&key.id, Instant::now())?;
     let event = Event::new(&key.id, &key.name, LOG_IN);
-    let told = |_: &(String, Session), e: &mut Event| e.evidence = json!({ "from": asked_from() });
-    let (cookie, session) = service.audited(event, opening, told).await?;
+    let told = |(): &(), e: &mut Event| e.evidence = json!({ "from": asked_from() });
+    if let Err(problem) = service.audited(event, async { Ok(()) }, told).await {
+        service.sessions().close(&cookie);
+        return Err(problem);
+    }
     let answer = Json(view(&service, Caller::of(key, Some(session))));
     let mut response = answer.into_response();
     if let Some(cookie) = set_cookie(&cookie, service.has_tls()) {

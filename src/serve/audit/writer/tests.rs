@@ -1,6 +1,8 @@
 //! The log as it is written, harmed, and found so.
 
-use super::super::{AuditHead, head_in, last_lines, log_in, verify_log};
+use super::super::log::ROTATE_BYTES;
+use super::super::segments::{head_in, log_in, next_in, rotated, rotated_in};
+use super::super::{AuditHead, last_lines, verify_log};
 use super::*;
 
 fn event(person: &str) -> Event {
@@ -8,12 +10,12 @@ fn event(person: &str) -> Event {
 }
 
 async fn written(state: &Path, count: usize) {
-    let audit = Audit::open(state).unwrap();
+    let audit = Audit::open(state, ROTATE_BYTES).unwrap();
     for i in 0..count {
-        assert!(audit.record(event(&format!("person {i}"))).await);
+        assert!(audit.record(event(&format!("person {i}"))).await.is_some());
     }
     audit.stop();
-    assert!(!audit.record(event("too late")).await);
+    assert!(audit.record(event("too late")).await.is_none());
 }
 
 fn lines(state: &Path) -> Vec<String> {
@@ -39,7 +41,7 @@ async fn lines_follow_from_one_another_over_restarts() {
 #[tokio::test]
 async fn many_at_once_are_all_there_once() {
     let folder = tempfile::tempdir().unwrap();
-    let audit = Arc::new(Audit::open(folder.path()).unwrap());
+    let audit = Arc::new(Audit::open(folder.path(), ROTATE_BYTES).unwrap());
     let all: Vec<_> = (0..300)
         .map(|i| {
             let audit = audit.clone();
@@ -47,7 +49,7 @@ async fn many_at_once_are_all_there_once() {
         })
         .collect();
     for one in all {
-        assert!(one.await.unwrap());
+        assert!(one.await.unwrap().is_some());
     }
     audit.stop();
     assert_eq!(verify_log(folder.path(), None).unwrap().head.lines, 300);
@@ -75,7 +77,7 @@ async fn every_way_to_change_a_log_shows_and_keeps_the_service_from_starting() {
         put(folder.path(), &changed);
         let error = verify_log(folder.path(), None).unwrap_err();
         assert!(matches!(&error, ServeError::AuditBroken { line, .. } if *line == at), "{name}: {error}");
-        assert!(Audit::open(folder.path()).is_err(), "{name}");
+        assert!(Audit::open(folder.path(), ROTATE_BYTES).is_err(), "{name}");
     }
     let folder = tempfile::tempdir().unwrap();
     written(folder.path(), 4).await;
@@ -125,8 +127,200 @@ async fn a_new_chain_is_found_by_a_head_that_was_noted() {
 #[test]
 fn two_services_do_not_share_a_log() {
     let folder = tempfile::tempdir().unwrap();
-    let held = Audit::open(folder.path()).unwrap();
-    assert_eq!(Audit::open(folder.path()).unwrap_err().code(), "serve.audit_held");
+    let held = Audit::open(folder.path(), ROTATE_BYTES).unwrap();
+    assert_eq!(Audit::open(folder.path(), ROTATE_BYTES).unwrap_err().code(), "serve.audit_held");
     held.stop();
-    assert!(Audit::open(folder.path()).is_ok());
+    assert!(Audit::open(folder.path(), ROTATE_BYTES).is_ok());
+}
+
+/// Bytes of a file in these tests: some ten lines.
+const SMALL: u64 = 3000;
+
+async fn write_on(state: &Path, count: usize) {
+    let audit = Audit::open(state, SMALL).unwrap();
+    for i in 0..count {
+        assert!(audit.record(event(&format!("person {i}"))).await.is_some());
+    }
+    audit.stop();
+}
+
+fn broken_at(state: &Path) -> (String, u64) {
+    match verify_log(state, None).unwrap_err() {
+        ServeError::AuditBroken { path, line, .. } => {
+            (Path::new(&path).file_name().unwrap().to_string_lossy().into_owned(), line)
+        }
+        other => panic!("{other}"),
+    }
+}
+
+#[tokio::test]
+async fn a_full_file_is_renamed_and_the_chain_goes_on_over_all_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    // Lines of before there were rotations stay the first.
+    written(state, 3).await;
+    write_on(state, 40).await;
+    write_on(state, 40).await;
+    let report = verify_log(state, None).unwrap();
+    assert_eq!((report.head.lines, report.after_head, report.torn_bytes), (83, 0, 0));
+    let files = rotated(state).unwrap();
+    assert!(files.len() > 4 && report.files == files.len() as u64 + 1, "{files:?}");
+    for file in &files {
+        assert!(std::fs::metadata(&file.path).unwrap().len() <= SMALL);
+        assert!(std::fs::read_to_string(&file.path).unwrap().starts_with(&format!("{{\"seq\":{},", file.first)));
+    }
+    let all = last_lines(state, None, 100).unwrap();
+    let seqs: Vec<u64> = all.iter().map(|l| l["seq"].as_u64().unwrap()).collect();
+    assert_eq!(seqs, (1..=83).rev().collect::<Vec<_>>());
+    // A rotated file that is gone, was changed, or was cut is found, and the service does not start.
+    for (i, file) in files.iter().enumerate() {
+        let (kept, name) = (std::fs::read(&file.path).unwrap(), file.path.file_name().unwrap().to_string_lossy());
+        let lines = kept.iter().filter(|b| **b == b'\n').count() as u64;
+        std::fs::remove_file(&file.path).unwrap();
+        assert_eq!(broken_at(state).1, file.first);
+        std::fs::write(&file.path, String::from_utf8_lossy(&kept).replacen("person", "nobody", 1)).unwrap();
+        assert_eq!(broken_at(state).1, file.first + 1, "{i}");
+        std::fs::write(&file.path, &kept[..kept.len() - 2]).unwrap();
+        assert_eq!(broken_at(state), (name.to_string(), file.first + lines - 1), "{i}");
+        assert!(Audit::open(state, SMALL).is_err());
+        std::fs::write(&file.path, &kept).unwrap();
+        assert!(verify_log(state, None).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_crash_in_the_middle_of_a_rotation_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    write_on(state, 25).await;
+    // Renamed, and killed before the new file took its place.
+    let active = std::fs::read_to_string(log_in(state)).unwrap();
+    let first: u64 = active["{\"seq\":".len()..].split(',').next().unwrap().parse().unwrap();
+    std::fs::rename(log_in(state), rotated_in(state, first)).unwrap();
+    std::fs::write(next_in(state), "").unwrap();
+    assert_eq!(verify_log(state, None).unwrap().head.lines, 25);
+    assert_eq!(last_lines(state, None, 2).unwrap()[0]["seq"], 25);
+    write_on(state, 1).await;
+    assert_eq!(verify_log(state, None).unwrap().head.lines, 26);
+    assert!(!next_in(state).exists() && log_in(state).exists());
+    // The same where the renamed file is then taken away.
+    std::fs::rename(log_in(state), state.join("elsewhere")).unwrap();
+    assert_eq!(broken_at(state), ("audit.jsonl".to_string(), 26));
+}
+
+/// Writes lines until it is killed, and says each that is acknowledged.
+#[tokio::test]
+#[ignore = "the child of the test below"]
+async fn child() {
+    let Ok(state) = std::env::var("KITH_TEST_FOLDER") else { return };
+    let audit = Arc::new(Audit::open(Path::new(&state), SMALL).unwrap());
+    loop {
+        // Two at once, as requests come.
+        let (a, b) = tokio::join!(audit.record(event("a")), audit.record(event("b")));
+        println!("acknowledged {}", a.unwrap().max(b.unwrap()));
+        if std::io::Write::flush(&mut std::io::stdout()).is_err() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn kills_at_whatever_moment_lose_no_acknowledged_line() {
+    use std::io::{BufRead, BufReader};
+    let folder = tempfile::tempdir().unwrap();
+    let mut acknowledged = 0;
+    for round in 0..12u64 {
+        let mut process = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "serve::audit::writer::tests::child", "--ignored", "--nocapture", "--test-threads=1"])
+            .env("KITH_TEST_FOLDER", folder.path())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let numbers = lines.map_while(Result::ok).filter_map(|l| {
+            let (_, number) = l.split_once("acknowledged ")?;
+            number.parse::<u64>().ok()
+        });
+        for (count, number) in numbers.enumerate() {
+            acknowledged = acknowledged.max(number);
+            // At another place of a file each time.
+            if count as u64 == 3 + round * 5 {
+                let _ = process.kill();
+            }
+        }
+        process.wait().unwrap();
+        let report = verify_log(folder.path(), None).unwrap();
+        assert!(report.head.lines >= acknowledged, "round {round}: {report:?}, acknowledged {acknowledged}");
+    }
+    assert!(acknowledged > 100 && rotated(folder.path()).unwrap().len() > 5, "{acknowledged}");
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_log_that_is_not_what_it_was_takes_no_more_lines() {
+    type Harm = fn(&Path);
+    let harms: [(&str, Harm); 9] = [
+        ("deleted", |s| std::fs::remove_file(log_in(s)).unwrap()),
+        ("moved", |s| std::fs::rename(log_in(s), s.join("moved")).unwrap()),
+        ("replaced by a copy", |s| {
+            let copy = s.join("copy");
+            std::fs::copy(log_in(s), &copy).unwrap();
+            std::fs::rename(copy, log_in(s)).unwrap();
+        }),
+        ("replaced by a link to itself", |s| {
+            std::fs::rename(log_in(s), s.join("moved")).unwrap();
+            std::os::unix::fs::symlink(s.join("moved"), log_in(s)).unwrap();
+        }),
+        ("cut to nothing", |s| std::fs::write(log_in(s), "").unwrap()),
+        ("cut by a line", |s| {
+            let text = std::fs::read_to_string(log_in(s)).unwrap();
+            let file = std::fs::File::options().write(true).open(log_in(s)).unwrap();
+            file.set_len(text.trim_end().rfind('\n').unwrap() as u64 + 1).unwrap();
+        }),
+        ("written to", |s| {
+            let mut file = std::fs::File::options().append(true).open(log_in(s)).unwrap();
+            std::io::Write::write_all(&mut file, b"{}\n").unwrap();
+        }),
+        ("without its head", |s| std::fs::remove_file(head_in(s)).unwrap()),
+        ("without its folder", |s| std::fs::rename(s, s.with_extension("moved")).unwrap()),
+    ];
+    for (name, harm) in harms {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("state");
+        std::fs::create_dir(&state).unwrap();
+        let audit = Audit::open(&state, SMALL).unwrap();
+        for _ in 0..3 {
+            assert!(audit.record(event("before")).await.is_some());
+        }
+        assert_eq!(audit.look().await, None);
+        harm(&state);
+        assert_eq!(audit.record(event("after")).await, None, "{name}");
+        assert!(audit.look().await.is_some() && !audit.is_writable(), "{name}");
+        assert_eq!(audit.lines(), 3);
+        audit.stop();
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_is_put_back_goes_on_and_says_for_how_long_it_did_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    let audit = Audit::open(state, SMALL).unwrap();
+    assert_eq!(audit.record(event("before")).await, Some(1));
+    std::fs::rename(log_in(state), state.join("moved")).unwrap();
+    // Noticed without a line, too.
+    assert!(audit.look().await.unwrap().why.contains("moved, deleted or replaced"));
+    for _ in 0..3 {
+        assert_eq!(audit.record(event("refused")).await, None);
+    }
+    std::fs::rename(state.join("moved"), log_in(state)).unwrap();
+    assert_eq!(audit.look().await, None);
+    assert_eq!(audit.record(event("after")).await, Some(3));
+    audit.stop();
+    assert_eq!(verify_log(state, None).unwrap().head.lines, 3);
+    let said = &last_lines(state, None, 2).unwrap()[1];
+    assert_eq!(
+        (said["action"].as_str(), said["evidence"]["refused"].as_u64()),
+        (Some("audit log unwritable"), Some(3))
+    );
 }
