@@ -162,7 +162,7 @@ fn a_png_is_read_without_unpacking_what_is_no_pixel() {
         assert_eq!(photo.raster(), plain.raster());
     }
     // Frames of an animation are not looked at either.
-    let frames = chunk(b"fdAT", &vec![7; 64]).repeat(20_000);
+    let frames = chunk(b"fdAT", &[7; 64]).repeat(20_000);
     assert_eq!(
         read(&png_with(&chunk(b"acTL", &[0, 0, 78, 32, 0, 0, 0, 0]), &frames), 256 * 256).unwrap().raster(),
         plain.raster()
