@@ -264,6 +264,9 @@ fn bad(path: &Path, reason: String) -> StoreError {
     StoreError::BadArchive { path: path.display().to_string(), kind: "backup", reason }
 }
 
+/// A key and its value.
+type Entry = (Vec<u8>, Vec<u8>);
+
 /// The entries of a backup, from first to last. The end is reached without an error only where the file is whole.
 struct Entries<'a> {
     path: &'a Path,
@@ -282,7 +285,7 @@ impl<'a> Entries<'a> {
         Ok(Self { path, from, read: 0, ended: false })
     }
 
-    fn entry(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn entry(&mut self) -> Result<Option<Entry>, StoreError> {
         let path = self.path;
         let broken = |e: std::io::Error| unreadable(path, &e);
         let keys = u32::from_le_bytes(self.from.take().map_err(broken)?);
@@ -319,7 +322,7 @@ impl<'a> Entries<'a> {
 }
 
 impl Iterator for Entries<'_> {
-    type Item = Result<(Vec<u8>, Vec<u8>), StoreError>;
+    type Item = Result<Entry, StoreError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
