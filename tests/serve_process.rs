@@ -223,6 +223,68 @@ fn a_full_audit_disk_stops_changes_and_doors_until_there_is_room() {
     assert!(verify_log(&seen, None).unwrap().files > 1);
 }
 
+/// The disk of the database is full: what reads is answered, what writes says why, readiness too; with room again it goes
+/// on; and the service ends when it is asked to.
+#[test]
+fn a_full_database_disk_stops_nothing_but_writes_and_the_service_ends_all_the_same() {
+    if !Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|s| s.success()) {
+        assert!(std::env::var_os("KITH_REQUIRE").is_none(), "unshare is not here, or may not");
+        println!("skipped: unshare is not here, or may not");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("faces");
+    std::fs::create_dir(&database).unwrap();
+    let shown = database.to_str().unwrap();
+    let mount =
+        format!("exec unshare -rm sh -c 'mount -t tmpfs -o size=2m none {shown} && exec \"$0\" \"$@\"' \"$0\" \"$@\";");
+    let state = folder.path().join("state");
+    let mut service = Service::start(folder.path(), &mount, &["--state", state.to_str().unwrap()]);
+    // The folder as the service sees it.
+    let seen = Path::new("/proc").join(service.process.id().to_string()).join("root").join(&shown[1..]);
+    let add = |service: &Service, i: usize| {
+        let body = json!({ "name": format!("person {i}") }).to_string();
+        service.ask("POST", "/v1/people", "application/json", body.as_bytes())
+    };
+    let ready = |service: &Service| service.ask("GET", "/healthz/ready", "text/plain", b"");
+    let mut count = 0;
+    for round in 0..3 {
+        let mut filler = std::fs::File::create(seen.join("filler")).unwrap();
+        while filler.write_all(&[0; 1024]).is_ok() {}
+        let refused = loop {
+            count += 1;
+            let (status, answer) = add(&service, count);
+            if status != 201 {
+                break (status, answer);
+            }
+            assert!(count < 5000, "the disk is not full");
+        };
+        assert!(refused.0 == 507 && refused.1.contains("store.full"), "round {round}: {refused:?}");
+        let (status, answer) = ready(&service);
+        assert!(status == 503 && answer.contains("store.full"), "round {round}: {status} {answer}");
+        assert_eq!(service.ask("GET", "/v1/people?limit=3", "text/plain", b"").0, 200);
+        let gone = format!("/v1/people/person%20{}", count - 1);
+        assert_eq!(service.ask("DELETE", &gone, "text/plain", b"").0, 200, "somebody can be forgotten");
+        std::fs::remove_file(seen.join("filler")).unwrap();
+        assert_eq!(add(&service, count).0, 201, "round {round}: there is room again");
+        let mut tries = 0;
+        while ready(&service).0 != 200 {
+            assert!(tries < 100, "it does not go on");
+            tries += 1;
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    let mut filler = std::fs::File::create(seen.join("filler")).unwrap();
+    while filler.write_all(&[0; 1024]).is_ok() {}
+    let asked = Command::new("kill").args(["-TERM", &service.process.id().to_string()]).status().unwrap();
+    assert!(asked.success());
+    let until = std::time::Instant::now() + Duration::from_secs(40);
+    while service.process.try_wait().unwrap().is_none() {
+        assert!(std::time::Instant::now() < until, "it does not end");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Every file and folder beneath a folder, and itself, with its rights.
 fn modes(folder: &Path) -> Vec<(std::path::PathBuf, u32)> {
     use std::os::unix::fs::PermissionsExt;

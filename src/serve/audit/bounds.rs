@@ -1,9 +1,10 @@
 //! How much of what callers send a line may hold: every text and list is cut to a bound here, and nowhere else.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::super::files::hex;
+use crate::json::json;
 
 /// Longest text in bytes: above the longest name that can be enrolled (200).
 const TEXT: usize = 256;

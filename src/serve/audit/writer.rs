@@ -12,7 +12,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::super::auth::ApiKey;
@@ -21,6 +20,7 @@ use super::event::Event;
 use super::key_changes::Noted;
 use super::log::Log;
 use crate::error::ServeError;
+use crate::json::json;
 
 /// Lines that may wait to be written.
 const QUEUE: usize = 4096;

@@ -1,6 +1,6 @@
 //! What commands ask and change, in the service's audit log like what its other callers do.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::runtime::Handle;
 
 use super::super::audit::Event;
@@ -8,6 +8,7 @@ use super::super::problem::Problem;
 use super::super::state::Service;
 use crate::database::{LARGEST_REQUEST, Request, decode};
 use crate::error::StoreError;
+use crate::json::json;
 use crate::{Enrolled, Result};
 
 /// What the log calls a command, in the place of a key's id.
