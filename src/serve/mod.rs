@@ -54,4 +54,5 @@ pub use listen::{Listening, run};
 pub use problem::Problem;
 pub use routes::router;
 pub use state::Service;
+#[cfg(feature = "cli")]
 pub(crate) use toml_file::{line_of, nearest};
