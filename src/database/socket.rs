@@ -45,6 +45,7 @@ impl Reach {
         self.folder.join(SOCKET)
     }
 
+    #[cfg(feature = "serve")]
     /// Another name in the same folder.
     pub(crate) fn beside(&self, name: &str) -> PathBuf {
         self.folder.join(name)

@@ -130,6 +130,7 @@ impl ServeLimits {
     }
 
     /// Every limit with its value, by name; null where there is no bound.
+    #[cfg(feature = "cli")]
     pub(crate) fn by_name(&self) -> Vec<(String, serde_json::Value)> {
         // Plain numbers: they can be written.
         match serde_json::to_value(self) {
@@ -139,6 +140,7 @@ impl ServeLimits {
     }
 
     /// The names of all limits.
+    #[cfg(feature = "cli")]
     pub(crate) fn names() -> Vec<String> {
         Self::default().by_name().into_iter().map(|(name, _)| name).collect()
     }

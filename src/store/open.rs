@@ -214,8 +214,8 @@ fn make(folder: &Path, lock: &Lock, key: Option<&MasterKey>) -> Result<Current, 
         super::durable::sync_folder(files::folder_of(folder))
     })();
     if let Err(e) = made {
-        // Half a database is in nobody's way, but a full disk has no room for it.
-        if !matches!(e, StoreError::Poisoned { .. }) {
+        // Half a database is in nobody's way, but a full disk has no room for it. Once it is named it is whole.
+        if !folder.join(layout::CURRENT).exists() {
             let _ = layout::remove_others(folder, None);
         }
         return Err(e);
@@ -251,58 +251,55 @@ fn find_basis(
         return Err(StoreError::TooNew { path, found: header.format, known: migrate::FORMAT });
     }
     let fresh = !records.exists() && journal.is_some();
-    let found = match look_at_records(folder, (&records, &path), journal.is_some(), writable)? {
+    let sound = match look_at_records(folder, (&records, &path), journal.is_some(), writable)? {
         FoundView::Old(sled, format) => {
             return migrated(folder, &current, sled, format, ring, (mode.repair, acknowledged), notes);
         }
-        found => found,
-    };
-    let (mut view, mut wrong) = (None, String::new());
-    match (found, journal.as_ref()) {
-        (FoundView::Sound(sound), Some(journal)) => match followed(*sound, journal, acknowledged)? {
-            Ok((basis_view, head, end)) => {
-                let mut journal =
-                    Journal::open(&path, writable)?.ok_or_else(|| damaged("the journal is gone".into()))?;
-                if writable && end < journal.end() {
-                    journal.cut(end)?;
-                }
-                return Ok(Basis { current, journal, view: basis_view, head });
-            }
-            Err(sound) => view = Some(*sound),
-        },
-        (FoundView::Sound(sound), None) => view = Some(*sound),
-        (FoundView::Unsound(rest, what), _) => {
+        FoundView::Unsound(rest, what) => {
             if let Some(journal) = journal.as_ref() {
                 let replayed = Replayed::read(journal)?;
                 if let Some(head) = replayed.sound_head().filter(|h| h.write >= acknowledged) {
                     drop(rest);
-                    let note = (!fresh && writable).then(|| format!("{what}; they were made again from the journal"));
+                    let note = (!fresh && writable).then(|| {
+                        format!("sled's files were not whole ({what}); they were made again from the journal")
+                    });
                     notes.extend(note);
                     return from_journal(folder, current, (&path, writable), replayed.end, head, notes);
                 }
             }
-            wrong = what;
-            return salvaged(folder, &current, journal.as_ref(), rest, ring, mode, acknowledged, wrong, notes);
+            return salvaged(folder, &current, journal.as_ref(), rest, ring, mode, acknowledged, what, notes);
         }
-        (FoundView::Old(..), _) => {}
-    }
-    let Some(sound) = view else { return Err(damaged(wrong)) };
+        FoundView::Sound(sound) => match journal.as_ref() {
+            None => *sound,
+            Some(journal) => match followed(*sound, journal, acknowledged)? {
+                Err(sound) => *sound,
+                Ok((view, head, end)) => {
+                    let gone = || damaged("the journal is gone".to_string());
+                    let mut journal = Journal::open(&path, writable)?.ok_or_else(gone)?;
+                    if writable && end < journal.end() {
+                        journal.cut(end)?;
+                    }
+                    return Ok(Basis { current, journal, view, head });
+                }
+            },
+        },
+    };
     // The view is sound, and the journal is missing, behind it, or damaged where the view ends.
     let replayed = journal.as_ref().map(Replayed::read).transpose()?.unwrap_or_default();
     if let Some(head) = replayed.sound_head().filter(|h| h.write >= acknowledged.max(sound.head.write)) {
         drop(sound);
-        notes.push("the records did not fit the journal; they were made again from it".to_string());
+        notes.push("sled's files did not fit the journal; they were made again from the journal".to_string());
         return from_journal(folder, current, (&path, writable), replayed.end, head, notes);
     }
     if sound.head.write >= acknowledged.max(replayed.last) {
         let what = replayed.faults.first().cloned();
         let what = what.unwrap_or_else(|| "the journal is missing, cut short or damaged at its beginning".to_string());
-        notes.push(format!("{what}; the journal was made again from the records, which are whole"));
+        notes.push(format!("{what}; the journal was made again from sled's files, which are whole"));
         let view = View::Sled(sound.view);
         return anew(folder, &current, &sound.head, view.entries(&[]));
     }
     let rest = Some(View::Sled(sound.view));
-    salvaged(folder, &current, journal.as_ref(), rest, ring, mode, acknowledged, wrong, notes)
+    salvaged(folder, &current, journal.as_ref(), rest, ring, mode, acknowledged, String::new(), notes)
 }
 
 /// What sled's files hold.
