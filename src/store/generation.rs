@@ -37,7 +37,10 @@ pub(super) fn write<K: AsRef<[u8]>, V: AsRef<[u8]>>(
         let damaged = |what| StoreError::Damaged { path: folder.display().to_string(), what };
         Ok((Key::Head.bytes(), Some(value.map_err(damaged)?)))
     };
-    let journal = Journal::create(&current.journal(folder), (migrate::FORMAT, head.id, head.write), summed, ends_with)?;
+    let names = (current.begun_journal(folder), current.journal(folder));
+    let about = (migrate::FORMAT, head.id, head.write);
+    let journal = Journal::create((&names.0, &names.1), about, summed, ends_with)?;
+    durable::sync_folder(folder)?;
     let head = written.take().unwrap_or_else(|| head.clone());
     Ok((journal, head))
 }

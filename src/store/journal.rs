@@ -146,23 +146,26 @@ pub(super) fn failed(path: &Path, doing: &'static str, e: &io::Error) -> StoreEr
 }
 
 impl Journal {
-    /// Makes the file out of a whole database and returns when it is on disk, its name excepted. `head` makes the
-    /// head record's value out of the offset of the frame that it will stand in.
+    /// Makes the file out of a whole database and returns when it is on disk, its name excepted, which it gets last.
+    /// `head` makes the head record's value out of the offset of the frame that it will be in.
     ///
     /// # Errors
     /// [`StoreError::Full`], [`StoreError::Io`], and those of the entries; there is no file then.
     pub(super) fn create<K: AsRef<[u8]>, V: AsRef<[u8]>>(
-        path: &Path,
+        (begun, name): (&Path, &Path),
         (format, id, write): (u32, [u8; 16], u64),
         entries: impl Iterator<Item = Result<(K, V), StoreError>>,
         head: impl FnOnce(u64) -> Result<Change, StoreError>,
     ) -> Result<Self, StoreError> {
         let header = Header { format, id, salt: random()? };
+        let path = begun;
         let made = (|| {
-            // What a crash left under this name is of no use.
-            match std::fs::remove_file(path) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io(path, "removing", &e)),
-                _ => {}
+            // What a crash left under these names is of no use.
+            for left in [path, name] {
+                match std::fs::remove_file(left) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io(left, "removing", &e)),
+                    _ => {}
+                }
             }
             let mut file = files::open_private(path).map_err(|e| failed(path, "making the journal", &e))?;
             let both = [header.bytes(), header.bytes()].concat();
@@ -182,7 +185,8 @@ impl Journal {
             journal.append(write, &held)?;
             fault::point();
             journal.file.sync_all().map_err(|e| failed(path, "syncing the journal", &e))?;
-            Ok(journal)
+            std::fs::rename(path, name).map_err(|e| failed(name, "naming the journal", &e))?;
+            Ok(Self { path: name.to_path_buf(), ..journal })
         })();
         if made.is_err() {
             let _ = std::fs::remove_file(path);
@@ -202,6 +206,15 @@ impl Journal {
         let Some(header) = bytes.chunks(HEADER).find_map(Header::parse) else { return Ok(None) };
         let end = file.metadata().map_err(|e| io(path, "reading", &e))?.len();
         Ok(Some(Self { path: path.to_path_buf(), file, header, end }))
+    }
+
+    /// Whether there is more in it than the beginning of a new database. One that cannot be read holds something.
+    pub(super) fn holds_writes(&self) -> bool {
+        match self.frame_at(FIRST) {
+            Ok(Some(first)) => first.write > 0 || first.end < self.end,
+            Ok(None) => self.end > FIRST,
+            Err(_) => true,
+        }
     }
 
     /// Whether both headers are what was written.

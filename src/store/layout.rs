@@ -11,6 +11,9 @@ use crate::files::{self, Audience};
 
 pub(super) const CURRENT: &str = "CURRENT";
 const MARK: &str = "kith database";
+const SUM: &str = "sum ";
+/// The ending of a journal's name while it is not whole.
+const BEGUN: &str = ".begun";
 const RECORDS: &str = "records-";
 const JOURNAL: &str = "journal-";
 const RING: &str = "ring-";
@@ -56,6 +59,11 @@ impl Current {
         folder.join(format!("{JOURNAL}{}", self.number))
     }
 
+    /// Where the journal is made before it has its name.
+    pub(super) fn begun_journal(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{JOURNAL}{}{BEGUN}", self.number))
+    }
+
     pub(super) fn ring(&self, folder: &Path) -> Option<PathBuf> {
         self.ring.map(|n| folder.join(format!("{RING}{n}")))
     }
@@ -67,16 +75,42 @@ impl Current {
             || ring.is_some_and(|ring| name == ring || name == ring::mirror_of(&ring))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// The file's text: what it names, and a checksum of that.
+    fn text(&self) -> String {
+        let ring = self.ring.map(|n| format!("{RING}{n}\n")).unwrap_or_default();
+        let named = format!("{MARK}\n{RECORDS}{}\n{ring}", self.number);
+        let sum = crc32fast::hash(named.as_bytes());
+        format!("{named}{SUM}{sum:08x}\n")
+    }
+
+    /// Reads that text, and whether it had its checksum: before there was a journal it had none.
+    fn parse(text: &str) -> Option<(Self, bool)> {
         let number = |line: &str, head: &str| -> Option<u64> {
             let digits = line.strip_prefix(head).filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))?;
             digits.parse().ok()
         };
-        match text.lines().collect::<Vec<_>>().as_slice() {
-            [MARK, records] => Some(Self { number: number(records, RECORDS)?, ring: None }),
-            [MARK, records, ring] => Some(Self { number: number(records, RECORDS)?, ring: Some(number(ring, RING)?) }),
-            _ => None,
-        }
+        let (lines, summed) = match text.lines().collect::<Vec<_>>() {
+            mut lines if lines.last().is_some_and(|l| l.starts_with(SUM)) => {
+                lines.pop();
+                (lines, true)
+            }
+            lines => (lines, false),
+        };
+        let found = match lines.as_slice() {
+            [MARK, records] => Self { number: number(records, RECORDS)?, ring: None },
+            [MARK, records, ring] => Self { number: number(records, RECORDS)?, ring: Some(number(ring, RING)?) },
+            _ => return None,
+        };
+        (!summed || found.text() == text).then_some((found, summed))
+    }
+
+    /// Whether what it names is in the folder; a lost key ring is not its fault, unless there is another.
+    fn is_there(&self, folder: &Path) -> bool {
+        let ring = match self.ring(folder) {
+            None => true,
+            Some(path) => ring::is_there(&path) || guessed(folder).is_none_or(|other| other.ring.is_none()),
+        };
+        ring && (self.journal(folder).exists() || self.records(folder).is_dir())
     }
 }
 
@@ -89,9 +123,19 @@ pub(super) fn current(folder: &Path) -> Result<Option<Current>, StoreError> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(io(&path, "reading", &e)),
     };
-    let what = || format!("the file {CURRENT} does not name the records");
-    let damaged = || StoreError::Damaged { path: folder.display().to_string(), what: what() };
-    Current::parse(&text).map(Some).ok_or_else(damaged)
+    let damaged = |what: &str| StoreError::Damaged {
+        path: folder.display().to_string(),
+        what: format!("the file {CURRENT} {what}"),
+    };
+    let (found, summed) = Current::parse(&text).ok_or_else(|| damaged("does not name the records"))?;
+    // Whatever has a journal has a checksum here.
+    if !summed && found.journal(folder).exists() {
+        return Err(damaged("is cut short"));
+    }
+    if !found.is_there(folder) {
+        return Err(damaged("names files that are not there"));
+    }
+    Ok(Some(found))
 }
 
 /// What `CURRENT` must have named, where it is lost: the one journal or folder of records, and the one ring.
@@ -122,9 +166,8 @@ pub(super) fn guessed(folder: &Path) -> Option<Current> {
 /// [`StoreError::Poisoned`]: it was made, and may not be on disk.
 pub(super) fn point_to(folder: &Path, current: &Current) -> Result<(), StoreError> {
     let path = folder.join(CURRENT);
-    let ring = current.ring.map(|n| format!("{RING}{n}\n")).unwrap_or_default();
-    let text = format!("{MARK}\n{RECORDS}{}\n{ring}", current.number);
-    files::write_whole(&path, text.as_bytes(), Audience::Owner).map_err(|e| journal::failed(&path, "writing", &e))?;
+    files::write_whole(&path, current.text().as_bytes(), Audience::Owner)
+        .map_err(|e| journal::failed(&path, "writing", &e))?;
     files::sync_folder(folder).map_err(|e| StoreError::Poisoned {
         path: folder.display().to_string(),
         reason: format!("{CURRENT} was replaced, and the folder could not be synced: {e}"),
@@ -148,8 +191,12 @@ pub(super) fn only_beginnings(folder: &Path) -> Result<(), StoreError> {
     }
     // A database begins with number 1 and no write acknowledged; with more there was a CURRENT once.
     let written = witness::last_write(folder).is_some_and(|write| write > 0);
-    let later = |n: &String| [RECORDS, JOURNAL].iter().any(|h| n.strip_prefix(h).is_some_and(|rest| rest != "1"));
-    if written || names.iter().any(later) {
+    let later = |n: &String| {
+        [RECORDS, JOURNAL].iter().any(|h| n.strip_prefix(h).is_some_and(|rest| rest != "1" && !rest.ends_with(BEGUN)))
+    };
+    let journal = Current::first(false).journal(folder);
+    let used = journal.exists() && journal::Journal::open(&journal, false)?.is_some_and(|j| j.holds_writes());
+    if written || used || names.iter().any(later) {
         return Err(StoreError::Damaged { path: path(), what: format!("the file {CURRENT} is missing") });
     }
     Ok(())

@@ -16,7 +16,8 @@
 //!
 //! A database's ring has a mirror beside it, `ring-N.mirror`, since a damaged ring would cost what no other file can
 //! give back. Every change is written and synced to both. Opening takes each slot from whichever of the two has it,
-//! and sets the other right; a slot that is destroyed in one of them is destroyed.
+//! and sets the other right: zeros are what a lost page leaves, too. A key that was being destroyed when the power went
+//! is destroyed by opening the database, as no record uses it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
@@ -59,6 +60,11 @@ pub(super) fn mirror_of(name: &str) -> String {
 
 fn mirror_path(path: &Path) -> PathBuf {
     path.with_file_name(mirror_of(&path.file_name().unwrap_or_default().to_string_lossy()))
+}
+
+/// Whether a database's ring, or its mirror, is there.
+pub(super) fn is_there(path: &Path) -> bool {
+    path.exists() || mirror_path(path).exists()
 }
 
 /// How a ring is opened.
@@ -172,10 +178,9 @@ impl Ring {
             let pair = (mains.next(), others.next());
             let (bytes, key) = match pair {
                 (None, None) => break,
-                // Destroyed in one is destroyed: a copy of before does not bring anybody back.
-                (Some((slot, _)), _) | (_, Some((slot, _))) if is_zero(&slot) => (slot, None),
                 (Some((slot, Some(key))), _) | (_, Some((slot, Some(key)))) => (slot, Some(key)),
-                (Some((slot, None)), _) | (_, Some((slot, None))) => (slot, None),
+                (Some((slot, None)), Some((other, None))) => (if is_zero(&other) { other } else { slot }, None),
+                (Some((slot, None)), None) | (None, Some((slot, None))) => (slot, None),
             };
             if key.is_none() && !is_zero(&bytes) {
                 damaged.push(number);
@@ -403,14 +408,17 @@ mod tests {
             std::fs::write(&path, &sound).unwrap();
             std::fs::write(&mirror, &sound).unwrap();
         }
-        // A key that one of them has after it was destroyed in the other is destroyed.
+        // Zeros in one alone are damage: nothing is lost by them.
         let mut half = sound.clone();
         half[HEADER + 3 * SLOT..HEADER + 4 * SLOT].fill(0);
         for (changed, other) in [(&path, &mirror), (&mirror, &path)] {
             std::fs::write(changed, &half).unwrap();
             std::fs::write(other, &sound).unwrap();
-            assert!(Ring::open(&path, &master, Use::Own).unwrap().key(3).is_none());
-            assert!([&path, &mirror].iter().all(|p| std::fs::read(p).unwrap() == half));
+            assert!(Ring::open(&path, &master, Use::Own).unwrap().key(3).is_some());
+            assert!([&path, &mirror].iter().all(|p| std::fs::read(p).unwrap() == sound));
         }
+        let mut ring = Ring::open(&path, &master, Use::Own).unwrap();
+        ring.destroy(&[3]).unwrap();
+        assert!([&path, &mirror].iter().all(|p| std::fs::read(p).unwrap() == half));
     }
 }

@@ -152,6 +152,50 @@ fn of_two_hundred_changed_bits_none_costs_a_face_and_none_makes_a_wrong_answer()
     }
 }
 
+/// Every bit of the files that a whole database hangs on, one after the other; and pages of the key ring lost.
+#[test]
+fn no_bit_of_the_smallest_files_and_no_lost_page_of_the_ring_costs_anything() {
+    for key in [None, Some(kith::MasterKey::generate().unwrap())] {
+        let folder = tempfile::tempdir().unwrap();
+        let original = folder.path().join("original");
+        let options = DatabaseOptions { create: true, wait: Duration::ZERO, key };
+        small_with(&original, &options);
+        // So that the numbers are not the first.
+        let database = Database::open(&original, &options).unwrap();
+        for gone in ["x", "y"] {
+            database.enroll(MAIN, gone, super::face(900), &kith::EnrolmentPolicy::default()).unwrap();
+            database.forget(MAIN, gone, true).unwrap();
+        }
+        drop(database);
+        let mut changes: Vec<(String, Vec<u8>)> = Vec::new();
+        let current = std::fs::read(original.join("CURRENT")).unwrap();
+        for bit in 0..current.len() * 8 {
+            let mut changed = current.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            changes.push(("CURRENT".to_string(), changed));
+        }
+        changes.extend((0..current.len()).map(|cut| ("CURRENT".to_string(), current[..cut].to_vec())));
+        for ring in ["ring-1", "ring-1.mirror"] {
+            let Ok(bytes) = std::fs::read(original.join(ring)) else { continue };
+            for at in (0..bytes.len()).step_by(2048) {
+                let mut changed = bytes.clone();
+                changed[at..(at + 4096).min(bytes.len())].fill(0);
+                changes.push((ring.to_string(), changed));
+            }
+        }
+        for (number, (file, bytes)) in changes.iter().enumerate() {
+            let copied = folder.path().join("copy");
+            let _ = std::fs::remove_dir_all(&copied);
+            copy(&original, &copied);
+            std::fs::write(copied.join(file), bytes).unwrap();
+            let what = format!("{file}, change {number}");
+            let options = DatabaseOptions { create: false, ..options.clone() };
+            let (database, told) = opened_or_repaired(&copied, &options, &what);
+            assert_eq!(faces_in(&database), 30, "{what}: {told:?}");
+        }
+    }
+}
+
 #[test]
 fn where_journal_and_records_are_both_damaged_what_either_has_is_kept_and_every_loss_is_named() {
     let folder = tempfile::tempdir().unwrap();
@@ -278,7 +322,7 @@ fn a_folder_that_cannot_be_written_is_a_typed_error() {
         let _ = std::process::Command::new("umount").arg("-l").arg(&locked).status();
     }
     match refused {
-        Some(refused) => assert_eq!(refused.unwrap_err().code(), "store.io"),
+        Some(refused) => assert_eq!(refused.unwrap_err().code(), "store.read_only"),
         None => missing("this user may write anywhere, and may not mount a file system read-only"),
     }
 }

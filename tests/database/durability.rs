@@ -182,6 +182,7 @@ fn a_file_that_is_missing_is_named_and_nothing_is_made_in_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("faces");
     super::small(&path);
+    let current = std::fs::read(path.join("CURRENT")).unwrap();
     std::fs::remove_file(path.join("CURRENT")).unwrap();
     let before = super::files(&path).len();
     // Enrolling makes databases; it must not make one over this.
@@ -190,6 +191,15 @@ fn a_file_that_is_missing_is_named_and_nothing_is_made_in_its_place() {
         other => panic!("{other:?}"),
     }
     assert_eq!(super::files(&path).len(), before);
-    std::fs::write(path.join("CURRENT"), "kith database\nrecords-1\n").unwrap();
+    // Without its acknowledgements too it is no new database, for whoever makes one.
+    let witness = std::fs::read(path.join("acknowledged")).unwrap();
+    std::fs::remove_file(path.join("acknowledged")).unwrap();
+    assert_eq!(open(&path).unwrap_err().code(), "store.damaged");
+    let bak = folder.path().join("faces.bak");
+    super::small(&folder.path().join("other"));
+    open(&folder.path().join("other")).unwrap().backup(&bak, None).unwrap();
+    assert_eq!(kith::Database::restore(&bak, &path, None, None).unwrap_err().code(), "store.damaged");
+    std::fs::write(path.join("acknowledged"), witness).unwrap();
+    std::fs::write(path.join("CURRENT"), current).unwrap();
     assert_eq!(who(&existing(&path).unwrap(), 29).as_deref(), Some("p9"));
 }

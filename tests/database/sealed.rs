@@ -142,6 +142,7 @@ fn who_is_forgotten_can_be_read_in_no_old_copy_and_in_no_backup() {
         // The stolen records, with the ring as it is now.
         drop(database);
         std::fs::copy(at("faces").join("ring-1"), at("stolen").join("ring-1")).unwrap();
+        std::fs::remove_file(at("stolen").join("ring-1.mirror")).unwrap();
         let refused = Database::open(at("stolen"), &with(&key)).unwrap_err();
         assert!(refused.to_string().contains("not in the key ring"), "{refused}");
         let report = kith::repair(at("stolen"), &with(&key)).unwrap();
