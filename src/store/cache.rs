@@ -195,9 +195,10 @@ impl Store {
         let beside = path.with_extension("new");
         let sealing = self.sealing()?;
         let written = files::private_folder(&folder).and_then(|()| {
-            // What a crash left.
-            let _ = fs::remove_file(&beside);
-            let mut out = BufWriter::with_capacity(1 << 20, files::open_private(&beside)?);
+            let file = files::open_private(&beside)?;
+            // What a crash left is written over.
+            let _ = file.set_len(0);
+            let mut out = BufWriter::with_capacity(1 << 20, file);
             if let Some(sealing) = sealing {
                 let mut sealed = SealedWriter::begin(out, sealing)?;
                 write(&mut sealed)?;
