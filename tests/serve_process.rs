@@ -260,6 +260,8 @@ fn a_full_database_disk_stops_nothing_but_writes_and_the_service_ends_all_the_sa
             assert!(count < 5000, "the disk is not full");
         };
         assert!(refused.0 == 507 && refused.1.contains("store.full"), "round {round}: {refused:?}");
+        // A look stays true for a tenth of a second.
+        std::thread::sleep(Duration::from_millis(300));
         let (status, answer) = ready(&service);
         assert!(status == 503 && answer.contains("store.full"), "round {round}: {status} {answer}");
         assert_eq!(service.ask("GET", "/v1/people?limit=3", "text/plain", b"").0, 200);

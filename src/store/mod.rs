@@ -163,7 +163,8 @@ impl Store {
         }
         let mut writing = self.writing();
         if writing.full {
-            writing.full = !writing.journal.has_room(PROBE);
+            let kept = self.keep_room_for(&writing, PROBE).is_ok();
+            writing.full = !(kept && writing.journal.has_room(PROBE));
         }
         writing.full.then(|| StoreError::Full { path: path(), doing: "writing the journal" })
     }

@@ -36,7 +36,7 @@ impl Store {
 
     /// Without sled's files, whose room a rewritten journal would take, as much room is kept as that needs. A write
     /// that leaves less is refused: there must always be room to forget somebody.
-    fn keep_room_for(&self, writing: &Writing, changes: &[Change]) -> Result<(), StoreError> {
+    pub(super) fn keep_room_for(&self, writing: &Writing, bytes: usize) -> Result<(), StoreError> {
         let (short, on_disk) = {
             let view = self.view();
             (view.is_short_of_room(), view.is_on_disk())
@@ -46,8 +46,7 @@ impl Store {
         } else if on_disk {
             return Ok(());
         }
-        let more: usize = changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
-        layout::keep_room(&self.folder, writing.journal.end() + more as u64)
+        layout::keep_room(&self.folder, writing.journal.end() + bytes as u64)
     }
 
     /// Keeps writers out, so that what is read is of one moment.
@@ -149,7 +148,8 @@ impl Writer<'_> {
         let key = Key::Head.bytes();
         let value = codec::encode(&key, &head, DataKey::DATABASE, None).map_err(|what| store.damaged(what))?;
         let changes = [changes, vec![(key, Some(value))]].concat();
-        let kept = if frees { Ok(()) } else { store.keep_room_for(writing, &changes) };
+        let bytes: usize = changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        let kept = if frees { Ok(()) } else { store.keep_room_for(writing, bytes) };
         let mut appended = kept.and_then(|()| writing.journal.append(head.write, &changes));
         if matches!(appended, Err(StoreError::Full { .. })) && frees && layout::give_room(&store.folder) {
             appended = writing.journal.append(head.write, &changes);
