@@ -93,7 +93,11 @@ impl Store {
         }
         let (journal, head) = made?;
         durable::fault::point();
-        if let Err(e) = layout::point_to(&self.folder, &current) {
+        let mut pointed = layout::point_to(&self.folder, &current);
+        if matches!(pointed, Err(StoreError::Full { .. })) && layout::give_room(&self.folder) {
+            pointed = layout::point_to(&self.folder, &current);
+        }
+        if let Err(e) = pointed {
             match e {
                 StoreError::Poisoned { .. } => self.durable.poison(&e),
                 _ => drop(layout::remove(&current.journal(&self.folder))),
