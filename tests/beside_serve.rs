@@ -2,6 +2,9 @@
 #![cfg(all(unix, feature = "serve", feature = "cli", feature = "embedded-weights"))]
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
+#[path = "common/require.rs"]
+mod require;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -535,8 +538,7 @@ fn may_be_nobody() -> bool {
     let set = Command::new("setpriv").args(["--reuid=65534", "--regid=65534", "--clear-groups", "true"]).output();
     let may = set.is_ok_and(|done| done.status.success());
     if !may {
-        assert!(std::env::var_os("KITH_REQUIRE").is_none(), "this needs root and setpriv");
-        println!("skipped: this needs root and setpriv");
+        require::missing("this needs root and setpriv");
     }
     may
 }
