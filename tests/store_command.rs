@@ -155,6 +155,17 @@ fn a_gallery_is_exported_imported_and_embedded_anew() {
     assert_eq!((code(&imported), &json(&imported)["imported"]["added"]), (0, &Value::from(2)), "{}", said(&imported));
     assert_eq!(code(&at(&again, &["identify", &tilt, "--group", "navy"])), 0);
     assert_eq!(code(&at(&again, &["import", text(at_path("nothing").as_path())])), 2);
+    // An import that fails leaves no database behind, whatever it fails at.
+    let (broken, new) = (at_path("broken"), at_path("new"));
+    std::fs::create_dir_all(broken.join("chips")).unwrap();
+    for part in ["gallery.jsonl", "vectors.npy", "chips/0.png"] {
+        std::fs::copy(out.join(part), broken.join(part)).unwrap();
+    }
+    for folder in [&at_path("nothing"), &broken] {
+        let failed = at(&new, &["import", text(folder)]);
+        assert!(code(&failed) == 2 && said(&failed).contains("not a whole kith export"), "{}", said(&failed));
+        assert!(!new.exists(), "{} left a database behind", folder.display());
+    }
 
     // The same network with one number moved: another model, whose chips are cut the same way.
     let weights = at_path("weights");

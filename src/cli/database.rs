@@ -6,9 +6,10 @@ use super::args::Common;
 use super::gallery_args::{BackupArgs, Check, Place, RestoreArgs};
 use super::index_args::{Reindex, with_bar};
 use super::store_args::{ExportArgs, ImportArgs};
-use super::{DONE, FAILED, output};
+use super::{DONE, FAILED, LOST, output};
+use crate::error::{Error, StoreError};
 use crate::json::json;
-use crate::{CheckReport, Database, DatabaseOptions, IndexChoice, IndexStats, repair};
+use crate::{CheckReport, Database, DatabaseOptions, IndexChoice, IndexStats, check_export, repair};
 
 pub(super) fn stats(common: &Common, place: &Place) -> anyhow::Result<u8> {
     let stats = place.open(false)?.stats()?;
@@ -76,17 +77,26 @@ pub(super) fn check(common: &Common, command: &Check) -> anyhow::Result<u8> {
     if common.json {
         output::json(&report)?;
     } else {
-        for line in if command.repair { &report.repaired } else { &report.faults } {
-            output::line(line);
+        if command.repair {
+            report.repaired.iter().for_each(|what| output::line(&format!("mended: {what}")));
+            report.lost.iter().for_each(|what| output::line(&format!("lost: {what}")));
+        } else {
+            report.faults.iter().for_each(|fault| output::line(fault));
         }
         let verdict = match (report.is_clean(), command.repair) {
             (true, _) => "all is well",
-            (false, true) => "repaired; what is lost is listed above",
+            (false, true) if report.lost.is_empty() => "repaired; nothing is lost",
+            (false, true) => "repaired; what is lost is listed above, and may be in a backup",
             (false, false) => "damaged; `kith check --repair` keeps what is sound",
         };
         output::line(&format!("{} records: {verdict}", report.records));
     }
-    Ok(if report.is_clean() || command.repair { DONE } else { FAILED })
+    Ok(match (report.is_clean(), command.repair) {
+        (true, _) => DONE,
+        (false, true) if report.lost.is_empty() => DONE,
+        (false, true) => LOST,
+        (false, false) => FAILED,
+    })
 }
 
 pub(super) fn backup(common: &Common, command: &BackupArgs) -> anyhow::Result<u8> {
@@ -162,8 +172,20 @@ pub(super) fn export(common: &Common, command: &ExportArgs) -> anyhow::Result<u8
     Ok(DONE)
 }
 
+/// The database to import into. A new one is made only for a whole export: a failed import leaves none behind.
+fn open_for(command: &ImportArgs) -> anyhow::Result<Database> {
+    let is_missing = |e: &anyhow::Error| matches!(e.downcast_ref(), Some(Error::Store(StoreError::NotFound { .. })));
+    match command.place.open(false) {
+        Err(e) if is_missing(&e) => {
+            check_export(&command.folder)?;
+            command.place.open(true)
+        }
+        opened => opened,
+    }
+}
+
 pub(super) fn import(common: &Common, command: &ImportArgs) -> anyhow::Result<u8> {
-    let database = command.place.open(true)?;
+    let database = open_for(command)?;
     let bar = output::spinner(common, "importing");
     let done = database.import(&command.place.gallery, &command.folder, &|| bar.inc(1))?;
     bar.finish_and_clear();

@@ -42,6 +42,8 @@ use args::Command;
 const DONE: u8 = 0;
 /// Different people, or nobody known.
 const DIFFERENT: u8 = 1;
+/// Repaired, and something is lost.
+const LOST: u8 = 1;
 /// Could not decide, or failed.
 const FAILED: u8 = 2;
 

@@ -144,6 +144,15 @@ impl Database {
         }
     }
 
+    /// Number of the last write, where the galleries are in this process. Waits for nothing.
+    #[cfg(feature = "serve")]
+    pub(crate) fn writes(&self) -> u64 {
+        match &self.0 {
+            Here(d) => d.writes(),
+            There(_) => 0,
+        }
+    }
+
     /// What had to be set right when the database was opened, one sentence each: records made again from the journal,
     /// a forgetting that had been interrupted. What a service found is the service's to say.
     pub fn notes(&self) -> &[String] {

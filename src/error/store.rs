@@ -116,6 +116,14 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
+    /// A repair found nothing to put a database together from. Nothing was changed.
+    #[error("{path}: damaged beyond repair: {what}; nothing was changed: restore a backup")]
+    BeyondRepair {
+        /// The folder or file.
+        path: String,
+        /// What was found.
+        what: String,
+    },
     /// The database on disk is older than what was acknowledged.
     #[error(
         "{path}: {lost} acknowledged writes are missing (the records end at write {found}, write {acknowledged} was \
@@ -201,6 +209,7 @@ impl StoreError {
             | Self::ReadOnly { path, .. }
             | Self::TooNew { path, .. }
             | Self::Damaged { path, .. }
+            | Self::BeyondRepair { path, .. }
             | Self::Lost { path, .. }
             | Self::Poisoned { path, .. }
             | Self::KeyNeeded { path }
@@ -227,6 +236,7 @@ impl StoreError {
             Self::ReadOnly { .. } => "store.read_only",
             Self::TooNew { .. } => "store.too_new",
             Self::Damaged { .. } => "store.damaged",
+            Self::BeyondRepair { .. } => "store.beyond_repair",
             Self::Lost { .. } => "store.lost",
             Self::Poisoned { .. } => "store.poisoned",
             Self::KeyNeeded { .. } => "store.key_needed",

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shelf::vector_fault;
 use super::{Database, DatabaseOptions};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, StoreError};
 use crate::store::{FaceRecord, GalleryRecord, Key, PersonRecord, Store};
 
 /// What a check found.
@@ -17,8 +17,11 @@ pub struct CheckReport {
     pub records: usize,
     /// One sentence a fault; empty when all is well.
     pub faults: Vec<String>,
-    /// What a repair removed or accepted, one sentence each.
+    /// What a repair or the opening set right, one sentence each.
     pub repaired: Vec<String>,
+    /// What a repair could not save, one sentence each.
+    #[serde(default)]
+    pub lost: Vec<String>,
 }
 
 impl CheckReport {
@@ -149,14 +152,13 @@ fn survey(store: &Store) -> Result<(CheckReport, Unsound)> {
 /// made.
 ///
 /// # Errors
-/// [`crate::error::StoreError`] when it cannot be opened even so: the key ring is lost, the disk is full or may only be
-/// read. Then a backup is what is left.
+/// [`StoreError::BeyondRepair`] when nothing is left to put together, and another [`StoreError`] when it cannot be opened
+/// even so: the key ring is lost, the disk is full or may only be read. Then a backup is what is left.
 pub fn repair(path: impl AsRef<Path>, options: &DatabaseOptions) -> Result<CheckReport> {
     let options = DatabaseOptions { create: false, ..options.clone() };
-    let (store, notes) = Store::open(path.as_ref(), options.mode(true))?;
-    let mut report =
-        CheckReport { repaired: notes.iter().map(|n| format!("accepted: {n}")).collect(), ..Default::default() };
-    report.faults = notes;
+    let (store, notes) = Store::open(path.as_ref(), options.mode(true)).map_err(beyond_repair)?;
+    let mut report = CheckReport { faults: notes.sentences(), ..CheckReport::default() };
+    (report.repaired, report.lost) = (notes.mended, notes.lost);
     // Removing a record can leave others without theirs, so until nothing is left to remove.
     loop {
         let (found, unsound) = survey(&store)?;
@@ -172,7 +174,7 @@ pub fn repair(path: impl AsRef<Path>, options: &DatabaseOptions) -> Result<Check
             writer.commit()?
         };
         store.settle(ticket)?;
-        report.repaired.extend(found.faults.iter().map(|f| format!("removed: {f}")));
+        report.lost.extend(found.faults.iter().map(|f| format!("{f}: removed")));
         report.faults.extend(found.faults);
     }
     let journal = store.journal_faults()?;
@@ -183,10 +185,18 @@ pub fn repair(path: impl AsRef<Path>, options: &DatabaseOptions) -> Result<Check
     }
     let ring = store.ring_faults();
     store.clear_ring_faults()?;
-    report.repaired.extend(ring.iter().map(|f| format!("accepted: {f}")));
+    report.lost.extend(ring.iter().cloned());
     report.faults.extend(ring);
     drop(store);
     // What is left must open as any database does.
     Database::open(path, &options)?;
     Ok(report)
+}
+
+/// An error of a repair: to advise a repair would be no help.
+fn beyond_repair(error: StoreError) -> StoreError {
+    match error {
+        StoreError::Damaged { path, what } => StoreError::BeyondRepair { path, what },
+        other => other,
+    }
 }

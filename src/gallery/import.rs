@@ -22,6 +22,8 @@ const LONGEST_LINE: u64 = 1 << 20;
 const LONGEST_HEADER: usize = 1 << 12;
 /// Largest dimension of a vector.
 const WIDEST: usize = 1 << 14;
+/// Endings of a face's chip and its thumbnail.
+const PICTURES: [&str; 2] = ["png", "jpg"];
 /// Largest chip or thumbnail.
 const LARGEST_PICTURE: u64 = 3 << 20;
 /// Faces made durable together.
@@ -46,6 +48,14 @@ struct Parsed {
     people: Vec<PersonLine>,
     faces: Vec<FaceLine>,
     vectors: Vec<f32>,
+}
+
+/// Whether a folder is a whole export: read as an import reads it, and nothing is enrolled.
+///
+/// # Errors
+/// [`StoreError::BadArchive`].
+pub fn check_export(folder: impl AsRef<Path>) -> Result<()> {
+    parse(folder.as_ref()).map(drop)
 }
 
 impl Database {
@@ -145,16 +155,11 @@ impl Parsed {
     fn new_face(&self, row: usize, line: &FaceLine) -> Result<NewFace> {
         let vector = self.vectors[row * self.dimension..][..self.dimension].to_vec();
         let picture = |ending: &str| -> Result<Vec<u8>> {
-            let path = self.folder.join(CHIPS).join(format!("{row}.{ending}"));
-            let mut bytes = Vec::new();
-            let file = File::open(&path).map_err(failed(&path, "reading a chip"))?;
-            file.take(LARGEST_PICTURE + 1).read_to_end(&mut bytes).map_err(failed(&path, "reading a chip"))?;
-            if bytes.len() as u64 > LARGEST_PICTURE {
-                return Err(bad(&path, format!("it is larger than {LARGEST_PICTURE} bytes")).into());
-            }
-            Ok(bytes)
+            let path = picture_path(&self.folder, row, ending);
+            Ok(fs::read(&path).map_err(failed(&path, "reading a chip"))?)
         };
-        let pictures = if line.pictures { Some((picture("png")?, picture("jpg")?)) } else { None };
+        let [chip, thumbnail] = PICTURES;
+        let pictures = if line.pictures { Some((picture(chip)?, picture(thumbnail)?)) } else { None };
         let [x0, y0, x1, y1] = line.bbox;
         Ok(NewFace {
             embedding: Embedding::of_unit(vector, self.model.clone())?.found_by(&line.detector),
@@ -167,6 +172,10 @@ impl Parsed {
             pictures,
         })
     }
+}
+
+fn picture_path(folder: &Path, row: usize, ending: &str) -> PathBuf {
+    folder.join(CHIPS).join(format!("{row}.{ending}"))
 }
 
 fn bad(path: &Path, reason: String) -> StoreError {
@@ -250,6 +259,15 @@ fn parse(folder: &Path) -> Result<Parsed> {
             format!("it holds {p} people and {f} faces, and claims {} and {}", end.people, end.faces),
         )
         .into());
+    }
+    for (row, _) in faces.iter().enumerate().filter(|(_, face)| face.pictures) {
+        for ending in PICTURES {
+            let path = picture_path(folder, row, ending);
+            let length = fs::metadata(&path).map_err(|e| bad(&path, format!("a chip cannot be read: {e}")))?.len();
+            if length > LARGEST_PICTURE {
+                return Err(bad(&path, format!("a chip of {length} bytes is larger than {LARGEST_PICTURE}")).into());
+            }
+        }
     }
     let vectors = vectors(&folder.join(VECTORS), &end, head.dimension)?;
     let model = ModelId::from_text(&head.model);

@@ -38,6 +38,7 @@ pub use export::Exported;
 pub(crate) use identify::Nearest;
 pub use identify::{Candidate, Identification, SearchPolicy};
 pub use import::Imported;
+pub use import::check_export;
 pub use listing::{FacePage, PeoplePage};
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
 pub(crate) use reembed::{FaceAnew, FaceToEmbed, Reembedding};
@@ -145,7 +146,7 @@ impl Database {
     /// not a database. Nothing is changed then.
     pub fn open(path: impl AsRef<Path>, options: &DatabaseOptions) -> Result<Self> {
         let (store, notes) = Store::open(path.as_ref(), options.mode(false))?;
-        Self::over(store, notes)
+        Self::over(store, notes.sentences())
     }
 
     fn over(store: Store, notes: Vec<String>) -> Result<Self> {
@@ -215,6 +216,12 @@ impl Database {
     /// a forgetting that had been interrupted.
     pub fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    /// Number of the last write. Waits for nothing.
+    #[cfg(feature = "serve")]
+    pub(crate) fn writes(&self) -> u64 {
+        self.store.writes()
     }
 
     /// Why nothing can be written at present, if so: the disk is full, or a write has failed half-way. A disk that has

@@ -108,7 +108,7 @@ impl Service {
             metrics: Metrics::new(),
             audit,
             refusals: Refusals::default(),
-            repeats: Repeats::open(&options.state)?,
+            repeats: Repeats::open(&options.state, database.writes())?,
             carried: Carried::default(),
             policies,
             cool_downs: CoolDowns::default(),

@@ -56,6 +56,11 @@ impl Durable {
         let _ = self.poisoned.set(reason.to_string());
     }
 
+    #[cfg(feature = "serve")]
+    pub(super) fn last_applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
     pub(super) fn applied(&self, write: u64) {
         self.applied.store(write, Ordering::Release);
     }

@@ -40,6 +40,7 @@ mod keys;
 mod layout;
 mod lock;
 mod migrate;
+mod notes;
 mod open;
 mod records;
 mod rekey;
@@ -121,6 +122,12 @@ impl Store {
     /// The head record as last applied.
     pub(crate) fn head(&self) -> HeadRecord {
         self.writing().head.clone()
+    }
+
+    /// Number of the last write that was applied. Waits for nothing.
+    #[cfg(feature = "serve")]
+    pub(crate) fn writes(&self) -> u64 {
+        self.durable.last_applied()
     }
 
     fn writing(&self) -> std::sync::MutexGuard<'_, Writing> {

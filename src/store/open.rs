@@ -10,6 +10,7 @@ use super::generation;
 use super::journal::Journal;
 use super::layout::{self, Current};
 use super::lock::{self, Lock};
+use super::notes::{Notes, finding};
 use super::replay::Replayed;
 use super::ring::{self, Ring};
 use super::sum::Sum;
@@ -62,10 +63,10 @@ impl Store {
     /// # Errors
     /// A [`StoreError`] that names the folder and the cause; nothing was changed then, but that a
     /// database of an older format was brought to this program's.
-    pub(crate) fn open(folder: &Path, mode: OpenMode) -> Result<(Self, Vec<String>), StoreError> {
+    pub(crate) fn open(folder: &Path, mode: OpenMode) -> Result<(Self, Notes), StoreError> {
         look_before_locking(folder, mode.create)?;
         let lock = Lock::take(folder, mode.wait)?;
-        let mut notes = Vec::new();
+        let mut notes = Notes::default();
         let current = match find_current(folder, mode.repair, &mut notes)? {
             Some(current) => current,
             None if !mode.create => return Err(StoreError::NotFound { path: folder.display().to_string() }),
@@ -73,7 +74,7 @@ impl Store {
         };
         let writable = lock.read_only().is_none();
         let ring = open_ring(folder, &current, mode.key.as_ref(), writable)?;
-        notes.extend(ring.as_ref().and_then(|r| r.healed()).map(str::to_string));
+        notes.mended.extend(ring.as_ref().and_then(|r| r.healed()).map(str::to_string));
         if writable {
             // Whoever made it under an open umask, or with a program that left it open.
             let _ = files::restrict(folder);
@@ -159,7 +160,7 @@ fn look_before_locking(folder: &Path, create: bool) -> Result<(), StoreError> {
 }
 
 /// What `CURRENT` names; a repair takes what is there where it names nothing.
-fn find_current(folder: &Path, repair: bool, notes: &mut Vec<String>) -> Result<Option<Current>, StoreError> {
+fn find_current(folder: &Path, repair: bool, notes: &mut Notes) -> Result<Option<Current>, StoreError> {
     let found = layout::current(folder).and_then(|current| match current {
         Some(current) => Ok(Some(current)),
         None => layout::only_beginnings(folder).map(|()| None),
@@ -168,7 +169,7 @@ fn find_current(folder: &Path, repair: bool, notes: &mut Vec<String>) -> Result<
         Err(e @ StoreError::Damaged { .. }) if repair => {
             let current = layout::guessed(folder).ok_or_else(|| e.clone())?;
             layout::point_to(folder, &current)?;
-            notes.push(format!("{e}: made again from the files that are there"));
+            notes.mended(format!("{}: made again from the files that are there", finding(&e)));
             Ok(Some(current))
         }
         found => found,
@@ -231,7 +232,7 @@ fn find_basis(
     ring: Option<&Ring>,
     mode: &OpenMode,
     writable: bool,
-    notes: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<Basis, StoreError> {
     let damaged = |what: String| StoreError::Damaged { path: folder.display().to_string(), what };
     let acknowledged = witness::last_write(folder);
@@ -240,7 +241,7 @@ fn find_basis(
         return Err(damaged(format!("the file {} {why}", witness::NAME)));
     }
     let acknowledged = acknowledged.unwrap_or_else(|| {
-        notes.push(format!("the file {} is missing or damaged: whether writes are lost is not known", witness::NAME));
+        notes.lost(format!("the file {} is missing or damaged: whether writes are lost is not known", witness::NAME));
         0
     });
     let records = current.records(folder);
@@ -263,7 +264,7 @@ fn find_basis(
                     let note = (!fresh && writable).then(|| {
                         format!("sled's files were not whole ({what}); they were made again from the journal")
                     });
-                    notes.extend(note);
+                    notes.mended.extend(note);
                     return from_journal(folder, current, (&path, writable), replayed.end, head, notes);
                 }
             }
@@ -288,13 +289,13 @@ fn find_basis(
     let replayed = journal.as_ref().map(Replayed::read).transpose()?.unwrap_or_default();
     if let Some(head) = replayed.sound_head().filter(|h| h.write >= acknowledged.max(sound.head.write)) {
         drop(sound);
-        notes.push("sled's files did not fit the journal; they were made again from the journal".to_string());
+        notes.mended("sled's files did not fit the journal; they were made again from the journal");
         return from_journal(folder, current, (&path, writable), replayed.end, head, notes);
     }
     if sound.head.write >= acknowledged.max(replayed.last) {
         let what = replayed.faults.first().cloned();
         let what = what.unwrap_or_else(|| "the journal is missing, cut short or damaged at its beginning".to_string());
-        notes.push(format!("{what}; the journal was made again from sled's files, which are whole"));
+        notes.mended(format!("{what}; the journal was made again from sled's files, which are whole"));
         let view = View::Sled(sound.view);
         return anew(folder, &current, &sound.head, view.entries(&[]));
     }
@@ -393,7 +394,7 @@ fn from_journal(
     (path, writable): (&Path, bool),
     end: u64,
     head: HeadRecord,
-    notes: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<Basis, StoreError> {
     let gone = || StoreError::Damaged { path: path.display().to_string(), what: "the journal is gone".to_string() };
     let mut journal = Journal::open(path, writable)?.ok_or_else(gone)?;
@@ -404,7 +405,7 @@ fn from_journal(
         // What is kept where there was no room for sled's files may have become enough for them.
         let _ = layout::keep_room(folder, 0);
         let (view, note) = generation::view_of(folder, &current, &journal)?;
-        notes.extend(note);
+        notes.mended.extend(note);
         view
     } else {
         View::in_memory(&journal)?
@@ -437,7 +438,7 @@ fn migrated(
     format: u32,
     ring: Option<&Ring>,
     (repair, acknowledged): (bool, u64),
-    notes: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<Basis, StoreError> {
     let damaged = |what: String| StoreError::Damaged { path: folder.display().to_string(), what };
     let view = View::Sled(sled);
@@ -451,7 +452,7 @@ fn migrated(
         if !repair {
             return Err(lost);
         }
-        notes.push(lost.to_string());
+        notes.lost(finding(&lost));
     }
     let entries = view.entries(&[]).filter_map(|entry| {
         let upgraded = entry.and_then(|(key, value)| {
@@ -460,7 +461,7 @@ fn migrated(
         });
         match upgraded {
             Err(e) if repair => {
-                notes.push(format!("removed: {e}"));
+                notes.lost(finding(&e));
                 None
             }
             entry => Some(entry),
@@ -481,7 +482,7 @@ fn salvaged(
     mode: &OpenMode,
     acknowledged: u64,
     wrong: String,
-    notes: &mut Vec<String>,
+    notes: &mut Notes,
 ) -> Result<Basis, StoreError> {
     let replayed = journal.map(Replayed::read).transpose()?.unwrap_or_default();
     let found = super::repair::Found { folder, current, journal, view, ring, acknowledged };

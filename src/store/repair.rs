@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::journal::{FIRST, Found as FoundChange, Journal};
 use super::layout::Current;
+use super::notes::{Notes, finding};
 use super::open::{Basis, anew};
 use super::replay::Replayed;
 use super::ring::Ring;
@@ -46,7 +47,7 @@ impl Found<'_> {
         head.and_then(|value| migrate::head(&value, self.folder).ok()).map_or(0, |h| h.write)
     }
 
-    /// A new database out of every sound record, made the current one; `notes` names what is lost.
+    /// A new database out of every sound record, made the current one; `notes` names what was wrong, and what is lost.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] where nothing tells which database this was, [`StoreError::Full`], [`StoreError::Io`].
@@ -54,7 +55,7 @@ impl Found<'_> {
         self,
         replayed: Replayed,
         wrong: String,
-        notes: &mut Vec<String>,
+        notes: &mut Notes,
     ) -> Result<Basis, StoreError> {
         let seen = self.view.as_ref().and_then(|v| v.head().ok().flatten());
         let seen = seen.and_then(|value| migrate::head(&value, self.folder).ok());
@@ -62,16 +63,16 @@ impl Found<'_> {
         let id = known.as_ref().map(|h| h.id).or(self.ring.map(|r| *r.id())).or(self.journal.map(|j| j.header().id));
         let Some(id) = id else { return Err(self.error(&replayed, wrong)) };
         if !wrong.is_empty() {
-            notes.push(wrong);
+            notes.mended(wrong);
         }
-        notes.extend(replayed.faults.iter().cloned());
+        notes.mended.extend(replayed.faults.iter().cloned());
         let (last, seen_to) = (replayed.last, self.seen_to());
         if last.max(seen_to) < self.acknowledged {
             let (path, found) = (self.folder.display().to_string(), last.max(seen_to));
             let (lost, acknowledged) = (self.acknowledged - found, self.acknowledged);
-            notes.push(StoreError::Lost { path, lost, found, acknowledged }.to_string());
+            notes.lost(finding(&StoreError::Lost { path, lost, found, acknowledged }));
         }
-        let entries = replayed.merged(self.view.as_ref(), notes);
+        let entries = replayed.merged(self.view.as_ref(), &mut notes.lost);
         drop(self.view);
         let numbers = entries.keys().filter_map(|key| Key::parse(key)).map(|key| match key {
             Key::Head => 0,

@@ -70,7 +70,8 @@ pub(super) fn guarded<T>(
     match std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)) {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(sled::Error::Corruption { at, .. })) => {
-            Err(StoreError::Damaged { path: path(), what: format!("sled found corruption at {at:?} while {doing}") })
+            let place = at.map(|at| format!(" at {at:?}")).unwrap_or_default();
+            Err(StoreError::Damaged { path: path(), what: format!("sled found corruption{place} while {doing}") })
         }
         Ok(Err(sled::Error::Io(e))) => Err(super::journal::failed(folder, doing, &e)),
         Ok(Err(e)) => Err(StoreError::Io { path: path(), doing, reason: e.to_string() }),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use kith::error::{Error, StoreError};
-use kith::{Database, DatabaseOptions, repair};
+use kith::{CheckReport, Database, DatabaseOptions, repair};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -26,24 +26,26 @@ fn faces_in(database: &Database) -> usize {
     database.stats().unwrap().galleries.iter().map(|g| g.faces).sum()
 }
 
-/// The database after whatever happened to it: as it opens, or as a repair makes it.
-fn opened_or_repaired(path: &Path, options: &DatabaseOptions, what: &str) -> (Database, Vec<String>) {
+/// The database after whatever happened to it, as it opens or as a repair makes it; and what was said of it.
+fn opened_or_repaired(path: &Path, options: &DatabaseOptions, what: &str) -> (Database, CheckReport) {
     match Database::open(path, options) {
         Ok(database) => {
             let report = database.check().unwrap();
-            let told = [report.faults.clone(), report.repaired].concat();
-            if report.faults.is_empty() {
-                return (database, told);
+            assert!(report.lost.is_empty(), "{what}: only a repair loses anything: {report:?}");
+            if report.is_clean() {
+                return (database, report);
             }
             drop(database);
-            let repaired = repair(path, options).unwrap_or_else(|e| panic!("{what}: {e}"));
-            (Database::open(path, options).unwrap(), [repaired.faults, repaired.repaired].concat())
+            let report = repair(path, options).unwrap_or_else(|e| panic!("{what}: {e}"));
+            (Database::open(path, options).unwrap(), report)
         }
         Err(Error::Store(e)) => {
             assert!(!matches!(e, StoreError::Locked { .. } | StoreError::TooNew { .. }), "{what}: {e}");
             let report = repair(path, options).unwrap_or_else(|again| panic!("{what}: {e}; then {again}"));
             assert!(!report.is_clean(), "{what}: a repair that says nothing");
-            (Database::open(path, options).unwrap(), [report.faults, report.repaired].concat())
+            let said = [&report.repaired[..], &report.lost].concat().join("\n");
+            assert!(!said.contains("--repair"), "{what}: a repair that advises one: {said}");
+            (Database::open(path, options).unwrap(), report)
         }
         Err(e) => panic!("{what}: {e}"),
     }
@@ -139,12 +141,13 @@ fn of_two_hundred_changed_bits_none_costs_a_face_and_none_makes_a_wrong_answer()
             changed[at] ^= 1 << bit;
             std::fs::write(copied.join(inside), changed).unwrap();
             let what = format!("{}: bit {bit} of byte {at}", inside.display());
-            let (database, told) = opened_or_repaired(&copied, &options, &what);
-            noticed += usize::from(!told.is_empty());
+            let (database, report) = opened_or_repaired(&copied, &options, &what);
+            noticed += usize::from(!report.is_clean() || !report.repaired.is_empty());
+            assert_eq!(report.lost, Vec::<String>::new(), "{what}");
             found += faces_in(&database);
             for number in (0..500).step_by(37) {
                 let name = who(&database, number);
-                assert_eq!(name, Some(format!("p{}", number % 100)), "{what}: {told:?}");
+                assert_eq!(name, Some(format!("p{}", number % 100)), "{what}: {report:?}");
             }
         }
         println!("{found} of {} faces; {noticed} of 200 changes noticed", 200 * 500);
@@ -190,8 +193,8 @@ fn no_bit_of_the_smallest_files_and_no_lost_page_of_the_ring_costs_anything() {
             std::fs::write(copied.join(file), bytes).unwrap();
             let what = format!("{file}, change {number}");
             let options = DatabaseOptions { create: false, ..options.clone() };
-            let (database, told) = opened_or_repaired(&copied, &options, &what);
-            assert_eq!(faces_in(&database), 30, "{what}: {told:?}");
+            let (database, report) = opened_or_repaired(&copied, &options, &what);
+            assert_eq!((faces_in(&database), report.lost.len()), (30, 0), "{what}: {report:?}");
         }
     }
 }
@@ -218,10 +221,10 @@ fn where_journal_and_records_are_both_damaged_what_either_has_is_kept_and_every_
         std::fs::write(copied.join("journal-1"), &j).unwrap();
         std::fs::write(copied.join("records-1/db"), &l).unwrap();
         let options = DatabaseOptions { create: false, wait: Duration::ZERO, key: None };
-        let (database, told) = opened_or_repaired(&copied, &options, &format!("round {round}"));
+        let (database, report) = opened_or_repaired(&copied, &options, &format!("round {round}"));
         right_or_unknown(&database, &format!("round {round}"));
         let faces = faces_in(&database);
-        assert!(faces == 30 || !told.is_empty(), "round {round}: {faces} faces and not a word");
+        assert!(faces == 30 || !report.lost.is_empty(), "round {round}: {faces} faces and not a word: {report:?}");
         found += faces;
     }
     println!("{found} of {} faces", 30 * rounds);

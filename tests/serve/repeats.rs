@@ -8,7 +8,7 @@ use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
 
 use crate::socket::{Running, all_of, begin};
-use crate::support::{Answer, House, house_in, photo};
+use crate::support::{Answer, House, house_in, multipart_between, photo};
 
 fn keyed(method: &str, path: &str, key: &str, kind: &str, body: Vec<u8>) -> Request<Body> {
     let request = Request::builder().method(method).uri(path).header("idempotency-key", key);
@@ -50,6 +50,22 @@ async fn after_a_restart_the_first_answer_is_given_again() {
     assert_eq!(other.problem(), "request.idempotency_mismatch");
     let kept = std::fs::read_to_string(crate::support::state(house.folder.path()).join("answers.log")).unwrap();
     assert!(kept.contains("Grace") && !kept.contains("embedding"), "{kept}");
+}
+
+/// A form with Grace's photo, drawn up as a client does who draws a boundary for every try.
+async fn enroll_by_form(house: &House, boundary: &str, name: &str) -> Answer {
+    let (kind, body) = multipart_between(boundary, &[("file", Some(name), &photo("grace_hopper.jpg"))]);
+    house.send(keyed("POST", "/v1/people/Grace/faces", "f", &kind, body)).await
+}
+
+#[tokio::test]
+async fn a_form_is_the_same_write_whatever_its_boundary_is() {
+    let house = house_in(tempfile::tempdir().unwrap(), |_| {});
+    let first = enroll_by_form(&house, "one", "passport.jpg").await;
+    assert_eq!(first.status, StatusCode::CREATED, "{:?}", String::from_utf8_lossy(&first.bytes));
+    let again = enroll_by_form(&house, "another-7f3a", "passport.jpg").await;
+    assert_eq!((again.status, again.bytes), (StatusCode::CREATED, first.bytes));
+    assert_eq!(enroll_by_form(&house, "one", "badge.jpg").await.problem(), "request.idempotency_mismatch");
 }
 
 /// Sends a request, and goes away `after` that time.

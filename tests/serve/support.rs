@@ -125,13 +125,19 @@ pub async fn send(router: &Router, request: Request<Body>) -> Answer {
 
 /// A multipart body of these parts (field, file name, content), and its content type.
 pub fn multipart(parts: &[(&str, Option<&str>, &[u8])]) -> (String, Vec<u8>) {
+    multipart_between("edge", parts)
+}
+
+/// A multipart body with this boundary.
+pub fn multipart_between(boundary: &str, parts: &[(&str, Option<&str>, &[u8])]) -> (String, Vec<u8>) {
     let mut body = Vec::new();
     for (field, file, content) in parts {
         let name = file.map(|f| format!("; filename=\"{f}\"")).unwrap_or_default();
-        body.extend(format!("--edge\r\ncontent-disposition: form-data; name=\"{field}\"{name}\r\n\r\n").into_bytes());
+        let head = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{field}\"{name}\r\n\r\n");
+        body.extend(head.into_bytes());
         body.extend_from_slice(content);
         body.extend(b"\r\n");
     }
-    body.extend(b"--edge--\r\n");
-    ("multipart/form-data; boundary=edge".to_string(), body)
+    body.extend(format!("--{boundary}--\r\n").into_bytes());
+    (format!("multipart/form-data; boundary={boundary}"), body)
 }

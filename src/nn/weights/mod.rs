@@ -8,6 +8,7 @@ mod import;
 mod locate;
 mod manifest;
 mod onnx;
+mod pickle;
 #[cfg(feature = "pull")]
 mod pull;
 mod safetensors_file;

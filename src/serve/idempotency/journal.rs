@@ -59,6 +59,9 @@ pub(super) struct Line {
     pub body: [u8; 32],
     /// When it was begun: milliseconds since 1970.
     pub since_ms: u64,
+    /// Number of the database's last write before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub writes: Option<u64>,
     pub what: What,
 }
 
@@ -261,7 +264,7 @@ mod tests {
     use super::*;
 
     fn line(slot: u8, since_ms: u64, what: What) -> Line {
-        Line { slot: [slot; 32], body: [7; 32], since_ms, what }
+        Line { slot: [slot; 32], body: [7; 32], since_ms, writes: Some(4), what }
     }
 
     fn done(text: &str) -> What {

@@ -7,7 +7,7 @@
 //! 2. A write goes on when its caller goes away or is told that it takes too long; its key stays taken until it ends.
 //! 3. A write of which it is not known what came of it (the service was killed, or failed half-way) is never done
 //!    again under its key: 409 `idempotency.unknown_outcome`. One that was refused changed nothing, and may be tried
-//!    again.
+//!    again. So may one before which the service was killed: the database has no write after its beginning.
 
 mod journal;
 
@@ -103,6 +103,18 @@ impl Known {
     }
 }
 
+/// A write as it is asked for.
+#[derive(Debug)]
+pub(super) struct Asked<'a> {
+    /// Id of the caller's key.
+    pub caller: &'a str,
+    pub again: Again,
+    /// Digest of what the body says.
+    pub body: [u8; 32],
+    /// Number of the database's last write.
+    pub writes: u64,
+}
+
 /// The answers of writes that may be sent again.
 #[derive(Debug)]
 pub(super) struct Repeats {
@@ -181,14 +193,15 @@ pub(super) fn goes_on() -> Problem {
 }
 
 impl Repeats {
-    /// What is known from before.
+    /// What is known from before; `writes` is the number of the database's last write.
     ///
     /// # Errors
     /// [`ServeError::Io`].
-    pub(super) fn open(state: &Path) -> Result<Arc<Self>, ServeError> {
+    pub(super) fn open(state: &Path, writes: u64) -> Result<Arc<Self>, ServeError> {
         let (journal, lines) = Journal::open(state)?;
         let mut known = Known::default();
-        lines.into_iter().for_each(|line| known.put(line, State::Ended));
+        let never_begun = |line: &Line| line.what == What::Begun && line.writes == Some(writes);
+        lines.into_iter().filter(|line| !never_begun(line)).for_each(|line| known.put(line, State::Ended));
         Ok(Arc::new(Self { known: Mutex::new(known), journal }))
     }
 
@@ -202,8 +215,7 @@ impl Repeats {
         self: &Arc<Self>,
         carried: &Carried,
         within: Duration,
-        (caller, again): (&str, Again),
-        body: [u8; 32],
+        Asked { caller, again, body, writes }: Asked<'_>,
         status: StatusCode,
         write: impl Future<Output = Result<T, Problem>> + Send + 'static,
     ) -> Result<Response, Problem> {
@@ -212,7 +224,7 @@ impl Repeats {
             return Ok((status, axum::Json(done?)).into_response());
         };
         let slot: Slot = Sha256::new().chain_update(key).chain_update(caller).finalize().into();
-        let task = match self.find(slot, body, now_ms())? {
+        let task = match self.find(slot, body, now_ms(), writes)? {
             Found::Done(line, saved) => return self.again(line, saved).await,
             Found::New(line) => {
                 let turn = Turn { repeats: self.clone(), line, ended: false };
@@ -225,7 +237,7 @@ impl Repeats {
         }
     }
 
-    fn find(&self, slot: Slot, body: [u8; 32], now_ms: u64) -> Result<Found, Problem> {
+    fn find(&self, slot: Slot, body: [u8; 32], now_ms: u64, writes: u64) -> Result<Found, Problem> {
         let mut known = self.known();
         let conflict = |code, detail| Err(Problem::new(StatusCode::CONFLICT, code, detail));
         match known.by_slot.get(&slot).filter(|k| k.state == State::Running || !k.line.is_over(now_ms)) {
@@ -247,7 +259,7 @@ impl Repeats {
             ),
             None => {
                 known.make_room(now_ms);
-                let line = Line { slot, body, since_ms: now_ms, what: What::Begun };
+                let line = Line { slot, body, since_ms: now_ms, writes: Some(writes), what: What::Begun };
                 known.put(line.clone(), State::Running);
                 Ok(Found::New(line))
             }

@@ -13,17 +13,19 @@ struct Desk {
     folder: tempfile::TempDir,
     repeats: Arc<Repeats>,
     carried: Carried,
-    /// How often a write ran.
+    /// How often a write ran: each is one of the database, too.
     runs: Arc<AtomicUsize>,
+    /// Number of the database's last write before.
+    before: u64,
 }
 
-fn desk_in(folder: tempfile::TempDir) -> Desk {
-    let repeats = Repeats::open(folder.path()).unwrap();
-    Desk { folder, repeats, carried: Carried::default(), runs: Arc::default() }
+fn desk_in(folder: tempfile::TempDir, writes: u64) -> Desk {
+    let repeats = Repeats::open(folder.path(), writes).unwrap();
+    Desk { folder, repeats, carried: Carried::default(), runs: Arc::default(), before: writes }
 }
 
 fn desk() -> Desk {
-    desk_in(tempfile::tempdir().unwrap())
+    desk_in(tempfile::tempdir().unwrap(), 0)
 }
 
 fn key(name: &str) -> Again {
@@ -40,8 +42,9 @@ impl Desk {
             runs.fetch_add(1, Ordering::SeqCst);
             write.await
         };
-        let asked = ("k", key(name));
-        let response = self.repeats.once(&self.carried, within, asked, [1; 32], StatusCode::CREATED, counted).await;
+        let writes = self.writes();
+        let asked = Asked { caller: "k", again: key(name), body: [1; 32], writes };
+        let response = self.repeats.once(&self.carried, within, asked, StatusCode::CREATED, counted).await;
         let response = response.map_err(|p| p.code().to_string())?;
         let (status, again) = (response.status().as_u16(), response.headers().contains_key(REPLAYED));
         let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -53,6 +56,11 @@ impl Desk {
         self.send(LONG, name, async { Ok("new".to_string()) }).await
     }
 
+    /// Number of the database's last write.
+    fn writes(&self) -> u64 {
+        self.before + self.runs.load(Ordering::SeqCst) as u64
+    }
+
     /// The desk as it is found after a kill now.
     fn killed(&self) -> Desk {
         let folder = tempfile::tempdir().unwrap();
@@ -60,7 +68,7 @@ impl Desk {
             let entry = entry.unwrap();
             std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
         }
-        desk_in(folder)
+        desk_in(folder, self.writes())
     }
 
     async fn runs(&self, count: usize) {
@@ -127,7 +135,7 @@ async fn of_many_at_once_one_runs() {
     };
     assert_eq!(tokio::join!(first, others).0, told(201, false, "first"));
     assert_eq!((desk.ask("a").await, desk.runs.load(Ordering::SeqCst)), (told(201, true, "first"), 1));
-    let other_body = desk.repeats.find(slot_of("a"), [2; 32], now_ms());
+    let other_body = desk.repeats.find(slot_of("a"), [2; 32], now_ms(), 0);
     assert_eq!(other_body.err().unwrap().code(), "request.idempotency_mismatch");
 }
 
@@ -157,6 +165,20 @@ async fn a_kill_at_any_step_leads_to_the_answer_or_to_an_honest_refusal() {
     // What was answered is on disk.
     let after = desk.killed();
     assert_eq!((after.ask("a").await, after.runs.load(Ordering::SeqCst)), (told(201, true, "first"), 0));
+}
+
+#[tokio::test]
+async fn a_write_before_which_the_service_was_killed_may_be_tried_again() {
+    let desk = desk();
+    let begun = desk.repeats.find(slot_of("a"), [1; 32], now_ms(), 7).map_err(|p| p.code().to_string());
+    let Ok(Found::New(line)) = begun else { panic!("the first is new") };
+    assert!(desk.repeats.journal.append(&line, true).await);
+    // The database's last write is still the one from before it; or another one came, and nobody knows whose.
+    for (writes, answer) in [(7, told(201, false, "new")), (8, Err("idempotency.unknown_outcome".to_string()))] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::copy(desk.folder.path().join("answers.log"), folder.path().join("answers.log")).unwrap();
+        assert_eq!(desk_in(folder, writes).ask("a").await, answer, "{writes}");
+    }
 }
 
 #[tokio::test]
@@ -210,7 +232,7 @@ fn beyond_the_bounds_the_oldest_that_ended_goes_and_what_runs_stays() {
     let slot = |i: usize| -> Slot { Sha256::digest(i.to_le_bytes()).into() };
     let now = now_ms();
     for i in 0..MOST {
-        let line = Line { slot: slot(i), body: [0; 32], since_ms: now + i as u64, what: What::Begun };
+        let line = Line { slot: slot(i), body: [0; 32], since_ms: now + i as u64, writes: None, what: What::Begun };
         known.put(line, if i == 0 { State::Running } else { State::Ended });
     }
     known.make_room(now);

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use super::super::memory::Held;
 use super::super::problem::Problem;
@@ -41,7 +42,7 @@ pub(in super::super) struct Upload {
 pub(in super::super) struct Form {
     pub photos: Vec<Upload>,
     pairs: Pairs,
-    /// SHA-256 of the whole body.
+    /// SHA-256 of what the body says: the same for a form that is sent again with another boundary.
     pub digest: [u8; 32],
 }
 
@@ -118,7 +119,7 @@ impl FromRequest<Arc<Service>> for Form {
         (head.headers, head.extensions) = (parts.headers.clone(), parts.extensions.clone());
         let came = Came::all_of(Request::from_parts(parts, content), service).await?;
         let read = move |came: Came| {
-            let digest = came.digest();
+            let whole = (kind != Kind::Multipart).then(|| came.digest());
             let mut fields = Fields { photos: Vec::new(), pairs: Vec::new(), held: came.held };
             match kind {
                 Kind::Json => fields.read_json(&came.bytes)?,
@@ -126,6 +127,7 @@ impl FromRequest<Arc<Service>> for Form {
                 Kind::Raw if came.bytes.is_empty() => return Err(no_photo("file")),
                 Kind::Raw | Kind::Other => fields.add_photo("file", "photo", came.bytes),
             }
+            let digest = whole.unwrap_or_else(|| fields.digest());
             Ok((fields, digest))
         };
         let (fields, digest) = parse(service, came, read).await?;
@@ -149,6 +151,18 @@ struct Fields {
 const PHOTO_FIELDS: [&str; 6] = ["file", "files", "a", "b", "source_image", "target_image"];
 
 impl Fields {
+    /// SHA-256 of the photos and options of a form. Its bytes are no measure: who sends it again draws a new boundary.
+    fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        let photos = self.photos.iter().map(|p| [p.field.as_bytes(), p.name.as_bytes(), p.bytes.as_ref()]);
+        let options = self.pairs.iter().map(|(name, value)| [&[], name.as_bytes(), value.as_bytes()]);
+        for part in photos.chain(options).flatten() {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part);
+        }
+        digest.finalize().into()
+    }
+
     fn add_photo(&mut self, field: &str, name: &str, bytes: Bytes) {
         let name: String = name.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
         self.photos.push(Upload { field: field.to_string(), name, bytes, _held: self.held.clone() });

@@ -5,7 +5,8 @@
 //!    left, and is complete and private before it has its name.
 //! 2. The socket can be opened by its owner alone (0600), and each caller's user is looked at besides: the owner, or
 //!    root, who could open the database without the service.
-//! 3. A command has a thread to itself, since what it asks may take minutes; there are at most [`MOST`].
+//! 3. A command has a thread to itself, since what it asks may take minutes; there are at most [`MOST`]. Where there
+//!    are as many, one that has not said yet whose it is gives way, the oldest first: silence keeps nobody out.
 //! 4. What is at hand when the service stops is finished and answered, within the time that requests have.
 
 mod noting;
@@ -38,8 +39,12 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 struct Caller {
     stream: UnixStream,
+    /// Whether it has said who it is, and was let in.
+    admitted: bool,
     /// Whether it waits for an answer.
     busy: bool,
+    /// Whether it gave way to another; its thread is about to end.
+    gone: bool,
 }
 
 /// The commands that are connected.
@@ -53,17 +58,28 @@ impl Callers {
     /// Lets one in; `None` where there are as many as may.
     fn enter(&self, stream: UnixStream) -> Option<u64> {
         let mut here = self.here.lock().unwrap_or_else(PoisonError::into_inner);
-        if here.len() >= MOST {
+        if here.len() >= 2 * MOST {
             return None;
         }
+        if here.values().filter(|c| !c.gone).count() >= MOST {
+            let silent = here.values_mut().find(|c| !c.gone && !c.admitted)?;
+            silent.gone = true;
+            let _ = silent.stream.shutdown(std::net::Shutdown::Both);
+        }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        here.insert(id, Caller { stream, busy: false });
+        here.insert(id, Caller { stream, admitted: false, busy: false, gone: false });
         Some(id)
     }
 
     fn set_busy(&self, id: u64, busy: bool) {
         if let Some(caller) = self.here.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&id) {
             caller.busy = busy;
+        }
+    }
+
+    fn admit(&self, id: u64) {
+        if let Some(caller) = self.here.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&id) {
+            caller.admitted = true;
         }
     }
 
@@ -186,8 +202,12 @@ fn begin(
     let Some(id) = callers.enter(stream.try_clone()?) else { return Ok(()) };
     let (runtime, leaving) = (Handle::current(), callers.clone());
     let spawned = std::thread::Builder::new().name("kith-command".to_string()).spawn(move || {
-        let busy = |busy| callers.set_busy(id, busy);
-        if let Err(e) = talk::talk(&stream, &whose, &service, &runtime, &busy) {
+        let told = |step| match step {
+            talk::Step::Admitted => callers.admit(id),
+            talk::Step::Asked => callers.set_busy(id, true),
+            talk::Step::Answered => callers.set_busy(id, false),
+        };
+        if let Err(e) = talk::talk(&stream, &whose, &service, &runtime, &told) {
             tracing::debug!(error = %e, process = whose.process, "a command broke off");
         }
         // The entry's stream is this one's copy: both are to go for the other side to see the end.

@@ -20,13 +20,24 @@ use crate::{Error, Result};
 /// holds nothing longer than that: an export keeps writers waiting.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Talks until the command goes away or the service stops; `busy` hears whether an answer is being worked out.
+/// How far a conversation is.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Step {
+    /// The command has said who it is, and may ask.
+    Admitted,
+    /// It waits for an answer.
+    Asked,
+    /// It has its answer.
+    Answered,
+}
+
+/// Talks until the command goes away or the service stops; `step` hears how far it is.
 pub(super) fn talk(
     mut stream: &UnixStream,
     whose: &Whose,
     service: &Service,
     runtime: &Handle,
-    busy: &dyn Fn(bool),
+    step: &dyn Fn(Step),
 ) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let said = |e: Error| io::Error::other(e.to_string());
@@ -45,10 +56,11 @@ pub(super) fn talk(
     if !is_in {
         return Ok(());
     }
+    step(Step::Admitted);
     while !service.is_stopping() {
         stream.set_read_timeout(None)?;
         let Some(first) = begin(&mut stream)? else { return Ok(()) };
-        busy(true);
+        step(Step::Asked);
         stream.set_read_timeout(Some(PATIENCE))?;
         let (kind, body) = rest(first, &mut stream, LARGEST_REQUEST)?;
         let request = (kind == REQUEST).then(|| decode::<Request, LARGEST_REQUEST>(&body)).flatten();
@@ -69,7 +81,7 @@ pub(super) fn talk(
             })
         });
         answer(stream, answered)?;
-        busy(false);
+        step(Step::Answered);
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::super::audit::{Event, Refusal};
-use super::super::idempotency::{Again, goes_on};
+use super::super::idempotency::{Again, Asked, goes_on};
 use super::super::pool::Refused;
 use super::super::problem::Problem;
 use super::Service;
@@ -123,7 +123,8 @@ impl Service {
         status: StatusCode,
         write: impl Future<Output = Result<T, Problem>> + Send + 'static,
     ) -> Result<Response, Problem> {
-        self.repeats.once(&self.carried, self.limits().write(), (caller, again), body, status, write).await
+        let asked = Asked { caller, again, body, writes: self.database.writes() };
+        self.repeats.once(&self.carried, self.limits().write(), asked, status, write).await
     }
 
     /// Puts a refused request into the audit log, after the changes of keys that it may be due to. It is refused
