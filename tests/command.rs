@@ -143,6 +143,33 @@ fn detect_and_embed_write_what_they_find() {
     assert_eq!((chip.width(), chip.height()), (150, 150));
     assert!(marked.join("two_faces.jpg.faces.png").is_file());
 
+    // Photos of one name, at once: each has pictures of its own.
+    let both: Vec<String> = ["a", "b"]
+        .iter()
+        .zip(["grace_hopper.jpg", "two_faces.jpg"])
+        .map(|(place, file)| {
+            let place = folder.path().join(place);
+            std::fs::create_dir(&place).unwrap();
+            std::fs::copy(photo(file), place.join("1.jpg")).unwrap();
+            place.join("1.jpg").display().to_string()
+        })
+        .collect();
+    let (faces, names, db) = (folder.path().join("faces"), folder.path().join("names"), folder.path().join("db"));
+    let (faces, names, db) = (faces.to_str().unwrap(), names.to_str().unwrap(), db.to_str().unwrap());
+    assert_eq!(code(&kith(&["detect", &both[0], &both[1], "-o", faces])), 0);
+    assert_eq!(code(&kith(&["enroll", "Grace", &both[0], "--db", db])), 0);
+    assert_eq!(code(&kith(&["identify", &both[0], &both[1], "-o", names, "--db", db])), 1);
+    let written = |folder: &str| {
+        let mut names: Vec<String> =
+            std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let pictures =
+        ["a_1.jpg.face1.png", "a_1.jpg.faces.png", "b_1.jpg.face1.png", "b_1.jpg.face2.png", "b_1.jpg.faces.png"];
+    assert_eq!(written(faces), pictures);
+    assert_eq!(written(names), ["a_1.jpg.names.png", "b_1.jpg.names.png"]);
+
     let npy = folder.path().join("faces.npy");
     let answer = kith(&["embed", &two, &photo("astronaut.png"), "-o", npy.to_str().unwrap(), "--json"]);
     assert_eq!(code(&answer), 0);
@@ -293,6 +320,9 @@ fn enrol_identify_rename_forget() {
 
     let backup = folder.path().join("faces.bak");
     assert_eq!(code(&at(&db, &["backup", backup.to_str().unwrap()])), 0);
+    let again = at(&db, &["backup", backup.to_str().unwrap()]);
+    assert!(code(&again) == 2 && said(&again).contains("--force"), "{}", said(&again));
+    assert_eq!(code(&at(&db, &["backup", backup.to_str().unwrap(), "--force"])), 0);
     assert_eq!(code(&at(&db, &["forget", "Admiral Hopper"])), 0);
     assert_eq!(code(&at(&db, &["identify", &photo("hopper_tilt.jpg")])), 1);
     assert_eq!(code(&at(&db, &["check"])), 0);

@@ -152,7 +152,7 @@ fn two_hundred_kills_of_every_writing_command_on_a_nearly_full_disk_lose_nothing
                 after.get_mut(&b).unwrap().sort();
                 vec!["people".into(), "merge".into(), a.clone(), b.clone()]
             }
-            4 => vec!["backup".into(), shown(&file)],
+            4 => vec!["backup".into(), "--force".into(), shown(&file)],
             5 => vec!["restore".into(), shown(&file)],
             7 => vec!["rekey".into()],
             8 => vec!["reindex".into(), "--index".into(), "graph".into()],

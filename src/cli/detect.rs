@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use super::args::{Common, Detect};
+use super::targets::distinct_names;
 use super::{DONE, FAILED, output};
 use crate::json::json;
 use crate::media::{draw_box, draw_disc, draw_label, save};
@@ -19,11 +20,14 @@ pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
         std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", folder.display()))?;
     }
     let bar = output::bar(common, command.images.len(), "detecting");
+    let names = distinct_names(&command.images);
     let found: Vec<_> = command
         .images
         .par_iter()
-        .map(|path| {
-            let answer = one(&engine, common, path, command.output.as_deref());
+        .zip(&names)
+        .map(|(path, name)| {
+            let target = command.output.as_deref().map(|folder| folder.join(name));
+            let answer = one(&engine, common, path, target.as_deref());
             bar.inc(1);
             answer
         })
@@ -65,25 +69,22 @@ pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
 
 type Found = ((u32, u32), Vec<Detection>);
 
-fn one(engine: &Engine, common: &Common, path: &Path, folder: Option<&Path>) -> Result<Found, Error> {
+fn one(engine: &Engine, common: &Common, path: &Path, target: Option<&Path>) -> Result<Found, Error> {
     let photo = Photo::open_with(path, &common.limits())?;
     let faces = engine.detect(&photo)?;
-    if let Some(folder) = folder {
-        write_pictures(engine, &photo, &faces, path, folder)?;
+    if let Some(target) = target {
+        write_pictures(engine, &photo, &faces, target)?;
     }
     Ok(((photo.width(), photo.height()), faces))
 }
 
-/// The photo with its faces marked as `NAME.faces.png`, and each chip as `NAME.face1.png` and so on.
-fn write_pictures(
-    engine: &Engine,
-    photo: &Photo,
-    faces: &[Detection],
-    path: &Path,
-    folder: &Path,
-) -> Result<(), Error> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let target = |what: String| -> PathBuf { folder.join(format!("{name}.{what}.png")) };
+/// The photo with its faces marked as `TARGET.faces.png`, and each chip as `TARGET.face1.png` and so on.
+fn write_pictures(engine: &Engine, photo: &Photo, faces: &[Detection], target: &Path) -> Result<(), Error> {
+    let target = |what: String| -> PathBuf {
+        let mut name = target.as_os_str().to_os_string();
+        name.push(format!(".{what}.png"));
+        name.into()
+    };
     let mut marked = photo.raster().clone();
     let line = (photo.width().max(photo.height()) / 400).max(2);
     for (i, f) in faces.iter().enumerate() {

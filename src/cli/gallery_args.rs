@@ -307,6 +307,9 @@ pub(super) struct Check {
 pub(super) struct BackupArgs {
     /// The file to write
     pub file: PathBuf,
+    /// Write over a file that is there
+    #[arg(long)]
+    pub force: bool,
     /// Of an encrypted database: copy its key ring here, in place of the copy that is there. A backup
     /// opens with the key and this alone. Keep one copy, the newest: whoever is forgotten drops out of it
     #[arg(long, value_name = "FILE")]

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::args::Common;
 use super::gallery_args::Identify;
+use super::targets::distinct_names;
 use super::{DIFFERENT, DONE, FAILED, output};
 use crate::json::json;
 use crate::media::save;
@@ -25,8 +26,9 @@ pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
     let answers: Vec<Result<Vec<IdentifiedFace>, Error>> = command
         .images
         .par_iter()
-        .map(|path| {
-            let target = command.output.as_ref().map(|out| target(out, path, several));
+        .zip(distinct_names(&command.images))
+        .map(|(path, name)| {
+            let target = command.output.as_ref().map(|out| target(out, &name, several));
             let answer = one(&engine, &database, common, command, &policy, path, target.as_deref());
             bar.inc(1);
             answer
@@ -85,12 +87,11 @@ fn one(
     Ok(faces)
 }
 
-/// Where the picture of a photo goes.
-fn target(output: &Path, photo: &Path, several: bool) -> PathBuf {
+/// Where the picture of a photo goes that has this name among the others.
+fn target(output: &Path, name: &str, several: bool) -> PathBuf {
     if !several {
         return output.to_path_buf();
     }
-    let name = photo.file_name().unwrap_or_default().to_string_lossy();
     output.join(format!("{name}.names.png"))
 }
 

@@ -30,6 +30,7 @@ mod serve_args;
 #[cfg(feature = "serve")]
 mod settings;
 mod store_args;
+mod targets;
 mod train;
 mod verify;
 mod weights;

@@ -5,6 +5,7 @@ use tracing_subscriber::EnvFilter;
 use super::args::Common;
 use super::serve_args::{AuditAction, AuditArgs, KeysAction, KeysArgs, LogForm, Serve};
 use super::{DONE, output};
+use crate::files::now_ms;
 use crate::json::json;
 use crate::serve::{
     ApiKey, AuditHead, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles, last_lines, make_key, note_keys,
@@ -116,11 +117,6 @@ fn note(folder: &std::path::Path) {
     if let Err(e) = note_keys(folder) {
         eprintln!("kith: warning: the audit log does not say so yet: {e}");
     }
-}
-
-fn now_ms() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
-    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A key as it is listed: without the digest, which nobody needs to see.

@@ -5,6 +5,7 @@ pub mod dlib_resnet;
 pub mod inception_resnet_v1;
 pub mod mirrored;
 pub mod mobilefacenet;
+pub mod sface;
 
 use candle_core::{Result as TensorResult, Tensor};
 

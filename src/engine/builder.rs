@@ -12,6 +12,7 @@ use crate::embed::dlib_resnet::{self, DlibResnet};
 use crate::embed::inception_resnet_v1::{self, InceptionResnetV1};
 use crate::embed::mirrored::{MIRROR_SUFFIX, Mirrored};
 use crate::embed::mobilefacenet::{self, MobileFaceNet};
+use crate::embed::sface::{self, Sface};
 use crate::error::{Error, ModelError, RefusalError, Result, WeightsError};
 use crate::nn::weights::{Kind, Manifest, WeightStore, YUNET_N, YUNET_S};
 use crate::nn::{Device, DeviceChoice, PrecisionChoice};
@@ -173,6 +174,7 @@ fn load_embedder(
         }
         known @ (EIGENFACES | FISHERFACES) => Ok(Box::new(Classic::new(known, tensors, sha256, device)?)),
         mobilefacenet::ARCHITECTURE => Ok(Box::new(MobileFaceNet::new(tensors, sha256, device, precision)?)),
+        sface::ARCHITECTURE => Ok(Box::new(Sface::new(tensors, sha256, device, precision)?)),
         _ => Err(not_a(Kind::Embedder, name)),
     }
 }

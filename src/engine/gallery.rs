@@ -11,7 +11,8 @@ use crate::compare::{NameTag, draw_names};
 use crate::database::{Database, Pending};
 use crate::detect::Detection;
 use crate::error::{Error, GalleryError, Result};
-use crate::gallery::{Enrolled, EnrolmentPolicy, Identification, NewFace, SearchPolicy, unhex};
+use crate::files::unhex;
+use crate::gallery::{Enrolled, EnrolmentPolicy, Identification, NewFace, SearchPolicy};
 use crate::geometry::BBox;
 use crate::media::{Photo, Raster, encode_jpeg, encode_png, fit_within};
 

@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::shelf::Shelf;
 use super::{Database, usable};
 use crate::error::{GalleryError, GateRefusal, Result};
+use crate::files::now_ms;
 use crate::geometry::{BBox, Landmarks};
-use crate::store::{ChipRecord, FaceRecord, Key, PersonRecord, QualityRecord, Ticket, now_ms, rounded};
+use crate::store::{ChipRecord, FaceRecord, Key, PersonRecord, QualityRecord, Ticket, rounded};
 use crate::vector::{Embedding, squared_distance};
 use crate::verify::Threshold;
 

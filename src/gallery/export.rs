@@ -24,8 +24,9 @@ use npyz::WriterBuilder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Database, hex};
+use super::Database;
 use crate::error::{Error, Result, StoreError};
+use crate::files::hex;
 use crate::files::{self, Audience};
 use crate::store::{ChipRecord, FaceRecord, Key};
 

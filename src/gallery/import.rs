@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::export::{CHIPS, EndLine, FORMAT, FaceLine, HeadLine, LINES, PersonLine, VECTORS, failed};
-use super::{Database, EnrolmentPolicy, EnrolmentStatus, NewFace, unhex, usable};
+use super::{Database, EnrolmentPolicy, EnrolmentStatus, NewFace, usable};
 use crate::error::{Result, StoreError};
+use crate::files::{hex, unhex};
 use crate::geometry::{BBox, Landmarks};
 use crate::store::{Key, PersonRecord};
 use crate::vector::{Embedding, ModelId};
@@ -286,7 +287,7 @@ fn vectors(path: &Path, end: &EndLine, dimension: usize) -> Result<Vec<f32>> {
         return Err(bad(path, format!("it has {length} bytes, too many for {} faces", end.faces)).into());
     }
     let bytes = fs::read(path).map_err(failed(path, "reading the vectors"))?;
-    if super::hex(&Sha256::digest(&bytes)) != end.vectors_sha256.to_ascii_lowercase() {
+    if hex(&Sha256::digest(&bytes)) != end.vectors_sha256.to_ascii_lowercase() {
         return Err(bad(path, "it does not match the checksum in the last line".to_string()).into());
     }
     // From version 2 on a file may claim four gigabytes of description, which would be allocated.

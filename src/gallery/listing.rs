@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::people::listed;
 use super::{Database, EnrolledFace, Person, PersonFilter, usable};
 use crate::error::{GalleryError, Result};
-use crate::store::{ChipRecord, Key, PersonRecord, now_ms};
+use crate::files::now_ms;
+use crate::store::{ChipRecord, Key, PersonRecord};
 use crate::vector::{Embedding, ModelId, squared_distance};
 
 /// Some of the people of a gallery, by name.

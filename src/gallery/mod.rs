@@ -46,8 +46,9 @@ pub use reindex::IndexStats;
 pub use transfer::Backup;
 
 use crate::error::{Error, GalleryError, Result};
+use crate::files::{hex, now_ms};
 pub use crate::store::MasterKey;
-use crate::store::{DataKey, FaceRecord, GalleryRecord, Key, OpenMode, PersonRecord, Store, Writer, now_ms};
+use crate::store::{DataKey, FaceRecord, GalleryRecord, Key, OpenMode, PersonRecord, Store, Writer};
 use crate::vector::ModelId;
 use shelf::Shelf;
 
@@ -314,23 +315,6 @@ impl Database {
 /// An id for a gallery, never given before.
 fn gallery_id(writer: &mut Writer) -> Result<u32, GalleryError> {
     u32::try_from(writer.new_id()).map_err(|_| GalleryError::NoIdLeft)
-}
-
-/// Lower-case hex digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// 64 hexadecimal digits as bytes.
-pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 /// The name without the space around it.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Database, hex, usable};
+use super::{Database, usable};
 use crate::error::{GalleryError, Result};
+use crate::files::hex;
 use crate::geometry::BBox;
 use crate::store::{ChipRecord, DataKey, FaceRecord, Key, PersonRecord, Writer};
 

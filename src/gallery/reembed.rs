@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::shelf::Shelf;
 use super::{Database, Pending};
 use crate::error::{Error, GalleryError, Result, StoreError};
+use crate::files::now_ms;
 use crate::geometry::{BBox, Landmarks};
-use crate::store::{ChipRecord, DataKey, FaceRecord, GalleryRecord, Key, PersonRecord, Writer, now_ms, rounded};
+use crate::store::{ChipRecord, DataKey, FaceRecord, GalleryRecord, Key, PersonRecord, Writer, rounded};
 use crate::vector::{Embedding, ModelId};
 
 /// A change of model under way.

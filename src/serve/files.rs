@@ -1,27 +1,14 @@
-//! What the service keeps in its own folder: files of mode 0600 in folders of mode 0700 under any umask, small ones
-//! written whole or not at all.
+//! What the service keeps in its own folder: `crate::files`, with the service's errors, and no links.
 
-use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self as stdio, Write};
+use std::fs::{self, File, Metadata};
+use std::io as stdio;
 use std::path::Path;
 
 use crate::error::ServeError;
+use crate::files::{self, Audience};
 
 pub(super) fn io(place: &Path, doing: &'static str, error: &stdio::Error) -> ServeError {
     ServeError::Io { place: place.display().to_string(), doing, reason: error.to_string() }
-}
-
-/// Lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-/// Options of a file that only its owner may read.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
 }
 
 /// What tells a file from every other on this machine, whatever its name; nothing where the system has no such thing.
@@ -52,23 +39,7 @@ pub(super) fn open_private(path: &Path) -> Result<File, ServeError> {
         let reason = "this is a symbolic link; name the folder that is meant with --state FOLDER".to_string();
         return Err(ServeError::Io { place: path.display().to_string(), doing: "opening", reason });
     }
-    let file = private().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
-    make_private(&file).map_err(failed)?;
-    Ok(file)
-}
-
-/// Takes every right of others off a file.
-fn make_private(file: &File) -> stdio::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        if file.metadata()?.permissions().mode() & 0o7777 != 0o600 {
-            file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = file;
-    Ok(())
+    files::open_private(path).map_err(failed)
 }
 
 /// A file that was not there before and that only its owner may read; what a crash left under the name goes.
@@ -77,9 +48,7 @@ pub(super) fn create_private(path: &Path) -> stdio::Result<File> {
         Err(e) if e.kind() != stdio::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let file = private().read(true).write(true).create_new(true).open(path)?;
-    make_private(&file)?;
-    Ok(file)
+    files::create(path, Audience::Owner)
 }
 
 /// Makes a folder that only its owner may look into, where there is none, and those above it likewise. One that is there
@@ -128,27 +97,16 @@ pub(super) fn is_open_to_others(folder: &Path) -> bool {
     }
 }
 
-/// Writes beside, syncs, renames, and syncs the folder.
+/// Writes a file whole or not at all, and its name durably.
 pub(super) fn write_private(path: &Path, bytes: &[u8]) -> Result<(), ServeError> {
-    let beside = path.with_extension(format!("{}.tmp", std::process::id()));
-    let written = create_private(&beside)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&beside, path));
-    if let Err(e) = written {
-        let _ = fs::remove_file(&beside);
-        return Err(io(path, "writing", &e));
-    }
+    files::write_whole(path, bytes, Audience::Owner).map_err(|e| io(path, "writing", &e))?;
     sync_folder(path)
 }
 
 /// Makes the names in the file's folder durable.
 pub(super) fn sync_folder(path: &Path) -> Result<(), ServeError> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // Windows opens no folders, and needs none synced.
-    if cfg!(windows) {
-        return Ok(());
-    }
-    File::open(folder).and_then(|f| f.sync_all()).map_err(|e| io(folder, "syncing the folder", &e))
+    let folder = files::folder_of(path);
+    files::sync_folder(folder).map_err(|e| io(folder, "syncing the folder", &e))
 }
 
 #[cfg(test)]
@@ -169,10 +127,6 @@ mod tests {
         assert_eq!(mode(&loose), 0o666);
         open_private(&loose).unwrap();
         assert_eq!((mode(&loose), fs::read_to_string(&loose).unwrap()), (0o600, "kept".to_string()));
-        // What a crash left under the temporary name lends its rights to nobody.
-        let beside = loose.with_extension(format!("{}.tmp", std::process::id()));
-        fs::write(&beside, "half").unwrap();
-        fs::set_permissions(&beside, fs::Permissions::from_mode(0o644)).unwrap();
         write_private(&loose, b"whole").unwrap();
         assert_eq!((mode(&loose), fs::read_to_string(&loose).unwrap()), (0o600, "whole".to_string()));
         let made = folder.path().join("a/b");

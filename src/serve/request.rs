@@ -15,10 +15,10 @@ use tracing::Instrument;
 
 use super::audit::Refusal;
 use super::compreface;
-use super::files::hex;
 use super::pool::Refused;
 use super::problem::Problem;
 use super::state::Service;
+use crate::files::hex;
 
 /// The header that carries the request's id, in and out.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");

@@ -8,6 +8,7 @@ use super::codec;
 use super::ring::Ring;
 use super::{HeadRecord, Key};
 use crate::error::StoreError;
+use crate::files::now_ms;
 
 #[path = "../../migrations/v0001.rs"]
 mod v0001;
@@ -22,11 +23,6 @@ pub(super) const FORMAT: u32 = 3;
 pub(super) const JOURNALLED: u32 = 3;
 /// In every version the format's number stands here in the head's value, as a little-endian `u32`.
 const FORMAT_AT: std::ops::Range<usize> = 1..5;
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
-}
 
 /// The format of a database whose head is stored as `value`.
 pub(super) fn format_of(value: &[u8], folder: &Path) -> Result<u32, StoreError> {

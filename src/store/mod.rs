@@ -61,7 +61,6 @@ pub use key::MasterKey;
 #[cfg(all(unix, feature = "serve"))]
 pub(crate) use key::random;
 pub(crate) use keys::Key;
-pub(crate) use migrate::now_ms;
 pub(crate) use open::OpenMode;
 pub(crate) use records::{ChipRecord, FaceRecord, GalleryRecord, HeadRecord, PersonRecord, QualityRecord, rounded};
 

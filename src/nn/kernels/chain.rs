@@ -256,7 +256,10 @@ mod tests {
                         bias: &vec![0.1; layer.channels],
                         stride: layer.stride,
                         padding: (layer.padding, layer.padding),
-                        activation: Activation::Relu,
+                        activation: match layer.channels % 2 {
+                            0 => Activation::Relu,
+                            _ => Activation::PRelu(vec![-0.3; layer.channels]),
+                        },
                     };
                     let result = builder.map(length(map.rows), length(map.columns), layer.channels);
                     match layer.kind {

@@ -29,6 +29,8 @@ pub(super) struct Packed<N: 'static = f32> {
     /// `[window rows, window columns, channels]`, channels filled up to whole vectors.
     pub weights: Lines,
     pub bias: Lines,
+    /// One a channel, of a PReLU.
+    pub slopes: Option<Lines>,
     pub least: N,
     pub greatest: N,
     pub kernel: unsafe fn(&Run<N>),
@@ -50,7 +52,9 @@ pub(super) struct Run<'a, N = f32> {
     pub vectors: usize,
     pub weights: *const N,
     pub bias: *const N,
-    /// Results are bounded by these.
+    /// Null, or what results below zero are multiplied by.
+    pub slopes: *const N,
+    /// Otherwise results are bounded by these.
     pub least: N,
     pub greatest: N,
 }
@@ -59,19 +63,27 @@ impl DepthwiseConv {
     /// Packs `conv`, whose weights are `[channels, 1, rows, columns]`: one input for each output.
     ///
     /// # Panics
-    /// When the numbers are not as many as the sizes say, or when a PReLU follows.
+    /// When the numbers are not as many as the sizes say.
     pub(crate) fn new(conv: &ConvWeights, simd: Simd) -> Self {
         let taps = conv.window.0 * conv.window.1;
         assert!(conv.inputs == 1 && conv.stride > 0 && taps > 0, "one input for each output");
         assert_eq!(conv.weight.len(), conv.outputs * taps, "weights");
         assert!(conv.bias.is_empty() || conv.bias.len() == conv.outputs, "biases");
-        assert!(!matches!(conv.activation, Activation::PRelu(_)), "bounds are all that may follow");
         let (least, greatest) = match conv.activation {
             Activation::Relu => (0.0, f32::INFINITY),
             Activation::Relu6 => (0.0, 6.0),
-            _ => (f32::NEG_INFINITY, f32::INFINITY),
+            Activation::None | Activation::PRelu(_) => (f32::NEG_INFINITY, f32::INFINITY),
         };
         let filled = conv.outputs.next_multiple_of(LANES);
+        let slopes = match &conv.activation {
+            Activation::PRelu(slopes) => {
+                assert_eq!(slopes.len(), conv.outputs, "slopes");
+                let mut lines = Lines::zeros(filled);
+                lines.numbers_mut()[..slopes.len()].copy_from_slice(slopes);
+                Some(lines)
+            }
+            _ => None,
+        };
         let mut weights = Lines::zeros(filled * taps);
         for (channel, kernel) in conv.weight.chunks_exact(taps).enumerate() {
             for (tap, &value) in kernel.iter().enumerate() {
@@ -90,7 +102,7 @@ impl DepthwiseConv {
             _ => run_plain,
         };
         let (channels, window, stride, padding) = (conv.outputs, conv.window, conv.stride, conv.padding);
-        Self(Arc::new(Packed { channels, window, stride, padding, weights, bias, least, greatest, kernel }))
+        Self(Arc::new(Packed { channels, window, stride, padding, weights, bias, slopes, least, greatest, kernel }))
     }
 
     pub(super) fn packed(&self) -> &Arc<Packed> {
@@ -136,6 +148,7 @@ impl<N: Number> Packed<N> {
             vectors: self.vectors(),
             weights: N::of(self.weights.numbers()).as_ptr(),
             bias: N::of(self.bias.numbers()).as_ptr(),
+            slopes: self.slopes.as_ref().map_or(std::ptr::null(), |slopes| N::of(slopes.numbers()).as_ptr()),
             least: self.least,
             greatest: self.greatest,
         };
@@ -201,6 +214,33 @@ pub(super) unsafe fn run_body<V: Vectors, const P: usize>(
     }
 }
 
+/// What follows the products, for a vector of channels of each result.
+///
+/// # Safety
+/// As for [`run_body`].
+#[inline(always)]
+unsafe fn activate<V: Vectors, const P: usize>(
+    run: &Run<V::Number>,
+    channel: usize,
+    sums: &mut [V::Vector; P],
+    least: V::Vector,
+    greatest: V::Vector,
+) {
+    // SAFETY: where there are slopes there is one for each channel.
+    unsafe {
+        if run.slopes.is_null() {
+            for sum in sums {
+                *sum = V::bounded(*sum, least, greatest);
+            }
+        } else {
+            let (slope, zero) = (V::load(run.slopes.add(channel)), V::splat(&V::Number::ZERO));
+            for sum in sums {
+                *sum = V::prelu(*sum, slope, zero);
+            }
+        }
+    }
+}
+
 /// `P` results from the one of number `first`.
 ///
 /// # Safety
@@ -223,8 +263,9 @@ unsafe fn block<V: Vectors, const P: usize>(run: &Run<V::Number>, first: usize, 
                     }
                 }
             }
+            activate::<V, P>(run, channel, &mut sums, least, greatest);
             for (p, &sum) in sums.iter().enumerate() {
-                V::store(run.out.add((first + p) * run.out_pixel + channel), V::bounded(sum, least, greatest));
+                V::store(run.out.add((first + p) * run.out_pixel + channel), sum);
             }
         }
     }
@@ -254,8 +295,9 @@ unsafe fn three_by_three<V: Vectors, const P: usize>(run: &Run<V::Number>, first
                     (a, b) = (b, c);
                 }
             }
+            activate::<V, P>(run, channel, &mut sums, least, greatest);
             for (p, &sum) in sums.iter().enumerate() {
-                V::store(run.out.add((first + p) * run.out_pixel + channel), V::bounded(sum, least, greatest));
+                V::store(run.out.add((first + p) * run.out_pixel + channel), sum);
             }
         }
     }
@@ -292,7 +334,10 @@ mod tests {
             let (stride, padded) = (rng.random_range(1..3), rng.random_range(0..2));
             let padding = (padded * (window.0 / 2), padded * (window.1 / 2));
             let (rows, columns) = (2 * rng.random_range(4..9), 2 * rng.random_range(4..25));
-            let activation = [Activation::None, Activation::Relu, Activation::Relu6][case % 3].clone();
+            let slopes = random(channels, &mut rng);
+            let activations =
+                [Activation::None, Activation::Relu, Activation::Relu6, Activation::PRelu(slopes.clone())];
+            let activation = activations[case % 7 % 4].clone();
             let taps = window.0 * window.1;
             let (mix, weight) = (random(channels * inputs, &mut rng), random(channels * taps, &mut rng));
             // So large that six is passed.
@@ -313,7 +358,12 @@ mod tests {
             let alone = match activation {
                 Activation::Relu => alone.relu().unwrap(),
                 Activation::Relu6 => alone.clamp(0f32, 6f32).unwrap(),
-                _ => alone,
+                Activation::PRelu(_) => {
+                    let slopes = Tensor::from_slice(&slopes, (1, channels, 1, 1), cpu).unwrap();
+                    let below = (&alone - alone.relu().unwrap()).unwrap();
+                    (alone.relu().unwrap() + below.broadcast_mul(&slopes).unwrap()).unwrap()
+                }
+                Activation::None => alone,
             };
             let coarse = mixed.max_pool2d(2).unwrap();
             let sum = (&mixed + coarse.upsample_nearest2d(rows, columns).unwrap()).unwrap();
@@ -355,7 +405,7 @@ mod tests {
     #[test]
     fn what_is_no_number_stays_none() {
         for simd in Simd::available() {
-            for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
+            for activation in [Activation::None, Activation::Relu, Activation::Relu6, Activation::PRelu(vec![0.5; 2])] {
                 let weights = |weight, inputs, bias, activation| ConvWeights {
                     weight,
                     outputs: 2,

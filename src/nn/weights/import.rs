@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use candle_core::DType;
 
 use super::locate::checksum_file;
-use super::{TensorMap, check, check_finite, dlib, files, onnx, safetensors_file, sha256_hex, specs, torch};
+use super::{TensorMap, check, check_finite, dlib, files, onnx, safetensors_file, sface, sha256_hex, specs, torch};
 use crate::error::WeightsError;
 
 /// How the numbers are stored.
@@ -60,6 +60,17 @@ pub fn import(
         known: specs::architectures().join(", "),
     })?;
     let mut tensors = onnx::named(tensors, &architecture);
+    if architecture == "sface" && !tensors.contains_key("fc.weight") {
+        let released = specs::sface_released();
+        check(&shown, &architecture, &released, &tensors)?;
+        check_finite(&shown, &tensors)?;
+        let malformed = |e: candle_core::Error| WeightsError::Malformed {
+            path: shown.clone(),
+            format: "SFace",
+            reason: e.to_string(),
+        };
+        tensors = sface::folded(&tensors).map_err(malformed)?;
+    }
     check(&shown, &architecture, &specs, &tensors)?;
     // A classifier's layer, and whatever else the network does not use, stays behind.
     tensors.retain(|name, _| specs.iter().any(|s| s.name == *name));
@@ -137,6 +148,8 @@ fn guess(tensors: &TensorMap) -> &'static str {
         "mtcnn"
     } else if tensors.contains_key("input.mean") || tensors.contains_key("stem.conv.weight") {
         "dlib-resnet"
+    } else if tensors.contains_key("blocks.0.depthwise.slope") {
+        "sface"
     } else if tensors.contains_key("projection") {
         // Eigenfaces and Fisherfaces hold the same tensors; whoever knows better says --architecture.
         "eigenfaces"

@@ -12,9 +12,10 @@ use crate::error::WeightsError;
 
 /// The weights that the build carries.
 #[cfg(feature = "embedded-weights")]
-const EMBEDDED: [(&str, &[u8]); 2] = [
+const EMBEDDED: [(&str, &[u8]); 3] = [
     ("mtcnn", include_bytes!("../../../weights/mtcnn.safetensors")),
     ("dlib-resnet", include_bytes!("../../../weights/dlib-resnet.safetensors")),
+    ("sface", include_bytes!("../../../weights/sface.safetensors")),
 ];
 #[cfg(not(feature = "embedded-weights"))]
 const EMBEDDED: [(&str, &[u8]); 0] = [];

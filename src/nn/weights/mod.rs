@@ -12,11 +12,11 @@ mod pickle;
 #[cfg(feature = "pull")]
 mod pull;
 mod safetensors_file;
+mod sface;
 mod specs;
 mod torch;
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
@@ -28,10 +28,15 @@ pub use locate::{LoadedWeights, Status, WeightStore, user_folder};
 pub use manifest::{Kind, Manifest, ModelEntry, Upstream};
 #[cfg(feature = "pull")]
 pub use pull::{Progress, PullOptions, Pulled, pull};
-pub(crate) use specs::{MOBILEFACENET_BLOCKS, YUNET_N, YUNET_S, YunetShape};
+#[cfg(test)]
+pub(crate) use sface::folded as folded_sface;
+#[cfg(test)]
+pub(crate) use specs::sface_released;
+pub(crate) use specs::{MOBILEFACENET_BLOCKS, SFACE_BLOCKS, SFACE_DIMENSION, YUNET_N, YUNET_S, YunetShape};
 pub use specs::{TensorSpec, architectures, of as specs_of};
 
 use crate::error::WeightsError;
+use crate::files::hex;
 
 /// Named tensors, in order of their names.
 pub(crate) type TensorMap = BTreeMap<String, candle_core::Tensor>;
@@ -39,13 +44,6 @@ pub(crate) type TensorMap = BTreeMap<String, candle_core::Tensor>;
 /// Hex sha256 of some bytes.
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// Holds tensors against what an architecture needs.

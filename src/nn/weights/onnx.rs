@@ -1,5 +1,5 @@
-//! ONNX files, as far as weights need them: the graph's initialisers, by name. The graph itself is not
-//! interpreted; which networks kith runs stands in its code.
+//! ONNX files, as far as weights need them: the graph's initialisers, by name, also those that are quantised in blocks
+//! ([`blocks`]). The graph itself is not interpreted; which networks kith runs stands in its code.
 //!
 //! ONNX is a protocol-buffers format (onnx/onnx.proto3). Of its messages these fields are read, and all
 //! others are skipped:
@@ -8,10 +8,16 @@
 //! | --- | --- | --- |
 //! | `ModelProto` | 1 | format version |
 //! | | 7 | `GraphProto` |
-//! | `GraphProto` | 5 | `TensorProto`, repeated: the initialisers |
+//! | `GraphProto` | 1 | `NodeProto`, repeated |
+//! | | 5 | `TensorProto`, repeated: the initialisers |
+//! | `NodeProto` | 1, 2 | names of inputs, of outputs |
+//! | | 4 | operator |
+//! | | 5 | `AttributeProto`, repeated |
+//! | `AttributeProto` | 1 | name |
+//! | | 3 | value, where it is an integer |
 //! | `TensorProto` | 1 | dimensions |
-//! | | 2 | type of the numbers; 1 is f32 |
-//! | | 4 | the numbers, or |
+//! | | 2 | type of the values; 1 is f32, 3 int8, 7 int64 |
+//! | | 4, 5, 7 | the values as floats, as 32-bit, as 64-bit integers, or |
 //! | | 8 | name |
 //! | | 9 | the numbers as little-endian bytes |
 //! | | 14 | 1 where the numbers lie in another file |
@@ -21,7 +27,9 @@
 //! the bias of one convolution. The numbers differ from export to export but rise in the order in which
 //! the network runs, so [`named`] tells them apart by that order; the shapes are checked after.
 
-use std::collections::BTreeMap;
+mod blocks;
+
+use std::collections::{BTreeMap, HashMap};
 
 use candle_core::{Device, Tensor};
 use prost::Message;
@@ -49,8 +57,36 @@ struct ModelProto {
 
 #[derive(Clone, PartialEq, Message)]
 struct GraphProto {
+    #[prost(message, repeated, tag = "1")]
+    node: Vec<NodeProto>,
     #[prost(message, repeated, tag = "5")]
     initializer: Vec<TensorProto>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct NodeProto {
+    #[prost(string, repeated, tag = "1")]
+    input: Vec<String>,
+    #[prost(string, repeated, tag = "2")]
+    output: Vec<String>,
+    #[prost(string, tag = "4")]
+    op_type: String,
+    #[prost(message, repeated, tag = "5")]
+    attribute: Vec<AttributeProto>,
+}
+
+impl NodeProto {
+    fn integer(&self, attribute: &str) -> Option<i64> {
+        self.attribute.iter().find(|a| a.name == attribute).map(|a| a.i)
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct AttributeProto {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(int64, tag = "3")]
+    i: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -61,6 +97,10 @@ struct TensorProto {
     data_type: i32,
     #[prost(float, repeated, tag = "4")]
     float_data: Vec<f32>,
+    #[prost(int32, repeated, tag = "5")]
+    int32_data: Vec<i32>,
+    #[prost(int64, repeated, tag = "7")]
+    int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     name: String,
     #[prost(bytes = "vec", tag = "9")]
@@ -79,14 +119,19 @@ pub(super) fn parse(bytes: &[u8], path: &str) -> Result<TensorMap, WeightsError>
     let model = ModelProto::decode(bytes).map_err(|e| malformed(e.to_string()))?;
     let graph = model.graph.filter(|_| model.version > 0).ok_or_else(|| malformed("it holds no graph".to_string()))?;
     let mut tensors = TensorMap::new();
-    // Shapes and other integers are constants of the graph, and no weights.
-    for tensor in graph.initializer.into_iter().filter(|t| t.data_type == FLOAT) {
+    let mut initialisers = HashMap::new();
+    for tensor in graph.initializer {
         let name = tensor.name.clone();
-        let read = tensor.read().map_err(|reason| malformed(format!("tensor {name:?}: {reason}")))?;
-        if tensors.insert(name.clone(), read).is_some() {
+        if initialisers.insert(name.clone(), tensor).is_some() {
             return Err(malformed(format!("two tensors are called {name:?}")));
         }
     }
+    // Shapes and other integers are constants of the graph, and no weights.
+    for (name, tensor) in initialisers.iter().filter(|(_, t)| t.data_type == FLOAT) {
+        let read = tensor.read().map_err(|reason| malformed(format!("tensor {name:?}: {reason}")))?;
+        tensors.insert(name.clone(), read);
+    }
+    blocks::dequantised(&graph.node, &initialisers, &mut tensors).map_err(malformed)?;
     if tensors.is_empty() {
         return Err(malformed("it holds no tensors of 32-bit floats".to_string()));
     }
@@ -94,35 +139,42 @@ pub(super) fn parse(bytes: &[u8], path: &str) -> Result<TensorMap, WeightsError>
 }
 
 impl TensorProto {
-    fn read(self) -> Result<Tensor, String> {
+    fn read(&self) -> Result<Tensor, String> {
         if self.data_location == EXTERNAL {
-            return Err("its numbers lie in another file; save the model as one file".to_string());
+            return Err("its values lie in another file; save the model as one file".to_string());
         }
-        let dims: Option<Vec<usize>> = self.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
-        let count = dims.as_ref().and_then(|d| d.iter().try_fold(1usize, |n, &d| n.checked_mul(d)));
-        let (Some(dims), Some(count)) = (dims, count) else {
-            return Err(format!("{:?} are no dimensions", self.dims));
-        };
-        let numbers = if self.raw_data.is_empty() {
-            self.float_data
-        } else {
-            let (numbers, rest) = self.raw_data.as_chunks::<4>();
-            if !rest.is_empty() {
-                return Err(format!("{} bytes are no 32-bit floats", self.raw_data.len()));
-            }
-            numbers.iter().map(|b| f32::from_le_bytes(*b)).collect()
-        };
-        if numbers.len() != count {
-            return Err(format!("it has {} numbers, its dimensions {dims:?} say {count}", numbers.len()));
+        let (dims, values) = (dims_of(&self.dims)?, self.floats()?);
+        if values.len() != dims.iter().product::<usize>() {
+            return Err(format!("it has {} values, which its dimensions {dims:?} do not say", values.len()));
         }
-        Tensor::from_vec(numbers, dims, &Device::Cpu).map_err(|e| e.to_string())
+        Tensor::from_vec(values, dims, &Device::Cpu).map_err(|e| e.to_string())
     }
+
+    fn floats(&self) -> Result<Vec<f32>, String> {
+        if self.raw_data.is_empty() {
+            return Ok(self.float_data.clone());
+        }
+        let (values, rest) = self.raw_data.as_chunks::<4>();
+        if self.data_type != FLOAT || !rest.is_empty() {
+            return Err(format!("{} bytes of type {} are no 32-bit floats", self.raw_data.len(), self.data_type));
+        }
+        Ok(values.iter().map(|b| f32::from_le_bytes(*b)).collect())
+    }
+}
+
+/// Dimensions whose product is a count.
+fn dims_of(dims: &[i64]) -> Result<Vec<usize>, String> {
+    let read: Option<Vec<usize>> = dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+    let is_count = |dims: &Vec<usize>| dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).is_some();
+    read.filter(is_count).ok_or_else(|| format!("{dims:?} are no dimensions"))
 }
 
 /// The architecture that the tensors are for, told from names that only it has; `None` where they are
 /// none that kith runs from ONNX.
 pub(super) fn architecture(tensors: &TensorMap) -> Option<&'static str> {
-    if tensors.contains_key("bbox_head.multi_level_share_convs.0.0.conv1.weight") {
+    if tensors.contains_key("pre_fc1_weight") {
+        Some("sface")
+    } else if tensors.contains_key("bbox_head.multi_level_share_convs.0.0.conv1.weight") {
         Some("yunet-n")
     } else if tensors.contains_key("bbox_head.multi_level_cls.0.conv1.weight") {
         Some("yunet-s")
@@ -178,7 +230,7 @@ mod tests {
     }
 
     fn file(initializer: Vec<TensorProto>) -> Vec<u8> {
-        ModelProto { version: 8, graph: Some(GraphProto { initializer }) }.encode_to_vec()
+        ModelProto { version: 8, graph: Some(GraphProto { node: Vec::new(), initializer }) }.encode_to_vec()
     }
 
     fn reason(bytes: &[u8]) -> String {

@@ -13,8 +13,9 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use super::locate::checksum_file;
-use super::{Imported, ModelEntry, Precision, files, hex, import};
+use super::{Imported, ModelEntry, Precision, files, import};
 use crate::error::WeightsError;
+use crate::files::hex;
 
 /// Largest download; no known weights come near.
 const MOST_BYTES: u64 = 4 << 30;

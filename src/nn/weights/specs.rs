@@ -1,8 +1,10 @@
 //! Which tensors, of which shapes, each architecture needs.
 
 mod fast;
+mod sface;
 
 pub(crate) use fast::{MOBILEFACENET_BLOCKS, YUNET_N, YUNET_S, YunetShape};
+pub(crate) use sface::{SFACE_BLOCKS, SFACE_DIMENSION, SFACE_LAST, sface_released};
 
 /// A tensor that an architecture needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +28,17 @@ impl TensorSpec {
 
 /// Names of the architectures that kith runs.
 pub fn architectures() -> &'static [&'static str] {
-    &["mtcnn", "dlib-resnet", "inception-resnet-v1", "yunet-s", "yunet-n", "mobilefacenet", "eigenfaces", "fisherfaces"]
+    &[
+        "mtcnn",
+        "dlib-resnet",
+        "inception-resnet-v1",
+        "yunet-s",
+        "yunet-n",
+        "mobilefacenet",
+        "sface",
+        "eigenfaces",
+        "fisherfaces",
+    ]
 }
 
 /// The tensors of the architecture, in the order of the network; `None` for an unknown name.
@@ -39,6 +51,7 @@ pub fn of(architecture: &str) -> Option<Vec<TensorSpec>> {
         "yunet-s" => Some(fast::yunet(&fast::YUNET_S)),
         "yunet-n" => Some(fast::yunet(&fast::YUNET_N)),
         "mobilefacenet" => Some(fast::mobilefacenet()),
+        "sface" => Some(sface::sface()),
         _ => None,
     }
 }
@@ -202,6 +215,8 @@ mod tests {
         assert_eq!(count("yunet-s"), 53_104);
         assert_eq!(count("yunet-n"), 73_840);
         assert_eq!(count("mobilefacenet"), 989_952);
+        // 9.67 million in the released file, where each normalisation is four values a channel and here a bias.
+        assert_eq!(count("sface"), 9_629_634);
         assert_eq!(of("nothing"), None);
         for name in architectures() {
             let specs = of(name).unwrap();

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::super::files::hex;
+use crate::files::hex;
 use crate::json::json;
 
 /// Longest text in bytes: above the longest name that can be enrolled (200).

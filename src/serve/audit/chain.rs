@@ -8,9 +8,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::super::files::{hex, io};
+use super::super::files::io;
 use super::segments::{head_in, log_in, whole};
 use crate::error::ServeError;
+use crate::files::hex;
 
 /// The digest that the first line names.
 pub(super) const NOTHING: &str = "0000000000000000000000000000000000000000000000000000000000000000";

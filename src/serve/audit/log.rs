@@ -15,12 +15,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::super::files::{Identity, create_private, hex, io, open_private, sync_folder};
+use super::super::files::{Identity, create_private, io, open_private, sync_folder};
 use super::chain::{AuditHead, read_log};
 use super::event::Event;
 use super::key_changes::Noted;
 use super::segments::{head_in, lock_in, log_in, next_in, rotated_in};
 use crate::error::ServeError;
+use crate::files::hex;
 
 /// Between two tries to get hold of the log.
 const PAUSE: Duration = Duration::from_millis(50);

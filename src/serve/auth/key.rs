@@ -7,9 +7,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::super::files::hex;
-use super::key_file::now_ms;
 use crate::error::ServeError;
+use crate::files::{hex, now_ms};
 
 /// Milliseconds that a key may live, at most: a hundred years.
 const LONGEST_LIFE: u64 = 100 * 365 * 86_400_000;

@@ -2,15 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::super::files::{hex, io, make_private_folder, open_private, write_private};
+use super::super::files::{io, make_private_folder, open_private, write_private};
 use super::key::{ApiKey, NewKey, PREFIX};
 use crate::error::ServeError;
+use crate::files::{hex, now_ms};
 
 /// Name of the file in the service's folder.
 pub(super) const KEYS: &str = "keys.json";
@@ -39,11 +39,6 @@ struct Content {
 #[derive(Debug, Clone)]
 pub struct KeyFile {
     pub(super) path: PathBuf,
-}
-
-pub(in super::super) fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl KeyFile {

@@ -10,10 +10,10 @@ use std::time::SystemTime;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::super::files::hex;
 use super::key::{ApiKey, PREFIX};
-use super::key_file::{KeyFile, now_ms};
+use super::key_file::KeyFile;
 use crate::error::ServeError;
+use crate::files::{hex, now_ms};
 
 /// What tells one state of the file from another without reading it.
 pub(in super::super) type Stamp = Option<(SystemTime, u64, u64)>;

@@ -25,8 +25,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::super::files::{io, open_private, write_private};
-use super::{LIFE, MOST, MOST_BYTES, now_ms};
+use super::{LIFE, MOST, MOST_BYTES};
 use crate::error::ServeError;
+use crate::files::now_ms;
 
 const NAME: &str = "answers.log";
 /// Lines that may wait to be written.

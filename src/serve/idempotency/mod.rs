@@ -14,7 +14,7 @@ mod journal;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -30,6 +30,7 @@ use super::pool::Refused;
 use super::problem::Problem;
 use super::state::Service;
 use crate::error::ServeError;
+use crate::files::now_ms;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -38,11 +39,6 @@ const LIFE: Duration = Duration::from_secs(24 * 3600);
 const MOST: usize = 20_000;
 const MOST_BYTES: usize = 32 << 20;
 const LONGEST: usize = 200;
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
-}
 
 /// How far a write is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

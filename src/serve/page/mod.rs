@@ -13,9 +13,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use sha2::{Digest, Sha256};
 
-use super::files::hex;
 use super::problem::Problem;
 use super::state::Service;
+use crate::files::hex;
 
 /// Nothing from elsewhere, nothing inline; `blob:` for photos that the browser holds itself.
 const POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; \

@@ -1,9 +1,15 @@
-//! How files come into being: whole or not at all, and for their owner alone where they hold templates.
+//! How files come into being: whole or not at all, and for their owner alone where they hold templates. Also hexadecimal
+//! text, and the time that records are stamped with.
+
+mod hex;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use hex::{hex, unhex};
 
 /// Who may read a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +52,25 @@ pub fn create(path: &Path, audience: Audience) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true);
     private(&mut options, audience);
-    options.open(path)
+    let file = options.open(path)?;
+    if audience == Audience::Owner {
+        make_private(&file)?;
+    }
+    Ok(file)
+}
+
+/// Gives a file mode 0600, whatever it had or the umask left of it.
+fn make_private(file: &File) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if file.metadata()?.permissions().mode() & 0o7777 != 0o600 {
+            file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = file;
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -60,7 +84,8 @@ fn private(options: &mut OpenOptions, audience: Audience) {
 #[cfg(not(unix))]
 fn private(_: &mut OpenOptions, _: Audience) {}
 
-/// Opens a file for reading and writing, and makes it, for its owner alone, where there is none.
+/// Opens a file for reading and writing, and makes it where there is none. It is its owner's alone then, also one that
+/// others could read, from before or from a copy.
 ///
 /// # Errors
 /// What the file system says.
@@ -68,7 +93,9 @@ pub fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     private(&mut options, Audience::Owner);
-    options.open(path)
+    let file = options.open(path)?;
+    make_private(&file)?;
+    Ok(file)
 }
 
 /// Makes a folder and those above it that are missing, the new ones for their owner alone (mode 0700).
@@ -157,6 +184,12 @@ pub fn room(path: &Path) -> Option<u64> {
         let _ = path;
         None
     }
+}
+
+/// Milliseconds since 1970; 0 before that.
+pub fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The folder that a file is in.
