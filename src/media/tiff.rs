@@ -11,6 +11,12 @@ const WIDTH: u16 = 256;
 const HEIGHT: u16 = 257;
 const BITS: u16 = 258;
 const COMPRESSION: u16 = 259;
+const PHOTOMETRIC: u16 = 262;
+/// Of [`PHOTOMETRIC`]: values are indices into [`COLOUR_MAP`].
+const PALETTE: u64 = 3;
+const COLOUR_MAP: u16 = 320;
+/// The kind of a value of 16 bits.
+const SHORT: u64 = 3;
 const STRIP_OFFSETS: u16 = 273;
 const SAMPLES: u16 = 277;
 const ROWS_A_STRIP: u16 = 278;
@@ -26,14 +32,14 @@ const READ: [u16; 19] = [
     HEIGHT,
     BITS,
     COMPRESSION,
-    262,
+    PHOTOMETRIC,
     266,
     274,
     SAMPLES,
     ROWS_A_STRIP,
     PLANAR,
     317,
-    320,
+    COLOUR_MAP,
     338,
     339,
     347,
@@ -125,6 +131,35 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// A picture of indices into a colour map.
+pub(super) struct Indexed {
+    /// The file, whose indices are called grey values: the decoder reads those.
+    pub bytes: Vec<u8>,
+    /// The colour of each index.
+    pub colours: Vec<[u8; 3]>,
+}
+
+/// A file whose first picture is one of 8-bit indices, in a form that the decoder reads; nothing for any other file.
+pub(super) fn indexed(bytes: &[u8]) -> Option<Indexed> {
+    let directory = Directory::first(bytes)?;
+    let entry = |tag| directory.find(tag);
+    let one = |tag| entry(tag).and_then(|entry| directory.values(&entry).next());
+    let photometric = entry(PHOTOMETRIC)?;
+    let by_map = directory.values(&photometric).next() == Some(PALETTE) && photometric.kind == SHORT;
+    if !by_map || one(BITS) != Some(8) || one(SAMPLES).unwrap_or(1) != 1 {
+        return None;
+    }
+    // All reds, then all greens, then all blues, of 16 bits.
+    let values: Vec<u8> = directory.values(&entry(COLOUR_MAP)?).map(|v| (v >> 8) as u8).collect();
+    let (reds, rest) = values.split_at_checked(256)?;
+    let (greens, blues) = rest.split_at_checked(256).filter(|(_, blues)| blues.len() == 256)?;
+    let colours = (0..256).map(|i| [reds[i], greens[i], blues[i]]).collect();
+    let mut bytes = bytes.to_vec();
+    let grey = if directory.little { 1u16.to_le_bytes() } else { 1u16.to_be_bytes() };
+    bytes.get_mut(photometric.field..photometric.field.checked_add(2)?)?.copy_from_slice(&grey);
+    Some(Indexed { bytes, colours })
 }
 
 /// The first directory of a file, in the classic form or in that of BigTIFF.
