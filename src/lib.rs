@@ -25,7 +25,8 @@
 //! Photos are decoded upright and bounded ([`media`]), MTCNN finds boxes and five landmarks
 //! (`detect`), each embedder names how its chips are cut (`align`) and turns them into vectors
 //! (`embed`), and [`verify`] turns a distance into a [`Verdict`] with its evidence. Nothing flows
-//! backwards, and a question that cannot be decided is a typed refusal, never a match.
+//! backwards, and a question that cannot be decided is a typed refusal, never a match. The [`guide`] has the rest:
+//! calibration, galleries, encryption, the service, accuracy, speed, and the words used here.
 
 mod align;
 mod attributes;
@@ -42,6 +43,8 @@ pub mod eval;
 mod files;
 mod gallery;
 pub mod geometry;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod index;
 mod json;
 pub mod media;

@@ -9,6 +9,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("files", &[]),
     ("geometry", &["error"]),
+    // Documentation: it uses nothing.
+    ("guide", &[]),
     ("json", &[]),
     ("simd", &["error"]),
     ("vector", &["error", "simd"]),

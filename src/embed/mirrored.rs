@@ -1,7 +1,7 @@
 //! Any embedder, asked twice: for the chip and for its mirror image.
 //!
 //! The mean direction of the two keeps what they agree on, for twice the embedder's time. LFW's customary
-//! test-time flip; what it gives each model is in the README's table.
+//! test-time flip; what it gives each model is in the guide (`src/guide/calibration.md`).
 
 use super::Embedder;
 use crate::align::Alignment;
