@@ -55,6 +55,26 @@ pub enum GalleryError {
         /// The gallery.
         gallery: String,
     },
+    /// Several people have names that are the same as this one, and none has exactly it.
+    #[error(
+        "{name:?} could be any of {candidates:?} in gallery {gallery:?}; say one of these exactly, and rename the others"
+    )]
+    AmbiguousName {
+        /// The name asked for.
+        name: String,
+        /// The gallery.
+        gallery: String,
+        /// The people's names.
+        candidates: Vec<String>,
+    },
+    /// The new gallery's name is the same as another's.
+    #[error("gallery {name:?} cannot be made: there is {there:?}, and the two names are the same; say --gallery {there:?}")]
+    GalleryTaken {
+        /// The name.
+        name: String,
+        /// The gallery that is there.
+        there: String,
+    },
     /// The name cannot be used.
     #[error("{what} {name:?} cannot be used: {reason}")]
     BadName {
@@ -155,8 +175,8 @@ pub enum GateRefusal {
     },
     /// The gallery would answer somebody else for this face.
     #[error(
-        "this face is enrolled already as {name:?} (face {face}, distance {distance:.3}, within the threshold \
-         {threshold:.3})"
+        "the gallery takes this face for {name:?}, another person (their face {face} is at distance {distance:.3}, within \
+         the threshold {threshold:.3})"
     )]
     SomeoneElse {
         /// Who.
@@ -166,6 +186,21 @@ pub enum GateRefusal {
         /// Distance to it.
         distance: f32,
         /// The gallery's threshold.
+        threshold: f32,
+    },
+    /// The person's other faces are somebody else's.
+    #[error(
+        "this face is not like those enrolled as {name:?} (the nearest, face {face}, is at distance {distance:.3}, beyond \
+         {threshold:.3}): one of the two is somebody else's"
+    )]
+    DifferentPerson {
+        /// The person.
+        name: String,
+        /// The nearest face of theirs.
+        face: u64,
+        /// Distance to it.
+        distance: f32,
+        /// Faces of one person are seldom farther apart.
         threshold: f32,
     },
 }
@@ -179,6 +214,7 @@ impl GateRefusal {
             Self::TooDark { .. } | Self::TooBright { .. } => "light",
             Self::TurnedAway { .. } => "turned",
             Self::SomeoneElse { .. } => "duplicate",
+            Self::DifferentPerson { .. } => "different",
         }
     }
 }
@@ -193,6 +229,8 @@ impl GalleryError {
             Self::WrongDetector { .. } => "gallery.wrong_detector",
             Self::NoIdLeft => "gallery.no_id_left",
             Self::NameTaken { .. } => "gallery.name_taken",
+            Self::AmbiguousName { .. } => "gallery.ambiguous_name",
+            Self::GalleryTaken { .. } => "gallery.gallery_taken",
             Self::BadName { .. } => "gallery.bad_name",
             Self::WrongModel { .. } => "gallery.wrong_model",
             Self::NotReembedded { .. } => "gallery.not_reembedded",
@@ -203,6 +241,7 @@ impl GalleryError {
                 GateRefusal::TooBright { .. } => "gate.too_bright",
                 GateRefusal::TurnedAway { .. } => "gate.turned_away",
                 GateRefusal::SomeoneElse { .. } => "gate.someone_else",
+                GateRefusal::DifferentPerson { .. } => "gate.different_person",
             },
         }
     }

@@ -16,6 +16,7 @@ mod export;
 mod identify;
 mod import;
 mod listing;
+mod names;
 mod people;
 mod reembed;
 mod reindex;
@@ -39,6 +40,7 @@ pub(crate) use identify::Nearest;
 pub use identify::{Candidate, Identification, SearchPolicy};
 pub use import::Imported;
 pub use listing::{FacePage, PeoplePage};
+pub(crate) use names::{key as name_key, shown as shown_name};
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
 pub(crate) use reembed::{FaceAnew, FaceToEmbed, Reembedding};
 pub use reindex::IndexStats;
@@ -52,8 +54,6 @@ use shelf::Shelf;
 
 /// The gallery that is meant when none is named.
 pub const DEFAULT_GALLERY: &str = "main";
-/// Longest name, group or label, in bytes.
-const LONGEST_NAME: usize = 200;
 
 /// How a database is opened.
 #[derive(Debug, Clone)]
@@ -276,6 +276,10 @@ impl Database {
         if let Some(shelf) = self.find(name) {
             return Ok(shelf);
         }
+        let name = &names::usable("gallery", name)?;
+        if let Some(there) = self.galleries().into_iter().find(|there| names::same(there, name)) {
+            return Err(GalleryError::GalleryTaken { name: name.clone(), there }.into());
+        }
         let record = GalleryRecord {
             name: name.to_string(),
             model: model.to_string(),
@@ -296,7 +300,9 @@ impl Database {
     }
 
     fn find(&self, gallery: &str) -> Option<Arc<Shelf>> {
-        self.shelves.read().unwrap_or_else(PoisonError::into_inner).get(gallery).cloned()
+        let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
+        let composed = || names::composed(gallery);
+        shelves.get(gallery).or_else(|| shelves.get(composed().as_str())).cloned()
     }
 
     fn shelf(&self, gallery: &str) -> Result<Arc<Shelf>> {
@@ -324,20 +330,4 @@ pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
     }
     Some(bytes)
-}
-
-/// The name without the space around it.
-fn usable<'a>(what: &'static str, name: &'a str) -> Result<&'a str, GalleryError> {
-    let trimmed = name.trim();
-    let bad = |reason| Err(GalleryError::BadName { what, name: name.chars().take(60).collect(), reason });
-    if trimmed.is_empty() {
-        return bad("it is empty");
-    }
-    if trimmed.len() > LONGEST_NAME {
-        return bad("it is longer than 200 bytes");
-    }
-    if trimmed.chars().any(char::is_control) {
-        return bad("it holds control characters");
-    }
-    Ok(trimmed)
 }

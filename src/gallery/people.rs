@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Database, hex, usable};
+use super::names::{self, usable};
+use super::{Database, hex};
 use crate::error::{GalleryError, Result};
 use crate::geometry::BBox;
 use crate::store::{ChipRecord, DataKey, FaceRecord, Key, PersonRecord, Writer};
@@ -25,8 +26,12 @@ impl PersonFilter {
     }
 
     pub(super) fn takes(&self, person: &PersonRecord) -> bool {
-        self.groups.iter().all(|g| person.groups.contains(g))
-            && self.labels.iter().all(|(k, v)| person.labels.get(k) == Some(v))
+        self.groups.iter().all(|g| person.groups.iter().any(|theirs| names::same(theirs, g)))
+            && self.labels.iter().all(|(k, v)| {
+                let (key, value) = (names::key(k), names::composed(v));
+                person.labels.get(k) == Some(v)
+                    || person.labels.iter().any(|(k, v)| names::key(k) == key && names::composed(v) == value)
+            })
     }
 }
 
@@ -147,10 +152,10 @@ impl Database {
     pub fn rename(&self, gallery: &str, name: &str, to: &str) -> Result<Person> {
         let to = usable("name", to)?;
         self.change(gallery, name, |inside, id, record| {
-            if inside.person(to).is_some_and(|other| other != id) {
-                return Err(GalleryError::NameTaken { name: to.to_string(), gallery: gallery.to_string() });
+            if let Some(taken) = inside.taken(&to, Some(id)) {
+                return Err(GalleryError::NameTaken { name: taken.to_string(), gallery: gallery.to_string() });
             }
-            record.name = to.to_string();
+            record.name = to;
             Ok(())
         })
     }
@@ -161,16 +166,10 @@ impl Database {
     /// [`GalleryError::UnknownPerson`], [`GalleryError::BadName`].
     pub fn label(&self, gallery: &str, name: &str, change: &PersonChange) -> Result<Person> {
         self.change(gallery, name, |_, _, record| {
-            for group in &change.join {
-                record.groups.push(usable("group", group)?.to_string());
-            }
-            record.groups.retain(|g| !change.leave.iter().any(|l| l.trim() == g));
-            record.groups.sort();
-            record.groups.dedup();
-            for (key, value) in &change.set {
-                record.labels.insert(usable("label", key)?.to_string(), usable("label", value)?.to_string());
-            }
-            record.labels.retain(|key, _| !change.unset.iter().any(|u| u.trim() == key));
+            join(record, &change.join)?;
+            record.groups.retain(|g| !change.leave.iter().any(|l| names::same(l, g)));
+            set(record, &change.set)?;
+            record.labels.retain(|key, _| !change.unset.iter().any(|u| names::same(u, key)));
             Ok(())
         })
     }
@@ -192,7 +191,9 @@ impl Database {
                 (id, record, inside.faces_of(id).len())
             };
             let key = Key::Person(shelf.id, id);
-            writer.put(key, &record, self.store.data_key(key)?)?;
+            if shelf.read().people.get(&id) != Some(&record) {
+                writer.put(key, &record, self.store.data_key(key)?)?;
+            }
             let ticket = writer.commit()?;
             let person = listed(id, &record, faces);
             shelf.write().change_person(id, record);
@@ -216,7 +217,11 @@ impl Database {
                 let (source, gone) = inside.known(from, gallery)?;
                 let (target, kept) = inside.known(into, gallery)?;
                 let mut record = kept.clone();
-                record.groups.extend(gone.groups.iter().cloned());
+                for group in &gone.groups {
+                    if !record.groups.iter().any(|theirs| names::same(theirs, group)) {
+                        record.groups.push(group.clone());
+                    }
+                }
                 for (key, value) in &gone.labels {
                     record.labels.entry(key.clone()).or_insert_with(|| value.clone());
                 }
@@ -381,9 +386,45 @@ impl super::shelf::Inside {
     /// The person of that name.
     pub(super) fn known(&self, name: &str, gallery: &str) -> Result<(u64, &PersonRecord), GalleryError> {
         let unknown = || GalleryError::UnknownPerson { name: name.to_string(), gallery: gallery.to_string() };
-        let id = self.person(name.trim()).ok_or_else(unknown)?;
+        let id = self.person(name, gallery)?.ok_or_else(unknown)?;
         Ok((id, self.people.get(&id).ok_or_else(unknown)?))
     }
+
+    /// The name of somebody else that is the same as this one.
+    pub(super) fn taken(&self, name: &str, by_other_than: Option<u64>) -> Option<&str> {
+        let others = self.with_key(name).iter().filter(|id| Some(**id) != by_other_than);
+        others.filter_map(|id| Some(self.people.get(id)?.name.as_str())).next()
+    }
+}
+
+/// Puts a person into groups; into none twice.
+///
+/// # Errors
+/// [`GalleryError::BadName`]: the record is changed up to that group then.
+pub(super) fn join<'a>(
+    record: &mut PersonRecord,
+    groups: impl IntoIterator<Item = &'a String>,
+) -> Result<(), GalleryError> {
+    for group in groups {
+        if !record.groups.iter().any(|theirs| names::same(theirs, group)) {
+            record.groups.push(usable("group", group)?);
+        }
+    }
+    record.groups.sort();
+    Ok(())
+}
+
+/// Gives a person labels.
+///
+/// # Errors
+/// [`GalleryError::BadName`]: the record is changed up to that label then.
+pub(super) fn set(record: &mut PersonRecord, labels: &BTreeMap<String, String>) -> Result<(), GalleryError> {
+    for (key, value) in labels {
+        let (key, value) = (usable("label", key)?, usable("label", value)?);
+        record.labels.retain(|theirs, _| *theirs == key || !names::same(theirs, &key));
+        record.labels.insert(key, value);
+    }
+    Ok(())
 }
 
 pub(super) fn listed(id: u64, record: &PersonRecord, faces: usize) -> Person {

@@ -204,6 +204,11 @@ impl From<GalleryError> for Problem {
             GalleryError::NameTaken { name, gallery } => {
                 (StatusCode::CONFLICT, format!("{name:?} is enrolled already in gallery {gallery:?}; merge the two"))
             }
+            GalleryError::AmbiguousName { .. } => (StatusCode::CONFLICT, error.to_string()),
+            GalleryError::GalleryTaken { name, there } => (
+                StatusCode::CONFLICT,
+                format!("gallery {name:?} cannot be made: there is {there:?}, and the two names are the same"),
+            ),
             GalleryError::BadName { .. } => (StatusCode::BAD_REQUEST, error.to_string()),
             GalleryError::WrongModel { .. }
             | GalleryError::WrongDetector { .. }
@@ -213,7 +218,7 @@ impl From<GalleryError> for Problem {
                 let word = refusal.name();
                 let detail = format!("not enrolled: {refusal}; say allow={word} to enrol it all the same");
                 let status = match word {
-                    "duplicate" => StatusCode::CONFLICT,
+                    "duplicate" | "different" => StatusCode::CONFLICT,
                     _ => StatusCode::UNPROCESSABLE_ENTITY,
                 };
                 return Self::new(status, code, detail).with("allow", word);

@@ -33,4 +33,5 @@ pub(super) enum Refusal {
     Light,
     Turned,
     Duplicate,
+    Different,
 }

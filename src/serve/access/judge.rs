@@ -90,7 +90,8 @@ pub(super) async fn judge(service: &Arc<Service>, caller: &Caller, question: &Qu
 fn counted_by(policy: &Policy, caller: &Caller, question: &Question) -> Vec<Counted> {
     let key = Counted::Key { policy: policy.name.clone(), key: caller.id.clone() };
     let claimed = question.person.as_ref().map(|p| p.trim()).filter(|p| p.len() <= LONGEST_CLAIM);
-    let person = claimed.map(|p| Counted::Person { policy: policy.name.clone(), person: p.to_string() });
+    // However the name is written: another spelling of it is no fresh start.
+    let person = claimed.map(|p| Counted::Person { policy: policy.name.clone(), person: Database::name_key(p) });
     std::iter::once(key).chain(person).collect()
 }
 
