@@ -1,9 +1,13 @@
 //! How files come into being: whole or not at all, and for their owner alone where they hold templates.
 
+mod spelled;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use spelled::{as_text, path_of, spelled, typed};
 
 /// Who may read a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

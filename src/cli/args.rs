@@ -8,6 +8,7 @@ use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 use super::gallery_args::{BackupArgs, Check, Enroll, Forget, Identify, People, Place, RestoreArgs};
 use super::numbers::within;
 use super::store_args::{ExportArgs, ImportArgs, KeyArgs, Reembed, Rekey};
+use crate::files::spelled;
 use crate::nn::weights::Precision;
 use crate::nn::{DeviceChoice, PrecisionChoice};
 use crate::{Calibration, Engine, EngineBuilder, FaceChoice, Limits, MtcnnOptions, Policy, Result, YunetOptions};
@@ -194,9 +195,9 @@ impl Common {
             builder = builder.weights(folder);
         }
         if let Some(path) = &self.calibration {
-            let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+            let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&path)))?;
             let record = Calibration::parse(&text)
-                .map_err(|e| anyhow::anyhow!("{}: not a calibration record: {e}", path.display()))?;
+                .map_err(|e| anyhow::anyhow!("{}: not a calibration record: {e}", spelled(&path)))?;
             builder = builder.calibration(record);
         }
         Ok(builder)

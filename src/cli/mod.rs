@@ -15,6 +15,7 @@ mod embed;
 mod enroll;
 mod eval;
 mod eval_args;
+mod file_names;
 mod gallery_args;
 mod identify;
 mod index_args;
@@ -22,6 +23,7 @@ mod key;
 mod numbers;
 mod output;
 mod people;
+mod people_folder;
 mod reembed;
 #[cfg(feature = "serve")]
 mod serve;

@@ -122,6 +122,7 @@ pub struct GalleryStats {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseStats {
     /// Its folder.
+    #[serde(serialize_with = "crate::files::as_text")]
     pub path: PathBuf,
     /// Version of its format.
     pub format: u32,

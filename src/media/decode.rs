@@ -14,7 +14,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use libjpeg_turbo_rs::JpegError;
 
-use super::{Limits, Raster, jpeg, png, tiff, webp};
+use super::{Limits, Raster, jpeg, png, sniff, tiff, webp};
 use crate::error::PhotoError;
 
 /// Bytes that a decoder may allocate for each pixel of the picture: 16-bit RGBA, and as much again for its own work.
@@ -35,7 +35,10 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
     if bytes.is_empty() {
         return Err(PhotoError::Empty { origin: origin() });
     }
-    let Some((format, name)) = image::guess_format(bytes).ok().and_then(|f| Some((f, format_name(f)?))) else {
+    if let Some(format) = sniff::foreign(bytes) {
+        return Err(PhotoError::Foreign { origin: origin(), format });
+    }
+    let Some((format, name)) = sniff::format(bytes) else {
         return Err(PhotoError::UnknownFormat { origin: origin() });
     };
     // Decoders of hostile files have panicked before; a photo must never take the process with it.
@@ -94,18 +97,6 @@ impl From<JpegError> for Failure {
 impl From<ImageError> for Failure {
     fn from(e: ImageError) -> Self {
         Self::Decoder(e)
-    }
-}
-
-fn format_name(format: ImageFormat) -> Option<&'static str> {
-    match format {
-        ImageFormat::Jpeg => Some("JPEG"),
-        ImageFormat::Png => Some("PNG"),
-        ImageFormat::WebP => Some("WebP"),
-        ImageFormat::Bmp => Some("BMP"),
-        ImageFormat::Gif => Some("GIF"),
-        ImageFormat::Tiff => Some("TIFF"),
-        _ => None,
     }
 }
 

@@ -144,7 +144,9 @@ impl From<Refused> for Problem {
 impl From<PhotoError> for Problem {
     fn from(error: PhotoError) -> Self {
         let status = match &error {
-            PhotoError::UnknownFormat { .. } | PhotoError::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            PhotoError::UnknownFormat { .. } | PhotoError::Foreign { .. } | PhotoError::Unsupported { .. } => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             PhotoError::TooManyPixels { .. } | PhotoError::TooManyBytes { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             PhotoError::Empty { .. } => StatusCode::BAD_REQUEST,
             PhotoError::Damaged { .. } | PhotoError::Disproportionate { .. } | PhotoError::WrongBuffer { .. } => {
