@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
 use super::gallery_args::{BackupArgs, Check, Enroll, Forget, Identify, People, Place, RestoreArgs};
-use super::numbers::within;
+use super::numbers::{rate, within};
 use super::store_args::{ExportArgs, ImportArgs, KeyArgs, Reembed, Rekey};
 use crate::files::spelled;
 use crate::nn::weights::Precision;
@@ -217,7 +217,7 @@ impl Common {
 #[derive(Debug, Group)]
 pub(super) struct Line {
     /// Highest false-match rate to accept: of impostor pairs, the share taken for one person
-    #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
+    #[arg(long, value_name = "RATE", default_value_t = 1e-3, value_parser = rate)]
     pub max_fmr: f64,
     /// Where --max-fmr is below what the calibration measured, continue its thresholds instead of refusing;
     /// the answer says that the rate is an extrapolation

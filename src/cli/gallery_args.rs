@@ -7,7 +7,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args as Group, Subcommand, ValueEnum};
 
 use super::args::Stored;
-use super::numbers::{LONGEST_SECONDS, within};
+use super::numbers::{LONGEST_SECONDS, rate, within};
 use super::store_args::KeySource;
 use crate::files::typed;
 use crate::nn::weights::data_folder;
@@ -79,10 +79,10 @@ fn waiting(holder: &str) {
 #[derive(Debug, Group)]
 pub(super) struct Search {
     /// Share of strangers who may be taken for somebody in the gallery
-    #[arg(long, value_name = "RATE", default_value_t = SearchPolicy::DEFAULT_FPIR)]
+    #[arg(long, value_name = "RATE", default_value_t = SearchPolicy::DEFAULT_FPIR, value_parser = rate)]
     pub max_fpir: f64,
     /// Bound the false-match rate of each comparison instead; the answer says what it makes of the search
-    #[arg(long, value_name = "RATE", conflicts_with = "max_fpir")]
+    #[arg(long, value_name = "RATE", conflicts_with = "max_fpir", value_parser = rate)]
     pub max_fmr: Option<f64>,
     /// Decide at this distance between unit vectors instead (0 to 2)
     #[arg(long, value_name = "DISTANCE", conflicts_with_all = ["max_fpir", "max_fmr"])]

@@ -131,7 +131,7 @@ pub enum GalleryError {
 #[non_exhaustive]
 pub enum GateRefusal {
     /// The eyes are too near each other in pixels.
-    #[error("the face is too small: {eye_distance:.0} pixels between the eyes, at least {least:.0} are wanted")]
+    #[error("the face is too small: {} pixels between the eyes, at least {least} are wanted", told(*eye_distance, *least, 0))]
     TooSmall {
         /// Distance between the eyes in pixels.
         eye_distance: f32,
@@ -139,7 +139,7 @@ pub enum GateRefusal {
         least: f32,
     },
     /// The face carries no fine detail.
-    #[error("the face is too blurred: sharpness {sharpness:.4}, at least {least:.4} is wanted")]
+    #[error("the face is too blurred: sharpness {}, at least {least} is wanted", told(*sharpness, *least, 4))]
     Blurred {
         /// See `FaceQuality::sharpness`.
         sharpness: f32,
@@ -147,7 +147,7 @@ pub enum GateRefusal {
         least: f32,
     },
     /// Too little light on the face.
-    #[error("the face is too dark: mean brightness {brightness:.2} of 1, at least {least:.2} is wanted")]
+    #[error("the face is too dark: mean brightness {} of 1, at least {least} is wanted", told(*brightness, *least, 2))]
     TooDark {
         /// Mean luma, 0 to 1.
         brightness: f32,
@@ -155,7 +155,7 @@ pub enum GateRefusal {
         least: f32,
     },
     /// Too much light on the face.
-    #[error("the face is too bright: mean brightness {brightness:.2} of 1, at most {most:.2} is wanted")]
+    #[error("the face is too bright: mean brightness {} of 1, at most {most} is wanted", told(*brightness, *most, 2))]
     TooBright {
         /// Mean luma, 0 to 1.
         brightness: f32,
@@ -163,7 +163,7 @@ pub enum GateRefusal {
         most: f32,
     },
     /// The face looks aside, up or down, or is tilted.
-    #[error("the face is turned away: {axis} about {degrees:.0} degrees, at most {most:.0} are accepted")]
+    #[error("the face is turned away: {axis} about {} degrees, at most {most} are accepted", told(*degrees, if *degrees < 0.0 { -*most } else { *most }, 0))]
     TurnedAway {
         /// `yaw`, `pitch` or `roll`.
         #[serde(deserialize_with = "lasting_text")]
@@ -175,8 +175,9 @@ pub enum GateRefusal {
     },
     /// The gallery would answer somebody else for this face.
     #[error(
-        "the gallery takes this face for {name:?}, another person (their face {face} is at distance {distance:.3}, within \
-         the threshold {threshold:.3})"
+        "the gallery takes this face for {name:?}, another person (their face {face} is at distance {}, within the \
+         threshold {threshold:.3})",
+        told(*distance, *threshold, 3)
     )]
     SomeoneElse {
         /// Who.
@@ -190,8 +191,9 @@ pub enum GateRefusal {
     },
     /// The person's other faces are somebody else's.
     #[error(
-        "this face is not like those enrolled as {name:?} (the nearest, face {face}, is at distance {distance:.3}, beyond \
-         {threshold:.3}): one of the two is somebody else's"
+        "this face is not like those enrolled as {name:?} (the nearest, face {face}, is at distance {}, beyond \
+         {threshold:.3}): one of the two is somebody else's",
+        told(*distance, *threshold, 3)
     )]
     DifferentPerson {
         /// The person.
@@ -203,6 +205,13 @@ pub enum GateRefusal {
         /// Faces of one person are seldom farther apart.
         threshold: f32,
     },
+}
+
+/// A measure with as many decimals as it takes to tell it from its bound, and no fewer than `least`.
+fn told(measure: f32, bound: f32, least: usize) -> String {
+    let written = |decimals: usize| (format!("{measure:.decimals$}"), format!("{bound:.decimals$}"));
+    let apart = (least..=8).map(written).find(|(measure, bound)| measure != bound);
+    apart.map_or_else(|| measure.to_string(), |(measure, _)| measure)
 }
 
 impl GateRefusal {
@@ -244,5 +253,32 @@ impl GalleryError {
                 GateRefusal::DifferentPerson { .. } => "gate.different_person",
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measure_never_reads_like_the_bound_that_it_does_not_keep() {
+        for (refusal, text) in [
+            (GateRefusal::TooSmall { eye_distance: 19.97, least: 20.0 }, "19.97 pixels between the eyes, at least 20 are"),
+            (GateRefusal::TooSmall { eye_distance: 12.4, least: 20.0 }, "12 pixels between the eyes, at least 20 are"),
+            (GateRefusal::Blurred { sharpness: 0.00799, least: 0.008 }, "sharpness 0.00799, at least 0.008 is"),
+            (GateRefusal::TooDark { brightness: 0.1196, least: 0.12 }, "0.1196 of 1, at least 0.12 is"),
+            (GateRefusal::TooBright { brightness: 0.9001, most: 0.9 }, "0.9001 of 1, at most 0.9 is"),
+            (GateRefusal::TurnedAway { axis: "yaw", degrees: -50.3, most: 50.0 }, "yaw about -50.3 degrees, at most 50 are"),
+        ] {
+            assert!(refusal.to_string().contains(text), "{refusal}");
+        }
+        assert_eq!(told(20.0, 20.0, 0), "20");
+    }
+
+    #[test]
+    fn a_face_that_is_another_persons_is_not_said_to_be_enrolled() {
+        let said = GateRefusal::SomeoneElse { name: "Ada".into(), face: 3, distance: 0.3849, threshold: 0.3851 };
+        let said = said.to_string();
+        assert!(!said.contains("already") && said.contains("another person") && said.contains("0.3849"), "{said}");
     }
 }

@@ -124,8 +124,9 @@ impl Database {
         told: &dyn Fn() -> Result<()>,
     ) -> Result<Exported> {
         if folder.exists() {
-            let found = "it is there already".to_string();
-            return Err(StoreError::NotADatabase { path: folder.display().to_string(), found }.into());
+            let found = if folder.is_dir() { "a folder" } else { "a file" }.to_string();
+            let wanted = "a new folder to export into";
+            return Err(StoreError::Taken { path: folder.display().to_string(), found, wanted }.into());
         }
         let mut beside = folder.file_name().unwrap_or_default().to_os_string();
         beside.push(format!(".{}.tmp", std::process::id()));

@@ -76,6 +76,12 @@ impl Problem {
         self
     }
 
+    /// Of a request with several photos: which of them it is about.
+    pub(super) fn about(mut self, field: &str) -> Self {
+        self.0.detail = format!("{field}: {}", self.0.detail);
+        self.with("photo", field)
+    }
+
     pub(super) fn code(&self) -> &str {
         &self.0.code
     }
