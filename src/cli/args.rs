@@ -194,13 +194,19 @@ impl Common {
         if let Some(folder) = &self.weights {
             builder = builder.weights(folder);
         }
-        if let Some(path) = &self.calibration {
-            let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&path)))?;
-            let record = Calibration::parse(&text)
-                .map_err(|e| anyhow::anyhow!("{}: not a calibration record: {e}", spelled(&path)))?;
+        if let Some(record) = self.calibration_record()? {
             builder = builder.calibration(record);
         }
         Ok(builder)
+    }
+
+    /// The record of --calibration.
+    pub(super) fn calibration_record(&self) -> anyhow::Result<Option<Calibration>> {
+        let Some(path) = &self.calibration else { return Ok(None) };
+        let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(path)))?;
+        let record = Calibration::parse(&text);
+        let record = record.map_err(|e| anyhow::anyhow!("{}: not a calibration record: {e}", spelled(path)))?;
+        Ok(Some(record))
     }
 
     pub(super) fn engine(&self) -> anyhow::Result<Engine> {

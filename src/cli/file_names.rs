@@ -72,8 +72,10 @@ fn is_number(text: &str) -> bool {
 
 /// Whether people are called by what stands here and a number after it.
 fn tells_apart(head: &str) -> bool {
+    // A number before the last one has told them apart already.
+    let lettered = head.chars().next_back().is_some_and(char::is_alphabetic);
     let code = head.len() <= LONGEST_CODE && head.bytes().all(|b| b.is_ascii_uppercase());
-    code || words(head).last().is_some_and(|last| NUMBERED.contains(&last.as_str()))
+    lettered && (code || words(head).last().is_some_and(|last| NUMBERED.contains(&last.as_str())))
 }
 
 /// Whether it is such a number with what stands before it.

@@ -263,7 +263,7 @@ pub(super) enum PeopleAction {
         #[arg(value_parser = name())]
         to: String,
     },
-    /// Make two people one
+    /// Make two people one. Where they are not alike, it asks first
     Merge {
         /// Who is no more
         #[arg(value_parser = name())]
@@ -271,6 +271,21 @@ pub(super) enum PeopleAction {
         /// Who gets the faces, groups and labels
         #[arg(value_parser = name())]
         into: String,
+        /// Do not ask, however far apart they are
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Take a merge back: whoever was merged into a person has their faces, groups and labels again
+    Split {
+        /// Who has the faces
+        #[arg(value_parser = name())]
+        name: String,
+        /// Who was merged into them; the last one, when not said
+        #[arg(value_parser = name())]
+        taken: Option<String>,
+        /// What they are called now; their own name, when not said
+        #[arg(long, value_name = "NAME", value_parser = name())]
+        called: Option<String>,
     },
     /// Change a person's groups and labels
     Label {

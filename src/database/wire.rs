@@ -33,7 +33,7 @@ use crate::verify::Threshold;
 /// The socket's name in the database's folder.
 pub(crate) const SOCKET: &str = "SOCKET";
 /// Version of these frames.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 /// The program's own version.
 pub(crate) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// Largest request: a batch of faces with their chips.
@@ -168,6 +168,17 @@ pub(crate) enum Request {
         gallery: String,
         from: String,
         into: String,
+    },
+    DistanceBetween {
+        gallery: String,
+        one: String,
+        other: String,
+    },
+    Split {
+        gallery: String,
+        name: String,
+        taken: Option<String>,
+        called: Option<String>,
     },
     Forget {
         gallery: String,

@@ -14,15 +14,12 @@ use crate::error::{Error, GalleryError, Result};
 use crate::gallery::{Enrolled, EnrolmentPolicy, Identification, NewFace, SearchPolicy, unhex};
 use crate::geometry::BBox;
 use crate::media::{Photo, Raster, encode_jpeg, encode_png, fit_within};
-use crate::verify::Threshold;
+use crate::verify::{Calibration, Threshold};
 
 /// Longer side of a kept thumbnail, in pixels.
 const THUMBNAIL: u32 = 160;
 /// Surroundings of the face on a thumbnail, as a share of the box on each side.
 const SURROUNDINGS: f32 = 0.4;
-
-/// Share of genuine pairs that may lie farther apart than what is taken for one person's at enrolment.
-const MOST_APART: f64 = 1e-2;
 
 /// What a photo must be to be enrolled, and what is kept of it.
 #[derive(Debug, Clone, Default)]
@@ -157,7 +154,7 @@ impl Engine {
     /// # Errors
     /// [`crate::error::RefusalError::NotCalibrated`] where there is neither.
     fn farthest_apart(&self, own: Option<f32>) -> Result<Threshold> {
-        let calibrated = self.calibration().map(|c| c.farthest_apart(MOST_APART));
+        let calibrated = self.calibration().map(|c| c.farthest_apart(Calibration::MOST_APART));
         match calibrated.into_iter().chain(own).max_by(f32::total_cmp) {
             Some(distance) => Ok(Threshold::at(distance)),
             None => Err(crate::error::RefusalError::NotCalibrated { model: self.model().to_string() }.into()),

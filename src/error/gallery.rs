@@ -55,6 +55,35 @@ pub enum GalleryError {
         /// The gallery.
         gallery: String,
     },
+    /// No merge into this person is remembered.
+    #[error(
+        "no such merge into {name:?} is remembered in gallery {gallery:?}; of those merged into them, these can be taken \
+         back: {candidates:?}"
+    )]
+    NothingMerged {
+        /// Who has the faces.
+        name: String,
+        /// The gallery.
+        gallery: String,
+        /// Who can be parted from them.
+        candidates: Vec<String>,
+    },
+    /// Two people are too unlike each other to be made one unasked.
+    #[error(
+        "{from:?} and {into:?} are not alike: their nearest faces are at distance {}, and of one person's faces 99 in \
+         100 are within {threshold:.3}; say --yes to make them one all the same",
+        told(*distance, *threshold, 3)
+    )]
+    FarApart {
+        /// Who would be no more.
+        from: String,
+        /// Who would get the faces.
+        into: String,
+        /// Distance of their nearest faces.
+        distance: f32,
+        /// Faces of one person are seldom farther apart.
+        threshold: f32,
+    },
     /// Several people have names that are the same as this one, and none has exactly it.
     #[error(
         "{name:?} could be any of {candidates:?} in gallery {gallery:?}; say one of these exactly, and rename the others"
@@ -238,6 +267,8 @@ impl GalleryError {
             Self::WrongDetector { .. } => "gallery.wrong_detector",
             Self::NoIdLeft => "gallery.no_id_left",
             Self::NameTaken { .. } => "gallery.name_taken",
+            Self::NothingMerged { .. } => "gallery.nothing_merged",
+            Self::FarApart { .. } => "gallery.far_apart",
             Self::AmbiguousName { .. } => "gallery.ambiguous_name",
             Self::GalleryTaken { .. } => "gallery.gallery_taken",
             Self::BadName { .. } => "gallery.bad_name",

@@ -24,6 +24,7 @@ use npyz::WriterBuilder;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::merging::shown_labels;
 use super::{Database, hex};
 use crate::error::{Error, Result, StoreError};
 use crate::files::{self, Audience};
@@ -163,7 +164,8 @@ impl Database {
         for (id, p) in std::mem::take(&mut people) {
             names.insert(id, p.name.clone());
             count += shelf.read().faces_of(id).len();
-            lines.add(&PersonLine { person: p.name, groups: p.groups, labels: p.labels, created_ms: p.created_ms })?;
+            let labels = shown_labels(&p);
+            lines.add(&PersonLine { person: p.name, groups: p.groups, labels, created_ms: p.created_ms })?;
         }
 
         let path = folder.join(VECTORS);

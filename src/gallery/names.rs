@@ -16,9 +16,9 @@ use crate::error::GalleryError;
 
 /// Longest name, group or label, in bytes of NFC.
 const LONGEST: usize = 200;
-/// Words that stand in answers, pictures and log lines where there is no name, and the two that are steps of a path
-/// in every URL. By their keys.
-const RESERVED: [&str; 4] = ["unknown", "nobody", ".", ".."];
+/// What stands in answers, pictures and log lines where there is no name, and the two that are steps of a path in every
+/// URL. By their keys.
+const RESERVED: [&str; 4] = ["unknown", "-", ".", ".."];
 
 /// The name as it is stored: in NFC, without the space around it.
 ///
@@ -123,8 +123,7 @@ pub(crate) fn key(name: &str) -> Cow<'_, str> {
 }
 
 fn folded(name: &str) -> Cow<'_, str> {
-    let spaced = name.as_bytes().windows(2).any(|two| two == b"  ");
-    if name.is_ascii() && !spaced && !name.bytes().any(|b| b.is_ascii_control()) {
+    if is_plain(name) {
         return match name.bytes().any(|b| b.is_ascii_uppercase()) {
             true => Cow::Owned(name.to_ascii_lowercase()),
             false => Cow::Borrowed(name),
@@ -144,9 +143,23 @@ fn folded(name: &str) -> Cow<'_, str> {
     Cow::Owned(key)
 }
 
-/// Whether two names are the same.
+/// Whether two names are the same. Searches ask it of every face, so that ordinary names cost no memory.
 pub(super) fn same(a: &str, b: &str) -> bool {
-    a == b || key(a) == key(b)
+    let plain = |text: &str| is_plain(text) && !text.contains("\\u{");
+    match plain(a) && plain(b) {
+        true => a.trim().eq_ignore_ascii_case(b.trim()),
+        false => a == b || key(a) == key(b),
+    }
+}
+
+/// Whether two texts are the same in NFC.
+pub(super) fn same_text(a: &str, b: &str) -> bool {
+    a == b || !(a.is_ascii() && b.is_ascii()) && composed(a) == composed(b)
+}
+
+/// Whether nothing but case has to be folded in a name.
+fn is_plain(name: &str) -> bool {
+    name.is_ascii() && !name.as_bytes().windows(2).any(|two| two == b"  ") && !name.bytes().any(|b| b.is_ascii_control())
 }
 
 /// A name as it can be shown in a line of text: what cannot be seen, and what would turn or break the line, as its
@@ -266,7 +279,8 @@ mod tests {
             ("unknown", "where there is nobody"),
             ("UNKNOWN", "where there is nobody"),
             ("Un\u{fb02}nown", ""),
-            ("nobody", "where there is nobody"),
+            ("-", "where there is nobody"),
+            ("\u{ff0d}", "where there is nobody"),
             ("..", "where there is nobody"),
         ] {
             match usable("name", name) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::merging::shown_labels;
 use super::names::{self, usable};
 use super::{Database, hex};
 use crate::error::{GalleryError, Result};
@@ -28,9 +29,7 @@ impl PersonFilter {
     pub(super) fn takes(&self, person: &PersonRecord) -> bool {
         self.groups.iter().all(|g| person.groups.iter().any(|theirs| names::same(theirs, g)))
             && self.labels.iter().all(|(k, v)| {
-                let (key, value) = (names::key(k), names::composed(v));
-                person.labels.get(k) == Some(v)
-                    || person.labels.iter().any(|(k, v)| names::key(k) == key && names::composed(v) == value)
+                person.labels.iter().any(|(key, value)| names::same(key, k) && names::same_text(value, v))
             })
     }
 }
@@ -203,62 +202,6 @@ impl Database {
         Ok(person)
     }
 
-    /// Makes two people one: `from`'s faces, groups and labels become `into`'s (whose labels win), and
-    /// `from` is no more.
-    ///
-    /// # Errors
-    /// [`GalleryError::UnknownPerson`].
-    pub fn merge(&self, gallery: &str, from: &str, into: &str) -> Result<Person> {
-        let shelf = self.shelf(gallery)?;
-        let (person, ticket) = {
-            let mut writer = self.store.writer()?;
-            let (source, target, mut record, moved) = {
-                let inside = shelf.read();
-                let (source, gone) = inside.known(from, gallery)?;
-                let (target, kept) = inside.known(into, gallery)?;
-                let mut record = kept.clone();
-                for group in &gone.groups {
-                    if !record.groups.iter().any(|theirs| names::same(theirs, group)) {
-                        record.groups.push(group.clone());
-                    }
-                }
-                for (key, value) in &gone.labels {
-                    record.labels.entry(key.clone()).or_insert_with(|| value.clone());
-                }
-                (source, target, record, inside.faces_of(source).to_vec())
-            };
-            if source == target {
-                return Err(GalleryError::NameTaken { name: into.to_string(), gallery: gallery.to_string() }.into());
-            }
-            record.groups.sort();
-            record.groups.dedup();
-            // Each face keeps the data key that it has: backups taken before still open, and forgetting
-            // destroys every key of the person's faces.
-            for &face in &moved {
-                let key = Key::Face(shelf.id, face);
-                if let Some(mut stored) = self.store.get::<FaceRecord>(key)? {
-                    stored.person = target;
-                    writer.put(key, &stored, self.store.data_key(key)?)?;
-                }
-                self.remove_successors(&mut writer, shelf.id, face);
-            }
-            let key = Key::Person(shelf.id, target);
-            writer.put(key, &record, self.store.data_key(key)?)?;
-            writer.remove(Key::Person(shelf.id, source));
-            let ticket = writer.commit()?;
-            let mut inside = shelf.write();
-            for face in moved {
-                inside.move_face(face, target);
-            }
-            inside.remove_person(source);
-            let person = listed(target, &record, inside.faces_of(target).len());
-            inside.change_person(target, record);
-            (person, ticket)
-        };
-        self.store.settle(ticket)?;
-        Ok(person)
-    }
-
     /// Forgets a person: their record, faces and chips. Returns how many faces went. In an encrypted
     /// database the person's data keys are destroyed, so that no copy of what was theirs can be read any
     /// more, in backups neither. With `scrub` the store is rewritten, so that none of it is in any of its
@@ -330,17 +273,26 @@ impl Database {
         Ok(person.ok_or_else(|| GalleryError::UnknownFace { face, gallery: gallery.to_string() })?)
     }
 
-    /// Seals what is left of a person with a new data key; the keys to destroy once that is settled.
+    /// Seals what is left of a person anew, with one new data key for each that it had (people who were merged have
+    /// several, and may be parted again); the keys to destroy once that is settled.
     fn renew_keys(&self, writer: &mut Writer, gallery: u32, person: u64, faces: &[u64]) -> Result<Vec<DataKey>> {
-        let fresh = writer.new_data_key()?;
+        let mut renewed: BTreeMap<DataKey, DataKey> = BTreeMap::new();
+        let mut fresh = |writer: &mut Writer, old: DataKey| -> Result<DataKey> {
+            if let Some(fresh) = renewed.get(&old) {
+                return Ok(*fresh);
+            }
+            let fresh = writer.new_data_key()?;
+            renewed.insert(old, fresh);
+            Ok(fresh)
+        };
         let key = Key::Person(gallery, person);
-        let mut old = vec![self.store.data_key(key)?];
+        let own = fresh(writer, self.store.data_key(key)?)?;
         if let Some(record) = self.store.get::<PersonRecord>(key)? {
-            writer.put(key, &record, fresh)?;
+            writer.put(key, &record, own)?;
         }
         for &face in faces {
             let key = Key::Face(gallery, face);
-            old.push(self.store.data_key(key)?);
+            let fresh = fresh(writer, self.store.data_key(key)?)?;
             if let Some(record) = self.store.get::<FaceRecord>(key)? {
                 writer.put(key, &record, fresh)?;
             }
@@ -350,11 +302,11 @@ impl Database {
             }
             self.remove_successors(writer, gallery, face);
         }
-        Ok(old)
+        Ok(renewed.into_keys().collect())
     }
 
     /// Removes what an unfinished change of model has made of a face.
-    fn remove_successors(&self, writer: &mut Writer, gallery: u32, face: u64) {
+    pub(super) fn remove_successors(&self, writer: &mut Writer, gallery: u32, face: u64) {
         if let Some(successor) = self.successor(gallery) {
             writer.remove(Key::Face(successor, face));
             writer.remove(Key::Chip(successor, face));
@@ -433,7 +385,7 @@ pub(super) fn listed(id: u64, record: &PersonRecord, faces: usize) -> Person {
         name: record.name.clone(),
         faces,
         groups: record.groups.clone(),
-        labels: record.labels.clone(),
+        labels: shown_labels(record),
         created_ms: record.created_ms,
     }
 }

@@ -212,7 +212,16 @@ impl From<GalleryError> for Problem {
             GalleryError::NameTaken { name, gallery } => {
                 (StatusCode::CONFLICT, format!("{name:?} is enrolled already in gallery {gallery:?}; merge the two"))
             }
-            GalleryError::AmbiguousName { .. } => (StatusCode::CONFLICT, error.to_string()),
+            GalleryError::AmbiguousName { .. } | GalleryError::NothingMerged { .. } => {
+                (StatusCode::CONFLICT, error.to_string())
+            }
+            GalleryError::FarApart { from, into, distance, threshold } => (
+                StatusCode::CONFLICT,
+                format!(
+                    "{from:?} and {into:?} are not alike: their nearest faces are at distance {distance:.3}, and of one \
+                     person's faces 99 in 100 are within {threshold:.3}; say far_apart to make them one all the same"
+                ),
+            ),
             GalleryError::GalleryTaken { name, there } => (
                 StatusCode::CONFLICT,
                 format!("gallery {name:?} cannot be made: there is {there:?}, and the two names are the same"),

@@ -81,6 +81,8 @@ impl Calibration {
     pub const FIRST_DETECTOR: &str = "mtcnn";
     /// FMR of the threshold at which similarity is 50%.
     pub const MIDPOINT_FMR: f64 = 1e-3;
+    /// Share of genuine pairs that may lie farther apart than what is taken for one person's faces without asking.
+    pub const MOST_APART: f64 = 1e-2;
     /// Impostor pairs that an operating point must rest on.
     pub const LEAST_SUPPORT: u64 = 30;
 
