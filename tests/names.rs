@@ -111,7 +111,7 @@ fn every_command_takes_every_name_or_says_why_not() {
             assert_eq!(at(&[o("enroll"), o("Grace"), &jpg]).0, 0, "{what}: the file's name is nobody's");
         }
         for words in [&["stats"][..], &["check"], &["reindex"], &["people"]] {
-            assert_eq!(at(&words.iter().map(o).collect::<Vec<_>>()).0, 0, "{what}: {words:?}");
+            assert_eq!(at(&words.iter().map(|word| o(word)).collect::<Vec<_>>()).0, 0, "{what}: {words:?}");
         }
         let (code, found) = at(&[o("people"), o("--group"), &name, o("--label"), &label]);
         assert!(code == 0 && found.is_array(), "{what}: {found}");

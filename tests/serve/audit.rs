@@ -171,7 +171,7 @@ async fn a_change_has_its_line_before_it_is_made_and_another_when_it_is() {
     house.send_json("POST", "/v1/people", json!({ "name": "Ada" })).await.ok();
     house.send_json("POST", "/v1/people", json!({ "name": "Ada" })).await;
     house.post_photo("/v1/people/Grace/faces", "grace_hopper.jpg").await.ok();
-    house.send_json("POST", "/v1/people/Ada/merge", json!({ "into": "Grace", "far_apart": true })).await.ok();
+    house.send_json("POST", "/v1/people/Ada/merge", json!({ "into": "Grace" })).await.ok();
     let lines = lines(&house);
     let expected = [
         "add person: begun -",
@@ -188,7 +188,7 @@ async fn a_change_has_its_line_before_it_is_made_and_another_when_it_is() {
         assert_eq!((&pair[1]["begun"], &pair[1]["request"]), (&pair[0]["seq"], &pair[0]["request"]), "{pair:?}");
         assert_eq!((&pair[1]["person"], &pair[0]["begun"]), (&pair[0]["person"], &Value::Null), "{pair:?}");
     }
-    assert_eq!(lines[6]["evidence"], json!({ "into": "Grace", "far_apart": true }));
+    assert_eq!(lines[6]["evidence"], json!({ "into": "Grace" }));
 }
 
 #[tokio::test]

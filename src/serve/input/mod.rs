@@ -66,7 +66,7 @@ fn options_of<T: DeserializeOwned>(pairs: &Pairs) -> Result<T, Problem> {
         let of = |name: &String| all.iter().copied().filter(|(n, _)| n == name).collect::<Vec<_>>();
         let wrong = all.iter().find(|(name, _)| read(&of(name)).is_err_and(|alone| alone == fault));
         let detail = match wrong {
-            Some((name, value)) if !fault.contains(name.as_str()) => {
+            Some((name, value)) if !fault.starts_with("missing field") && !fault.contains(name.as_str()) => {
                 let value: String = value.chars().take(LONGEST_SAID).collect();
                 format!("{name} is {value:?}: {fault}")
             }
