@@ -33,6 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "engine",
         &[
             "error",
+            "files",
             "json",
             "geometry",
             "vector",
@@ -52,7 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Evaluation measures the engine as its users hold it.
     ("eval", &["error", "files", "geometry", "vector", "media", "nn", "detect", "verify", "engine"]),
     // Training finds faces as the engine does.
-    ("train", &["error", "geometry", "vector", "media", "nn", "align", "embed", "engine"]),
+    ("train", &["error", "files", "geometry", "vector", "media", "nn", "align", "embed", "engine"]),
     // The service holds the engine, and plain data that the engine answers with.
     ("serve", &["error", "files", "json", "geometry", "media", "verify", "database", "engine"]),
     // The command starts the service.

@@ -255,7 +255,11 @@ fn every_command_answers_beside_the_service_as_it_does_without() {
         &["import", "out", "--gallery", "third"],
         &["import", "people", "--gallery", "third"],
         &["people", "merge", "Eileen", "Grace Hopper"],
-        &["people", "merge", "Eileen", "Grace Hopper"],
+        &["people", "merge", "Eileen", "Grace Hopper", "--yes"],
+        &["people", "split", "Grace Hopper", "EILEEN"],
+        &["people", "split", "Grace Hopper"],
+        &["people", "merge", "EILEEN", "grace hopper", "--yes"],
+        &["people", "merge", "Eileen", "Grace Hopper", "--yes"],
         &["identify", &astronaut, "--by", "mean"],
         &["forget", "Eileen", "--gallery", "third"],
         &["forget", "--face", "9999"],
@@ -272,7 +276,7 @@ fn every_command_answers_beside_the_service_as_it_does_without() {
     for &words in commands {
         for form in [&["--json"][..], &[]] {
             // A change is made once; what only reads is asked for in both forms.
-            let changes = ["rename", "merge", "label"].contains(words.get(1).unwrap_or(&""));
+            let changes = ["rename", "merge", "split", "label"].contains(words.get(1).unwrap_or(&""));
             let reads = ["identify", "people", "stats", "check"].contains(&words[0]) && !changes;
             if form.is_empty() && !reads {
                 continue;
@@ -305,7 +309,7 @@ fn every_command_answers_beside_the_service_as_it_does_without() {
     assert!(enrolled[0]["key"] == "command" && key.starts_with("user ") && key.contains("process "), "{key}");
     let refused = noted("enroll", "refused");
     assert!(refused.iter().any(|l| l["code"] == "gate.someone_else" && l["person"] == "Somebody Else"), "{lines:?}");
-    for action in ["search", "change person", "merge person", "forget person", "backup", "export", "import", "reembed"]
+    for action in ["search", "change person", "merge person", "split person", "forget person", "backup", "export", "import", "reembed"]
     {
         assert!(!noted(action, "done").is_empty(), "{action}: {lines:?}");
         // What changes something was noted before it was done.

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{Args as Group, Parser, Subcommand, ValueEnum};
 
 use super::gallery_args::{BackupArgs, Check, Enroll, Forget, Identify, People, Place, RestoreArgs};
-use super::numbers::within;
+use super::numbers::{rate, within};
 use super::store_args::{ExportArgs, ImportArgs, KeyArgs, Reembed, Rekey};
+use crate::files::spelled;
 use crate::nn::weights::Precision;
 use crate::nn::{DeviceChoice, PrecisionChoice};
 use crate::{Calibration, Engine, EngineBuilder, FaceChoice, Limits, MtcnnOptions, Policy, Result, YunetOptions};
@@ -193,13 +194,19 @@ impl Common {
         if let Some(folder) = &self.weights {
             builder = builder.weights(folder);
         }
-        if let Some(path) = &self.calibration {
-            let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
-            let record = Calibration::parse(&text)
-                .map_err(|e| anyhow::anyhow!("{}: not a calibration record: {e}", path.display()))?;
+        if let Some(record) = self.calibration_record()? {
             builder = builder.calibration(record);
         }
         Ok(builder)
+    }
+
+    /// The record of --calibration.
+    pub(super) fn calibration_record(&self) -> anyhow::Result<Option<Calibration>> {
+        let Some(path) = &self.calibration else { return Ok(None) };
+        let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(path)))?;
+        let record = Calibration::parse(&text);
+        let record = record.map_err(|e| anyhow::anyhow!("{}: not a calibration record: {e}", spelled(path)))?;
+        Ok(Some(record))
     }
 
     pub(super) fn engine(&self) -> anyhow::Result<Engine> {
@@ -216,7 +223,7 @@ impl Common {
 #[derive(Debug, Group)]
 pub(super) struct Line {
     /// Highest false-match rate to accept: of impostor pairs, the share taken for one person
-    #[arg(long, value_name = "RATE", default_value_t = 1e-3)]
+    #[arg(long, value_name = "RATE", default_value_t = 1e-3, value_parser = rate)]
     pub max_fmr: f64,
     /// Where --max-fmr is below what the calibration measured, continue its thresholds instead of refusing;
     /// the answer says that the rate is an extrapolation

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::args::{Common, Compare, open_both};
 use super::{DIFFERENT, DONE, FAILED, output};
+use crate::files::spelled;
 use crate::json::{json, shortened};
 use crate::media::{save, save_like_opencv};
 use crate::pipeline::milliseconds;
@@ -67,7 +68,7 @@ fn print(
 ) -> anyhow::Result<()> {
     if common.json {
         let mut object = shortened(serde_json::to_value(comparison)?);
-        object["picture"] = json!(picture);
+        object["picture"] = json!(picture.map(spelled));
         object["model"] = json!(engine.model());
         object["detector"] = json!(engine.detector());
         object["device"] = json!(engine.device());
@@ -85,7 +86,7 @@ fn print(
         output::line(&format!("faces: {} in the first photo, {} in the second", faces.0, faces.1));
     }
     if let Some(path) = picture {
-        output::line(&format!("picture: {}", path.display()));
+        output::line(&format!("picture: {}", spelled(&path)));
     }
     Ok(())
 }

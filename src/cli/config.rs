@@ -7,6 +7,7 @@ use super::serve::options;
 use super::serve_args::{ConfigAction, ConfigArgs, Serve};
 use super::settings::{Fault, Settings};
 use super::{DIFFERENT, DONE, FAILED, output};
+use crate::files::spelled;
 use crate::json::json;
 use crate::serve::{PolicyRoom, ServeOptions};
 use crate::{Database, DatabaseOptions, Engine};
@@ -31,8 +32,8 @@ pub(super) fn run(common: &Common, command: &ConfigArgs, settings: &Settings) ->
         let fault = |f: &Fault| json!({ "place": f.place, "what": f.what });
         output::json(&json!({
             "ok": faults.is_empty(),
-            "file": settings.file,
-            "state": options.state,
+            "file": settings.file.as_ref().map(spelled),
+            "state": spelled(&options.state),
             "settings": settings.in_force.iter().map(setting).collect::<Vec<_>>(),
             "faults": faults.iter().map(fault).collect::<Vec<_>>(),
             "warnings": warnings,

@@ -8,6 +8,7 @@ use super::index_args::{Reindex, with_bar};
 use super::store_args::{ExportArgs, ImportArgs};
 use super::{DONE, FAILED, LOST, output};
 use crate::error::{Error, StoreError};
+use crate::files::spelled;
 use crate::json::json;
 use crate::{CheckReport, Database, DatabaseOptions, IndexChoice, IndexStats, check_export, repair};
 
@@ -19,7 +20,7 @@ pub(super) fn stats(common: &Common, place: &Place) -> anyhow::Result<u8> {
     }
     output::line(&format!(
         "{}: format {}, {}, {} writes, {:.1} MB on disk",
-        stats.path.display(),
+        spelled(&stats.path),
         stats.format,
         if stats.encrypted { "encrypted" } else { "not encrypted" },
         stats.writes,
@@ -114,14 +115,14 @@ pub(super) fn backup(common: &Common, command: &BackupArgs) -> anyhow::Result<u8
     waiting.finish_and_clear();
     if common.json {
         output::json(&json!({
-            "file": command.file, "ring": command.ring, "encrypted": encrypted,
+            "file": spelled(&command.file), "ring": command.ring.as_ref().map(spelled), "encrypted": encrypted,
             "entries": done.entries, "bytes": done.bytes,
         }))?;
         return Ok(DONE);
     }
-    output::line(&format!("{}: {} records, {} bytes", command.file.display(), done.entries, done.bytes));
+    output::line(&format!("{}: {} records, {} bytes", spelled(&command.file), done.entries, done.bytes));
     match &command.ring {
-        Some(ring) => output::line(&format!("{}: the key ring, in place of any older copy", ring.display())),
+        Some(ring) => output::line(&format!("{}: the key ring, in place of any older copy", spelled(&ring))),
         None if encrypted => {
             output::line(
                 "the key ring is not in it, and without that nothing opens it: keep a copy of the ring with --ring FILE",
@@ -145,12 +146,12 @@ pub(super) fn restore(common: &Common, command: &RestoreArgs) -> anyhow::Result<
     let stats = command.place.open(false)?.stats()?;
     if common.json {
         output::json(&json!({
-            "path": folder, "entries": done.entries, "forgotten": done.forgotten, "galleries": stats.galleries,
+            "path": spelled(&folder), "entries": done.entries, "forgotten": done.forgotten, "galleries": stats.galleries,
         }))?;
     } else {
         let faces: usize = stats.galleries.iter().map(|g| g.faces).sum();
         let restored = done.entries - done.forgotten;
-        output::line(&format!("{}: {restored} records restored, {faces} faces", folder.display()));
+        output::line(&format!("{}: {restored} records restored, {faces} faces", spelled(&folder)));
         if done.forgotten > 0 {
             output::line(&format!("{} records are of people forgotten since, and stay unread", done.forgotten));
         }
@@ -165,9 +166,9 @@ pub(super) fn export(common: &Common, command: &ExportArgs) -> anyhow::Result<u8
     let bar = output::bar(common, faces, "exporting");
     let done = database.export(gallery, &command.folder, command.chips, &|| bar.inc(1))?;
     bar.finish_and_clear();
-    let shown = command.folder.display();
+    let shown = spelled(&command.folder);
     if common.json {
-        output::json(&json!({ "folder": command.folder, "exported": done }))?;
+        output::json(&json!({ "folder": spelled(&command.folder), "exported": done }))?;
     } else {
         output::line(&format!(
             "{shown}: {} people, {} faces, {} chips, not encrypted",
@@ -195,7 +196,7 @@ pub(super) fn import(common: &Common, command: &ImportArgs) -> anyhow::Result<u8
     let done = database.import(&command.place.gallery, &command.folder, &|| bar.inc(1))?;
     bar.finish_and_clear();
     if common.json {
-        output::json(&json!({ "folder": command.folder, "gallery": command.place.gallery, "imported": done }))?;
+        output::json(&json!({ "folder": spelled(&command.folder), "gallery": command.place.gallery, "imported": done }))?;
     } else {
         let (people, added) = (done.people, done.added);
         output::line(&format!("{people} people: {added} faces enrolled, {} known already", done.known));

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::args::{Common, Detect};
 use super::targets::distinct_names;
 use super::{DONE, FAILED, output};
+use crate::files::spelled;
 use crate::json::json;
 use crate::media::{draw_box, draw_disc, draw_label, save};
 use crate::{Detection, Engine, Error, Photo};
@@ -17,7 +18,7 @@ const PLATE: [u8; 3] = [16, 17, 20];
 pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
     let engine = common.engine()?;
     if let Some(folder) = &command.output {
-        std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", folder.display()))?;
+        std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&folder)))?;
     }
     let bar = output::bar(common, command.images.len(), "detecting");
     let names = distinct_names(&command.images);
@@ -37,9 +38,9 @@ pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
     if common.json {
         let photos = command.images.iter().zip(&found).map(|(path, answer)| match answer {
             Ok((photo, faces)) => json!({
-                "photo": path, "width": photo.0, "height": photo.1, "faces": faces,
+                "photo": spelled(path), "width": photo.0, "height": photo.1, "faces": faces,
             }),
-            Err(e) => json!({ "photo": path, "error": { "code": e.code(), "message": e.to_string() } }),
+            Err(e) => json!({ "photo": spelled(path), "error": { "code": e.code(), "message": e.to_string() } }),
         });
         output::json(&json!({ "detector": engine.detector(), "photos": photos.collect::<Vec<_>>() }))?;
     }
@@ -50,7 +51,7 @@ pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
             Ok((_, faces)) => {
                 output::line(&format!(
                     "{}: {} face{}",
-                    path.display(),
+                    spelled(&path),
                     faces.len(),
                     if faces.len() == 1 { "" } else { "s" }
                 ));

@@ -1,6 +1,6 @@
 //! `kith enroll`
 
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
 
 use rayon::prelude::*;
 use serde_json::Value;
@@ -8,20 +8,14 @@ use sha2::{Digest, Sha256};
 
 use super::args::Common;
 use super::gallery_args::Enroll;
+use super::people_folder::{Found, Passed, Task, look};
 use super::{DONE, FAILED, output};
+use crate::files::spelled;
 use crate::json::json;
-use crate::{Database, Engine, EnrolOptions, Enrolled, EnrolmentStatus, Error, NewFace, Photo};
+use crate::{Database, Engine, EnrolOptions, Enrolled, EnrolmentStatus, Error, NewFace, PersonChange, Photo};
 
 /// Photos that are looked at, enrolled and made durable together.
 const TOGETHER: usize = 32;
-/// Endings of files that are taken for photos in a folder.
-const ENDINGS: [&str; 9] = ["jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "jfif"];
-
-/// A photo to enrol, and under which name.
-struct Task {
-    name: String,
-    path: PathBuf,
-}
 
 /// What became of a task.
 enum Outcome {
@@ -37,13 +31,18 @@ enum Prepared {
 }
 
 pub(super) fn run(common: &Common, command: &Enroll) -> anyhow::Result<u8> {
-    let tasks = match (&command.dir, &command.name) {
-        (Some(folder), _) => tasks_in(folder)?,
+    let found = match (&command.dir, &command.name) {
+        (Some(folder), _) => look(folder)?,
         (None, Some(name)) => {
-            command.images.iter().map(|path| Task { name: name.clone(), path: path.clone() }).collect()
+            let tasks = command.images.iter().map(|path| Task { name: name.clone(), path: path.clone() });
+            Found { tasks: tasks.collect(), ..Found::default() }
         }
         (None, None) => anyhow::bail!("say NAME and photos, or --dir PEOPLE"),
     };
+    let tasks = &found.tasks;
+    if tasks.is_empty() {
+        return report(common, &found, &[]);
+    }
     let builder = common.builder()?;
     let (engine, database) = rayon::join(|| builder.build(), || command.place.open(true));
     let (engine, database) = (engine?, database?);
@@ -52,6 +51,7 @@ pub(super) fn run(common: &Common, command: &Enroll) -> anyhow::Result<u8> {
 
     let bar = output::bar(common, tasks.len(), "enrolling");
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(tasks.len());
+    let mut marked = BTreeSet::new();
     for together in tasks.chunks(TOGETHER) {
         let prepared: Vec<Prepared> = together
             .par_iter()
@@ -66,7 +66,12 @@ pub(super) fn run(common: &Common, command: &Enroll) -> anyhow::Result<u8> {
         let mut reached = Vec::with_capacity(together.len());
         for (task, prepared) in together.iter().zip(prepared) {
             reached.push(match prepared {
-                Prepared::Known(enrolled) => Outcome::Enrolled(enrolled),
+                Prepared::Known(enrolled) => {
+                    if marked.insert(enrolled.person) {
+                        mark(&database, &command.place.gallery, &enrolled.name, &options)?;
+                    }
+                    Outcome::Enrolled(enrolled)
+                }
                 Prepared::Refused(error) => Outcome::Refused(error),
                 Prepared::Face(face) => {
                     let place = &command.place.gallery;
@@ -88,7 +93,17 @@ pub(super) fn run(common: &Common, command: &Enroll) -> anyhow::Result<u8> {
         outcomes.extend(reached);
     }
     bar.finish_and_clear();
-    report(common, &tasks, &outcomes)
+    report(common, &found, &outcomes)
+}
+
+/// Gives a person whose photo is known already the groups and labels that are said of them.
+fn mark(database: &Database, gallery: &str, name: &str, options: &EnrolOptions) -> Result<(), Error> {
+    let EnrolOptions { groups, labels, .. } = options;
+    if groups.is_empty() && labels.is_empty() {
+        return Ok(());
+    }
+    let change = PersonChange { join: groups.clone(), set: labels.clone(), ..PersonChange::default() };
+    database.label(gallery, name, &change).map(drop)
 }
 
 fn prepare(
@@ -105,11 +120,12 @@ fn prepare(
     if let Some(known) = database.has_photo(&command.place.gallery, &task.name, &digest) {
         return Ok(Prepared::Known(known));
     }
-    let photo = Photo::from_bytes(&bytes, &task.path.display().to_string(), &limits)?;
+    let photo = Photo::from_bytes(&bytes, &spelled(&task.path), &limits)?;
     Ok(Prepared::Face(Box::new(engine.prepare(&photo, options)?)))
 }
 
-fn report(common: &Common, tasks: &[Task], outcomes: &[Outcome]) -> anyhow::Result<u8> {
+fn report(common: &Common, found: &Found, outcomes: &[Outcome]) -> anyhow::Result<u8> {
+    let (tasks, passed) = (&found.tasks, &found.passed);
     let count = |status| {
         let is = |o: &&Outcome| matches!(o, Outcome::Enrolled(e) if e.status == status);
         outcomes.iter().filter(is).count()
@@ -124,30 +140,38 @@ fn report(common: &Common, tasks: &[Task], outcomes: &[Outcome]) -> anyhow::Resu
             Outcome::Enrolled(_) => None,
         })
         .collect();
+    for line in found.notes.iter().cloned().chain(passed.iter().map(Passed::line)) {
+        eprintln!("kith: {line}");
+    }
     for (_, error) in &refused {
         eprintln!("kith: {error}");
     }
+    let failed = !refused.is_empty() || passed.iter().any(Passed::fails);
     if common.json {
         let rows: Vec<Value> = tasks
             .iter()
             .zip(outcomes)
             .map(|(task, outcome)| match outcome {
-                Outcome::Enrolled(e) => json!({ "photo": task.path, "enrolled": e }),
+                Outcome::Enrolled(e) => json!({ "photo": spelled(&task.path), "enrolled": e }),
                 Outcome::Refused(e) => json!({
-                    "photo": task.path, "name": task.name,
+                    "photo": spelled(&task.path), "name": task.name,
                     "error": { "code": e.code(), "message": e.to_string() },
                 }),
             })
             .collect();
         let refused = refused.len();
-        output::json(&json!({ "added": added, "known": known, "refused": refused, "photos": rows }))?;
+        let passed: Vec<Value> = passed.iter().map(Passed::object).collect();
+        output::json(&json!({
+            "added": added, "known": known, "refused": refused, "photos": rows, "passed_over": passed,
+        }))?;
     } else {
         output::line(&format!(
-            "{added} face{} enrolled, {known} known already, {} refused",
+            "{added} face{} enrolled, {known} known already, {} refused{}",
             if added == 1 { "" } else { "s" },
-            refused.len()
+            refused.len(),
+            if passed.is_empty() { String::new() } else { format!(", {} passed over", passed.len()) }
         ));
-        let mut reasons: std::collections::BTreeMap<&str, usize> = Default::default();
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
         for (_, error) in &refused {
             *reasons.entry(error.code()).or_default() += 1;
         }
@@ -155,80 +179,5 @@ fn report(common: &Common, tasks: &[Task], outcomes: &[Outcome]) -> anyhow::Resu
             output::line(&format!("  {count} x {reason}"));
         }
     }
-    Ok(if refused.is_empty() { DONE } else { FAILED })
-}
-
-/// The photos of a folder: in a folder for each person, or directly in it as `NAME_0001.jpg`.
-fn tasks_in(folder: &Path) -> anyhow::Result<Vec<Task>> {
-    let entries = |folder: &Path| -> anyhow::Result<Vec<PathBuf>> {
-        let read = std::fs::read_dir(folder).and_then(|d| d.map(|e| e.map(|e| e.path())).collect());
-        let mut paths: Vec<PathBuf> = read.map_err(|e| anyhow::anyhow!("{}: {e}", folder.display()))?;
-        paths.sort();
-        Ok(paths)
-    };
-    let is_photo = |path: &PathBuf| {
-        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-        path.is_file() && ENDINGS.contains(&ending.as_str())
-    };
-    let mut tasks = Vec::new();
-    for path in entries(folder)? {
-        if path.is_dir() {
-            let name = spoken(&path.file_name().unwrap_or_default().to_string_lossy());
-            let photos = entries(&path)?.into_iter().filter(is_photo);
-            tasks.extend(photos.map(|path| Task { name: name.clone(), path }));
-        } else if is_photo(&path) {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            tasks.push(Task { name: spoken(without_number(&stem)), path });
-        }
-    }
-    anyhow::ensure!(!tasks.is_empty(), "{}: no photos in it, nor in folders in it", folder.display());
-    Ok(tasks)
-}
-
-/// `Grace_Hopper` is Grace Hopper.
-fn spoken(name: &str) -> String {
-    name.replace('_', " ").trim().to_string()
-}
-
-/// The name before `_0001`; the whole where no such number ends it.
-fn without_number(stem: &str) -> &str {
-    match stem.rsplit_once(['_', '-']) {
-        Some((name, number))
-            if !name.is_empty() && !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) =>
-        {
-            name
-        }
-        _ => stem,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_come_from_folders_and_numbered_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        std::fs::create_dir(at("Ada_Lovelace")).unwrap();
-        for file in ["Ada_Lovelace/b.jpg", "Ada_Lovelace/a.PNG", "Ada_Lovelace/notes.txt", "Grace_Hopper_0002.jpg"] {
-            std::fs::write(at(file), b"x").unwrap();
-        }
-        std::fs::write(at("solo.jpeg"), b"x").unwrap();
-        let tasks = tasks_in(folder.path()).unwrap();
-        let named: Vec<(&str, String)> = tasks
-            .iter()
-            .map(|t| (t.name.as_str(), t.path.file_name().unwrap().to_string_lossy().into_owned()))
-            .collect();
-        let wanted = [
-            ("Ada Lovelace", "a.PNG"),
-            ("Ada Lovelace", "b.jpg"),
-            ("Grace Hopper", "Grace_Hopper_0002.jpg"),
-            ("solo", "solo.jpeg"),
-        ];
-        assert_eq!(named, wanted.map(|(n, f)| (n, f.to_string())));
-        assert!(tasks_in(&at("Ada_Lovelace/notes.txt")).is_err());
-        let empty = tempfile::tempdir().unwrap();
-        assert!(tasks_in(empty.path()).is_err());
-    }
+    Ok(if failed { FAILED } else { DONE })
 }

@@ -7,7 +7,7 @@ use super::eval_args::{Eval, EvalDetect, EvalIdentify, EvalPairs, EvalWhat};
 use super::{DONE, output};
 use crate::By;
 use crate::eval::{self, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification, people_of};
-use crate::files::{Audience, write_whole};
+use crate::files::{Audience, write_whole, spelled};
 
 pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
     match &command.what {
@@ -50,7 +50,7 @@ fn pairs(common: &Common, command: &EvalPairs) -> anyhow::Result<u8> {
 }
 
 fn write_page(path: &Path, html: &str) -> anyhow::Result<()> {
-    write_whole(path, html.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))
+    write_whole(path, html.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&path)))
 }
 
 fn print_pairs(v: &Verification, page: Option<&Path>) {
@@ -113,7 +113,7 @@ fn print_pairs(v: &Verification, page: Option<&Path>) {
         }
     }
     if let Some(page) = page {
-        output::line(&format!("report: {}", page.display()));
+        output::line(&format!("report: {}", spelled(&page)));
     }
 }
 
@@ -194,7 +194,7 @@ fn print_identification(r: &IdentificationReport, page: Option<&Path>) {
         output::table(&[vec![head], growth.sizes.iter().map(row).collect()].concat());
     }
     if let Some(page) = page {
-        output::line(&format!("report: {}", page.display()));
+        output::line(&format!("report: {}", spelled(&page)));
     }
 }
 
@@ -202,7 +202,7 @@ fn detect(common: &Common, command: &EvalDetect) -> anyhow::Result<u8> {
     let list = BoxList::read(&command.boxes, &command.images())?;
     let engine = common.engine()?;
     let bar = output::bar(common, list.photos.len(), "detecting");
-    let source = command.boxes.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let source = spelled(command.boxes.file_name().unwrap_or_default());
     let answer = eval::detection(&engine, &list, &source, &common.limits(), &|| bar.inc(1))?;
     bar.finish_and_clear();
     if let Some(path) = &command.html {
@@ -232,11 +232,11 @@ fn print_detection(r: &DetectionReport, page: Option<&Path>) {
         for p in places {
             let b = p.bbox;
             let score = p.score.map_or(String::new(), |s| format!(", score {s:.4}"));
-            let photo = p.photo.display();
+            let photo = spelled(&p.photo);
             output::line(&format!("{what}: {photo}: {:.0},{:.0} to {:.0},{:.0}{score}", b.x0, b.y0, b.x1, b.y1));
         }
     }
     if let Some(page) = page {
-        output::line(&format!("report: {}", page.display()));
+        output::line(&format!("report: {}", spelled(&page)));
     }
 }

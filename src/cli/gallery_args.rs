@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args as Group, Subcommand, ValueEnum};
 
 use super::args::Stored;
-use super::numbers::{LONGEST_SECONDS, within};
+use super::numbers::{LONGEST_SECONDS, rate, within};
 use super::store_args::KeySource;
+use crate::files::typed;
 use crate::nn::weights::data_folder;
 use crate::{
     By, DEFAULT_GALLERY, Database, DatabaseOptions, EnrolOptions, FaceChoice, PersonFilter, Result, SearchPolicy,
@@ -21,7 +23,7 @@ pub(super) struct Place {
     #[arg(long, global = true, value_name = "FOLDER")]
     pub db: Option<PathBuf>,
     /// The gallery in it
-    #[arg(long, global = true, default_value = DEFAULT_GALLERY, value_name = "NAME")]
+    #[arg(long, global = true, default_value = DEFAULT_GALLERY, value_name = "NAME", value_parser = name())]
     pub gallery: String,
     /// Wait this long for another process to let go of the database. A running service answers without a wait
     #[arg(long, global = true, default_value_t = 60.0, value_name = "SECONDS",
@@ -77,33 +79,39 @@ fn waiting(holder: &str) {
 #[derive(Debug, Group)]
 pub(super) struct Search {
     /// Share of strangers who may be taken for somebody in the gallery
-    #[arg(long, value_name = "RATE", default_value_t = SearchPolicy::DEFAULT_FPIR)]
+    #[arg(long, value_name = "RATE", default_value_t = SearchPolicy::DEFAULT_FPIR, value_parser = rate)]
     pub max_fpir: f64,
     /// Bound the false-match rate of each comparison instead; the answer says what it makes of the search
-    #[arg(long, value_name = "RATE", conflicts_with = "max_fpir")]
+    #[arg(long, value_name = "RATE", conflicts_with = "max_fpir", value_parser = rate)]
     pub max_fmr: Option<f64>,
     /// Decide at this distance between unit vectors instead (0 to 2)
     #[arg(long, value_name = "DISTANCE", conflicts_with_all = ["max_fpir", "max_fmr"])]
     pub threshold: Option<f32>,
 }
 
+/// A name of whatever bytes: what is not UTF-8 is written as for a folder of that name.
+pub(super) fn name() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(typed)
+}
+
 /// `KEY=VALUE`
-pub(super) fn label(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
+pub(super) fn label() -> impl TypedValueParser<Value = (String, String)> {
+    OsStringValueParser::new().try_map(|said| match typed(said).split_once('=') {
         Some((key, value)) => Ok((key.to_string(), value.to_string())),
-        None => Err("a label is KEY=VALUE".to_string()),
-    }
+        None => Err("a label is KEY=VALUE"),
+    })
 }
 
 #[derive(Debug, Group)]
 pub(super) struct Enroll {
     /// The person's name
-    #[arg(required_unless_present = "dir", conflicts_with = "dir")]
+    #[arg(required_unless_present = "dir", conflicts_with = "dir", value_parser = name())]
     pub name: Option<String>,
     /// Photos of the person
     #[arg(value_name = "IMG", required_unless_present = "dir", conflicts_with = "dir")]
     pub images: Vec<PathBuf>,
-    /// Enrol a whole folder: one folder of photos for each person, or photos named NAME_0001.jpg
+    /// Enrol a whole folder: one folder of photos for each person, or photos named NAME_0001.jpg. Names that a
+    /// camera or a date makes (IMG_1234.jpg) are nobody's, and are told
     #[arg(long, value_name = "PEOPLE")]
     pub dir: Option<PathBuf>,
     /// Go on after an interruption. Photos that are enrolled already are passed over undecoded, with
@@ -124,10 +132,10 @@ pub(super) struct Enroll {
     #[arg(long, value_enum, default_value = "f32")]
     pub store: Stored,
     /// Put the person into this group (may be said again)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name())]
     pub group: Vec<String>,
     /// Give the person this label (may be said again)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label())]
     pub label: Vec<(String, String)>,
     #[command(flatten)]
     pub search: Search,
@@ -178,10 +186,10 @@ impl Stand {
 #[derive(Debug, Group)]
 pub(super) struct Who {
     /// Only people in this group (said again: in all of them)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = name())]
     pub group: Vec<String>,
     /// Only people with this label (said again: with all of them)
-    #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = label())]
     pub label: Vec<(String, String)>,
 }
 
@@ -243,37 +251,58 @@ pub(super) enum PeopleAction {
     /// A person and their faces
     Show {
         /// Who
+        #[arg(value_parser = name())]
         name: String,
     },
     /// Give a person another name
     Rename {
         /// Who
+        #[arg(value_parser = name())]
         name: String,
         /// The new name
+        #[arg(value_parser = name())]
         to: String,
     },
-    /// Make two people one
+    /// Make two people one. Where they are not alike, it asks first
     Merge {
         /// Who is no more
+        #[arg(value_parser = name())]
         from: String,
         /// Who gets the faces, groups and labels
+        #[arg(value_parser = name())]
         into: String,
+        /// Do not ask, however far apart they are
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Take a merge back: whoever was merged into a person has their faces, groups and labels again
+    Split {
+        /// Who has the faces
+        #[arg(value_parser = name())]
+        name: String,
+        /// Who was merged into them; the last one, when not said
+        #[arg(value_parser = name())]
+        taken: Option<String>,
+        /// What they are called now; their own name, when not said
+        #[arg(long, value_name = "NAME", value_parser = name())]
+        called: Option<String>,
     },
     /// Change a person's groups and labels
     Label {
         /// Who
+        #[arg(value_parser = name())]
         name: String,
         /// Join a group (may be said again)
-        #[arg(long, value_name = "GROUP")]
+        #[arg(long, value_name = "GROUP", value_parser = name())]
         join: Vec<String>,
         /// Leave a group (may be said again)
-        #[arg(long, value_name = "GROUP")]
+        #[arg(long, value_name = "GROUP", value_parser = name())]
         leave: Vec<String>,
         /// Set a label (may be said again)
-        #[arg(long, value_name = "KEY=VALUE", value_parser = label)]
+        #[arg(long, value_name = "KEY=VALUE", value_parser = label())]
         set: Vec<(String, String)>,
         /// Take a label off (may be said again)
-        #[arg(long, value_name = "KEY")]
+        #[arg(long, value_name = "KEY", value_parser = name())]
         unset: Vec<String>,
     },
 }
@@ -281,7 +310,7 @@ pub(super) enum PeopleAction {
 #[derive(Debug, Group)]
 pub(super) struct Forget {
     /// Who
-    #[arg(required_unless_present = "face", conflicts_with = "face")]
+    #[arg(required_unless_present = "face", conflicts_with = "face", value_parser = name())]
     pub name: Option<String>,
     /// One face, by its number in `kith people show`
     #[arg(long, value_name = "ID")]

@@ -8,6 +8,7 @@ use super::args::Common;
 use super::gallery_args::Identify;
 use super::targets::distinct_names;
 use super::{DIFFERENT, DONE, FAILED, output};
+use crate::files::spelled;
 use crate::json::json;
 use crate::media::save;
 use crate::{Database, Engine, Error, IdentifiedFace, Photo, SearchPolicy};
@@ -20,7 +21,7 @@ pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
     let policy = command.policy();
     let several = command.images.len() > 1;
     if let Some(folder) = command.output.as_ref().filter(|_| several) {
-        std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", folder.display()))?;
+        std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&folder)))?;
     }
     let bar = output::bar(common, command.images.len(), "identifying");
     let answers: Vec<Result<Vec<IdentifiedFace>, Error>> = command
@@ -38,8 +39,8 @@ pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
 
     if common.json {
         let photos = command.images.iter().zip(&answers).map(|(path, answer)| match answer {
-            Ok(faces) => json!({ "photo": path, "faces": faces }),
-            Err(e) => json!({ "photo": path, "error": { "code": e.code(), "message": e.to_string() } }),
+            Ok(faces) => json!({ "photo": spelled(path), "faces": faces }),
+            Err(e) => json!({ "photo": spelled(path), "error": { "code": e.code(), "message": e.to_string() } }),
         });
         let gallery = &command.place.gallery;
         let model = engine.model();
@@ -56,7 +57,7 @@ pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
                 failed |= faces.is_empty();
                 unknown |= faces.iter().any(|f| f.answer.name.is_none());
                 if faces.is_empty() {
-                    eprintln!("kith: {}: no face found", path.display());
+                    eprintln!("kith: {}: no face found", spelled(&path));
                 } else if !common.json {
                     print(path, faces);
                 }
@@ -96,7 +97,7 @@ fn target(output: &Path, name: &str, several: bool) -> PathBuf {
 }
 
 fn print(path: &Path, faces: &[IdentifiedFace]) {
-    output::line(&format!("{}: {} face{}", path.display(), faces.len(), if faces.len() == 1 { "" } else { "s" }));
+    output::line(&format!("{}: {} face{}", spelled(&path), faces.len(), if faces.len() == 1 { "" } else { "s" }));
     for f in faces {
         let (b, a) = (f.bbox, &f.answer);
         let who = a.name.as_deref().unwrap_or("unknown");

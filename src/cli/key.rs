@@ -7,10 +7,11 @@ use super::store_args::{KeyAction, KeyArgs, Rekey, from_command, from_file};
 use super::{DONE, output};
 use crate::json::json;
 use crate::{Database, DatabaseOptions, MasterKey};
+use crate::files::spelled;
 
 pub(super) fn run(common: &Common, command: &KeyArgs) -> anyhow::Result<u8> {
     let KeyAction::New { file } = &command.action;
-    let shown = file.display();
+    let shown = spelled(&file);
     let text = MasterKey::generate().map_err(crate::Error::from)?.to_text();
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -20,7 +21,7 @@ pub(super) fn run(common: &Common, command: &KeyArgs) -> anyhow::Result<u8> {
     let made = options.open(file).and_then(|mut f| writeln!(f, "{}", text.as_str()).and_then(|()| f.sync_all()));
     made.map_err(|e| anyhow::anyhow!("{shown}: making the key file: {e}"))?;
     if common.json {
-        output::json(&json!({ "key_file": file }))?;
+        output::json(&json!({ "key_file": spelled(file) }))?;
     } else {
         output::line(&format!(
             "{shown}: a new key. Keep a copy of it apart from the database and its backups: without it nothing opens"
@@ -45,10 +46,10 @@ pub(super) fn rekey(common: &Common, command: &Rekey) -> anyhow::Result<u8> {
     let reopened = DatabaseOptions { key: new.clone(), ..options };
     let stats = command.place.alone(&reopened, |folder, options| Database::open(folder, options)?.stats())?;
     if common.json {
-        output::json(&json!({ "path": folder, "encrypted": stats.encrypted }))?;
+        output::json(&json!({ "path": spelled(&folder), "encrypted": stats.encrypted }))?;
         return Ok(DONE);
     }
-    let shown = folder.display();
+    let shown = spelled(&folder);
     output::line(&match (was, stats.encrypted) {
         (false, false) => format!("{shown}: not encrypted, as before"),
         (true, false) => format!("{shown}: decrypted"),

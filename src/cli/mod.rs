@@ -15,6 +15,7 @@ mod embed;
 mod enroll;
 mod eval;
 mod eval_args;
+mod file_names;
 mod gallery_args;
 mod identify;
 mod index_args;
@@ -22,6 +23,7 @@ mod key;
 mod numbers;
 mod output;
 mod people;
+mod people_folder;
 mod reembed;
 #[cfg(feature = "serve")]
 mod serve;
@@ -50,11 +52,12 @@ const FAILED: u8 = 2;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    let said: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    let wrong = |error: clap::Error| output::wrong_words(&error, said.iter().any(|word| word == "--json"));
     #[cfg(feature = "serve")]
-    let (args, settings) =
-        settings::read(&std::env::args_os().collect::<Vec<_>>()).unwrap_or_else(|error| error.exit());
+    let (args, settings) = settings::read(&said).unwrap_or_else(wrong);
     #[cfg(not(feature = "serve"))]
-    let args = <args::Args as clap::Parser>::parse();
+    let args = <args::Args as clap::Parser>::try_parse_from(&said).unwrap_or_else(wrong);
     if let Some(threads) = args.common.threads {
         // Fails only when a pool exists already, and this is the first thing that could make one.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();

@@ -7,6 +7,21 @@ use std::str::FromStr;
 /// Longest time that can be said, in seconds: a year.
 pub(super) const LONGEST_SECONDS: f64 = 31_536_000.0;
 
+/// A share of comparisons: `0.001`, `1e-3`, `0.1%` or `1/1000`.
+///
+/// # Errors
+/// For what is none of these, or not above 0 and below 1.
+pub(super) fn rate(text: &str) -> Result<f64, String> {
+    let number = |text: &str| text.trim().parse::<f64>().ok();
+    let share = match (text.trim().strip_suffix('%'), text.split_once('/')) {
+        (Some(percent), _) => number(percent).map(|p| p / 100.0),
+        (None, Some((part, whole))) => number(part).zip(number(whole)).map(|(p, w)| p / w),
+        (None, None) => number(text),
+    };
+    let said = "a share above 0 and below 1 is wanted, such as 0.001, 1e-3, 0.1% or 1/1000";
+    share.filter(|share| *share > 0.0 && *share < 1.0).ok_or_else(|| said.to_string())
+}
+
 /// A parser of numbers from `least` to `most`, both included.
 pub(super) fn within<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
 where
@@ -21,6 +36,16 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_said_as_people_say_it() {
+        for text in ["0.001", "1e-3", "0.1%", "0.1 %", "1/1000", " 1e-3 "] {
+            assert!((rate(text).unwrap() - 1e-3).abs() < 1e-12, "{text}");
+        }
+        for bad in ["0", "1", "100%", "-1%", "nan", "inf", "", "%", "1/0", "0/5", "1/1000/2", "a", "5/4"] {
+            assert!(rate(bad).unwrap_err().contains("0.1%"), "{bad}");
+        }
+    }
 
     #[test]
     fn whatever_is_no_number_within_the_bounds_is_refused() {

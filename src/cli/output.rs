@@ -1,6 +1,6 @@
 //! Printing: answers, errors, progress.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use super::args::Common;
@@ -33,6 +33,16 @@ pub(super) fn table(rows: &[Vec<String>]) {
     }
 }
 
+/// Says what is wrong with the arguments, as [`report`] does, and ends the program. Help and version are no faults.
+pub(super) fn wrong_words(error: &clap::Error, asked_for_json: bool) -> ! {
+    if error.use_stderr() && asked_for_json {
+        let message = error.render().to_string();
+        let message = message.trim().strip_prefix("error: ").unwrap_or(message.trim()).to_string();
+        let _ = json(&crate::json::json!({ "error": { "code": "arguments", "message": message } }));
+    }
+    error.exit()
+}
+
 /// The error as programs read it.
 pub(super) fn error_object(error: &anyhow::Error) -> serde_json::Value {
     let of_area = || error.downcast_ref::<EvalError>().map(EvalError::code);
@@ -50,7 +60,7 @@ pub(super) fn report(common: &Common, error: &anyhow::Error) {
 
 /// A bar over `count` items, with rate and time left; hidden where it would not be read.
 pub(super) fn bar(common: &Common, count: usize, what: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta} left");
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {rate} {eta} left");
     shown(common, ProgressBar::new(count as u64), style, what, count > 1)
 }
 
@@ -62,7 +72,7 @@ pub(super) fn byte_bar(common: &Common, what: &str) -> ProgressBar {
 
 /// A count that goes up, where the end is not known.
 pub(super) fn spinner(common: &Common, what: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {pos} {per_sec}");
+    let style = ProgressStyle::with_template("{msg} {pos} {rate}");
     shown(common, ProgressBar::no_length(), style, what, true)
 }
 
@@ -72,6 +82,15 @@ pub(super) fn waiting(common: &Common, what: &str) -> ProgressBar {
     let bar = shown(common, ProgressBar::no_length(), style, what, true);
     bar.enable_steady_tick(std::time::Duration::from_millis(200));
     bar
+}
+
+/// A rate with no more digits than are known of it.
+fn rate(per_second: f64) -> String {
+    match per_second {
+        r if r >= 100.0 => format!("{r:.0}/s"),
+        r if r >= 1.0 => format!("{r:.1}/s"),
+        r => format!("{r:.2}/s"),
+    }
 }
 
 fn shown(
@@ -84,7 +103,21 @@ fn shown(
     if common.quiet || !worth_it {
         return ProgressBar::hidden();
     }
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.with_key("rate", |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+        let _ = to.write_str(&rate(state.per_sec()));
+    }));
     bar.set_message(what.to_string());
     bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_has_no_digits_that_nobody_knows() {
+        let said = [21.2961, 0.5349, 1234.56, 3.0].map(rate);
+        assert_eq!(said, ["21.3/s", "0.53/s", "1235/s", "3.0/s"]);
+    }
 }

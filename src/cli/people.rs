@@ -1,10 +1,13 @@
 //! `kith people` and `kith forget`
 
+use std::io::IsTerminal;
+
 use super::args::Common;
 use super::gallery_args::{Forget, People, PeopleAction};
 use super::{DONE, output};
+use crate::error::GalleryError;
 use crate::json::json;
-use crate::{Person, PersonChange};
+use crate::{Calibration, Database, Engine, Person, PersonChange};
 
 pub(super) fn run(common: &Common, command: &People) -> anyhow::Result<u8> {
     let database = command.place.open(false)?;
@@ -41,7 +44,22 @@ pub(super) fn run(common: &Common, command: &People) -> anyhow::Result<u8> {
             return Ok(DONE);
         }
         Some(PeopleAction::Rename { name, to }) => database.rename(gallery, name, to)?,
-        Some(PeopleAction::Merge { from, into }) => database.merge(gallery, from, into)?,
+        Some(PeopleAction::Merge { from, into, yes }) => {
+            if !yes {
+                alike(common, &database, gallery, from, into)?;
+            }
+            database.merge(gallery, from, into)?
+        }
+        Some(PeopleAction::Split { name, taken, called }) => {
+            let parted = database.split(gallery, name, taken.as_deref(), called.as_deref())?;
+            if common.json {
+                output::json(&parted)?;
+            } else {
+                print(&parted.person);
+                print(&parted.from);
+            }
+            return Ok(DONE);
+        }
         Some(PeopleAction::Label { name, join, leave, set, unset }) => {
             let change = PersonChange {
                 join: join.clone(),
@@ -87,6 +105,31 @@ pub(super) fn forget(common: &Common, command: &Forget) -> anyhow::Result<u8> {
     Ok(DONE)
 }
 
+/// Asks where two people are too far apart for one; without somebody to ask, that is refused.
+fn alike(common: &Common, database: &Database, gallery: &str, from: &str, into: &str) -> anyhow::Result<()> {
+    let Some(distance) = database.distance_between(gallery, from, into)? else { return Ok(()) };
+    let model = database.model_of(gallery);
+    let own = common.calibration_record()?.filter(|c| model.as_ref().is_some_and(|m| m.as_str() == c.model));
+    let record = own.or_else(|| Engine::shipped_calibration(model.as_ref()?));
+    // Where nothing is known of the model, everybody is asked about.
+    let threshold = record.map_or(0.0, |c| c.farthest_apart(Calibration::MOST_APART));
+    if distance <= threshold {
+        return Ok(());
+    }
+    let refusal = GalleryError::FarApart { from: from.to_string(), into: into.to_string(), distance, threshold };
+    let (input, errors) = (std::io::stdin(), std::io::stderr());
+    if common.json || !input.is_terminal() || !errors.is_terminal() {
+        return Err(crate::Error::from(refusal).into());
+    }
+    eprint!("kith: {refusal}\nMake them one? (`kith people split` takes it back) [y/N] ");
+    let mut answer = String::new();
+    input.read_line(&mut answer)?;
+    match answer.trim().to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => anyhow::bail!("nothing was changed"),
+    }
+}
+
 fn print(person: &Person) {
     let groups = match person.groups.as_slice() {
         [] => String::new(),
@@ -94,5 +137,6 @@ fn print(person: &Person) {
     };
     let labels: String = person.labels.iter().map(|(k, v)| format!("  {k}={v}")).collect();
     let plural = if person.faces == 1 { "" } else { "s" };
-    output::line(&format!("{}: {} face{plural}{groups}{labels}", person.name, person.faces));
+    let name = Database::name_shown(&person.name);
+    output::line(&format!("{name}: {} face{plural}{groups}{labels}", person.faces));
 }

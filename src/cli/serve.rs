@@ -5,7 +5,7 @@ use tracing_subscriber::EnvFilter;
 use super::args::Common;
 use super::serve_args::{AuditAction, AuditArgs, KeysAction, KeysArgs, LogForm, Serve};
 use super::{DONE, output};
-use crate::files::now_ms;
+use crate::files::{now_ms, spelled};
 use crate::json::json;
 use crate::serve::{
     ApiKey, AuditHead, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles, last_lines, make_key, note_keys,
@@ -88,7 +88,7 @@ pub(super) fn keys(common: &Common, command: &KeysArgs) -> anyhow::Result<u8> {
             } else {
                 output::line(&secret);
                 eprintln!("kith: this key is shown once; keep it where only its user reads it");
-                eprintln!("kith: it is for the service whose keys are in {}", folder.display());
+                eprintln!("kith: it is for the service whose keys are in {}", spelled(&folder));
             }
         }
         KeysAction::List => {

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args as Group, Subcommand, ValueEnum};
 use super::gallery_args::Place;
 use super::numbers::within;
 use super::settings::{limits_help, one_limit};
+use crate::files::spelled;
 use crate::serve::{ROTATE_BYTES, Role, ServeOptions};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -37,7 +38,7 @@ impl StatePlace {
     /// The folder, which has to be there: a name that is mistyped must not pass as an empty one.
     pub(super) fn kept(&self) -> anyhow::Result<PathBuf> {
         let folder = self.folder()?;
-        let shown = folder.display();
+        let shown = spelled(&folder);
         anyhow::ensure!(
             folder.is_dir(),
             "{shown}: no service has kept keys or a log here; say --db FOLDER or --state FOLDER as to `kith serve`"
@@ -51,7 +52,7 @@ impl StatePlace {
         }
         let database = self.place.folder()?;
         let name = database.file_name().ok_or_else(|| {
-            anyhow::anyhow!("{}: has no name to put a folder beside; say --state FOLDER", database.display())
+            anyhow::anyhow!("{}: has no name to put a folder beside; say --state FOLDER", spelled(&database))
         })?;
         let mut name = name.to_os_string();
         name.push(".serve");

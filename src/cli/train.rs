@@ -6,6 +6,7 @@ use std::path::Path;
 use super::args::Common;
 use super::eval_args::{Train, TrainClassic, TrainWhat};
 use super::{DONE, output};
+use crate::files::spelled;
 use crate::LabelledPhoto;
 use crate::eval::people_of;
 use crate::train::{ClassicKind, ClassicOptions, train_classic};
@@ -56,7 +57,7 @@ fn classic(common: &Common, kind: ClassicKind, command: &TrainClassic, options: 
     }
     output::line(&format!(
         "{}: {} numbers, learnt in {:.1} s from {} faces of {} people (found in {:.1} s), sha256 {}",
-        trained.path.display(),
+        spelled(&trained.path),
         trained.dimension,
         trained.seconds.1,
         trained.faces,
@@ -72,7 +73,7 @@ fn classic(common: &Common, kind: ClassicKind, command: &TrainClassic, options: 
 
 /// Everybody whom a pairs.txt names.
 fn named_in(list: &Path) -> anyhow::Result<BTreeSet<String>> {
-    let text = std::fs::read_to_string(list).map_err(|e| anyhow::anyhow!("{}: {e}", list.display()))?;
+    let text = std::fs::read_to_string(list).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&list)))?;
     let mut names = BTreeSet::new();
     for line in text.lines().skip(1) {
         let words: Vec<&str> = line.split('\t').map(str::trim).collect();
@@ -82,6 +83,6 @@ fn named_in(list: &Path) -> anyhow::Result<BTreeSet<String>> {
             _ => {}
         }
     }
-    anyhow::ensure!(!names.is_empty(), "{}: no pair of LFW's pairs.txt is in it", list.display());
+    anyhow::ensure!(!names.is_empty(), "{}: no pair of LFW's pairs.txt is in it", spelled(&list));
     Ok(names)
 }

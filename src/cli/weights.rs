@@ -2,6 +2,7 @@
 
 use super::args::{Common, Import, Pull, WeightsAction};
 use super::{DONE, FAILED, output};
+use crate::files::spelled;
 use crate::json::json;
 use crate::nn::weights::{Manifest, ModelEntry, Progress, PullOptions, Status, WeightStore, import, pull, user_folder};
 
@@ -39,7 +40,7 @@ fn list(common: &Common, store: &WeightStore) -> anyhow::Result<u8> {
     for m in models {
         let status = match store.status(&m.name) {
             Status::Embedded => "built in".to_string(),
-            Status::File { path, .. } => path.display().to_string(),
+            Status::File { path, .. } => spelled(&path),
             Status::Absent => "not here".to_string(),
         };
         let numbers = m.dimension.map_or(String::new(), |d| format!(", {d} numbers"));
@@ -56,7 +57,7 @@ fn list(common: &Common, store: &WeightStore) -> anyhow::Result<u8> {
     }
     for name in store.own_names() {
         let Status::File { path, .. } = store.status(&name) else { continue };
-        output::line(&format!("{name}  [{}]", path.display()));
+        output::line(&format!("{name}  [{}]", spelled(&path)));
         output::line(&match store.load(&name) {
             Ok(loaded) => format!("    {}, your own, sha256 {}", loaded.architecture, loaded.sha256),
             Err(e) => format!("    cannot be used: {e}"),
@@ -111,7 +112,7 @@ fn run_import(common: &Common, command: &Import) -> anyhow::Result<u8> {
     } else {
         output::line(&format!(
             "{}: {} tensors of {}, {} bytes, sha256 {}",
-            imported.path.display(),
+            spelled(&imported.path),
             imported.tensors,
             imported.architecture,
             imported.size,
@@ -135,7 +136,7 @@ fn run_pull(common: &Common, command: &Pull) -> anyhow::Result<u8> {
     if common.json {
         output::json(&pulled)?;
     } else {
-        output::line(&format!("{}: {}, {} bytes", entry.name, pulled.imported.path.display(), pulled.imported.size));
+        output::line(&format!("{}: {}, {} bytes", entry.name, spelled(&pulled.imported.path), pulled.imported.size));
         if pulled.recorded {
             let (digest, name) = (&pulled.upstream_sha256, &entry.upstream.name);
             output::line(&format!("{name} publishes no checksum; recorded for the next time: {digest}"));

@@ -115,6 +115,12 @@ impl<'a> Conversation<'a> {
             Request::Rename { gallery, name, to } => encode(&database.rename(&gallery, &name, &to)?),
             Request::Label { gallery, name, change } => encode(&database.label(&gallery, &name, &change)?),
             Request::Merge { gallery, from, into } => encode(&database.merge(&gallery, &from, &into)?),
+            Request::DistanceBetween { gallery, one, other } => {
+                encode(&database.distance_between(&gallery, &one, &other)?)
+            }
+            Request::Split { gallery, name, taken, called } => {
+                encode(&database.split(&gallery, &name, taken.as_deref(), called.as_deref())?)
+            }
             Request::Forget { gallery, name, scrub } => encode(&database.forget(&gallery, &name, scrub)?),
             Request::ForgetFace { gallery, face, scrub } => encode(&database.forget_face(&gallery, face, scrub)?),
             Request::Check => encode(&database.check()?),

@@ -6,7 +6,7 @@ use super::Home::{Here, There};
 use super::wire::Request as Ask;
 use super::{Database, Pending, text};
 use crate::error::Result;
-use crate::gallery::{Enrolled, EnrolmentPolicy, NewFace, Person, PersonChange};
+use crate::gallery::{Enrolled, EnrolmentPolicy, NewFace, Person, PersonChange, Split};
 use crate::vector::ModelId;
 
 impl Database {
@@ -112,7 +112,8 @@ impl Database {
     }
 
     /// Makes two people one: `from`'s faces, groups and labels become `into`'s (whose labels win), and
-    /// `from` is no more.
+    /// `from` is no more until [`Database::split`]. Whether the two are alike is for the caller to ask:
+    /// [`Database::distance_between`].
     ///
     /// # Errors
     /// [`crate::error::GalleryError::UnknownPerson`].
@@ -120,6 +121,22 @@ impl Database {
         match &self.0 {
             Here(d) => d.merge(gallery, from, into),
             There(c) => c.ask(&Ask::Merge { gallery: text(gallery), from: text(from), into: text(into) }),
+        }
+    }
+
+    /// Takes a merge back: whoever was merged into `name` (the last one, or the one called `taken`) is there again,
+    /// with what is left of the faces that were theirs, under their own name or as `called`. Faces enrolled since stay.
+    ///
+    /// # Errors
+    /// [`crate::error::GalleryError::UnknownPerson`], [`crate::error::GalleryError::NothingMerged`],
+    /// [`crate::error::GalleryError::NameTaken`], [`crate::error::GalleryError::BadName`].
+    pub fn split(&self, gallery: &str, name: &str, taken: Option<&str>, called: Option<&str>) -> Result<Split> {
+        match &self.0 {
+            Here(d) => d.split(gallery, name, taken, called),
+            There(c) => {
+                let (taken, called) = (taken.map(text), called.map(text));
+                c.ask(&Ask::Split { gallery: text(gallery), name: text(name), taken, called })
+            }
         }
     }
 

@@ -153,6 +153,21 @@ impl Database {
         }
     }
 
+    /// What names are compared by: two of them are one person's where this is the same.
+    ///
+    /// ```
+    /// assert_eq!(kith::Database::name_key("Jos\u{e9}"), kith::Database::name_key(" JOSE\u{301}"));
+    /// ```
+    pub fn name_key(name: &str) -> String {
+        gallery::name_key(name).into_owned()
+    }
+
+    /// A name as it can be printed in a line of text: characters that cannot be seen, or that would turn or break the
+    /// line, by their numbers, as in `\u{202e}`. It is found by this text too.
+    pub fn name_shown(name: &str) -> String {
+        gallery::shown_name(name).into_owned()
+    }
+
     /// What had to be set right when the database was opened, one sentence each: records made again from the journal,
     /// a forgetting that had been interrupted. What a service found is the service's to say.
     pub fn notes(&self) -> &[String] {

@@ -130,6 +130,18 @@ impl Database {
         }
     }
 
+    /// How far apart the nearest faces of two people are: the Euclidean distance between the unit vectors, 0 to 2. None
+    /// where one of them has no face.
+    ///
+    /// # Errors
+    /// [`crate::error::GalleryError::UnknownGallery`], [`crate::error::GalleryError::UnknownPerson`].
+    pub fn distance_between(&self, gallery: &str, one: &str, other: &str) -> Result<Option<f32>> {
+        match &self.0 {
+            Here(d) => d.distance_between(gallery, one, other),
+            There(c) => c.ask(&Ask::DistanceBetween { gallery: text(gallery), one: text(one), other: text(other) }),
+        }
+    }
+
     /// The face that a person has from the file with that digest, if any: such a photo need not be
     /// looked at again.
     pub fn has_photo(&self, gallery: &str, name: &str, sha256: &[u8; 32]) -> Option<Enrolled> {

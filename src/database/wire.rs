@@ -33,7 +33,7 @@ use crate::verify::Threshold;
 /// The socket's name in the database's folder.
 pub(crate) const SOCKET: &str = "SOCKET";
 /// Version of these frames.
-pub(crate) const PROTOCOL: u32 = 1;
+pub(crate) const PROTOCOL: u32 = 2;
 /// The program's own version.
 pub(crate) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// Largest request: a batch of faces with their chips.
@@ -168,6 +168,17 @@ pub(crate) enum Request {
         gallery: String,
         from: String,
         into: String,
+    },
+    DistanceBetween {
+        gallery: String,
+        one: String,
+        other: String,
+    },
+    Split {
+        gallery: String,
+        name: String,
+        taken: Option<String>,
+        called: Option<String>,
     },
     Forget {
         gallery: String,
@@ -309,6 +320,7 @@ impl TryFrom<Anew> for FaceAnew {
 pub(crate) struct Policy {
     /// The distance of the threshold.
     duplicates: Option<f32>,
+    apart: Option<f32>,
     groups: Vec<String>,
     labels: BTreeMap<String, String>,
     half: bool,
@@ -317,15 +329,17 @@ pub(crate) struct Policy {
 
 impl From<&EnrolmentPolicy> for Policy {
     fn from(policy: &EnrolmentPolicy) -> Self {
-        let EnrolmentPolicy { duplicates, groups, labels, half, at_ms } = policy.clone();
-        Self { duplicates: duplicates.map(|t| t.distance), groups, labels, half, at_ms }
+        let EnrolmentPolicy { duplicates, apart, groups, labels, half, at_ms } = policy.clone();
+        let distance = |t: Option<Threshold>| t.map(|t| t.distance);
+        Self { duplicates: distance(duplicates), apart: distance(apart), groups, labels, half, at_ms }
     }
 }
 
 impl From<Policy> for EnrolmentPolicy {
     fn from(policy: Policy) -> Self {
-        let Policy { duplicates, groups, labels, half, at_ms } = policy;
-        Self { duplicates: duplicates.map(Threshold::at), groups, labels, half, at_ms }
+        let Policy { duplicates, apart, groups, labels, half, at_ms } = policy;
+        let [duplicates, apart] = [duplicates, apart].map(|line| line.map(Threshold::at));
+        Self { duplicates, apart, groups, labels, half, at_ms }
     }
 }
 

@@ -17,6 +17,11 @@ pub(super) fn shipped_for(model: &str, detector: &str) -> Option<Calibration> {
     records.find(|record| record.model == model && record.detector() == detector)
 }
 
+/// A shipped record for the model of that id, behind whichever detector: for what need not be exact.
+pub(super) fn shipped_for_model(model: &str) -> Option<Calibration> {
+    SHIPPED.iter().filter_map(|json| Calibration::parse(json).ok()).find(|record| record.model == model)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

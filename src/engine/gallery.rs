@@ -15,6 +15,7 @@ use crate::files::unhex;
 use crate::gallery::{Enrolled, EnrolmentPolicy, Identification, NewFace, SearchPolicy};
 use crate::geometry::BBox;
 use crate::media::{Photo, Raster, encode_jpeg, encode_png, fit_within};
+use crate::verify::{Calibration, Threshold};
 
 /// Longer side of a kept thumbnail, in pixels.
 const THUMBNAIL: u32 = 160;
@@ -30,7 +31,7 @@ pub struct EnrolOptions {
     pub min_score: f32,
     /// What the face must be.
     pub bounds: QualityBounds,
-    /// Refusals to pass over: `small`, `blurred`, `light`, `turned`, `duplicate`.
+    /// Refusals to pass over: `small`, `blurred`, `light`, `turned`, `duplicate`, `different`.
     pub allow: Vec<String>,
     /// Keep the chip and a thumbnail beside the vector.
     pub keep_chips: bool,
@@ -46,7 +47,7 @@ pub struct EnrolOptions {
 
 impl EnrolOptions {
     /// The words that [`EnrolOptions::allow`] takes.
-    pub const REFUSALS: [&str; 5] = ["small", "blurred", "light", "turned", "duplicate"];
+    pub const REFUSALS: [&str; 6] = ["small", "blurred", "light", "turned", "duplicate", "different"];
 
     fn allows(&self, refusal: &str) -> bool {
         self.allow.iter().any(|a| a == refusal)
@@ -139,9 +140,26 @@ impl Engine {
                 Some(Database::threshold(&options.search, self.calibration(), self.model(), searched)?)
             }
         };
+        let apart = match options.allows("different") {
+            true => None,
+            false => Some(self.farthest_apart(options.search.threshold)?),
+        };
         let (groups, labels) = (options.groups.clone(), options.labels.clone());
-        let policy = EnrolmentPolicy { duplicates, groups, labels, half: options.half, at_ms: None };
+        let policy = EnrolmentPolicy { duplicates, apart, groups, labels, half: options.half, at_ms: None };
         database.enroll_pending(gallery, name, face, &policy)
+    }
+
+    /// Where two faces are too far apart to be one person's: the strictest calibrated distance within which 99 in 100
+    /// genuine pairs lie, or a distance of one's own where that is farther.
+    ///
+    /// # Errors
+    /// [`crate::error::RefusalError::NotCalibrated`] where there is neither.
+    fn farthest_apart(&self, own: Option<f32>) -> Result<Threshold> {
+        let calibrated = self.calibration().map(|c| c.farthest_apart(Calibration::MOST_APART));
+        match calibrated.into_iter().chain(own).max_by(f32::total_cmp) {
+            Some(distance) => Ok(Threshold::at(distance)),
+            None => Err(crate::error::RefusalError::NotCalibrated { model: self.model().to_string() }.into()),
+        }
     }
 
     /// Enrols the photo's face under a name; returns when it is on disk for good.

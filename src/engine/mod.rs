@@ -100,6 +100,11 @@ impl Engine {
         self.calibration.as_ref()
     }
 
+    /// A calibration record that came with the model of that id, if one did; no network is loaded for it.
+    pub fn shipped_calibration(model: &ModelId) -> Option<Calibration> {
+        calibrations::shipped_for_model(model.as_str())
+    }
+
     /// The faces of the photo, most confident first, not embedded.
     ///
     /// # Errors

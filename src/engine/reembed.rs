@@ -11,6 +11,7 @@ use super::Engine;
 use crate::database::Database;
 use crate::detect::Detection;
 use crate::error::Result;
+use crate::files::{path_of, spelled};
 use crate::gallery::{FaceAnew, FaceToEmbed};
 use crate::media::{Limits, Photo, encode_png};
 use crate::vector::ModelId;
@@ -115,14 +116,15 @@ impl Engine {
             return Ok(Some((FaceAnew { face: number, embedding, pictures }, false)));
         }
         let Some(wanted) = &face.source_sha256 else { return Ok(None) };
-        let own = PathBuf::from(&face.source);
-        let found = photos.get(wanted).into_iter().chain(own.is_file().then_some(&own));
+        // As it is written there, too: sources from before had no escapes.
+        let own = [PathBuf::from(&face.source), path_of(&face.source)];
+        let found = photos.get(wanted).into_iter().chain(own.iter().filter(|path| path.is_file()));
         for path in found {
             let Ok(bytes) = Photo::read(path, limits) else { continue };
             if Sha256::digest(&bytes)[..] != wanted[..] {
                 continue;
             }
-            let photo = Photo::from_bytes(&bytes, &path.display().to_string(), limits)?;
+            let photo = Photo::from_bytes(&bytes, &spelled(path), limits)?;
             let detection = Detection { bbox: face.bbox, landmarks: face.landmarks, score: face.score };
             let chips = self.chips(&photo, &[detection])?;
             let embedding = self.embed_chips(&chips)?.remove(0);

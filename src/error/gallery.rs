@@ -55,6 +55,55 @@ pub enum GalleryError {
         /// The gallery.
         gallery: String,
     },
+    /// No merge into this person is remembered.
+    #[error(
+        "no such merge into {name:?} is remembered in gallery {gallery:?}; of those merged into them, these can be taken \
+         back: {candidates:?}"
+    )]
+    NothingMerged {
+        /// Who has the faces.
+        name: String,
+        /// The gallery.
+        gallery: String,
+        /// Who can be parted from them.
+        candidates: Vec<String>,
+    },
+    /// Two people are too unlike each other to be made one unasked.
+    #[error(
+        "{from:?} and {into:?} are not alike: their nearest faces are at distance {}, and of one person's faces 99 in \
+         100 are within {threshold:.3}; say --yes to make them one all the same",
+        told(*distance, *threshold, 3)
+    )]
+    FarApart {
+        /// Who would be no more.
+        from: String,
+        /// Who would get the faces.
+        into: String,
+        /// Distance of their nearest faces.
+        distance: f32,
+        /// Faces of one person are seldom farther apart.
+        threshold: f32,
+    },
+    /// Several people have names that are the same as this one, and none has exactly it.
+    #[error(
+        "{name:?} could be any of {candidates:?} in gallery {gallery:?}; say one of these exactly, and rename the others"
+    )]
+    AmbiguousName {
+        /// The name asked for.
+        name: String,
+        /// The gallery.
+        gallery: String,
+        /// The people's names.
+        candidates: Vec<String>,
+    },
+    /// The new gallery's name is the same as another's.
+    #[error("gallery {name:?} cannot be made: there is {there:?}, and the two names are the same; say --gallery {there:?}")]
+    GalleryTaken {
+        /// The name.
+        name: String,
+        /// The gallery that is there.
+        there: String,
+    },
     /// The name cannot be used.
     #[error("{what} {name:?} cannot be used: {reason}")]
     BadName {
@@ -111,7 +160,7 @@ pub enum GalleryError {
 #[non_exhaustive]
 pub enum GateRefusal {
     /// The eyes are too near each other in pixels.
-    #[error("the face is too small: {eye_distance:.0} pixels between the eyes, at least {least:.0} are wanted")]
+    #[error("the face is too small: {} pixels between the eyes, at least {least} are wanted", told(*eye_distance, *least, 0))]
     TooSmall {
         /// Distance between the eyes in pixels.
         eye_distance: f32,
@@ -119,7 +168,7 @@ pub enum GateRefusal {
         least: f32,
     },
     /// The face carries no fine detail.
-    #[error("the face is too blurred: sharpness {sharpness:.4}, at least {least:.4} is wanted")]
+    #[error("the face is too blurred: sharpness {}, at least {least} is wanted", told(*sharpness, *least, 4))]
     Blurred {
         /// See `FaceQuality::sharpness`.
         sharpness: f32,
@@ -127,7 +176,7 @@ pub enum GateRefusal {
         least: f32,
     },
     /// Too little light on the face.
-    #[error("the face is too dark: mean brightness {brightness:.2} of 1, at least {least:.2} is wanted")]
+    #[error("the face is too dark: mean brightness {} of 1, at least {least} is wanted", told(*brightness, *least, 2))]
     TooDark {
         /// Mean luma, 0 to 1.
         brightness: f32,
@@ -135,7 +184,7 @@ pub enum GateRefusal {
         least: f32,
     },
     /// Too much light on the face.
-    #[error("the face is too bright: mean brightness {brightness:.2} of 1, at most {most:.2} is wanted")]
+    #[error("the face is too bright: mean brightness {} of 1, at most {most} is wanted", told(*brightness, *most, 2))]
     TooBright {
         /// Mean luma, 0 to 1.
         brightness: f32,
@@ -143,7 +192,7 @@ pub enum GateRefusal {
         most: f32,
     },
     /// The face looks aside, up or down, or is tilted.
-    #[error("the face is turned away: {axis} about {degrees:.0} degrees, at most {most:.0} are accepted")]
+    #[error("the face is turned away: {axis} about {} degrees, at most {most} are accepted", told(*degrees, if *degrees < 0.0 { -*most } else { *most }, 0))]
     TurnedAway {
         /// `yaw`, `pitch` or `roll`.
         #[serde(deserialize_with = "lasting_text")]
@@ -155,8 +204,9 @@ pub enum GateRefusal {
     },
     /// The gallery would answer somebody else for this face.
     #[error(
-        "this face is enrolled already as {name:?} (face {face}, distance {distance:.3}, within the threshold \
-         {threshold:.3})"
+        "the gallery takes this face for {name:?}, another person (their face {face} is at distance {}, within the \
+         threshold {threshold:.3})",
+        told(*distance, *threshold, 3)
     )]
     SomeoneElse {
         /// Who.
@@ -168,6 +218,29 @@ pub enum GateRefusal {
         /// The gallery's threshold.
         threshold: f32,
     },
+    /// The person's other faces are somebody else's.
+    #[error(
+        "this face is not like those enrolled as {name:?} (the nearest, face {face}, is at distance {}, beyond \
+         {threshold:.3}): one of the two is somebody else's",
+        told(*distance, *threshold, 3)
+    )]
+    DifferentPerson {
+        /// The person.
+        name: String,
+        /// The nearest face of theirs.
+        face: u64,
+        /// Distance to it.
+        distance: f32,
+        /// Faces of one person are seldom farther apart.
+        threshold: f32,
+    },
+}
+
+/// A measure with as many decimals as it takes to tell it from its bound, and no fewer than `least`.
+fn told(measure: f32, bound: f32, least: usize) -> String {
+    let written = |decimals: usize| (format!("{measure:.decimals$}"), format!("{bound:.decimals$}"));
+    let apart = (least..=8).map(written).find(|(measure, bound)| measure != bound);
+    apart.map_or_else(|| measure.to_string(), |(measure, _)| measure)
 }
 
 impl GateRefusal {
@@ -179,6 +252,7 @@ impl GateRefusal {
             Self::TooDark { .. } | Self::TooBright { .. } => "light",
             Self::TurnedAway { .. } => "turned",
             Self::SomeoneElse { .. } => "duplicate",
+            Self::DifferentPerson { .. } => "different",
         }
     }
 }
@@ -193,6 +267,10 @@ impl GalleryError {
             Self::WrongDetector { .. } => "gallery.wrong_detector",
             Self::NoIdLeft => "gallery.no_id_left",
             Self::NameTaken { .. } => "gallery.name_taken",
+            Self::NothingMerged { .. } => "gallery.nothing_merged",
+            Self::FarApart { .. } => "gallery.far_apart",
+            Self::AmbiguousName { .. } => "gallery.ambiguous_name",
+            Self::GalleryTaken { .. } => "gallery.gallery_taken",
             Self::BadName { .. } => "gallery.bad_name",
             Self::WrongModel { .. } => "gallery.wrong_model",
             Self::NotReembedded { .. } => "gallery.not_reembedded",
@@ -203,7 +281,35 @@ impl GalleryError {
                 GateRefusal::TooBright { .. } => "gate.too_bright",
                 GateRefusal::TurnedAway { .. } => "gate.turned_away",
                 GateRefusal::SomeoneElse { .. } => "gate.someone_else",
+                GateRefusal::DifferentPerson { .. } => "gate.different_person",
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_measure_never_reads_like_the_bound_that_it_does_not_keep() {
+        for (refusal, text) in [
+            (GateRefusal::TooSmall { eye_distance: 19.97, least: 20.0 }, "19.97 pixels between the eyes, at least 20 are"),
+            (GateRefusal::TooSmall { eye_distance: 12.4, least: 20.0 }, "12 pixels between the eyes, at least 20 are"),
+            (GateRefusal::Blurred { sharpness: 0.00799, least: 0.008 }, "sharpness 0.00799, at least 0.008 is"),
+            (GateRefusal::TooDark { brightness: 0.1196, least: 0.12 }, "0.1196 of 1, at least 0.12 is"),
+            (GateRefusal::TooBright { brightness: 0.9001, most: 0.9 }, "0.9001 of 1, at most 0.9 is"),
+            (GateRefusal::TurnedAway { axis: "yaw", degrees: -50.3, most: 50.0 }, "yaw about -50.3 degrees, at most 50 are"),
+        ] {
+            assert!(refusal.to_string().contains(text), "{refusal}");
+        }
+        assert_eq!(told(20.0, 20.0, 0), "20");
+    }
+
+    #[test]
+    fn a_face_that_is_another_persons_is_not_said_to_be_enrolled() {
+        let said = GateRefusal::SomeoneElse { name: "Ada".into(), face: 3, distance: 0.3849, threshold: 0.3851 };
+        let said = said.to_string();
+        assert!(!said.contains("already") && said.contains("another person") && said.contains("0.3849"), "{said}");
     }
 }

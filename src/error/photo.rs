@@ -36,6 +36,14 @@ pub enum PhotoError {
         /// The path as given.
         origin: String,
     },
+    /// A picture or a film of a kind that kith does not read.
+    #[error("{origin}: this is {format}, which kith does not read; save it as JPEG or PNG")]
+    Foreign {
+        /// The path as given.
+        origin: String,
+        /// What it is: `HEIC`, `AVIF`, `a film (MP4)` and so on.
+        format: &'static str,
+    },
     /// The bytes begin like a photo but break off or contradict themselves.
     #[error("{origin}: damaged or truncated {format} file: {reason}")]
     Damaged {
@@ -125,6 +133,7 @@ impl PhotoError {
             Self::Unreadable { .. } => "photo.unreadable",
             Self::Empty { .. } => "photo.empty",
             Self::UnknownFormat { .. } => "photo.unknown_format",
+            Self::Foreign { .. } => "photo.foreign_format",
             Self::Damaged { .. } => "photo.damaged",
             Self::Unsupported { .. } => "photo.unsupported",
             Self::Disproportionate { .. } => "photo.disproportionate",

@@ -22,6 +22,17 @@ pub enum StoreError {
         /// What is in the way.
         found: String,
     },
+    /// What was to be made is there already, or something else in its place.
+    #[error("{path}: there is {found} here already; name {wanted}")]
+    Taken {
+        /// The folder or file.
+        path: String,
+        /// What is there.
+        found: String,
+        /// What may be named instead.
+        #[serde(deserialize_with = "lasting_text")]
+        wanted: Lasting,
+    },
     /// Another process has it open.
     #[error("{path}: in use by {holder}; one process opens a database at a time")]
     Locked {
@@ -200,6 +211,7 @@ impl StoreError {
         match self {
             Self::NotFound { path }
             | Self::NotADatabase { path, .. }
+            | Self::Taken { path, .. }
             | Self::Locked { path, .. }
             | Self::Serving { path, .. }
             | Self::OtherVersion { path, .. }
@@ -226,6 +238,7 @@ impl StoreError {
         match self {
             Self::NotFound { .. } => "store.not_found",
             Self::NotADatabase { .. } => "store.not_a_database",
+            Self::Taken { .. } => "store.taken",
             Self::Locked { .. } => "store.locked",
             Self::Serving { .. } => "store.serving",
             Self::OtherVersion { .. } => "store.other_version",

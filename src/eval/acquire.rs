@@ -10,6 +10,7 @@ use super::EmbeddingCache;
 use crate::detect::Detection;
 use crate::engine::{Engine, FaceChoice};
 use crate::error::{Error, EvalError, ModelError, RefusalError, Result};
+use crate::files::spelled;
 use crate::media::{Limits, Photo};
 use crate::nn::weights::sha256_hex;
 use crate::vector::Embedding;
@@ -18,6 +19,7 @@ use crate::vector::Embedding;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Failure {
     /// The photo.
+    #[serde(serialize_with = "crate::files::as_text")]
     pub photo: PathBuf,
     /// Stable name of the reason: `refusal.no_face`, `refusal.several_faces`, `photo.damaged` and so on.
     pub code: &'static str,
@@ -66,7 +68,7 @@ pub fn acquire(
                 for (row, sample) in acquired.samples.iter_mut().zip(samples) {
                     row.push(sample);
                 }
-                let error = || Error::from(RefusalError::NoFace { photo: path.display().to_string() });
+                let error = || Error::from(RefusalError::NoFace { photo: spelled(&path) });
                 if none { Some(error()) } else { None }
             }
             Err(e @ (Error::Photo(_) | Error::Refusal(_) | Error::Model(ModelError::BadEmbedding { .. }))) => {
@@ -96,7 +98,7 @@ fn one(engines: &[Engine], path: &Path, choice: FaceChoice, limits: &Limits, cac
     if known.iter().all(Option::is_some) {
         return Ok(One { samples: known.into_iter().map(Option::flatten).collect(), cached: true });
     }
-    let photo = Photo::from_bytes(&bytes, &path.display().to_string(), limits)?;
+    let photo = Photo::from_bytes(&bytes, &spelled(&path), limits)?;
     let mut found: Vec<(&str, Option<Detection>)> = Vec::new();
     for (engine, known) in engines.iter().zip(&mut known).filter(|(_, k)| k.is_none()) {
         let seen = found.iter().find(|(detector, _)| *detector == engine.detector()).map(|(_, face)| *face);

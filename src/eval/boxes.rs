@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use super::matching::LabelledFace;
 use crate::error::EvalError;
 use crate::geometry::{BBox, Landmarks};
+use crate::files::spelled;
 
 /// Photos and their labelled faces.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +32,7 @@ impl BoxList {
     /// # Errors
     /// [`EvalError::BadLine`], [`EvalError::NoPhoto`] or [`EvalError::Io`].
     pub fn read(file: &Path, images: &Path) -> Result<Self, EvalError> {
-        let shown = file.display().to_string();
+        let shown = spelled(&file);
         let text =
             std::fs::read_to_string(file).map_err(|e| EvalError::Io { path: shown.clone(), reason: e.to_string() })?;
         let mut reader = csv::ReaderBuilder::new()
@@ -51,7 +52,7 @@ impl BoxList {
             }
             let path = images.join(photo);
             if !path.is_file() {
-                return Err(EvalError::NoPhoto { path: shown, line, photo: path.display().to_string() });
+                return Err(EvalError::NoPhoto { path: shown, line, photo: spelled(&path) });
             }
             let at = *places.entry(path.clone()).or_insert_with(|| {
                 list.photos.push(path);

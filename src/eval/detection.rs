@@ -52,6 +52,7 @@ pub struct DetectionReport {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Place {
     /// The photo.
+    #[serde(serialize_with = "crate::files::as_text")]
     pub photo: PathBuf,
     /// The box.
     #[serde(rename = "box")]

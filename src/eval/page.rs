@@ -13,6 +13,7 @@ use super::scores::CurvePoint;
 use super::verification::{Mistake, ModelVerification, Verification};
 use crate::engine::{Engine, FaceChoice};
 use crate::error::EvalError;
+use crate::files::spelled;
 use crate::media::{Limits, Photo, encode_jpeg, fit_within};
 
 /// Side of a face in the page, in pixels: twice what is shown, for dense screens.
@@ -133,13 +134,13 @@ fn mistakes(title: &str, pairs: &[Mistake], engine: &Engine, choice: FaceChoice,
     for pair in pairs {
         html.push_str("<div class=\"pair\"><div>");
         for path in [&pair.a, &pair.b] {
-            let name = escaped(&path.file_name().unwrap_or_default().to_string_lossy());
+            let name = escaped(&spelled(path.file_name().unwrap_or_default()));
             match face(engine, path, choice, limits) {
                 Some(data) => _ = write!(html, "<img alt=\"{name}\" src=\"{data}\">"),
                 None => _ = write!(html, "<img alt=\"{name}\">"),
             }
         }
-        let name = |path: &Path| escaped(&path.file_name().unwrap_or_default().to_string_lossy());
+        let name = |path: &Path| escaped(&spelled(path.file_name().unwrap_or_default()));
         let (a, b) = (name(&pair.a), name(&pair.b));
         let _ = write!(html, "</div><b>distance {:.3}</b><span class=\"soft\">{a}<br>{b}</span></div>", pair.distance);
     }

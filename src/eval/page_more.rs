@@ -8,6 +8,7 @@ use super::page::{decade_below, escaped, evidence, failures, figure, key, percen
 use super::plots::{Axes, Line, det, histogram, linear, log_log, over_log, roc};
 use super::scores::CurvePoint;
 use crate::error::EvalError;
+use crate::files::spelled;
 
 /// The report of an open-set identification.
 ///
@@ -155,7 +156,7 @@ fn places(title: &str, count: usize, places: &[Place]) -> String {
     }
     html.push_str("<div class=\"card small\">");
     for p in places {
-        let (name, b) = (escaped(&p.photo.display().to_string()), p.bbox);
+        let (name, b) = (escaped(&spelled(&p.photo)), p.bbox);
         let score = p.score.map_or(String::new(), |s| format!(", score {s:.4}"));
         let _ = write!(html, "<div>{name}: {:.0},{:.0} to {:.0},{:.0}{score}</div>", b.x0, b.y0, b.x1, b.y1);
     }

@@ -17,6 +17,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::people::Person;
 use crate::error::EvalError;
+use crate::files::spelled;
 
 /// Folds of a list that names none.
 pub const FOLDS: usize = 10;
@@ -71,12 +72,12 @@ impl Photos {
 }
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> EvalError {
-    let path = path.display().to_string();
+    let path = spelled(&path);
     move |e| EvalError::Io { path: path.clone(), reason: e.to_string() }
 }
 
 fn bad_line(path: &Path, line: u64, reason: impl Into<String>) -> EvalError {
-    EvalError::BadLine { path: path.display().to_string(), line, reason: reason.into() }
+    EvalError::BadLine { path: spelled(&path), line, reason: reason.into() }
 }
 
 impl PairList {
@@ -131,12 +132,16 @@ impl PairList {
                 let number: u32 =
                     number.parse().map_err(|_| bad_line(file, line, format!("{number:?} is no number")))?;
                 let stem = images.join(name).join(format!("{name}_{number:04}"));
-                let path = |ending: &str| PathBuf::from(format!("{}.{ending}", stem.display()));
+                let path = |ending: &str| {
+                    let mut path = stem.clone().into_os_string();
+                    path.push(format!(".{ending}"));
+                    PathBuf::from(path)
+                };
                 let found = ENDINGS.iter().map(|e| path(e)).find(|p| p.is_file());
                 let missing = || EvalError::NoPhoto {
-                    path: file.display().to_string(),
+                    path: spelled(&file),
                     line,
-                    photo: path(ENDINGS[0]).display().to_string(),
+                    photo: spelled(&path(ENDINGS[0])),
                 };
                 Ok(photos.number(found.ok_or_else(missing)?))
             };
@@ -184,7 +189,7 @@ impl PairList {
                 if path.is_file() {
                     return Ok(photos.number(path));
                 }
-                let (photo, path) = (path.display().to_string(), file.display().to_string());
+                let (photo, path) = (spelled(&path), spelled(&file));
                 Err(EvalError::NoPhoto { path, line, photo })
             };
             let (a, b) = (find(x)?, find(y)?);
@@ -267,7 +272,7 @@ impl PairList {
 }
 
 fn name(file: &Path) -> String {
-    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    spelled(file.file_name().unwrap_or_default())
 }
 
 /// Person and photo numbers of at most `most` genuine pairs: each person gives one in turn, so that those

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::EvalError;
+use crate::files::spelled;
 
 /// Somebody, and their photos.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,12 +24,12 @@ pub fn people_of(folder: &Path) -> Result<Vec<Person>, EvalError> {
     for inner in entries(folder)?.into_iter().filter(|p| p.is_dir()) {
         let photos: Vec<PathBuf> = entries(&inner)?.into_iter().filter(|p| p.is_file()).collect();
         if !photos.is_empty() {
-            let name = inner.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = spelled(inner.file_name().unwrap_or_default());
             people.push(Person { name, photos });
         }
     }
     if people.is_empty() {
-        let reason = format!("{}: no folder with photos in it, one a person", folder.display());
+        let reason = format!("{}: no folder with photos in it, one a person", spelled(&folder));
         return Err(EvalError::TooLittle { reason });
     }
     Ok(people)
@@ -37,7 +38,7 @@ pub fn people_of(folder: &Path) -> Result<Vec<Person>, EvalError> {
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, EvalError> {
     let read = std::fs::read_dir(folder).and_then(|d| d.map(|e| e.map(|e| e.path())).collect());
     let mut paths: Vec<PathBuf> =
-        read.map_err(|e: std::io::Error| EvalError::Io { path: folder.display().to_string(), reason: e.to_string() })?;
+        read.map_err(|e: std::io::Error| EvalError::Io { path: spelled(&folder), reason: e.to_string() })?;
     paths.retain(|p| !p.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
     paths.sort();
     Ok(paths)

@@ -103,8 +103,10 @@ pub struct AtDefault {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Mistake {
     /// The first photo.
+    #[serde(serialize_with = "crate::files::as_text")]
     pub a: PathBuf,
     /// The second photo.
+    #[serde(serialize_with = "crate::files::as_text")]
     pub b: PathBuf,
     /// Their distance.
     pub distance: f32,

@@ -2,6 +2,7 @@
 //! text, and the time that records are stamped with.
 
 mod hex;
+mod spelled;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -10,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use hex::{hex, unhex};
+pub use spelled::{as_text, path_of, spelled, typed};
 
 /// Who may read a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::shelf::Shelf;
-use super::{Database, usable};
+use super::Database;
+use super::names::usable;
+use super::people::{join, set};
 use crate::error::{GalleryError, GateRefusal, Result};
 use crate::files::now_ms;
 use crate::geometry::{BBox, Landmarks};
@@ -45,6 +47,9 @@ pub struct NewFace {
 pub struct EnrolmentPolicy {
     /// Where another person's face counts as the same: the face is refused then. `None` does not look.
     pub duplicates: Option<Threshold>,
+    /// Where the person has faces and none of them is this near, the face is refused: it is somebody else's. `None`
+    /// does not look.
+    pub apart: Option<Threshold>,
     /// Groups that the person is put into.
     pub groups: Vec<String>,
     /// Labels that the person gets.
@@ -109,44 +114,50 @@ impl Database {
         face: NewFace,
         policy: &EnrolmentPolicy,
     ) -> Result<(Enrolled, Pending)> {
-        let (gallery, name) = (usable("gallery", gallery)?, usable("name", name)?);
-        for group in &policy.groups {
-            usable("group", group)?;
-        }
-        for (key, value) in &policy.labels {
-            usable("label", key)?;
-            usable("label", value)?;
-        }
         let mut writer = self.store.writer()?;
         let shape = (face.embedding.dimension(), policy.half);
         let shelf = self.create_gallery(&mut writer, gallery, face.embedding.model(), shape)?;
         shelf.same_model(&face.embedding)?;
-        let person = shelf.read().person(name);
-        if let Some(enrolled) = person.and_then(|person| shelf.already(person, name, &face)) {
+        let (person, known) = {
+            let inside = shelf.read();
+            let person = inside.person(name, gallery)?;
+            (person, person.and_then(|p| inside.people.get(&p).cloned()))
+        };
+        let mut record = match &known {
+            Some(record) => record.clone(),
+            None => PersonRecord {
+                name: usable("name", name)?,
+                groups: Vec::new(),
+                labels: BTreeMap::new(),
+                created_ms: now_ms(),
+            },
+        };
+        join(&mut record, &policy.groups)?;
+        set(&mut record, &policy.labels)?;
+        let name = record.name.clone();
+        if let Some((person, enrolled)) = person.and_then(|p| Some((p, shelf.already(p, &name, &face)?))) {
+            // The photo is known, and what is said of the person holds all the same.
+            if known.as_ref() != Some(&record) {
+                let key = Key::Person(shelf.id, person);
+                writer.put(key, &record, self.store.data_key(key)?)?;
+            }
             // What is there may have been written a moment ago by another thread: it is waited for too.
             let ticket = writer.commit()?;
+            shelf.write().change_person(person, record);
             return Ok((enrolled, Pending(ticket)));
         }
         if let Some(threshold) = policy.duplicates {
             shelf.refuse_duplicate(person, &face, threshold)?;
         }
+        if let (Some(person), Some(threshold)) = (person, policy.apart) {
+            shelf.refuse_different(person, &name, &face, threshold)?;
+        }
 
-        let known = person.and_then(|p| shelf.read().people.get(&p).cloned());
         let id = person.unwrap_or_else(|| writer.new_id());
         let data_key = match person {
             Some(person) => self.store.data_key(Key::Person(shelf.id, person))?,
             None => writer.new_data_key()?,
         };
-        let mut record = known.clone().unwrap_or_else(|| PersonRecord {
-            name: name.to_string(),
-            groups: Vec::new(),
-            labels: BTreeMap::new(),
-            created_ms: now_ms(),
-        });
-        record.groups.extend(policy.groups.iter().map(|g| g.trim().to_string()));
-        record.groups.sort();
-        record.groups.dedup();
-        record.labels.extend(policy.labels.iter().map(|(k, v)| (k.trim().to_string(), v.trim().to_string())));
         if known.as_ref() != Some(&record) {
             writer.put(Key::Person(shelf.id, id), &record, data_key)?;
         }
@@ -165,7 +176,7 @@ impl Database {
         self.shelve(&shelf);
         drop(writer);
         shelf.tend();
-        let enrolled = Enrolled { name: name.to_string(), person: id, face: number, status: EnrolmentStatus::Added };
+        let enrolled = Enrolled { name, person: id, face: number, status: EnrolmentStatus::Added };
         Ok((enrolled, Pending(ticket)))
     }
 
@@ -180,11 +191,11 @@ impl Database {
     /// The face that a person has from the file with that digest, if any: such a photo need not be
     /// looked at again.
     pub fn has_photo(&self, gallery: &str, name: &str, sha256: &[u8; 32]) -> Option<Enrolled> {
-        let shelf = self.find(gallery.trim())?;
+        let shelf = self.find(gallery)?;
         let inside = shelf.read();
-        let person = inside.person(name.trim())?;
+        let person = inside.person(name, gallery).ok()??;
         let face = inside.seen(sha256).iter().find(|&&f| inside.face(f).is_some_and(|h| h.person == person))?;
-        let (name, status) = (name.trim().to_string(), EnrolmentStatus::SamePhoto);
+        let (name, status) = (inside.people.get(&person)?.name.clone(), EnrolmentStatus::SamePhoto);
         Some(Enrolled { name, person, face: *face, status })
     }
 }
@@ -264,5 +275,37 @@ impl Shelf {
                 threshold: bound,
             },
         })
+    }
+
+    /// Refuses a face that is farther than the threshold from every face that the person has.
+    fn refuse_different(
+        &self,
+        person: u64,
+        name: &str,
+        face: &NewFace,
+        threshold: Threshold,
+    ) -> Result<(), GalleryError> {
+        let Some((nearest, distance)) = self.read().nearest_of(person, face.embedding.values()) else { return Ok(()) };
+        if distance <= threshold.distance {
+            return Ok(());
+        }
+        Err(GalleryError::Gate {
+            photo: face.source.clone(),
+            refusal: GateRefusal::DifferentPerson {
+                name: name.to_string(),
+                face: nearest,
+                distance,
+                threshold: threshold.distance,
+            },
+        })
+    }
+}
+
+impl super::shelf::Inside {
+    /// The nearest of a person's faces to a vector, and its distance; none where they have no face.
+    pub(super) fn nearest_of(&self, person: u64, vector: &[f32]) -> Option<(u64, f32)> {
+        let faces = self.faces_of(person).iter();
+        let distances = faces.filter_map(|&f| Some((f, squared_distance(&self.vector(f)?, vector).max(0.0).sqrt())));
+        distances.min_by(|a, b| a.1.total_cmp(&b.1))
     }
 }

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Database;
+use super::merging::shown_labels;
 use crate::error::{Error, Result, StoreError};
 use crate::files::hex;
 use crate::files::{self, Audience};
@@ -125,8 +126,9 @@ impl Database {
         told: &dyn Fn() -> Result<()>,
     ) -> Result<Exported> {
         if folder.exists() {
-            let found = "it is there already".to_string();
-            return Err(StoreError::NotADatabase { path: folder.display().to_string(), found }.into());
+            let found = if folder.is_dir() { "a folder" } else { "a file" }.to_string();
+            let wanted = "a new folder to export into";
+            return Err(StoreError::Taken { path: folder.display().to_string(), found, wanted }.into());
         }
         let mut beside = folder.file_name().unwrap_or_default().to_os_string();
         beside.push(format!(".{}.tmp", std::process::id()));
@@ -163,7 +165,8 @@ impl Database {
         for (id, p) in std::mem::take(&mut people) {
             names.insert(id, p.name.clone());
             count += shelf.read().faces_of(id).len();
-            lines.add(&PersonLine { person: p.name, groups: p.groups, labels: p.labels, created_ms: p.created_ms })?;
+            let labels = shown_labels(&p);
+            lines.add(&PersonLine { person: p.name, groups: p.groups, labels, created_ms: p.created_ms })?;
         }
 
         let path = folder.join(VECTORS);

@@ -1,7 +1,7 @@
 //! The way back from an [`export`](super::export). The whole export is read and checked before anything
 //! is enrolled; what is in the gallery already is known again, so that an import can be repeated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -10,8 +10,10 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::export::{CHIPS, EndLine, FORMAT, FaceLine, HeadLine, LINES, PersonLine, VECTORS, failed};
-use super::{Database, EnrolmentPolicy, EnrolmentStatus, NewFace, usable};
-use crate::error::{Result, StoreError};
+use super::names::{self, usable};
+use super::people::{join, set};
+use super::{Database, EnrolmentPolicy, EnrolmentStatus, NewFace};
+use crate::error::{GalleryError, Result, StoreError};
 use crate::files::{hex, unhex};
 use crate::geometry::{BBox, Landmarks};
 use crate::store::{Key, PersonRecord};
@@ -83,7 +85,6 @@ impl Database {
         folder: &Path,
         told: &dyn Fn() -> Result<()>,
     ) -> Result<Imported> {
-        let gallery = usable("gallery", gallery)?;
         let parsed = parse(folder)?;
         let mut done = Imported { people: parsed.people.len(), ..Imported::default() };
         if let (Some(shelf), Some(first)) = (self.find(gallery), parsed.vectors.get(..parsed.dimension)) {
@@ -118,25 +119,26 @@ impl Database {
             let shelf = self.create_gallery(&mut writer, gallery, &parsed.model, (parsed.dimension, false))?;
             let mut changed = Vec::new();
             for line in &parsed.people {
-                let name = line.person.trim();
-                let known = shelf.read().person(name);
+                let known = shelf.read().person(&line.person, gallery)?;
                 let (id, data_key) = match known {
                     Some(id) => (id, self.store.data_key(Key::Person(shelf.id, id))?),
                     None => (writer.new_id(), writer.new_data_key()?),
                 };
                 let before = known.and_then(|id| shelf.read().people.get(&id).cloned());
-                let mut record = before.clone().unwrap_or_else(|| PersonRecord {
-                    name: name.to_string(),
-                    groups: Vec::new(),
-                    labels: Default::default(),
-                    created_ms: line.created_ms,
-                });
-                record.groups.extend(line.groups.iter().map(|g| g.trim().to_string()));
-                record.groups.sort();
-                record.groups.dedup();
-                for (key, value) in &line.labels {
-                    record.labels.entry(key.trim().to_string()).or_insert_with(|| value.trim().to_string());
-                }
+                let mut record = match &before {
+                    Some(record) => record.clone(),
+                    None => PersonRecord {
+                        name: usable("name", &line.person)?,
+                        groups: Vec::new(),
+                        labels: Default::default(),
+                        created_ms: line.created_ms,
+                    },
+                };
+                join(&mut record, &line.groups)?;
+                let new = |key: &String| !record.labels.keys().any(|theirs| names::same(theirs, key));
+                let new: BTreeMap<String, String> =
+                    line.labels.iter().filter(|(k, _)| new(k)).map(|(k, v)| (k.clone(), v.clone())).collect();
+                set(&mut record, &new)?;
                 if before.as_ref() != Some(&record) {
                     writer.put(Key::Person(shelf.id, id), &record, data_key)?;
                     changed.push((id, record));
@@ -223,13 +225,8 @@ fn parse(folder: &Path) -> Result<Parsed> {
         }
         if text.starts_with("{\"person\":") {
             let line: PersonLine = read(&text).map_err(|e| line_is("person", number, e))?;
-            usable("name", &line.person)?;
-            line.groups.iter().try_for_each(|g| usable("group", g).map(drop))?;
-            for (key, value) in &line.labels {
-                usable("label", key)?;
-                usable("label", value)?;
-            }
-            if !names.insert(line.person.trim().to_string()) {
+            checked(&line).map_err(|e| bad(&path, format!("line {number}: {e}")))?;
+            if !names.insert(names::key(&line.person).into_owned()) {
                 return Err(bad(&path, format!("line {number} repeats {:?}", line.person)).into());
             }
             people.push(line);
@@ -239,7 +236,7 @@ fn parse(folder: &Path) -> Result<Parsed> {
             if numbers.chain([&line.score]).any(|v| !v.is_finite()) {
                 return Err(bad(&path, format!("line {number} holds a number that is not finite")).into());
             }
-            if !names.contains(line.face_of.trim()) {
+            if !names.contains(&*names::key(&line.face_of)) {
                 return Err(
                     bad(&path, format!("line {number} is of {:?}, who has no line before", line.face_of)).into()
                 );
@@ -277,6 +274,13 @@ fn parse(folder: &Path) -> Result<Parsed> {
             .map_err(|e| bad(&folder.join(VECTORS), format!("row {row}: {e}")))?;
     }
     Ok(Parsed { folder: folder.to_path_buf(), model, dimension: head.dimension, people, faces, vectors })
+}
+
+/// Whether what a line says of a person can be said of one.
+fn checked(line: &PersonLine) -> Result<(), GalleryError> {
+    usable("name", &line.person)?;
+    line.groups.iter().try_for_each(|g| usable("group", g).map(drop))?;
+    line.labels.iter().try_for_each(|(key, value)| usable("label", key).and(usable("label", value)).map(drop))
 }
 
 /// The numbers of the `.npy` file, which must be the one that the end line names.

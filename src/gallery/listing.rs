@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::people::listed;
-use super::{Database, EnrolledFace, Person, PersonFilter, usable};
+use super::names::{self, usable};
+use super::people::{join, listed, set};
+use super::{Database, EnrolledFace, Person, PersonFilter};
 use crate::error::{GalleryError, Result};
 use crate::files::now_ms;
 use crate::store::{ChipRecord, Key, PersonRecord};
@@ -32,7 +33,7 @@ pub struct FacePage {
 
 impl Database {
     /// At most `limit` people of a gallery, by name, from the first after `after`; with `containing` only
-    /// those whose name holds that text, in whatever case.
+    /// those whose name holds that text, in whatever case and however its letters are written.
     ///
     /// # Errors
     /// [`GalleryError::UnknownGallery`].
@@ -46,8 +47,8 @@ impl Database {
     ) -> Result<PeoplePage> {
         let shelf = self.shelf(gallery)?;
         let inside = shelf.read();
-        let wanted = containing.map(str::to_lowercase);
-        let named = |p: &PersonRecord| wanted.as_ref().is_none_or(|w| p.name.to_lowercase().contains(w));
+        let wanted = containing.map(names::key);
+        let named = |p: &PersonRecord| wanted.as_ref().is_none_or(|w| names::key(&p.name).contains(&**w));
         let mut taken = inside.people_after(after).filter(|(_, p)| filter.takes(p) && named(p));
         let page = taken.by_ref().take(limit);
         let people = page.map(|(id, p)| listed(id, p, inside.faces_of(id).len())).collect();
@@ -128,23 +129,17 @@ impl Database {
         model: &ModelId,
         dimension: usize,
     ) -> Result<Person> {
-        let (gallery, name) = (usable("gallery", gallery)?, usable("name", name)?);
-        let mut named = Vec::new();
-        for group in groups {
-            named.push(usable("group", group)?.to_string());
-        }
-        named.sort();
-        named.dedup();
-        let mut marked = BTreeMap::new();
-        for (key, value) in labels {
-            marked.insert(usable("label", key)?.to_string(), usable("label", value)?.to_string());
-        }
-        let record = PersonRecord { name: name.to_string(), groups: named, labels: marked, created_ms: now_ms() };
+        let name = usable("name", name)?;
+        let (groups_of, labels_of) = (groups, labels);
+        let (groups, labels, created_ms) = (Vec::new(), BTreeMap::new(), now_ms());
+        let mut record = PersonRecord { name, groups, labels, created_ms };
+        join(&mut record, groups_of)?;
+        set(&mut record, labels_of)?;
         let (person, ticket) = {
             let mut writer = self.store.writer()?;
             let shelf = self.create_gallery(&mut writer, gallery, model, (dimension, false))?;
-            if shelf.read().person(name).is_some() {
-                return Err(GalleryError::NameTaken { name: name.to_string(), gallery: gallery.to_string() }.into());
+            if let Some(taken) = shelf.read().taken(&record.name, None) {
+                return Err(GalleryError::NameTaken { name: taken.to_string(), gallery: gallery.to_string() }.into());
             }
             let id = writer.new_id();
             let data_key = writer.new_data_key()?;
@@ -187,13 +182,7 @@ impl Database {
         shelf.same_model(probe)?;
         let inside = shelf.read();
         let (id, record) = inside.known(name, gallery)?;
-        let faces = inside.faces_of(id);
-        let distances = faces.iter().filter_map(|&f| {
-            let vector = inside.vector(f)?;
-            Some((f, squared_distance(&vector, probe.values()).max(0.0).sqrt()))
-        });
-        let nearest = distances.min_by(|a, b| a.1.total_cmp(&b.1));
-        Ok((listed(id, record, faces.len()), nearest))
+        Ok((listed(id, record, inside.faces_of(id).len()), inside.nearest_of(id, probe.values())))
     }
 }
 

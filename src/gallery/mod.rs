@@ -16,6 +16,8 @@ mod export;
 mod identify;
 mod import;
 mod listing;
+mod merging;
+mod names;
 mod people;
 mod reembed;
 mod reindex;
@@ -40,6 +42,8 @@ pub use identify::{Candidate, Identification, SearchPolicy};
 pub use import::Imported;
 pub use import::check_export;
 pub use listing::{FacePage, PeoplePage};
+pub(crate) use names::{key as name_key, shown as shown_name};
+pub use merging::Split;
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
 pub(crate) use reembed::{FaceAnew, FaceToEmbed, Reembedding};
 pub use reindex::IndexStats;
@@ -54,8 +58,6 @@ use shelf::Shelf;
 
 /// The gallery that is meant when none is named.
 pub const DEFAULT_GALLERY: &str = "main";
-/// Longest name, group or label, in bytes.
-const LONGEST_NAME: usize = 200;
 
 /// How a database is opened.
 #[derive(Debug, Clone)]
@@ -124,6 +126,7 @@ pub struct GalleryStats {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseStats {
     /// Its folder.
+    #[serde(serialize_with = "crate::files::as_text")]
     pub path: PathBuf,
     /// Version of its format.
     pub format: u32,
@@ -284,6 +287,10 @@ impl Database {
         if let Some(shelf) = self.find(name) {
             return Ok(shelf);
         }
+        let name = &names::usable("gallery", name)?;
+        if let Some(there) = self.galleries().into_iter().find(|there| names::same(there, name)) {
+            return Err(GalleryError::GalleryTaken { name: name.clone(), there }.into());
+        }
         let record = GalleryRecord {
             name: name.to_string(),
             model: model.to_string(),
@@ -304,7 +311,9 @@ impl Database {
     }
 
     fn find(&self, gallery: &str) -> Option<Arc<Shelf>> {
-        self.shelves.read().unwrap_or_else(PoisonError::into_inner).get(gallery).cloned()
+        let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
+        let composed = || names::composed(gallery);
+        shelves.get(gallery).or_else(|| shelves.get(composed().as_str())).cloned()
     }
 
     fn shelf(&self, gallery: &str) -> Result<Arc<Shelf>> {
@@ -315,20 +324,4 @@ impl Database {
 /// An id for a gallery, never given before.
 fn gallery_id(writer: &mut Writer) -> Result<u32, GalleryError> {
     u32::try_from(writer.new_id()).map_err(|_| GalleryError::NoIdLeft)
-}
-
-/// The name without the space around it.
-fn usable<'a>(what: &'static str, name: &'a str) -> Result<&'a str, GalleryError> {
-    let trimmed = name.trim();
-    let bad = |reason| Err(GalleryError::BadName { what, name: name.chars().take(60).collect(), reason });
-    if trimmed.is_empty() {
-        return bad("it is empty");
-    }
-    if trimmed.len() > LONGEST_NAME {
-        return bad("it is longer than 200 bytes");
-    }
-    if trimmed.chars().any(char::is_control) {
-        return bad("it holds control characters");
-    }
-    Ok(trimmed)
 }

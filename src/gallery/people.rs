@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Database, usable};
+use super::Database;
+use super::merging::shown_labels;
+use super::names::{self, usable};
 use crate::error::{GalleryError, Result};
 use crate::files::hex;
 use crate::geometry::BBox;
@@ -26,8 +28,10 @@ impl PersonFilter {
     }
 
     pub(super) fn takes(&self, person: &PersonRecord) -> bool {
-        self.groups.iter().all(|g| person.groups.contains(g))
-            && self.labels.iter().all(|(k, v)| person.labels.get(k) == Some(v))
+        self.groups.iter().all(|g| person.groups.iter().any(|theirs| names::same(theirs, g)))
+            && self.labels.iter().all(|(k, v)| {
+                person.labels.iter().any(|(key, value)| names::same(key, k) && names::same_text(value, v))
+            })
     }
 }
 
@@ -148,10 +152,10 @@ impl Database {
     pub fn rename(&self, gallery: &str, name: &str, to: &str) -> Result<Person> {
         let to = usable("name", to)?;
         self.change(gallery, name, |inside, id, record| {
-            if inside.person(to).is_some_and(|other| other != id) {
-                return Err(GalleryError::NameTaken { name: to.to_string(), gallery: gallery.to_string() });
+            if let Some(taken) = inside.taken(&to, Some(id)) {
+                return Err(GalleryError::NameTaken { name: taken.to_string(), gallery: gallery.to_string() });
             }
-            record.name = to.to_string();
+            record.name = to;
             Ok(())
         })
     }
@@ -162,16 +166,10 @@ impl Database {
     /// [`GalleryError::UnknownPerson`], [`GalleryError::BadName`].
     pub fn label(&self, gallery: &str, name: &str, change: &PersonChange) -> Result<Person> {
         self.change(gallery, name, |_, _, record| {
-            for group in &change.join {
-                record.groups.push(usable("group", group)?.to_string());
-            }
-            record.groups.retain(|g| !change.leave.iter().any(|l| l.trim() == g));
-            record.groups.sort();
-            record.groups.dedup();
-            for (key, value) in &change.set {
-                record.labels.insert(usable("label", key)?.to_string(), usable("label", value)?.to_string());
-            }
-            record.labels.retain(|key, _| !change.unset.iter().any(|u| u.trim() == key));
+            join(record, &change.join)?;
+            record.groups.retain(|g| !change.leave.iter().any(|l| names::same(l, g)));
+            set(record, &change.set)?;
+            record.labels.retain(|key, _| !change.unset.iter().any(|u| names::same(u, key)));
             Ok(())
         })
     }
@@ -193,62 +191,12 @@ impl Database {
                 (id, record, inside.faces_of(id).len())
             };
             let key = Key::Person(shelf.id, id);
-            writer.put(key, &record, self.store.data_key(key)?)?;
+            if shelf.read().people.get(&id) != Some(&record) {
+                writer.put(key, &record, self.store.data_key(key)?)?;
+            }
             let ticket = writer.commit()?;
             let person = listed(id, &record, faces);
             shelf.write().change_person(id, record);
-            (person, ticket)
-        };
-        self.store.settle(ticket)?;
-        Ok(person)
-    }
-
-    /// Makes two people one: `from`'s faces, groups and labels become `into`'s (whose labels win), and
-    /// `from` is no more.
-    ///
-    /// # Errors
-    /// [`GalleryError::UnknownPerson`].
-    pub fn merge(&self, gallery: &str, from: &str, into: &str) -> Result<Person> {
-        let shelf = self.shelf(gallery)?;
-        let (person, ticket) = {
-            let mut writer = self.store.writer()?;
-            let (source, target, mut record, moved) = {
-                let inside = shelf.read();
-                let (source, gone) = inside.known(from, gallery)?;
-                let (target, kept) = inside.known(into, gallery)?;
-                let mut record = kept.clone();
-                record.groups.extend(gone.groups.iter().cloned());
-                for (key, value) in &gone.labels {
-                    record.labels.entry(key.clone()).or_insert_with(|| value.clone());
-                }
-                (source, target, record, inside.faces_of(source).to_vec())
-            };
-            if source == target {
-                return Err(GalleryError::NameTaken { name: into.to_string(), gallery: gallery.to_string() }.into());
-            }
-            record.groups.sort();
-            record.groups.dedup();
-            // Each face keeps the data key that it has: backups taken before still open, and forgetting
-            // destroys every key of the person's faces.
-            for &face in &moved {
-                let key = Key::Face(shelf.id, face);
-                if let Some(mut stored) = self.store.get::<FaceRecord>(key)? {
-                    stored.person = target;
-                    writer.put(key, &stored, self.store.data_key(key)?)?;
-                }
-                self.remove_successors(&mut writer, shelf.id, face);
-            }
-            let key = Key::Person(shelf.id, target);
-            writer.put(key, &record, self.store.data_key(key)?)?;
-            writer.remove(Key::Person(shelf.id, source));
-            let ticket = writer.commit()?;
-            let mut inside = shelf.write();
-            for face in moved {
-                inside.move_face(face, target);
-            }
-            inside.remove_person(source);
-            let person = listed(target, &record, inside.faces_of(target).len());
-            inside.change_person(target, record);
             (person, ticket)
         };
         self.store.settle(ticket)?;
@@ -326,17 +274,26 @@ impl Database {
         Ok(person.ok_or_else(|| GalleryError::UnknownFace { face, gallery: gallery.to_string() })?)
     }
 
-    /// Seals what is left of a person with a new data key; the keys to destroy once that is settled.
+    /// Seals what is left of a person anew, with one new data key for each that it had (people who were merged have
+    /// several, and may be parted again); the keys to destroy once that is settled.
     fn renew_keys(&self, writer: &mut Writer, gallery: u32, person: u64, faces: &[u64]) -> Result<Vec<DataKey>> {
-        let fresh = writer.new_data_key()?;
+        let mut renewed: BTreeMap<DataKey, DataKey> = BTreeMap::new();
+        let mut fresh = |writer: &mut Writer, old: DataKey| -> Result<DataKey> {
+            if let Some(fresh) = renewed.get(&old) {
+                return Ok(*fresh);
+            }
+            let fresh = writer.new_data_key()?;
+            renewed.insert(old, fresh);
+            Ok(fresh)
+        };
         let key = Key::Person(gallery, person);
-        let mut old = vec![self.store.data_key(key)?];
+        let own = fresh(writer, self.store.data_key(key)?)?;
         if let Some(record) = self.store.get::<PersonRecord>(key)? {
-            writer.put(key, &record, fresh)?;
+            writer.put(key, &record, own)?;
         }
         for &face in faces {
             let key = Key::Face(gallery, face);
-            old.push(self.store.data_key(key)?);
+            let fresh = fresh(writer, self.store.data_key(key)?)?;
             if let Some(record) = self.store.get::<FaceRecord>(key)? {
                 writer.put(key, &record, fresh)?;
             }
@@ -346,11 +303,11 @@ impl Database {
             }
             self.remove_successors(writer, gallery, face);
         }
-        Ok(old)
+        Ok(renewed.into_keys().collect())
     }
 
     /// Removes what an unfinished change of model has made of a face.
-    fn remove_successors(&self, writer: &mut Writer, gallery: u32, face: u64) {
+    pub(super) fn remove_successors(&self, writer: &mut Writer, gallery: u32, face: u64) {
         if let Some(successor) = self.successor(gallery) {
             writer.remove(Key::Face(successor, face));
             writer.remove(Key::Chip(successor, face));
@@ -382,9 +339,45 @@ impl super::shelf::Inside {
     /// The person of that name.
     pub(super) fn known(&self, name: &str, gallery: &str) -> Result<(u64, &PersonRecord), GalleryError> {
         let unknown = || GalleryError::UnknownPerson { name: name.to_string(), gallery: gallery.to_string() };
-        let id = self.person(name.trim()).ok_or_else(unknown)?;
+        let id = self.person(name, gallery)?.ok_or_else(unknown)?;
         Ok((id, self.people.get(&id).ok_or_else(unknown)?))
     }
+
+    /// The name of somebody else that is the same as this one.
+    pub(super) fn taken(&self, name: &str, by_other_than: Option<u64>) -> Option<&str> {
+        let others = self.with_key(name).iter().filter(|id| Some(**id) != by_other_than);
+        others.filter_map(|id| Some(self.people.get(id)?.name.as_str())).next()
+    }
+}
+
+/// Puts a person into groups; into none twice.
+///
+/// # Errors
+/// [`GalleryError::BadName`]: the record is changed up to that group then.
+pub(super) fn join<'a>(
+    record: &mut PersonRecord,
+    groups: impl IntoIterator<Item = &'a String>,
+) -> Result<(), GalleryError> {
+    for group in groups {
+        if !record.groups.iter().any(|theirs| names::same(theirs, group)) {
+            record.groups.push(usable("group", group)?);
+        }
+    }
+    record.groups.sort();
+    Ok(())
+}
+
+/// Gives a person labels.
+///
+/// # Errors
+/// [`GalleryError::BadName`]: the record is changed up to that label then.
+pub(super) fn set(record: &mut PersonRecord, labels: &BTreeMap<String, String>) -> Result<(), GalleryError> {
+    for (key, value) in labels {
+        let (key, value) = (usable("label", key)?, usable("label", value)?);
+        record.labels.retain(|theirs, _| *theirs == key || !names::same(theirs, &key));
+        record.labels.insert(key, value);
+    }
+    Ok(())
 }
 
 pub(super) fn listed(id: u64, record: &PersonRecord, faces: usize) -> Person {
@@ -393,7 +386,7 @@ pub(super) fn listed(id: u64, record: &PersonRecord, faces: usize) -> Person {
         name: record.name.clone(),
         faces,
         groups: record.groups.clone(),
-        labels: record.labels.clone(),
+        labels: shown_labels(record),
         created_ms: record.created_ms,
     }
 }

@@ -1,7 +1,7 @@
 //! A gallery in memory: who is in it, which faces are whose, and the index over the vectors.
 //!
 //! Invariants of [`Inside`], held against by `check`:
-//! 1. `people` and `by_name` name the same people;
+//! 1. `people`, `by_name` and `by_key` name the same people;
 //! 2. every face of `faces` is in `of` under its person, and in the index; nothing else is in either;
 //! 3. `seen` leads from the digest of a photo's bytes to the faces enrolled from it;
 //! 4. whoever lets go of [`Writing`] leaves the templates, where there are any, those of the faces.
@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Bound, Deref, DerefMut};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::GalleryStats;
+use super::{GalleryStats, names};
 use super::templates::{Means, Templates};
+use crate::error::GalleryError;
 use crate::index::{FaceIndex, Precision};
 use crate::store::{FaceRecord, GalleryRecord, PersonRecord};
 use crate::vector::mean_direction;
@@ -33,6 +34,8 @@ pub(super) struct Held {
 pub(super) struct Inside {
     pub people: BTreeMap<u64, PersonRecord>,
     by_name: BTreeMap<String, u64>,
+    /// By [`names::key`]. More than one only where they were enrolled before names were compared by it.
+    by_key: HashMap<String, Vec<u64>>,
     faces: HashMap<u64, Held>,
     /// Faces of each person, in order of enrolment.
     of: HashMap<u64, Vec<u64>>,
@@ -87,6 +90,7 @@ impl Shelf {
         let inside = Inside {
             people: BTreeMap::new(),
             by_name: BTreeMap::new(),
+            by_key: HashMap::new(),
             faces: HashMap::new(),
             of: HashMap::new(),
             seen: HashMap::new(),
@@ -199,8 +203,29 @@ pub(super) fn vector_fault(vector: &[f32], dimension: usize) -> Option<String> {
 }
 
 impl Inside {
-    pub(super) fn person(&self, name: &str) -> Option<u64> {
-        self.by_name.get(name).copied()
+    /// The person of that name: as it is written, or else the only one whose name is the same.
+    ///
+    /// # Errors
+    /// [`GalleryError::AmbiguousName`] where that is several people's, and nobody's as it is written.
+    pub(super) fn person(&self, name: &str, gallery: &str) -> Result<Option<u64>, GalleryError> {
+        let written = [name.trim().to_string(), names::composed(name), names::meant(name.trim()).into_owned()];
+        if let Some(id) = written.iter().find_map(|name| self.by_name.get(name)) {
+            return Ok(Some(*id));
+        }
+        match self.with_key(name) {
+            [] => Ok(None),
+            [one] => Ok(Some(*one)),
+            several => Err(GalleryError::AmbiguousName {
+                name: name.to_string(),
+                gallery: gallery.to_string(),
+                candidates: several.iter().filter_map(|id| Some(self.people.get(id)?.name.clone())).collect(),
+            }),
+        }
+    }
+
+    /// People whose names are the same as this one.
+    pub(super) fn with_key(&self, name: &str) -> &[u64] {
+        self.by_key.get(&*names::key(name)).map_or(&[], Vec::as_slice)
     }
 
     /// People by name, from the one after `after`.
@@ -271,15 +296,19 @@ impl Inside {
 
     pub(super) fn add_person(&mut self, id: u64, record: PersonRecord) {
         self.by_name.insert(record.name.clone(), id);
+        self.by_key.entry(names::key(&record.name).into_owned()).or_default().push(id);
         self.people.insert(id, record);
     }
 
     /// Puts a changed record in place of a person's.
     pub(super) fn change_person(&mut self, id: u64, record: PersonRecord) {
-        if let Some(old) = self.people.get(&id) {
-            self.by_name.remove(&old.name);
+        match self.people.get_mut(&id) {
+            Some(old) if old.name == record.name => *old = record,
+            _ => {
+                self.unname(id);
+                self.add_person(id, record);
+            }
         }
-        self.add_person(id, record);
     }
 
     /// Removes a person and their faces.
@@ -288,8 +317,20 @@ impl Inside {
             self.remove_face(face);
         }
         self.of.remove(&id);
-        if let Some(record) = self.people.remove(&id) {
-            self.by_name.remove(&record.name);
+        self.unname(id);
+        self.people.remove(&id);
+    }
+
+    /// Takes the name off a person.
+    fn unname(&mut self, id: u64) {
+        let Some(record) = self.people.get(&id) else { return };
+        self.by_name.remove(&record.name);
+        let key = names::key(&record.name);
+        if let Some(ids) = self.by_key.get_mut(&*key) {
+            ids.retain(|other| *other != id);
+            if ids.is_empty() {
+                self.by_key.remove(&*key);
+            }
         }
     }
 
@@ -366,9 +407,14 @@ impl Inside {
             return Err(format!("{} names for {} people", self.by_name.len(), self.people.len()));
         }
         for (id, record) in &self.people {
-            if self.by_name.get(&record.name) != Some(id) {
+            let keyed = self.by_key.get(&*names::key(&record.name)).is_some_and(|ids| ids.contains(id));
+            if self.by_name.get(&record.name) != Some(id) || !keyed {
                 return Err(format!("person {id} is not found by name"));
             }
+        }
+        let keyed: usize = self.by_key.values().map(Vec::len).sum();
+        if keyed != self.people.len() {
+            return Err(format!("{keyed} keys of names for {} people", self.people.len()));
         }
         let listed: usize = self.of.values().map(Vec::len).sum();
         if listed != self.faces.len() || self.index.len() != self.faces.len() {

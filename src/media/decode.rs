@@ -14,7 +14,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use libjpeg_turbo_rs::JpegError;
 
-use super::{Limits, Raster, jpeg, png, tiff, webp};
+use super::{Limits, Raster, jpeg, png, sniff, tiff, webp};
 use crate::error::PhotoError;
 
 /// Bytes that a decoder may allocate for each pixel of the picture: 16-bit RGBA, and as much again for its own work.
@@ -35,7 +35,10 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
     if bytes.is_empty() {
         return Err(PhotoError::Empty { origin: origin() });
     }
-    let Some((format, name)) = image::guess_format(bytes).ok().and_then(|f| Some((f, format_name(f)?))) else {
+    if let Some(format) = sniff::foreign(bytes) {
+        return Err(PhotoError::Foreign { origin: origin(), format });
+    }
+    let Some((format, name)) = sniff::format(bytes) else {
         return Err(PhotoError::UnknownFormat { origin: origin() });
     };
     // Decoders of hostile files have panicked before; a photo must never take the process with it.
@@ -97,18 +100,6 @@ impl From<ImageError> for Failure {
     }
 }
 
-fn format_name(format: ImageFormat) -> Option<&'static str> {
-    match format {
-        ImageFormat::Jpeg => Some("JPEG"),
-        ImageFormat::Png => Some("PNG"),
-        ImageFormat::WebP => Some("WebP"),
-        ImageFormat::Bmp => Some("BMP"),
-        ImageFormat::Gif => Some("GIF"),
-        ImageFormat::Tiff => Some("TIFF"),
-        _ => None,
-    }
-}
-
 fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<(Raster, u8), Failure> {
     if format == ImageFormat::Jpeg {
         return jpeg::decode(bytes, limits);
@@ -121,9 +112,20 @@ fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<(Rast
         }
         _ => (Cow::Borrowed(bytes), None),
     };
-    if format == ImageFormat::Tiff {
-        tiff::check(bytes)?;
-    }
+    let mut colours = None;
+    let readable = match format {
+        ImageFormat::Tiff => {
+            tiff::check(bytes)?;
+            match tiff::indexed(bytes) {
+                Some(indexed) => {
+                    colours = Some(indexed.colours);
+                    Cow::Owned(indexed.bytes)
+                }
+                None => readable,
+            }
+        }
+        _ => readable,
+    };
     let mut reader = ImageReader::with_format(Cursor::new(&*readable), format);
     // The decoder's own bound on width times height is set aside: the limit is on pixels, below.
     let mut bounds = image::Limits::no_limits();
@@ -153,6 +155,11 @@ fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<(Rast
     };
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder)?;
+    if let (Some(colours), DynamicImage::ImageLuma8(indices)) = (colours, &picture) {
+        let coloured = indices.pixels().flat_map(|index| colours[usize::from(index.0[0])]).collect();
+        let coloured = image::RgbImage::from_raw(width, height, coloured);
+        picture = coloured.map(DynamicImage::ImageRgb8).ok_or(Failure::Truncated("the picture has no pixels"))?;
+    }
     picture.apply_orientation(orientation);
     Ok((raster(picture)?, orientation.to_exif()))
 }

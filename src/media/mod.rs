@@ -9,6 +9,7 @@ mod photo;
 mod png;
 mod raster;
 mod resize;
+mod sniff;
 mod text;
 mod tiff;
 mod warp;
@@ -22,5 +23,6 @@ pub use raster::Raster;
 pub use resize::{
     AreaRows, Region, RowSums, fit_within, resize_area, resize_area_interleaved, resize_bilinear_fixed, resize_triangle,
 };
+pub use sniff::{SNIFFED, Sniffed, sniff};
 pub use text::{draw_label, draw_text, measure};
 pub use warp::warp;

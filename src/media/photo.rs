@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::decode;
 use super::{Limits, Raster};
 use crate::error::PhotoError;
+use crate::files::spelled;
 
 /// A decoded photo, turned upright as its EXIF orientation says.
 ///
@@ -42,7 +43,7 @@ impl Photo {
     /// A [`PhotoError`] that names the file and the cause.
     pub fn open_with(path: impl AsRef<Path>, limits: &Limits) -> Result<Self, PhotoError> {
         let path = path.as_ref();
-        Self::from_bytes(&Self::read(path, limits)?, &path.display().to_string(), limits)
+        Self::from_bytes(&Self::read(path, limits)?, &spelled(path), limits)
     }
 
     /// Reads a file's bytes, no more of them than `limits` allow, for [`Photo::from_bytes`].
@@ -51,7 +52,7 @@ impl Photo {
     /// A [`PhotoError`] that names the file and the cause.
     pub fn read(path: impl AsRef<Path>, limits: &Limits) -> Result<Vec<u8>, PhotoError> {
         let path = path.as_ref();
-        let origin = path.display().to_string();
+        let origin = spelled(path);
         let unreadable = |e: std::io::Error| match e.kind() {
             std::io::ErrorKind::NotFound => PhotoError::NotFound { origin: origin.clone() },
             _ => PhotoError::Unreadable { origin: origin.clone(), reason: e.to_string() },

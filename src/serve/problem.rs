@@ -76,6 +76,12 @@ impl Problem {
         self
     }
 
+    /// Of a request with several photos: which of them it is about.
+    pub(super) fn about(mut self, field: &str) -> Self {
+        self.0.detail = format!("{field}: {}", self.0.detail);
+        self.with("photo", field)
+    }
+
     pub(super) fn code(&self) -> &str {
         &self.0.code
     }
@@ -144,7 +150,9 @@ impl From<Refused> for Problem {
 impl From<PhotoError> for Problem {
     fn from(error: PhotoError) -> Self {
         let status = match &error {
-            PhotoError::UnknownFormat { .. } | PhotoError::Unsupported { .. } => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            PhotoError::UnknownFormat { .. } | PhotoError::Foreign { .. } | PhotoError::Unsupported { .. } => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             PhotoError::TooManyPixels { .. } | PhotoError::TooManyBytes { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             PhotoError::Empty { .. } => StatusCode::BAD_REQUEST,
             PhotoError::Damaged { .. } | PhotoError::Disproportionate { .. } | PhotoError::WrongBuffer { .. } => {
@@ -204,6 +212,20 @@ impl From<GalleryError> for Problem {
             GalleryError::NameTaken { name, gallery } => {
                 (StatusCode::CONFLICT, format!("{name:?} is enrolled already in gallery {gallery:?}; merge the two"))
             }
+            GalleryError::AmbiguousName { .. } | GalleryError::NothingMerged { .. } => {
+                (StatusCode::CONFLICT, error.to_string())
+            }
+            GalleryError::FarApart { from, into, distance, threshold } => (
+                StatusCode::CONFLICT,
+                format!(
+                    "{from:?} and {into:?} are not alike: their nearest faces are at distance {distance:.3}, and of one \
+                     person's faces 99 in 100 are within {threshold:.3}; say far_apart to make them one all the same"
+                ),
+            ),
+            GalleryError::GalleryTaken { name, there } => (
+                StatusCode::CONFLICT,
+                format!("gallery {name:?} cannot be made: there is {there:?}, and the two names are the same"),
+            ),
             GalleryError::BadName { .. } => (StatusCode::BAD_REQUEST, error.to_string()),
             GalleryError::WrongModel { .. }
             | GalleryError::WrongDetector { .. }
@@ -213,7 +235,7 @@ impl From<GalleryError> for Problem {
                 let word = refusal.name();
                 let detail = format!("not enrolled: {refusal}; say allow={word} to enrol it all the same");
                 let status = match word {
-                    "duplicate" => StatusCode::CONFLICT,
+                    "duplicate" | "different" => StatusCode::CONFLICT,
                     _ => StatusCode::UNPROCESSABLE_ENTITY,
                 };
                 return Self::new(status, code, detail).with("allow", word);

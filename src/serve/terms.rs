@@ -3,7 +3,9 @@
 
 use utoipa::ToSchema;
 
-/// A name of a person, gallery, group or label: at most 200 bytes, no control characters, not space alone.
+/// A name of a person, gallery, group or label: at most 200 bytes, with something that can be seen, without control
+/// characters, line breaks, invisible characters and characters that turn the direction of text; not `unknown`. Two
+/// names that differ in case, in how their letters are composed or in compatibility characters are the same.
 #[derive(ToSchema)]
 #[schema(
     min_length = 1,
@@ -33,4 +35,5 @@ pub(super) enum Refusal {
     Light,
     Turned,
     Duplicate,
+    Different,
 }

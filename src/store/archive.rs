@@ -170,8 +170,8 @@ impl Store {
         })?;
 
         let taken = || {
-            let found = "it holds a database".to_string();
-            StoreError::NotADatabase { path: folder.display().to_string(), found }
+            let (path, found) = (folder.display().to_string(), "a database".to_string());
+            StoreError::Taken { path, found, wanted: "a new or an empty folder to restore into" }
         };
         // It is never taken away, so that nobody need wait to be told.
         if folder.join(layout::CURRENT).exists() {

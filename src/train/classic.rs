@@ -56,6 +56,7 @@ impl Default for ClassicOptions {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Trained {
     /// The file.
+    #[serde(serialize_with = "crate::files::as_text")]
     pub path: std::path::PathBuf,
     /// Hex sha256 of the file.
     pub sha256: String,

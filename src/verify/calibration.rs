@@ -81,6 +81,8 @@ impl Calibration {
     pub const FIRST_DETECTOR: &str = "mtcnn";
     /// FMR of the threshold at which similarity is 50%.
     pub const MIDPOINT_FMR: f64 = 1e-3;
+    /// Share of genuine pairs that may lie farther apart than what is taken for one person's faces without asking.
+    pub const MOST_APART: f64 = 1e-2;
     /// Impostor pairs that an operating point must rest on.
     pub const LEAST_SUPPORT: u64 = 30;
 
@@ -230,6 +232,13 @@ impl Calibration {
         self.points.iter().rev().find(|p| distance <= p.distance).map(|p| p.fmr)
     }
 
+    /// The strictest measured threshold that turns at most that share of genuine pairs away; the widest where each
+    /// turns more away.
+    pub fn farthest_apart(&self, most_fnmr: f64) -> f32 {
+        let kept = self.points.iter().rev().find(|p| p.fnmr <= most_fnmr);
+        kept.or(self.points.first()).map_or(2.0, |p| p.distance)
+    }
+
     /// Similarity in percent, 0 to 100: falls with distance, 50 at [`Calibration::midpoint`].
     pub fn similarity(&self, distance: f32) -> f32 {
         percent(log_odds(self.midpoint, self.slope, distance))
@@ -307,6 +316,14 @@ pub(super) mod tests {
         for bad in [0.0, 1.0, -1.0, f64::NAN, f64::INFINITY] {
             assert!(matches!(c.at_fmr(bad), Err(RefusalError::InvalidThreshold { .. })), "{bad}");
         }
+    }
+
+    #[test]
+    fn one_persons_faces_are_as_far_apart_as_few_genuine_pairs_are() {
+        let c = record();
+        assert_eq!([0.05, 0.03, 0.01, 0.001].map(|share| c.farthest_apart(share)), [0.4, 0.5, 0.5, 0.6]);
+        let poor = Calibration { points: c.points[1..].to_vec(), ..c };
+        assert_eq!(poor.farthest_apart(0.001), 0.5, "the widest that there is");
     }
 
     #[test]

@@ -286,7 +286,7 @@ fn a_backup_restores_to_the_same_answers_and_a_damaged_one_to_nothing() {
     assert!(again.check().unwrap().is_clean());
     let fresh = enroll(&again, "new", 500);
     assert!(database.stats().unwrap().galleries[0].faces == 30 && fresh.face > 30, "numbers go on, not again");
-    assert_eq!(Database::restore(&file, &path, None, None).unwrap_err().code(), "store.not_a_database");
+    assert_eq!(Database::restore(&file, &path, None, None).unwrap_err().code(), "store.taken");
 
     let bytes = std::fs::read(&file).unwrap();
     let mut rng = ChaCha8Rng::seed_from_u64(5);

@@ -66,8 +66,16 @@ async fn somebody_is_enrolled_found_renamed_merged_and_forgotten() {
     assert_eq!((renamed["name"].as_str(), &renamed["groups"]), (Some("Rear Admiral"), &json!(["navy"])));
     let navy = house.get("/v1/people?group=navy&label=door%3D3&q=ADMIRAL").await.ok();
     assert_eq!(navy["people"].as_array().unwrap().len(), 1);
-    let merged = house.send_json("POST", "/v1/people/Eileen/merge", json!({"into": "Rear Admiral"})).await.ok();
+    let unlike = house.send_json("POST", "/v1/people/Eileen/merge", json!({"into": "Rear Admiral"})).await;
+    assert_eq!(unlike.problem(), "gallery.far_apart");
+    let anyway = json!({"into": "Rear Admiral", "far_apart": true});
+    let merged = house.send_json("POST", "/v1/people/Eileen/merge", anyway.clone()).await.ok();
     assert_eq!(merged["faces"], 2);
+    let parted = house.send_json("POST", "/v1/people/rear%20admiral/split", json!({})).await.ok();
+    assert_eq!((&parted["person"]["name"], &parted["from"]["faces"]), (&json!("Eileen"), &json!(1)));
+    let again = house.send_json("POST", "/v1/people/Rear%20Admiral/split", json!({})).await;
+    assert_eq!(again.problem(), "gallery.nothing_merged");
+    assert_eq!(house.send_json("POST", "/v1/people/eileen/merge", anyway).await.ok()["faces"], 2);
     let face = house.get("/v1/people/Rear%20Admiral").await.ok()["faces"][1]["id"].as_u64().unwrap();
     let gone = house.send(Request::delete(format!("/v1/faces/{face}")).body(Body::empty()).unwrap()).await.ok();
     assert_eq!(gone["faces"], 1);
@@ -77,7 +85,7 @@ async fn somebody_is_enrolled_found_renamed_merged_and_forgotten() {
     let log = house.get("/v1/audit?limit=100").await.ok();
     let done = log["lines"].as_array().unwrap().iter().filter(|l| l["result"] != "begun");
     let actions: Vec<&str> = done.map(|l| l["action"].as_str().unwrap()).collect();
-    assert_eq!(&actions[..4], ["forget person", "forget face", "merge person", "change person"]);
+    assert_eq!(&actions[..3], ["forget person", "forget face", "merge person"]);
 }
 
 #[tokio::test]
@@ -187,4 +195,53 @@ async fn the_service_describes_and_measures_itself() {
     let calibration = house.get("/v1/calibration").await.ok();
     assert!(calibration["points"].as_array().unwrap().len() > 3);
     assert_eq!(house.get("/v1/stats").await.ok()["galleries"][0]["people"], 1);
+}
+
+#[tokio::test]
+async fn every_spelling_of_a_name_is_one_person_and_what_is_wrong_is_named() {
+    let house = house();
+    enroll(&house, "Jos%C3%A9", "grace_hopper.jpg").await;
+    for spelling in ["Jose%CC%81", "JOS%C3%89", "jos%C3%A9"] {
+        let shown = house.get(&format!("/v1/people/{spelling}")).await.ok();
+        assert_eq!(shown["person"]["name"], "Jos\u{e9}", "{spelling}");
+        let again = house.post_photo(&format!("/v1/people/{spelling}/faces"), "grace_hopper.jpg").await.ok();
+        assert_eq!(again["status"], "same_photo");
+    }
+    let found = house.get("/v1/people?q=JOSE%CC%81").await.ok();
+    assert_eq!(found["people"].as_array().unwrap().len(), 1);
+    for name in ["unknown", "Ada%E2%80%8B", "Ada%E2%80%AEx", "%E2%80%8B"] {
+        let refused = house.post_photo(&format!("/v1/people/{name}/faces"), "astronaut.png").await;
+        assert_eq!(refused.problem(), "gallery.bad_name", "{name}");
+    }
+    let not_text = house.get("/v1/people/Jos%E9").await;
+    assert_eq!((not_text.status.as_u16(), not_text.problem().as_str()), (400, "request.bad_path"));
+
+    // Another person under the same name, and what is said of one whose photo is known.
+    let other = house.post_photo("/v1/people/Jos%C3%A9/faces", "astronaut.png").await;
+    assert_eq!((other.status, other.problem()), (StatusCode::CONFLICT, "gate.different_person".to_string()));
+    let allowed = house.post_photo("/v1/people/Jos%C3%A9/faces?allow=different", "astronaut.png").await.ok();
+    assert_eq!(allowed["status"], "added");
+    house.post_photo("/v1/people/Jos%C3%A9/faces?group=navy&label=door%3D3", "grace_hopper.jpg").await.ok();
+    let shown = house.get("/v1/people/Jos%C3%A9").await.ok();
+    assert_eq!((&shown["person"]["groups"], &shown["person"]["labels"]), (&json!(["navy"]), &json!({"door": "3"})));
+
+    // Which photo, which option.
+    for (a, b, wrong) in [("no_face.jpg", "astronaut.png", "a"), ("astronaut.png", "no_face.jpg", "b")] {
+        let answer = post_pair(&house, "/v1/verify", a, b).await;
+        let detail = answer.json()["detail"].as_str().unwrap().to_string();
+        assert!(detail.starts_with(&format!("{wrong}: no face")), "{detail}");
+        assert_eq!(answer.json()["photo"], wrong);
+        let compared = post_pair(&house, "/v1/compare", a, b).await.ok();
+        let reason = compared["undecided"]["reason"].as_str().unwrap();
+        assert!(reason.starts_with(&format!("{wrong}: no face")), "{reason}");
+    }
+    let two = post_pair(&house, "/v1/verify", "astronaut.png", "two_faces.jpg").await.json();
+    let detail = two["detail"].as_str().unwrap();
+    assert!(detail.starts_with("b: ") && detail.contains("face=largest") && !detail.contains("--"), "{detail}");
+    let bad = house.get("/api/v1/recognition/faces?page=-1").await;
+    assert!(bad.json()["message"].as_str().unwrap().starts_with("page is \"-1\""), "{}", bad.json());
+    let heic = Request::post("/v1/detect").header("content-type", "image/heic");
+    let heic = house.send(heic.body(Body::from(&b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"[..])).unwrap()).await;
+    assert_eq!((heic.status.as_u16(), heic.problem().as_str()), (415, "photo.foreign_format"));
+    assert!(heic.json()["detail"].as_str().unwrap().contains("this is HEIC"), "{}", heic.json());
 }

@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Fault, Limits, Source};
 use crate::serve::{ServeLimits, line_of, nearest};
+use crate::files::spelled;
 
 /// What a file says.
 #[derive(Debug, Default)]
@@ -57,7 +58,7 @@ pub(super) fn read_limits(path: &Path) -> Result<(Limits, Vec<Fault>), Fault> {
 }
 
 fn text_of(path: &Path) -> Result<String, Fault> {
-    std::fs::read_to_string(path).map_err(|e| Fault::at(path.display(), format!("reading the file: {e}")))
+    std::fs::read_to_string(path).map_err(|e| Fault::at(spelled(&path), format!("reading the file: {e}")))
 }
 
 type Parsed<'a> = (DeTable<'a>, toml::Table);

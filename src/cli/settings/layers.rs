@@ -8,6 +8,7 @@ use clap::{Arg, ArgMatches};
 
 use super::file::{self, Written};
 use super::{Fault, InForce, Source, is_flag};
+use crate::files::typed;
 
 /// Two ways to say one thing: the one of the higher layer counts.
 const EITHER: [(&str, &str); 1] = [("key_file", "key_command")];
@@ -86,7 +87,7 @@ pub(super) fn in_force(arg: &Arg, leaf: &ArgMatches, said: &[Said]) -> InForce {
         None => Source::Default,
     };
     let values = leaf.try_get_raw(&name).ok().flatten();
-    let value = values.and_then(|mut v| v.next()).map(|v| v.to_string_lossy().into_owned());
+    let value = values.and_then(|mut v| v.next()).map(typed);
     // A command is the owner's to look up: it may hold what is not for a terminal.
     let value = value.map(|v| if name == "key_command" { "(not shown)".to_string() } else { v });
     InForce { name, value, source }

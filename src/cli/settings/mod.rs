@@ -17,6 +17,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use super::args::Args;
+use crate::files::spelled;
 use crate::serve::ServeLimits;
 use file::Written;
 use layers::{Said, in_force, lower_layers, variable, with};
@@ -45,7 +46,7 @@ impl std::fmt::Display for Source {
         match self {
             Self::Flag(flag) => write!(f, "--{flag}"),
             Self::Variable(name) => write!(f, "${name}"),
-            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::File(path, line) => write!(f, "{}:{line}", spelled(&path)),
             Self::Default => f.write_str("default"),
         }
     }

@@ -22,6 +22,7 @@ pub enum Precision {
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Imported {
     /// Where.
+    #[serde(serialize_with = "crate::files::as_text")]
     pub path: PathBuf,
     /// The architecture that the tensors belong to.
     pub architecture: String,

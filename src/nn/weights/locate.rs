@@ -38,6 +38,7 @@ pub enum Status {
     /// In a file.
     File {
         /// Its path.
+        #[serde(serialize_with = "crate::files::as_text")]
         path: PathBuf,
         /// Its size in bytes.
         size: u64,

@@ -90,7 +90,8 @@ pub(super) async fn judge(service: &Arc<Service>, caller: &Caller, question: &Qu
 fn counted_by(policy: &Policy, caller: &Caller, question: &Question) -> Vec<Counted> {
     let key = Counted::Key { policy: policy.name.clone(), key: caller.id.clone() };
     let claimed = question.person.as_ref().map(|p| p.trim()).filter(|p| p.len() <= LONGEST_CLAIM);
-    let person = claimed.map(|p| Counted::Person { policy: policy.name.clone(), person: p.to_string() });
+    // However the name is written: another spelling of it is no fresh start.
+    let person = claimed.map(|p| Counted::Person { policy: policy.name.clone(), person: Database::name_key(p) });
     std::iter::once(key).chain(person).collect()
 }
 
@@ -174,7 +175,9 @@ fn look(service: &Service, policy: &Policy, form: &Form, claimed: Option<&str>) 
         let detail = "the calibration does not measure the rate that the policy needs in a gallery of this size";
         return Ok(answer(Reason::CalibrationInsufficient, detail, None));
     }
-    Ok(match (within, policy.groups.is_empty() || policy.groups.iter().any(|g| groups.contains(g))) {
+    let groups: Vec<String> = groups.iter().map(|g| Database::name_key(g)).collect();
+    let among = policy.groups.is_empty() || policy.groups.iter().any(|g| groups.contains(&Database::name_key(g)));
+    Ok(match (within, among) {
         (false, _) => answer(mismatch, "nobody who may come in is near enough", None),
         (true, false) => answer(Reason::GroupNotAllowed, "recognised, and in none of the policy's groups", person),
         (true, true) => answer(Reason::Allowed, "recognised, and allowed", person),

@@ -43,7 +43,7 @@ pub(super) struct Whose {
 #[serde(default)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Allowed {
-    /// A refusal of kith's to pass over: `small`, `blurred`, `light`, `turned` or `duplicate`; may be said again.
+    /// A refusal of kith's to pass over: `small`, `blurred`, `light`, `turned`, `duplicate` or `different`; may be said again.
     #[param(value_type = Vec<Refusal>, inline)]
     allow: Vec<String>,
 }

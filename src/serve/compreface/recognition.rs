@@ -8,7 +8,7 @@ use axum::extract::State;
 use super::super::audit::Event;
 use super::super::auth::{AtHome, Identify, Known};
 use super::super::bodies::{SourceAndTargetFiles, SourceAndTargetTexts, TheirPhotoFile, TheirPhotoText};
-use super::super::input::{Form, Path};
+use super::super::input::{Form, Path, Upload};
 use super::super::problem::Problem;
 use super::super::state::Service;
 use super::look::{look, look_at_one, versions};
@@ -132,9 +132,14 @@ pub(super) async fn verify(
     let (source, target) = (photo(&form, "source_image")?, photo(&form, "target_image")?);
     let work = service.with_networks(move |s| {
         let calibration = scale(s.engine())?;
-        let (source_image_face, probe) = look_at_one(s, &source, &options)?.into_parts()?;
+        let about = |photo: &Upload| {
+            let field = photo.field.clone();
+            move |problem: Problem| problem.about(&field)
+        };
+        let (source_image_face, probe) =
+            look_at_one(s, &source, &options).map_err(about(&source))?.into_parts()?;
         let mut face_matches = Vec::new();
-        for looked in look(s, &target, &options, true)? {
+        for looked in look(s, &target, &options, true).map_err(about(&target))? {
             let (face, embedding) = looked.into_parts()?;
             let similarity = similarity(calibration, probe.distance(&embedding)?);
             face_matches.push(ComparedFace { face, similarity });

@@ -28,6 +28,9 @@ const GALLERY: &str = "gallery";
 /// Most options in a query, and fields in a body.
 const MOST_FIELDS: usize = 1024;
 
+/// Characters of an option's value that are said back.
+const LONGEST_SAID: usize = 60;
+
 type Pairs = Vec<(String, String)>;
 
 fn too_many(what: &str, most: usize) -> Problem {
@@ -53,9 +56,24 @@ pub(super) fn gallery_of(query: &str) -> Result<String, Problem> {
 
 /// Pairs as options of a call. One that the call does not know is refused, not passed over.
 fn options_of<T: DeserializeOwned>(pairs: &Pairs) -> Result<T, Problem> {
-    let bad = |e: String| Problem::bad("request.bad_option", e);
-    let text = serde_html_form::to_string(pairs).map_err(|e| bad(e.to_string()))?;
-    serde_html_form::from_str(&text).map_err(|e| bad(e.to_string()))
+    let read = |pairs: &[&(String, String)]| -> Result<T, String> {
+        let text = serde_html_form::to_string(pairs).map_err(|e| e.to_string())?;
+        serde_html_form::from_str(&text).map_err(|e| e.to_string())
+    };
+    let all: Vec<&(String, String)> = pairs.iter().collect();
+    read(&all).map_err(|fault| {
+        // The parser says what is wrong and not where: the option that alone is wrong in the same way is it.
+        let of = |name: &String| all.iter().copied().filter(|(n, _)| n == name).collect::<Vec<_>>();
+        let wrong = all.iter().find(|(name, _)| read(&of(name)).is_err_and(|alone| alone == fault));
+        let detail = match wrong {
+            Some((name, value)) if !fault.starts_with("missing field") && !fault.contains(name.as_str()) => {
+                let value: String = value.chars().take(LONGEST_SAID).collect();
+                format!("{name} is {value:?}: {fault}")
+            }
+            _ => fault,
+        };
+        Problem::bad("request.bad_option", detail)
+    })
 }
 
 fn query_without_gallery(query: &str) -> Result<Pairs, Problem> {
@@ -149,5 +167,39 @@ pub(super) fn flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<
         "" | "1" | "true" | "yes" => Ok(true),
         "0" | "false" | "no" => Ok(false),
         _ => Err(serde::de::Error::custom(format!("{text:?} is neither true nor false"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Asked {
+        #[serde(default)]
+        page: usize,
+        #[serde(default)]
+        size: usize,
+        #[serde(default, deserialize_with = "flag")]
+        scrub: bool,
+        max_fmr: f64,
+    }
+
+    #[test]
+    fn an_option_that_is_wrong_is_named() {
+        let fault = |query: &str| options_of::<Asked>(&pairs_of(query).unwrap()).unwrap_err().detail().to_string();
+        for (query, said) in [
+            ("max_fmr=0.1&page=-1", "page is \"-1\": "),
+            ("max_fmr=0.1&size=-1&page=-1", "size is \"-1\": "),
+            ("page=1&max_fmr=0.1%25", "max_fmr is \"0.1%\": "),
+            ("max_fmr=0.1&scrub=perhaps", "scrub is \"perhaps\": "),
+            ("max_fmr=0.1&pages=1", "unknown field `pages`"),
+            ("page=1", "missing field `max_fmr`"),
+        ] {
+            assert!(fault(query).starts_with(said), "{query}: {}", fault(query));
+        }
+        let read = options_of::<Asked>(&pairs_of("max_fmr=0.5&page=2&size=3&scrub=1").unwrap()).unwrap();
+        assert_eq!((read.page, read.size, read.scrub, read.max_fmr), (2, 3, true, 0.5));
     }
 }

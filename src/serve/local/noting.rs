@@ -137,6 +137,9 @@ impl Deed {
             Request::Merge { gallery, from, into } => {
                 deed("merge person", gallery, Some(from), json!({ "into": into }))
             }
+            Request::Split { gallery, name, taken, called } => {
+                deed("split person", gallery, Some(name), json!({ "taken": taken, "called": called }))
+            }
             Request::Forget { gallery, name, .. } => deed("forget person", gallery, Some(name), none),
             Request::ForgetFace { gallery, face, .. } => deed("forget face", gallery, None, json!({ "face": face })),
             Request::Export { gallery, folder, .. } => {
@@ -166,6 +169,7 @@ impl Deed {
             | Request::Thumbnail { .. }
             | Request::PicturedFace { .. }
             | Request::HasPhoto { .. }
+            | Request::DistanceBetween { .. }
             | Request::Searched { .. }
             | Request::Settle
             | Request::Check

@@ -56,7 +56,16 @@ function fill(box, body, { person: p, faces }, changed) {
     form(async () => {
       const other = into.value.trim();
       if (!await confirm("Merge the two?", `All faces of ${p.name} become ${other}'s, and ${p.name} is no more.`, "Merge")) return;
-      act(merge, "Merged.", () => send("POST", at(person(p.name, "/merge")), { json: { into: other } }));
+      const make = (far_apart) => send("POST", at(person(p.name, "/merge")), { json: { into: other, far_apart } });
+      act(merge, "Merged.", async () => {
+        try {
+          await make(false);
+        } catch (error) {
+          if (error.code !== "gallery.far_apart") throw error;
+          if (!await confirm("They are not alike", error.message, "Merge all the same")) throw error;
+          await make(true);
+        }
+      });
     }, field("Is the same person as", into), others, merge),
     h("div", { class: "actions" }, button("Add photos", () => { box.close(); enrol(p.name, changed); }), forget));
 }

@@ -120,7 +120,8 @@ pub(super) async fn verify(
     let (policy, which) = (policy(line.max_fmr, line.threshold)?, choice(line.face.as_deref())?);
     let work = service.with_networks(move |s| {
         let judge = s.engine().judge(policy)?;
-        let (a, b) = (one_face(s, &a, which)?, one_face(s, &b, which)?);
+        let face = |photo: &Upload| one_face(s, photo, which).map_err(|problem| problem.about(&photo.field));
+        let (a, b) = (face(&a)?, face(&b)?);
         Ok::<_, Problem>(VerdictView::from(&judge.judge(&a.embedding, &b.embedding)?))
     });
     let told = |v: &VerdictView, e: &mut Event| e.evidence = json!({ "same": v.same, "distance": v.distance });
@@ -204,12 +205,20 @@ impl From<&Comparison> for CompareView {
             verdict: c.verdict().map(Into::into),
             undecided: match &c.outcome {
                 Outcome::Decided(_) => None,
-                Outcome::Undecided(r) => Some(UndecidedView { code: r.code(), reason: r.to_string() }),
+                Outcome::Undecided(r) => Some(UndecidedView { code: r.code(), reason: reason(r) }),
             },
             fmr_over_all_pairs: c.fmr_over_all_pairs(),
             caption: c.caption().to_vec(),
             picture: None,
         }
+    }
+}
+
+/// Why nothing was decided, with the words that a caller of the service can use.
+fn reason(refusal: &RefusalError) -> String {
+    match refusal {
+        RefusalError::NoFace { photo } => format!("{photo}: no face was found in the photo"),
+        other => Problem::from(other.clone()).detail().to_string(),
     }
 }
 
@@ -278,8 +287,8 @@ pub(super) async fn compare(
 }
 
 fn side(service: &Service, upload: &Upload) -> Result<(Photo, SideFaces), Problem> {
-    let (photo, faces) = work::faces(service, upload)?;
+    let (photo, faces) = work::faces(service, upload).map_err(|problem| problem.about(&upload.field))?;
     let (width, height) = (photo.width(), photo.height());
-    let (name, times) = (upload.name.clone(), StageTimes::default());
+    let (name, times) = (upload.field.clone(), StageTimes::default());
     Ok((photo, SideFaces { photo: name, width, height, faces, times, total_ms: 0.0 }))
 }

@@ -33,7 +33,7 @@ pub(in crate::serve) struct Enrolment {
     /// `only`: the photo must show one face (when not said); `largest`: the largest counts.
     #[param(pattern = "^(only|largest)$")]
     pub face: Option<String>,
-    /// A refusal to pass over: `small`, `blurred`, `light`, `turned` or `duplicate`; may be said again.
+    /// A refusal to pass over: `small`, `blurred`, `light`, `turned`, `duplicate` or `different`; may be said again.
     #[serde(default)]
     #[param(value_type = Vec<Refusal>, inline)]
     pub allow: Vec<String>,

@@ -48,6 +48,7 @@ fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(people::list, people::add))
         .routes(routes!(people::show, people::change, people::forget))
         .routes(routes!(people::merge))
+        .routes(routes!(people::split))
         .routes(routes!(faces::enroll))
         .routes(routes!(faces::enroll_batch))
         .routes(routes!(faces::show, faces::forget))

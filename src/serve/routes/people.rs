@@ -12,6 +12,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::error::GalleryError;
 use crate::json::json;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Enroll, May, Read};
@@ -21,7 +22,7 @@ use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 use crate::serve::terms::{LabelSought, Name};
 use crate::serve::views::{FaceView, PeopleList, PersonDetail, PersonView};
-use crate::{PersonChange, PersonFilter};
+use crate::{Calibration, PersonChange, PersonFilter};
 
 /// People in a list when not said, and at most.
 const PAGE: usize = 50;
@@ -203,6 +204,9 @@ pub(super) async fn change(
 pub(in crate::serve) struct Merge {
     /// Who gets the faces, groups and labels.
     into: String,
+    /// Make them one also where their nearest faces are too far apart for one person's.
+    #[serde(default)]
+    far_apart: bool,
 }
 
 /// Makes two people one: `name` is no more, and its faces are those of `into`
@@ -214,17 +218,78 @@ pub(super) async fn merge(
     may: May<Enroll>,
     again: Again,
     Path(name): Path<String>,
-    Object(Merge { into }, body): Object<Merge>,
+    Object(Merge { into, far_apart }, body): Object<Merge>,
 ) -> Result<Response, Problem> {
     let caller = may.caller.id.clone();
     let event = Event { evidence: json!({ "into": into }), ..may.event_about("merge person", &name) };
     let write = service.audited_write(
         event,
         move |s| {
+            if !far_apart {
+                alike(s, &may.gallery, &name, &into)?;
+            }
             let merged = s.database().merge(&may.gallery, &name, &into)?;
             PersonView::shown(s.database(), &may.gallery, merged)
         },
         |person, event| event.evidence = json!({ "into": person.name }),
+    );
+    service.once(&caller, again, body, StatusCode::OK, write).await
+}
+
+/// Refuses two people whose nearest faces are too far apart for one person's; unknown is far.
+fn alike(service: &Service, gallery: &str, from: &str, into: &str) -> Result<(), Problem> {
+    let Some(distance) = service.database().distance_between(gallery, from, into)? else { return Ok(()) };
+    let threshold = service.engine().calibration().map_or(0.0, |c| c.farthest_apart(Calibration::MOST_APART));
+    if distance <= threshold {
+        return Ok(());
+    }
+    let (from, into) = (from.to_string(), into.to_string());
+    Err(GalleryError::FarApart { from, into, distance, threshold }.into())
+}
+
+/// Which merge is taken back.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::serve) struct Part {
+    /// Who was merged; the last one, when not said.
+    taken: Option<String>,
+    /// What they are called now; their own name, when not said.
+    #[schema(value_type = Option<Name>)]
+    called: Option<String>,
+}
+
+/// Two people who were one.
+#[derive(Debug, Serialize, ToSchema)]
+pub(in crate::serve) struct PartedView {
+    /// Who has their faces again.
+    person: PersonView,
+    /// Who had them meanwhile.
+    from: PersonView,
+}
+
+/// Takes a merge back: whoever was merged into `name` has their faces again
+#[utoipa::path(post, path = "/v1/people/{name}/split", tag = "people", operation_id = "split_people",
+    params(("name" = inline(Name), Path), ("gallery" = inline(Option<Name>), Query)),
+    request_body = Part, responses((status = 200, body = PartedView)))]
+pub(super) async fn split(
+    State(service): State<Arc<Service>>,
+    may: May<Enroll>,
+    again: Again,
+    Path(name): Path<String>,
+    Object(Part { taken, called }, body): Object<Part>,
+) -> Result<Response, Problem> {
+    let caller = may.caller.id.clone();
+    let evidence = json!({ "taken": taken, "called": called });
+    let event = Event { evidence, ..may.event_about("split person", &name) };
+    let write = service.audited_write(
+        event,
+        move |s| {
+            let database = s.database();
+            let parted = database.split(&may.gallery, &name, taken.as_deref(), called.as_deref())?;
+            let shown = |person| PersonView::shown(database, &may.gallery, person);
+            Ok(PartedView { person: shown(parted.person)?, from: shown(parted.from)? })
+        },
+        |parted, event| event.evidence = json!({ "person": parted.person.name }),
     );
     service.once(&caller, again, body, StatusCode::OK, write).await
 }
