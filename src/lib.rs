@@ -52,7 +52,6 @@ mod pipeline;
 mod require;
 #[cfg(feature = "serve")]
 pub mod serve;
-mod simd;
 mod store;
 pub mod train;
 mod vector;
