@@ -55,8 +55,6 @@
 //!   of 0.91 instead of 0.99, for light and dark side by side cancel out; not taken. The photo's rows written as the stem
 //!   asks for them instead of a whole map before (kept, for its memory): the same time. Maps from 16,000 to 256,000 numbers on in
 //!   chains, whose rings take 160,000 to 320,000: within three in a hundred of each other.
-//! - 1x1 convolutions of the chain as bfloat16 products (`bf16x3`), on a Xeon with AMX: 5.3 ms instead of 5.7, YuNet-n
-//!   7.2 instead of 8.2. The stem, depthwise sums and pools, which stay in f32, are two thirds of that.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
@@ -140,7 +138,7 @@ fn detectors(c: &mut Criterion) {
     let mut measured = c.benchmark_group("detect");
     measured.sample_size(10);
     let f32 = PrecisionChoice::F32;
-    let kinds = [f32, PrecisionChoice::F16, PrecisionChoice::Bf16x3];
+    let kinds = [f32, PrecisionChoice::F16];
     let yunets = ["yunet", "yunet-n"].into_iter().flat_map(|name| kinds.map(|kind| (name, kind)));
     for (detector, precision) in std::iter::once(("mtcnn", f32)).chain(yunets) {
         let builder = Engine::builder().detector(detector).precision(precision);

@@ -42,14 +42,6 @@
 //!   it cost YuNet a twelfth, so these have a loop without.
 //! - The maps that tests look at were copied in every run, seen or not; no longer: eight faces in f32 7.8 ms each instead
 //!   of 8.6, in int16 5.3 instead of 6.1.
-//! - Bfloat16 products in AMX's tiles, one thread of a Xeon that others used, too: an idle core multiplies 2,270 GFLOP/s
-//!   from its first cache, one whose neighbour is busy 580. Layers alone, two products a number (`bf16`) and three
-//!   (`bf16x3`), where f32 reaches 150 to 165 and int16 250 to 310: 1x7 of 128 channels 570 and 430, 3x3 of 192 630 and
-//!   430, 1x1 of 896 to 256 600 and 435, 1x1 of 64 to 128 over 56x56 280 and 245. 3x3 of 32 channels 217 and less, where
-//!   Winograd's tiles reach 284, so those stay. Splitting a map once and gathering its halves, instead of splitting a
-//!   number for each window: 540 instead of 566 and 433 instead of 541; not taken. Making the results of a product while
-//!   the next one is summed: 222 instead of 273; not taken. The next panel's weights asked for ahead: one face of
-//!   Inception-ResNet-v1 7.9 to 10.2 ms instead of 8.0 to 11.5, eight 5.2 to 6.4 instead of 4.9 to 5.2; not taken.
 //! - Halves in AVX-512 FP16 (`--precision f16`), one thread of a quiet Xeon (f32 176 GFLOP/s at most), a tile of 12
 //!   pixels by 32 outputs over 64 inputs: 338 with two numbers a lane pair, their sums joined at the end (kept), 240 with
 //!   one number spread by `vpbroadcastw`, which takes the port that multiplies. A depthwise 3x3 row of 64 channels 264
@@ -104,13 +96,7 @@ fn networks(c: &mut Criterion) {
     };
     let mut group = c.benchmark_group("network");
     let models = [("dlib-resnet", 150, DLIB_PRODUCTS), ("seeded", 160, INCEPTION_PRODUCTS)];
-    let kinds = [
-        PrecisionChoice::F32,
-        PrecisionChoice::F16,
-        PrecisionChoice::Int16,
-        PrecisionChoice::Bf16,
-        PrecisionChoice::Bf16x3,
-    ];
+    let kinds = [PrecisionChoice::F32, PrecisionChoice::F16, PrecisionChoice::Int16];
     for ((model, side, products), precision) in models.into_iter().flat_map(|m| kinds.map(|p| (m, p))) {
         let engine = match engine(model, precision) {
             Ok(engine) => engine,

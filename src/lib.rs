@@ -55,7 +55,6 @@ mod pipeline;
 mod require;
 #[cfg(feature = "serve")]
 pub mod serve;
-mod simd;
 mod store;
 pub mod train;
 mod vector;

@@ -12,14 +12,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // Documentation: it uses nothing.
     ("guide", &[]),
     ("json", &[]),
-    ("simd", &["error"]),
-    ("vector", &["error", "simd"]),
+    ("vector", &["error"]),
     ("media", &["error", "files"]),
-    ("nn", &["error", "files", "simd", "geometry", "vector", "media"]),
-    ("detect", &["error", "simd", "geometry", "vector", "media", "nn"]),
+    ("nn", &["error", "files", "geometry", "vector", "media"]),
+    ("detect", &["error", "geometry", "vector", "media", "nn"]),
     ("align", &["error", "geometry", "vector", "media", "nn"]),
     // An embedder names its alignment.
-    ("embed", &["error", "simd", "geometry", "vector", "media", "nn", "align"]),
+    ("embed", &["error", "geometry", "vector", "media", "nn", "align"]),
     ("attributes", &["error", "geometry", "vector", "media", "nn"]),
     ("verify", &["error", "geometry", "vector", "media"]),
     ("store", &["error", "files", "geometry", "vector", "media"]),

@@ -45,7 +45,7 @@ fn yunet_finds_the_faces_that_mtcnn_finds() {
 fn yunet_finds_the_same_faces_in_shorter_numbers() {
     let Some(folder) = common::fast_pair() else { return };
     let photo = photo("two_faces.jpg");
-    for (precision, overlap, score) in [(PrecisionChoice::Bf16x3, 0.999, 1e-3), (PrecisionChoice::F16, 0.99, 5e-3)] {
+    for (precision, overlap, score) in [(PrecisionChoice::F16, 0.99, 5e-3)] {
         for name in ["yunet", "yunet-n"] {
             let engine = |precision: PrecisionChoice| {
                 let builder = Engine::builder().device(DeviceChoice::Cpu).detector(name).weights(folder.path());
@@ -97,7 +97,7 @@ fn shorter_numbers_decide_labelled_pairs_as_f32_does() {
         photos.each_ref().map(|photo| engine.one_face(photo, FaceChoice::Central).unwrap().embedding)
     };
     let wanted: Vec<_> = pairs.iter().map(|photos| of(&full, photos)).collect();
-    for precision in [PrecisionChoice::Auto, PrecisionChoice::F16, PrecisionChoice::Bf16, PrecisionChoice::Int16] {
+    for precision in [PrecisionChoice::Auto, PrecisionChoice::F16, PrecisionChoice::Int16] {
         let other = match engine(precision) {
             Ok(other) => other,
             Err(e) => {

@@ -97,11 +97,10 @@ pub(super) struct Common {
     /// Where the networks run: auto, cpu, cuda, cuda:N or metal
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// In which numbers the networks are computed: f32, int16 (the embedder in 16-bit whole numbers: faster), f16 (the
-    /// embedder and YuNet in halves, on processors with AVX-512 FP16: faster still), bf16 or bf16x3 (the same of bfloat16
-    /// numbers, on processors with AMX: nearer to f32), or auto (the first of f16, bf16 and int16 that this processor has
-    /// and that moves a face by less than a cosine of 0.0005). When not said, auto in the fast profile; f32 in the
-    /// accurate one and for calibrate
+    /// In which precision the networks are computed: f32, int16 (the embedder quantised to int16: faster), f16 (the
+    /// embedder and YuNet in binary16, on processors with AVX-512 FP16: faster still), or auto (the first of f16 and
+    /// int16 that this processor has and that moves a face by less than a cosine of 0.0005). When not said, auto in the
+    /// fast profile; f32 in the accurate one and for calibrate
     #[arg(long, global = true, value_name = "NUMBERS")]
     pub precision: Option<PrecisionChoice>,
     /// Which pair of networks: accurate is mtcnn and dlib-resnet, fast is yunet-n and mobilefacenet

@@ -16,8 +16,8 @@ use crate::nn::{
     Activation, Arithmetic, Conv2d, Device, Linear, PrecisionChoice, Program, ProgramBuilder, WeightSource, backend,
     global_average, max_pool,
 };
-use crate::simd::Simd;
 use crate::vector::{Embedding, ModelId};
+use kith_kernels::Simd;
 
 /// Architecture name, as the manifest has it.
 pub const ARCHITECTURE: &str = "dlib-resnet";
@@ -260,7 +260,6 @@ mod tests {
         let distances = distances(&loaded.tensors);
         println!("distance to dlib's descriptors, f32 weights: {distances:?}");
         let bound = |by: &str| match by.rsplit(' ').next() {
-            Some("bf16") => 2e-2,
             Some("int16") => 5e-3,
             _ => 1e-3,
         };

@@ -16,8 +16,8 @@ use crate::nn::{
     Activation, Arithmetic, Conv2d, Device, Linear, Map, PackedConv, PrecisionChoice, Program, ProgramBuilder,
     WeightSource, backend, global_average, max_pool,
 };
-use crate::simd::Simd;
 use crate::vector::{Embedding, ModelId};
+use kith_kernels::Simd;
 
 /// Architecture name, as the manifest has it.
 pub const ARCHITECTURE: &str = "inception-resnet-v1";
@@ -500,7 +500,6 @@ mod tests {
             let output = layers.program(simd, kind).unwrap().run(2, fill).remove(0);
             let by = format!("the {simd} program in {}", kind.name());
             let room = match kind {
-                Arithmetic::Bfloat16x3 => 1e-4,
                 Arithmetic::Half => 7e-3,
                 _ => 4.5e-3,
             };

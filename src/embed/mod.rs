@@ -13,8 +13,8 @@ use crate::align::Alignment;
 use crate::error::ModelError;
 use crate::media::{Limits, Photo, Raster, resize_triangle};
 use crate::nn::{Arithmetic, Device, PrecisionChoice, Program, backend};
-use crate::simd::Simd;
 use crate::vector::{Embedding, ModelId};
+use kith_kernels::Simd;
 
 /// Turns chips into embeddings. Shared by threads.
 pub trait Embedder: Send + Sync {
@@ -34,7 +34,7 @@ pub trait Embedder: Send + Sync {
     /// [`ModelError::Backend`] when the device fails.
     fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError>;
 
-    /// The numbers that its large convolutions are computed in: `f32`, `f16`, `int16`, `bf16` or `bf16x3`.
+    /// The numbers that its large convolutions are computed in: `f32`, `f16` or `int16`.
     fn precision(&self) -> &'static str {
         Arithmetic::F32.name()
     }
@@ -195,8 +195,8 @@ mod tests {
     use std::path::{Path, PathBuf};
 
     use crate::nn::Arithmetic;
-    use crate::simd::Simd;
     use crate::{DeviceChoice, Engine, FaceChoice, Photo, PrecisionChoice};
+    use kith_kernels::Simd;
 
     fn engine(model: &str, precision: PrecisionChoice) -> Engine {
         Engine::builder().device(DeviceChoice::Cpu).model(model).precision(precision).build().unwrap()
@@ -205,12 +205,7 @@ mod tests {
     /// What this process can compute in instead of f32; what `auto` prefers is last.
     fn others() -> Vec<(PrecisionChoice, Arithmetic)> {
         let simd = Simd::chosen().unwrap();
-        let all = [
-            (PrecisionChoice::Bf16x3, Arithmetic::Bfloat16x3),
-            (PrecisionChoice::Int16, Arithmetic::Int16),
-            (PrecisionChoice::Bf16, Arithmetic::Bfloat16),
-            (PrecisionChoice::F16, Arithmetic::Half),
-        ];
+        let all = [(PrecisionChoice::Int16, Arithmetic::Int16), (PrecisionChoice::F16, Arithmetic::Half)];
         let (here, missing): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, kind)| kind.runs_by(simd));
         let lacks = |choice| crate::require::processor_lacks(format_args!("{simd} has no kernels here for {choice}"));
         missing.iter().for_each(|(choice, _)| lacks(choice));

@@ -14,8 +14,8 @@ use crate::nn::weights::{SFACE_BLOCKS, SFACE_DIMENSION, TensorMap};
 use crate::nn::{
     Activation, Arithmetic, Conv2d, Device, Map, PrecisionChoice, Program, ProgramBuilder, WeightSource, backend,
 };
-use crate::simd::Simd;
 use crate::vector::{Embedding, ModelId};
+use kith_kernels::Simd;
 
 /// Architecture name, as the manifest has it.
 pub const ARCHITECTURE: &str = "sface";

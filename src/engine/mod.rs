@@ -89,8 +89,7 @@ impl Engine {
         self.device.name()
     }
 
-    /// The numbers that the embedder's large convolutions are computed in: `f32`, `f16`, `int16`, `bf16` or
-    /// `bf16x3`.
+    /// The numbers that the embedder's large convolutions are computed in: `f32`, `f16` or `int16`.
     pub fn precision(&self) -> &'static str {
         self.pipeline.embedder.precision()
     }

@@ -76,3 +76,10 @@ impl ModelError {
         }
     }
 }
+
+impl From<kith_kernels::UnknownSimd> for ModelError {
+    fn from(unknown: kith_kernels::UnknownSimd) -> Self {
+        use kith_kernels::UnknownSimd;
+        Self::InvalidOption { option: UnknownSimd::VARIABLE, received: unknown.0, expected: UnknownSimd::EXPECTED }
+    }
+}

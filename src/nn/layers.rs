@@ -5,9 +5,8 @@
 
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 
-use super::kernels::{Activation, ConvWeights, DepthwiseConv, PackedConv};
 use super::weights::TensorMap;
-use crate::simd::Simd;
+use kith_kernels::{Activation, ConvWeights, DepthwiseConv, PackedConv, RowConv, Simd};
 
 /// Named tensors on their way into a network: converted to f32 and moved to the device once.
 pub(crate) struct WeightSource<'a> {
@@ -220,6 +219,30 @@ impl Linear {
         };
         Ok(Self::new(Tensor::cat(&weights, 0)?, bias))
     }
+}
+
+/// A convolution for maps that run through it row by row: reads `CONV.weight`, `CONV.bias` and, where named,
+/// `PRELU.weight`.
+pub(crate) fn row_conv<const K: usize>(
+    source: &WeightSource,
+    conv: &str,
+    prelu: Option<&str>,
+    simd: Simd,
+) -> Result<RowConv<K>> {
+    let weight = source.get(&format!("{conv}.weight"))?;
+    let (outputs, inputs, rows, columns) = weight.dims4()?;
+    if (rows, columns) != (K, K) {
+        bail!("{conv} has a window of {rows}x{columns}, not {K}x{K}");
+    }
+    let slope = match prelu {
+        Some(name) => source.get(&format!("{name}.weight"))?.to_vec1()?,
+        None => vec![1.0; outputs],
+    };
+    let bias: Vec<f32> = source.get(&format!("{conv}.bias"))?.to_vec1()?;
+    if bias.len() != outputs || slope.len() != outputs {
+        bail!("{conv} has {outputs} outputs, {} biases and {} slopes", bias.len(), slope.len());
+    }
+    Ok(RowConv::new(inputs, &weight.flatten_all()?.to_vec1()?, bias, slope, simd))
 }
 
 /// Maximum over square windows. With `ceil`, a last window that begins inside the tensor and reaches

@@ -2,15 +2,14 @@
 //! themselves, that knows candle.
 
 mod device;
-mod kernels;
 mod layers;
 mod precision;
 pub mod weights;
 
 pub(crate) use device::backend;
 pub use device::{Device, DeviceChoice};
-pub(crate) use kernels::{
+pub(crate) use kith_kernels::{
     Activation, Arithmetic, DepthwiseConv, InputRows, Map, PackedConv, Program, ProgramBuilder, Row, RowConv,
 };
-pub(crate) use layers::{Conv2d, Linear, PRelu, WeightSource, global_average, max_pool, pooled_length};
+pub(crate) use layers::{Conv2d, Linear, PRelu, WeightSource, global_average, max_pool, pooled_length, row_conv};
 pub use precision::PrecisionChoice;

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::kernels::Arithmetic;
 use crate::error::ModelError;
-use crate::simd::Simd;
+use kith_kernels::Arithmetic;
+use kith_kernels::Simd;
 
-/// What the user asked for. Parsed from `f32`, `f16`, `int16`, `bf16`, `bf16x3`, `auto`.
+/// What the user asked for. Parsed from `f32`, `f16`, `int16`, `auto`.
 ///
 /// Eight bits are not offered: they moved MobileFaceNet's embeddings to a cosine of 0.991 from those in f32,
 /// where kith allows 0.9995.
@@ -28,23 +28,13 @@ pub enum PrecisionChoice {
     F16,
     /// The embedder's large convolutions in 16-bit whole numbers, on processors that have instructions for it.
     Int16,
-    /// The embedder's large convolutions with weights rounded to bfloat16 and inputs split into two of them each, so
-    /// that they keep sixteen bits, summed in single precision: on Linux, on processors with AMX. YuNet's are those of
-    /// `bf16x3`.
-    Bf16,
-    /// Weights and inputs both split into two bfloat16 numbers each, of which three products are summed: the goldens
-    /// of published weights hold as they do in single precision. On the same processors; YuNet's convolutions are
-    /// computed so, too.
-    Bf16x3,
     /// The first in which a face's embedding stays within a cosine of 0.9995 of that in f32, which is tried when the
-    /// network is loaded: `f16` where the processor has AVX-512 FP16, `bf16` where it has AMX, `int16` where it multiplies
-    /// whole numbers in pairs (AVX2, or AVX-512 with VNNI), f32. YuNet: `f16` where the processor has AVX-512 FP16,
-    /// `bf16x3` where it has AMX, else f32.
+    /// network is loaded: `f16` where the processor has AVX-512 FP16, `int16` where it multiplies int16 values in pairs
+    /// (AVX2, or AVX-512 with VNNI), f32. YuNet: `f16` where the processor has AVX-512 FP16, else f32.
     Auto,
 }
 
 const OPTION: &str = "precision";
-const BFLOATS: &str = "f32 or auto: bfloat16 needs Linux, a processor with AMX and AVX-512, and --device cpu";
 
 impl FromStr for PrecisionChoice {
     type Err = ModelError;
@@ -54,13 +44,11 @@ impl FromStr for PrecisionChoice {
             "f32" => Ok(Self::F32),
             "f16" => Ok(Self::F16),
             "int16" => Ok(Self::Int16),
-            "bf16" => Ok(Self::Bf16),
-            "bf16x3" => Ok(Self::Bf16x3),
             "auto" => Ok(Self::Auto),
             _ => Err(ModelError::InvalidOption {
                 option: OPTION,
                 received: text.to_string(),
-                expected: "f32, f16, int16, bf16, bf16x3 or auto (int8 moves embeddings too far)",
+                expected: "f32, f16, int16 or auto (int8 moves embeddings too far)",
             }),
         }
     }
@@ -72,8 +60,6 @@ impl fmt::Display for PrecisionChoice {
             Self::F32 => "f32",
             Self::F16 => "f16",
             Self::Int16 => "int16",
-            Self::Bf16 => "bf16",
-            Self::Bf16x3 => "bf16x3",
             Self::Auto => "auto",
         })
     }
@@ -92,7 +78,7 @@ impl PrecisionChoice {
             // Plain code is slower in whatever is not f32.
             Self::Auto if simd == Some(Simd::Scalar) => return Ok(Vec::new()),
             Self::Auto => {
-                let all = [Arithmetic::Half, Arithmetic::Bfloat16, Arithmetic::Int16];
+                let all = [Arithmetic::Half, Arithmetic::Int16];
                 return Ok(all.into_iter().filter(|&kind| runs(kind)).collect());
             }
             Self::F16 => (Arithmetic::Half, "f32 or auto: f16 needs a processor with AVX-512 FP16, and --device cpu"),
@@ -100,8 +86,6 @@ impl PrecisionChoice {
                 Arithmetic::Int16,
                 "f32 or auto: int16 needs a processor with AVX2, or with AVX-512 and VNNI, and --device cpu",
             ),
-            Self::Bf16 => (Arithmetic::Bfloat16, BFLOATS),
-            Self::Bf16x3 => (Arithmetic::Bfloat16x3, BFLOATS),
         };
         match runs(kind) {
             true => Ok(vec![kind]),
@@ -118,7 +102,6 @@ impl PrecisionChoice {
         // Not in shorter numbers than these: the boxes move too far.
         Ok(match kinds.first() {
             Some(Arithmetic::Half) => Arithmetic::Half,
-            Some(Arithmetic::Bfloat16 | Arithmetic::Bfloat16x3) => Arithmetic::Bfloat16x3,
             _ => Arithmetic::F32,
         })
     }
@@ -130,14 +113,7 @@ mod tests {
 
     #[test]
     fn precisions_are_read_and_refused_by_reason() {
-        let all = [
-            PrecisionChoice::F32,
-            PrecisionChoice::F16,
-            PrecisionChoice::Int16,
-            PrecisionChoice::Bf16,
-            PrecisionChoice::Bf16x3,
-            PrecisionChoice::Auto,
-        ];
+        let all = [PrecisionChoice::F32, PrecisionChoice::F16, PrecisionChoice::Int16, PrecisionChoice::Auto];
         for choice in all {
             assert_eq!(choice.to_string().parse::<PrecisionChoice>().unwrap(), choice);
         }
@@ -146,17 +122,13 @@ mod tests {
         let asked = |choice: PrecisionChoice, simd| choice.instead_of_f32(simd);
         assert!(asked(PrecisionChoice::Auto, None).unwrap().is_empty());
         assert!(asked(PrecisionChoice::Int16, None).unwrap_err().to_string().contains("VNNI"));
-        assert!(asked(PrecisionChoice::Bf16, None).unwrap_err().to_string().contains("AMX"));
         assert!(asked(PrecisionChoice::F16, None).unwrap_err().to_string().contains("FP16"));
         assert!(asked(PrecisionChoice::Auto, Some(Simd::Scalar)).unwrap().is_empty());
         assert_eq!(asked(PrecisionChoice::Int16, Some(Simd::Scalar)).unwrap(), [Arithmetic::Int16]);
-        assert_eq!(asked(PrecisionChoice::Bf16, Some(Simd::Scalar)).unwrap(), [Arithmetic::Bfloat16]);
         for (choice, kind) in [
             (PrecisionChoice::F32, Arithmetic::F32),
             (PrecisionChoice::F16, Arithmetic::Half),
             (PrecisionChoice::Int16, Arithmetic::F32),
-            (PrecisionChoice::Bf16, Arithmetic::Bfloat16x3),
-            (PrecisionChoice::Bf16x3, Arithmetic::Bfloat16x3),
             (PrecisionChoice::Auto, Arithmetic::F32),
         ] {
             assert_eq!(choice.for_detection(Simd::Scalar).unwrap(), kind, "{choice}");

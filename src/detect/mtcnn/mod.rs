@@ -24,7 +24,7 @@ use crate::geometry::{Overlap, non_maximum_suppression};
 use crate::media::{Raster, Region, resize_area, resize_area_interleaved};
 use crate::nn::weights::TensorMap;
 use crate::nn::{Device, WeightSource, backend};
-use crate::simd::Simd;
+use kith_kernels::Simd;
 
 /// What MTCNN can be told. The defaults are facenet-pytorch's.
 ///

@@ -8,7 +8,7 @@ use crate::nn::{
     Activation, Conv2d, Device, InputRows, Linear, PRelu, PackedConv, Program, ProgramBuilder, WeightSource, max_pool,
     pooled_length,
 };
-use crate::simd::Simd;
+use kith_kernels::Simd;
 
 const NO_PADDING: (usize, usize) = (0, 0);
 /// Side of R-net's crops in pixels.

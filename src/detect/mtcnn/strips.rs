@@ -12,8 +12,8 @@ use super::boxes::{Candidate, of_cell};
 use super::nets::face_probability;
 use super::pyramid::Level;
 use crate::media::{AreaRows, Raster, RowSums};
-use crate::nn::{Row, RowConv, WeightSource};
-use crate::simd::Simd;
+use crate::nn::{Row, RowConv, WeightSource, row_conv};
+use kith_kernels::Simd;
 
 /// Strips for each thread, so that none waits long for the last.
 const STRIPS_A_THREAD: usize = 6;
@@ -43,10 +43,10 @@ struct Strip {
 impl StripPNet {
     pub(super) fn load(source: &WeightSource, simd: Simd) -> Result<Self> {
         Ok(Self {
-            conv1: RowConv::load(source, "conv1", Some("prelu1"), simd)?,
-            conv2: RowConv::load(source, "conv2", Some("prelu2"), simd)?,
-            conv3: RowConv::load(source, "conv3", Some("prelu3"), simd)?,
-            class: RowConv::load(source, "conv4_1", None, simd)?,
+            conv1: row_conv(source, "conv1", Some("prelu1"), simd)?,
+            conv2: row_conv(source, "conv2", Some("prelu2"), simd)?,
+            conv3: row_conv(source, "conv3", Some("prelu3"), simd)?,
+            class: row_conv(source, "conv4_1", None, simd)?,
             shift: source.get("conv4_2.weight")?.flatten_all()?.to_vec1()?,
             shift_bias: source.get("conv4_2.bias")?.to_vec1()?,
         })

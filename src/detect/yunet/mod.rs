@@ -19,7 +19,7 @@ use crate::geometry::Landmarks;
 use crate::media::{Raster, fit_within};
 use crate::nn::weights::{TensorMap, YunetShape};
 use crate::nn::{Device, PrecisionChoice, Program, WeightSource, backend};
-use crate::simd::Simd;
+use kith_kernels::Simd;
 
 /// What YuNet can be told.
 ///

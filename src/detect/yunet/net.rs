@@ -10,7 +10,7 @@ use crate::nn::weights::YunetShape;
 use crate::nn::{
     Activation, Arithmetic, Conv2d, DepthwiseConv, Map, PackedConv, Program, ProgramBuilder, WeightSource, max_pool,
 };
-use crate::simd::Simd;
+use kith_kernels::Simd;
 
 /// Pixels from a cell to the next, at each level.
 pub(super) const STRIDES: [usize; 3] = [8, 16, 32];
@@ -272,7 +272,6 @@ mod tests {
         pixels.as_chunks_mut::<3>().0.iter_mut().for_each(|bgr| bgr.reverse());
         let by_program = |(simd, kind): (Simd, Arithmetic)| {
             let program = net.packed(simd, kind).unwrap().program(rows, columns);
-            assert_eq!(program.of_bfloats() > 5, kind == Arithmetic::Bfloat16x3, "{simd} in {}", kind.name());
             // Twice: a workspace that was used holds nothing that matters.
             let run = || {
                 program.run(1, |_, out| {
@@ -286,7 +285,7 @@ mod tests {
         };
         let by_layers = ("layers".to_string(), net.run(x).unwrap().into());
         // Those that a detector is computed in.
-        let kinds = [Arithmetic::F32, Arithmetic::Bfloat16x3, Arithmetic::Half];
+        let kinds = [Arithmetic::F32, Arithmetic::Half];
         let programs = Arithmetic::available().into_iter().filter(|(_, kind)| kinds.contains(kind)).map(by_program);
         for (by, answers) in std::iter::once(by_layers).chain(programs) {
             for (answers, stride) in answers.iter().zip(STRIDES) {
@@ -309,7 +308,6 @@ mod tests {
             let (tensors, x) = (golden::drawn(name), golden::input(&[1, 3, 96, 160]));
             // Drawn weights make outputs of hundreds, and so large are the logits behind the scores.
             let room = |said: &Said| match said.numbers {
-                "bf16x3" => 3e-3 * said.std.max(1.0),
                 "f16" if said.score => 0.4,
                 "f16" => 1e-1 * said.std.max(1.0),
                 _ => 1e-4 * said.std.max(1.0),

@@ -5,10 +5,6 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use half::bf16;
-
-use super::bfloat::{Bfloats, GROUP, pitch};
-use super::bfloat_tile::{self, SIDE, Target};
 use super::chain::{Reach, Ring, rings};
 use super::depthwise;
 use super::halves::Halves;
@@ -32,10 +28,9 @@ thread_local! {
 /// Tasks of a chain with their addresses worked out, over maps and rings of `N`.
 pub(super) struct ChainOp<N: Number> {
     stages: Vec<Stage<N>>,
-    /// Numbers of the scratch: the rings, and behind them what a stage splits or rounds.
+    /// Numbers of the scratch: the rings, and behind them what a stage rounds.
     scratch: usize,
     behind: usize,
-    bfloats: Option<Bfloats>,
     input: Option<InputRows>,
     /// The longest row, which stands first in the scratch as zeros.
     zeros: usize,
@@ -69,8 +64,6 @@ struct Stage<N: Number> {
     source_columns: usize,
     /// Where its results go: the last one's go to a map.
     ring: Option<Ring>,
-    /// Where each result of a row goes, where that is asked for.
-    places: Vec<(usize, usize)>,
 }
 
 /// What a stage does; a convolution says which of the program's weights are its own.
@@ -82,8 +75,6 @@ pub(super) enum Kind<N: Number> {
         kernels: &'static Kernels<N>,
         depth: usize,
     },
-    /// Of bfloat16 numbers, over maps of f32.
-    Bfloat(Arc<Packed>, Range<usize>, Bfloats),
     /// Of a map of f32, its results rounded to halves.
     Rounded(Arc<Packed>, Range<usize>, Halves),
     Depthwise(Arc<depthwise::Packed<N>>),
@@ -121,23 +112,12 @@ impl<N: Number> ChainOp<N> {
             }
         });
         let mut scratch = behind;
-        let mut bfloats = None;
         let zeros = rings.iter().map(|r| r.row).max().unwrap_or(0);
         rings.reverse();
         let stage = |(task, kind): (&Task, Kind<N>)| {
             let (source, result) = (task.reads().map, task.writes().map);
-            let mut places = Vec::new();
-            match &kind {
-                Kind::Bfloat(packed, _, own) => {
-                    bfloats = Some(*own);
-                    scratch = scratch.max(behind + GROUP * pitch(packed) / 2);
-                    let pixel = rings.last().map_or(output.pixel, |ring| ring.pixel);
-                    places = (0..result.columns).map(|column| (column * pixel, 0)).collect();
-                }
-                Kind::Rounded(packed, ..) => {
-                    scratch = scratch.max(behind + result.columns * packed.vectors() * LANES * N::IN_ONE);
-                }
-                _ => {}
+            if let Kind::Rounded(packed, ..) = &kind {
+                scratch = scratch.max(behind + result.columns * packed.vectors() * LANES * N::IN_ONE);
             }
             Some(Stage {
                 kind,
@@ -147,7 +127,6 @@ impl<N: Number> ChainOp<N> {
                 source_rows: source.rows,
                 source_columns: source.columns,
                 ring: rings.pop(),
-                places,
             })
         };
         let stages: Vec<Stage<N>> = tasks.iter().zip(kinds).map_while(stage).collect();
@@ -160,7 +139,6 @@ impl<N: Number> ChainOp<N> {
             stages,
             scratch,
             behind,
-            bfloats,
             input: rows,
             zeros,
         }
@@ -177,15 +155,9 @@ impl<N: Number> ChainOp<N> {
         self.stages.len()
     }
 
-    /// Convolutions of bfloat16 numbers.
-    #[cfg(test)]
-    pub(super) fn of_bfloats(&self) -> usize {
-        self.stages.iter().filter(|stage| matches!(stage.kind, Kind::Bfloat(..))).count()
-    }
-
     pub(super) fn products(&self) -> usize {
         let products = |stage: &Stage<N>| match &stage.kind {
-            Kind::Conv { packed, .. } | Kind::Bfloat(packed, ..) | Kind::Rounded(packed, ..) => {
+            Kind::Conv { packed, .. } | Kind::Rounded(packed, ..) => {
                 stage.rows * stage.columns * packed.outputs * packed.depth()
             }
             Kind::Depthwise(conv) => stage.rows * stage.columns * conv.products(),
@@ -241,13 +213,9 @@ impl<N: Number> ChainOp<N> {
             let first = self.memory_row(next[0]);
             let scratch = numbers.as_mut_ptr();
             let mut band = Band { chain: self, bases, image, scratch, next, input, brought: first, lines: Vec::new() };
-            // SAFETY: the scratch holds the zeros, every ring and the split rows; the kernels were chosen for this
+            // SAFETY: the scratch holds the zeros, every ring and the rows behind them; the kernels were chosen for this
             // processor; the rest is handed on to the caller.
-            unsafe {
-                self.bfloats.inspect(|bfloats| (bfloats.kernels.begin)());
-                band.up_to(self.stages.len() - 1, rows.end);
-                self.bfloats.inspect(|bfloats| (bfloats.kernels.end)());
-            }
+            unsafe { band.up_to(self.stages.len() - 1, rows.end) };
         });
     }
 }
@@ -364,13 +332,6 @@ impl<N: Number> Band<'_, N> {
                     let weights = (N::of(&self.bases.weights[weights.clone()]), *depth);
                     stage.conv(packed, kernels, weights, &Windows { lines, ..windows }, run, (out, pixel));
                 }
-                // Only lowered where `N` is f32.
-                Kind::Bfloat(packed, weights, bfloats) => {
-                    let (lines, run) = runs(packed.inputs);
-                    let windows = Windows { first: windows.first.cast(), lines, pixel: windows.pixel };
-                    let weights = &self.bases.weights[weights.clone()];
-                    stage.bfloat(packed, *bfloats, weights, &windows, run, behind.cast(), (out.cast(), pixel));
-                }
                 // Only lowered where `N` is f16, for a chain's first task, whose map is of f32.
                 Kind::Rounded(packed, weights, halves) => {
                     let (lines, run) = runs(packed.inputs);
@@ -441,46 +402,6 @@ impl<N: Number> Stage<N> {
             };
             // SAFETY: handed on to the caller; the kernels were chosen for this processor.
             unsafe { kernels.line(self.columns, panel.vectors, tiles) }
-        }
-    }
-
-    /// A convolution of bfloat16 numbers; `split` has room for [`GROUP`] rows.
-    ///
-    /// # Safety
-    /// As for [`Band::row`].
-    #[expect(clippy::too_many_arguments, reason = "the addresses of one row")]
-    unsafe fn bfloat(
-        &self,
-        packed: &Packed,
-        bfloats: Bfloats,
-        weights: &[f32],
-        windows: &Windows<f32>,
-        run: usize,
-        split: *mut bf16,
-        (out, pixel): (*mut f32, usize),
-    ) {
-        let step = windows.pixel * self.reach.stride;
-        for (at, places) in self.places.chunks(GROUP).enumerate() {
-            let windows = bfloat_tile::Windows {
-                first: windows.first.wrapping_add(at * GROUP * step),
-                step,
-                count: places.len(),
-                runs: windows.lines,
-                run,
-                rows: split,
-                pitch: pitch(packed),
-            };
-            // SAFETY: handed on to the caller; the kernels were chosen for this processor.
-            unsafe { (bfloats.kernels.split)(&windows) };
-            for panel in (0..packed.panels()).map(|at| packed.panel(at)) {
-                for (at, places) in places.chunks(SIDE).enumerate() {
-                    let rows = split.wrapping_add(at * SIDE * windows.pitch);
-                    let target = Target { places, pixel, out, add: None };
-                    let product = bfloats.product(packed, &panel, weights, rows, target);
-                    // SAFETY: as above.
-                    unsafe { (bfloats.kernels.multiply)(&product) };
-                }
-            }
         }
     }
 

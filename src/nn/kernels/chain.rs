@@ -172,12 +172,12 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    use crate::nn::kernels::ops::Arithmetic;
-    use crate::nn::kernels::pack::{Activation, ConvWeights};
-    use crate::nn::kernels::program::Map;
-    use crate::nn::kernels::run::Program;
-    use crate::nn::kernels::{DepthwiseConv, PackedConv, ProgramBuilder};
-    use crate::simd::Simd;
+    use crate::Simd;
+    use crate::ops::Arithmetic;
+    use crate::pack::{Activation, ConvWeights};
+    use crate::program::Map;
+    use crate::run::Program;
+    use crate::{DepthwiseConv, PackedConv, ProgramBuilder};
 
     #[derive(Debug, Clone, Copy, PartialEq)]
     enum Kind {
@@ -337,9 +337,8 @@ mod tests {
             (1..4).map(|count| rayon::ThreadPoolBuilder::new().num_threads(count).build().unwrap()).collect();
         let (mut chained, mut cut, mut by_rows) = (0, 0, 0);
         for case in 0..60 {
-            let kinds =
-                [Arithmetic::F32, Arithmetic::Int16, Arithmetic::Bfloat16, Arithmetic::Bfloat16x3, Arithmetic::Half];
-            let arithmetic = kinds[case % 10 / 2];
+            let kinds = [Arithmetic::F32, Arithmetic::Int16, Arithmetic::Half];
+            let arithmetic = kinds[case % 6 / 2];
             let shape = (rng.random_range(50..110), rng.random_range(50..80), [1, 3, 16][case % 3]);
             let layers = layers(&mut rng, shape.2);
             let n = rng.random_range(1..4);
@@ -353,8 +352,6 @@ mod tests {
                 let pools = if (simd, arithmetic) == (Simd::Scalar, Arithmetic::Half) { &pools[1..2] } else { &pools };
                 for pool in pools {
                     chained += joined.chains(n, 1).len();
-                    let all = alone.of_bfloats();
-                    assert!(joined.of_bfloats() == all, "{} of {all} convolutions of bfloat16", joined.of_bfloats());
                     cut += joined.chains(n, pool.current_num_threads()).iter().filter(|&&pieces| pieces > n).count();
                     // Twice: a scratch that was used holds nothing that matters.
                     for _ in 0..2 {

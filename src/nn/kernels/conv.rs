@@ -213,11 +213,6 @@ impl ConvOp {
         Place { image, row, column, from: self.from.at(image, row, column), to: self.to.at(image, row, column), add }
     }
 
-    /// Pixels of the result's row from that one on.
-    pub(super) fn left_in_row(&self, place: &Place) -> usize {
-        self.columns - place.column
-    }
-
     /// On to the next pixel; behind the last one the place is not to be used.
     #[inline(always)]
     pub(super) fn step(&self, place: &mut Place) {

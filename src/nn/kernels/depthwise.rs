@@ -14,11 +14,11 @@ use super::lanes::{Avx2, Avx512};
 use super::lanes::{LANES, Number, Plain, Vectors, load_each};
 use super::lines::Lines;
 use super::pack::{Activation, ConvWeights};
-use crate::simd::Simd;
+use crate::Simd;
 
 /// A convolution of each channel alone, ready for the kernels. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct DepthwiseConv(pub(super) Arc<Packed>);
+pub struct DepthwiseConv(pub(super) Arc<Packed>);
 
 /// Of numbers that maps hold.
 pub(super) struct Packed<N: 'static = f32> {
@@ -64,7 +64,7 @@ impl DepthwiseConv {
     ///
     /// # Panics
     /// When the numbers are not as many as the sizes say.
-    pub(crate) fn new(conv: &ConvWeights, simd: Simd) -> Self {
+    pub fn new(conv: &ConvWeights, simd: Simd) -> Self {
         let taps = conv.window.0 * conv.window.1;
         assert!(conv.inputs == 1 && conv.stride > 0 && taps > 0, "one input for each output");
         assert_eq!(conv.weight.len(), conv.outputs * taps, "weights");
@@ -309,8 +309,8 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    use crate::nn::kernels::{Activation, ConvWeights, DepthwiseConv, PackedConv, ProgramBuilder};
-    use crate::simd::Simd;
+    use crate::Simd;
+    use crate::{Activation, ConvWeights, DepthwiseConv, PackedConv, ProgramBuilder};
 
     fn random(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
         (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()

@@ -8,7 +8,7 @@ use super::half_lanes::{HalfPairs, PlainHalves, PlainPairs};
 use super::half_lanes::{Narrow, Pairs, Wide};
 use super::lanes::{LANES, Vectors};
 use super::tile::{Kernels, Tile, Tiles, Windows, add_body, window_body};
-use crate::simd::Simd;
+use crate::Simd;
 
 /// The functions of one path.
 pub(super) struct HalfKernels {

@@ -13,7 +13,7 @@ use super::lanes::{LANES, Number};
 use super::lines::Lines;
 use super::ops::Arithmetic;
 use super::pack::Packed;
-use crate::simd::Simd;
+use crate::Simd;
 
 /// How networks are computed in halves.
 #[derive(Clone, Copy)]
@@ -95,8 +95,8 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    use crate::nn::kernels::{Activation, Arithmetic, ConvWeights, DepthwiseConv, PackedConv, Program, ProgramBuilder};
-    use crate::simd::Simd;
+    use crate::Simd;
+    use crate::{Activation, Arithmetic, ConvWeights, DepthwiseConv, PackedConv, Program, ProgramBuilder};
 
     fn random(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
         (0..count).map(|_| rng.random_range(-1.0f32..1.0)).collect()
@@ -190,7 +190,7 @@ mod tests {
         /// What is marked, then the outputs.
         fn run(&self, program: &Program, values: &[f32], n: usize) -> Vec<Vec<f32>> {
             let (row, mut seen) = (self.size.1 * 3, Vec::new());
-            let fill = |image: usize, out: &mut crate::nn::InputRows| {
+            let fill = |image: usize, out: &mut crate::InputRows| {
                 (0..self.size.0).for_each(|y| {
                     out.row(y).copy_from_slice(&values[(image * self.size.0 + y) * row..][..row]);
                 });

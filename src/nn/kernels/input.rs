@@ -11,7 +11,7 @@ pub(super) enum Input<'a> {
 }
 
 /// The rows of one input image, to be written.
-pub(crate) struct InputRows<'a> {
+pub struct InputRows<'a> {
     pub(super) values: &'a mut [f32],
     pub(super) first: usize,
     pub(super) stride: usize,
@@ -20,13 +20,13 @@ pub(crate) struct InputRows<'a> {
 
 impl InputRows<'_> {
     /// Row `y`: `[columns * channels]`.
-    pub(crate) fn row(&mut self, y: usize) -> &mut [f32] {
+    pub fn row(&mut self, y: usize) -> &mut [f32] {
         &mut self.values[self.first + y * self.stride..][..self.length]
     }
 
     /// The whole image, `[rows * columns * channels]`, where its rows follow each other (no convolution
     /// pads the input).
-    pub(crate) fn whole(&mut self) -> Option<&mut [f32]> {
+    pub fn whole(&mut self) -> Option<&mut [f32]> {
         (self.stride == self.length).then_some(&mut *self.values)
     }
 }

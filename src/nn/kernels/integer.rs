@@ -248,8 +248,8 @@ mod tests {
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
-    use crate::nn::kernels::{Activation, Arithmetic, ConvWeights, InputRows, PackedConv, Program, ProgramBuilder};
-    use crate::simd::Simd;
+    use crate::Simd;
+    use crate::{Activation, Arithmetic, ConvWeights, InputRows, PackedConv, Program, ProgramBuilder};
 
     fn random(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
         (0..count).map(|_| rng.random_range(-1.0f32..1.0)).collect()

@@ -3,7 +3,7 @@
 use super::integer_lanes::PairLanes;
 use super::lanes::{LANES, fetch_each, load_each};
 use super::tile::{After, TALLEST};
-use crate::simd::Simd;
+use crate::Simd;
 
 /// One tile. As [`super::tile::Tile`], of whole numbers.
 pub(super) struct IntegerTile<'a> {

@@ -4,7 +4,7 @@
 //! be called only from code that is compiled for, and runs on, a processor that has its instructions.
 
 /// Numbers in a vector of every path; channels are stored in multiples of it.
-pub(crate) const LANES: usize = 16;
+pub const LANES: usize = 16;
 
 /// What maps hold: f32, or halves.
 ///

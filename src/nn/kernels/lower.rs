@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::band::{ChainOp, Kind};
-use super::bfloat::{BfloatOp, Bfloats};
 use super::conv::ConvOp;
 use super::depthwise::{self, DepthwiseConv};
 use super::halves::{Halves, Runs};
@@ -26,8 +25,6 @@ pub(super) struct Lowering<'a> {
     pub kernels: &'static Kernels,
     /// For convolutions in whole numbers, where they are wanted.
     pub integers: Option<&'static IntegerKernels>,
-    /// For convolutions of bfloat16 numbers, where they are wanted.
-    pub bfloats: Option<Bfloats>,
     /// For maps of halves, where they are wanted.
     pub halves: Option<Halves>,
 }
@@ -38,7 +35,6 @@ enum Form {
     Direct,
     Tiles,
     Integer(&'static IntegerKernels),
-    Bfloat(Bfloats),
     /// In f32, and then rounded to halves.
     Rounded(Halves),
     Half(Halves, Runs),
@@ -50,7 +46,6 @@ impl Form {
             Self::Direct | Self::Rounded(_) => conv.weights().len(),
             Self::Tiles => winograd::spread_length(conv),
             Self::Integer(_) => IntegerOp::weights(conv.weights().len()),
-            Self::Bfloat(bfloats) => bfloats.weights(conv.packed()),
             Self::Half(_, runs) => Halves::weights(conv.packed(), runs),
         }
     }
@@ -58,7 +53,6 @@ impl Form {
     /// Packs weights into where a program has them; but whole numbers, whose steps have to be known, too.
     fn pack(self, conv: &PackedConv, own: &mut [f32]) {
         match self {
-            Self::Bfloat(bfloats) => bfloats.pack(conv.packed(), conv.weights(), own),
             Self::Half(_, runs) => Halves::pack(conv.packed(), runs, conv.weights(), own),
             Self::Tiles => winograd::spread_all(conv, own),
             Self::Direct | Self::Rounded(_) => own.copy_from_slice(conv.weights()),
@@ -94,7 +88,7 @@ impl Lowering<'_> {
         let from_chip = from.map.id == 0;
         let (rows, columns) = conv.result_size(from.map);
         let tiles = !chained && winograd::pays(conv, rows, columns);
-        match (self.halves, self.bfloats, self.integers) {
+        match (self.halves, self.integers) {
             (Some(halves), ..) => {
                 assert!(
                     add.is_none_or(|add| add.map.id != 0 && !from_chip),
@@ -104,9 +98,6 @@ impl Lowering<'_> {
                 let filled = from.first + from.channels == from.map.channels;
                 assert!(from_chip || runs.length.is_multiple_of(2) || filled, "an odd number of channels amid others");
                 if from_chip { Form::Rounded(halves) } else { Form::Half(halves, runs) }
-            }
-            (_, Some(bfloats), _) if Bfloats::pays(conv.packed(), runs.length, from_chip, tiles) => {
-                Form::Bfloat(bfloats)
             }
             _ if tiles => Form::Tiles,
             (.., Some(kernels)) if !chained && IntegerOp::pays(conv.packed(), runs.length, from_chip) => {
@@ -176,7 +167,6 @@ impl Lowering<'_> {
                 let read = (from.first, from.channels);
                 Op::Integer(IntegerOp::new(op, kernels, steps, read, self.layouts[from.map.id]))
             }
-            Form::Bfloat(bfloats) => Op::Bfloat(BfloatOp { conv: op, bfloats }),
             Form::Half(halves, runs) => {
                 Op::Half(MapOp::Conv(DirectOp { conv: op, kernels: &halves.kernels.maps, depth: runs.depth() }))
             }
@@ -242,7 +232,6 @@ impl Lowering<'_> {
                         form.pack(conv, &mut all_weights[own.clone()]);
                         let packed = conv.packed().clone();
                         match form {
-                            Form::Bfloat(bfloats) => Kind::Bfloat(packed, own, bfloats),
                             Form::Rounded(halves) => Kind::Rounded(packed, own, halves),
                             Form::Half(_, runs) => Kind::Conv { packed, weights: own, kernels, depth: runs.depth() },
                             _ => Kind::Conv { weights: own, kernels, depth: packed.depth(), packed },

@@ -4,8 +4,6 @@ use std::ops::Range;
 
 use half::f16;
 
-use super::bfloat::BfloatOp;
-use super::bfloat_tile::BfloatKernels;
 use super::half_tile::HalfKernels;
 use super::input::RowFill;
 use super::integer::IntegerOp;
@@ -14,7 +12,7 @@ use super::lanes::Number;
 use super::layout::View;
 use super::map_ops::MapOp;
 use super::winograd::Winograd;
-use crate::simd::Simd;
+use crate::Simd;
 
 /// What the operators of a step work on.
 #[derive(Clone, Copy)]
@@ -31,14 +29,11 @@ pub(super) struct Bases<'a> {
 
 /// In which numbers the convolutions are computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Arithmetic {
+pub enum Arithmetic {
+    /// Single precision.
     F32,
     /// 16-bit whole numbers, where that pays.
     Int16,
-    /// Weights of eight bits and inputs of sixteen, as bfloat16 numbers, where that pays.
-    Bfloat16,
-    /// Both of sixteen bits, as two bfloat16 numbers each, of which three products are summed, where that pays.
-    Bfloat16x3,
     /// Maps and weights of halves, but for the input and for the convolutions that read it.
     Half,
 }
@@ -52,31 +47,28 @@ impl Bases<'_> {
 
 impl Arithmetic {
     /// Everything that this processor can compute in, by paths.
-    #[cfg(test)]
-    pub(crate) fn available() -> Vec<(Simd, Self)> {
+    pub fn available() -> Vec<(Simd, Self)> {
         let kinds = |simd| {
-            let all = [Self::F32, Self::Int16, Self::Bfloat16, Self::Bfloat16x3, Self::Half];
+            let all = [Self::F32, Self::Int16, Self::Half];
             all.into_iter().filter(move |kind| kind.runs_by(simd))
         };
         Simd::available().into_iter().flat_map(|simd| kinds(simd).map(move |kind| (simd, kind))).collect()
     }
 
     /// Whether there are kernels of that path for it, and this processor has their instructions.
-    pub(crate) fn runs_by(self, simd: Simd) -> bool {
+    pub fn runs_by(self, simd: Simd) -> bool {
         match self {
             Self::F32 => true,
             Self::Int16 => IntegerKernels::of(simd).is_some(),
-            Self::Bfloat16 | Self::Bfloat16x3 => BfloatKernels::of(simd).is_some(),
             Self::Half => HalfKernels::of(simd).is_some(),
         }
     }
 
-    pub(crate) fn name(self) -> &'static str {
+    /// As `--precision` names it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Int16 => "int16",
-            Self::Bfloat16 => "bf16",
-            Self::Bfloat16x3 => "bf16x3",
             Self::Half => "f16",
         }
     }
@@ -95,7 +87,6 @@ pub(super) enum Op {
     Full(MapOp<f32>),
     Half(MapOp<f16>),
     Integer(IntegerOp),
-    Bfloat(BfloatOp),
     Winograd(Winograd),
 }
 
@@ -106,7 +97,7 @@ impl Op {
             Self::Full(op) => op.products(),
             Self::Half(op) => op.products(),
             Self::Winograd(op) => op.products(),
-            Self::Integer(IntegerOp { conv, .. }) | Self::Bfloat(BfloatOp { conv, .. }) => conv.products(),
+            Self::Integer(IntegerOp { conv, .. }) => conv.products(),
         }
     }
 
@@ -115,7 +106,7 @@ impl Op {
         match self {
             Self::Full(op) => op.takes_rows(),
             Self::Half(op) => op.takes_rows(),
-            Self::Integer(IntegerOp { conv, .. }) | Self::Bfloat(BfloatOp { conv, .. }) => !conv.reads_input(),
+            Self::Integer(IntegerOp { conv, .. }) => !conv.reads_input(),
             Self::Winograd(op) => !op.reads_input(),
         }
     }
@@ -129,7 +120,7 @@ impl Op {
                 let (panels, blocks) = op.cut(n, threads);
                 panels * blocks
             }
-            Self::Integer(IntegerOp { conv, .. }) | Self::Bfloat(BfloatOp { conv, .. }) => conv.pieces(n, threads),
+            Self::Integer(IntegerOp { conv, .. }) => conv.pieces(n, threads),
         }
     }
 
@@ -146,7 +137,6 @@ impl Op {
                 Self::Full(op) => op.run(bases, n, threads, piece),
                 Self::Half(op) => op.run(bases, n, threads, piece),
                 Self::Integer(op) => op.run(bases, n, threads, piece),
-                Self::Bfloat(op) => op.run(bases, n, threads, piece),
                 Self::Winograd(op) => op.run(bases, n, threads, piece),
             }
         }

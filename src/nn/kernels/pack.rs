@@ -5,12 +5,14 @@ use std::sync::Arc;
 use super::lanes::LANES;
 use super::lines::Lines;
 use super::tile::{After, Kernels, Transforms};
-use crate::simd::Simd;
+use crate::Simd;
 
 /// What follows a convolution.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Activation {
+pub enum Activation {
+    /// Nothing.
     None,
+    /// Bounded by zero.
     Relu,
     /// Bounded by zero and six.
     Relu6,
@@ -19,24 +21,28 @@ pub(crate) enum Activation {
 }
 
 /// A convolution's numbers as networks store them.
-pub(crate) struct ConvWeights<'a> {
+pub struct ConvWeights<'a> {
     /// `[outputs, inputs, rows, columns]`.
     pub weight: &'a [f32],
+    /// Output channels.
     pub outputs: usize,
+    /// Input channels; 1 for a convolution of each channel alone.
     pub inputs: usize,
     /// Rows and columns of the window.
     pub window: (usize, usize),
     /// `[outputs]`; empty for none.
     pub bias: &'a [f32],
+    /// Rows, and columns, from a window to the next.
     pub stride: usize,
     /// Rows of zeros above and below, columns left and right.
     pub padding: (usize, usize),
+    /// What follows.
     pub activation: Activation,
 }
 
 /// A convolution ready for the kernels. Cheap to clone: programs for several sizes share the weights.
 #[derive(Clone)]
-pub(crate) struct PackedConv {
+pub struct PackedConv {
     packed: Arc<Packed>,
     /// Panel by panel: `[window rows, window columns, inputs, channels of the panel]`. All panels are
     /// as wide as the path's widest tile but the last, which is as wide as it must be.
@@ -62,7 +68,7 @@ impl PackedConv {
     ///
     /// # Panics
     /// When the numbers are not as many as the sizes say.
-    pub(crate) fn new(conv: &ConvWeights, simd: Simd) -> Self {
+    pub fn new(conv: &ConvWeights, simd: Simd) -> Self {
         let (rows, columns) = conv.window;
         let kernels = Kernels::of(simd);
         assert_eq!(conv.weight.len(), conv.outputs * conv.inputs * rows * columns, "weights");
@@ -107,11 +113,13 @@ impl PackedConv {
         Self { packed: Arc::new(packed), weights: Arc::new(weights) }
     }
 
-    pub(crate) fn inputs(&self) -> usize {
+    /// Input channels.
+    pub fn inputs(&self) -> usize {
         self.packed.inputs
     }
 
-    pub(crate) fn outputs(&self) -> usize {
+    /// Output channels.
+    pub fn outputs(&self) -> usize {
         self.packed.outputs
     }
 

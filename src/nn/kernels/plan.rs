@@ -82,7 +82,7 @@ mod tests {
     use super::super::layout::layouts;
     use super::super::pack::{Activation, ConvWeights, PackedConv};
     use super::*;
-    use crate::simd::Simd;
+    use crate::Simd;
 
     #[test]
     fn maps_share_memory_only_when_they_are_never_alive_together() {

@@ -14,16 +14,19 @@ use super::pack::PackedConv;
 
 /// A map that a program computes: `[n, rows, columns, channels]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Map {
+pub struct Map {
     pub(super) id: usize,
+    /// Rows of an image.
     pub rows: usize,
+    /// Columns of an image.
     pub columns: usize,
+    /// Values of a pixel.
     pub channels: usize,
 }
 
 impl Map {
     /// Channels `first` to `first + channels`.
-    pub(crate) fn channels(self, first: usize, channels: usize) -> Slice {
+    pub fn channels(self, first: usize, channels: usize) -> Slice {
         assert!(first + channels <= self.channels, "channels {first} to {} of {self:?}", first + channels);
         Slice { map: self, first, channels }
     }
@@ -31,7 +34,7 @@ impl Map {
 
 /// Some channels of a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Slice {
+pub struct Slice {
     pub map: Map,
     pub first: usize,
     pub channels: usize,
@@ -128,7 +131,7 @@ impl Task {
 }
 
 /// Collects the steps of a program.
-pub(crate) struct ProgramBuilder {
+pub struct ProgramBuilder {
     pub(super) maps: Vec<Map>,
     pub(super) steps: Vec<Vec<Task>>,
     /// After how many steps a map is to be shown, and under which name.
@@ -137,14 +140,14 @@ pub(crate) struct ProgramBuilder {
 
 impl ProgramBuilder {
     /// A program whose input is `[n, rows, columns, channels]`.
-    pub(crate) fn new(rows: usize, columns: usize, channels: usize) -> (Self, Map) {
+    pub fn new(rows: usize, columns: usize, channels: usize) -> (Self, Map) {
         let mut builder = Self { maps: Vec::new(), steps: Vec::new(), marks: Vec::new() };
         let input = builder.map(rows, columns, channels);
         (builder, input)
     }
 
     /// A new map. Steps may write it several times; later steps read what was written last.
-    pub(crate) fn map(&mut self, rows: usize, columns: usize, channels: usize) -> Map {
+    pub fn map(&mut self, rows: usize, columns: usize, channels: usize) -> Map {
         assert!(rows * columns * channels > 0, "an empty map");
         let map = Map { id: self.maps.len(), rows, columns, channels };
         self.maps.push(map);
@@ -152,7 +155,7 @@ impl ProgramBuilder {
     }
 
     /// Begins a step: what is asked for until the next one runs at the same time.
-    pub(crate) fn step(&mut self) -> &mut Self {
+    pub fn step(&mut self) -> &mut Self {
         self.steps.push(Vec::new());
         self
     }
@@ -163,7 +166,7 @@ impl ProgramBuilder {
     ///
     /// # Panics
     /// When sizes or channels do not fit.
-    pub(crate) fn conv(
+    pub fn conv(
         &mut self,
         conv: &PackedConv,
         from: impl Into<Slice>,
@@ -185,7 +188,7 @@ impl ProgramBuilder {
     }
 
     /// As [`Self::conv`] into a new map of the result's size.
-    pub(crate) fn conv_to_new(&mut self, conv: &PackedConv, from: impl Into<Slice>) -> Map {
+    pub fn conv_to_new(&mut self, conv: &PackedConv, from: impl Into<Slice>) -> Map {
         let from = from.into();
         let (rows, columns) = conv.result_size(from.map);
         let to = self.map(rows, columns, conv.packed().outputs);
@@ -197,12 +200,7 @@ impl ProgramBuilder {
     ///
     /// # Panics
     /// When sizes or channels do not fit.
-    pub(crate) fn depthwise(
-        &mut self,
-        conv: &DepthwiseConv,
-        from: impl Into<Slice>,
-        to: impl Into<Slice>,
-    ) -> &mut Self {
+    pub fn depthwise(&mut self, conv: &DepthwiseConv, from: impl Into<Slice>, to: impl Into<Slice>) -> &mut Self {
         let (from, to, packed) = (from.into(), to.into(), conv.packed());
         assert_eq!((from.channels, to.channels), (packed.channels, packed.channels), "channels in and out");
         let size = result_size(from.map, packed.window, packed.stride, packed.padding);
@@ -211,7 +209,7 @@ impl ProgramBuilder {
     }
 
     /// As [`Self::depthwise`] into a new map of the result's size.
-    pub(crate) fn depthwise_to_new(&mut self, conv: &DepthwiseConv, from: impl Into<Slice>) -> Map {
+    pub fn depthwise_to_new(&mut self, conv: &DepthwiseConv, from: impl Into<Slice>) -> Map {
         let (from, packed) = (from.into(), conv.packed());
         let (rows, columns) = result_size(from.map, packed.window, packed.stride, packed.padding);
         let to = self.map(rows, columns, packed.channels);
@@ -224,7 +222,7 @@ impl ProgramBuilder {
     ///
     /// # Panics
     /// When sizes or channels do not fit.
-    pub(crate) fn add_coarser(&mut self, from: impl Into<Slice>, to: impl Into<Slice>, factor: usize) -> &mut Self {
+    pub fn add_coarser(&mut self, from: impl Into<Slice>, to: impl Into<Slice>, factor: usize) -> &mut Self {
         let (from, to) = (from.into(), to.into());
         assert_eq!(from.channels, to.channels, "channels in and out");
         let covered = |fine: usize, coarse: usize| factor > 0 && fine <= coarse * factor;
@@ -237,7 +235,7 @@ impl ProgramBuilder {
     ///
     /// # Panics
     /// When sizes or channels do not fit.
-    pub(crate) fn max_pool(
+    pub fn max_pool(
         &mut self,
         from: impl Into<Slice>,
         to: impl Into<Slice>,
@@ -256,7 +254,7 @@ impl ProgramBuilder {
     ///
     /// # Panics
     /// When sizes or channels do not fit.
-    pub(crate) fn mean(
+    pub fn mean(
         &mut self,
         from: impl Into<Slice>,
         to: impl Into<Slice>,
@@ -274,7 +272,7 @@ impl ProgramBuilder {
     }
 
     /// Names what stands in `slice` after the steps so far.
-    pub(crate) fn mark(&mut self, name: &'static str, slice: impl Into<Slice>) {
+    pub fn mark(&mut self, name: &'static str, slice: impl Into<Slice>) {
         self.marks.push((self.steps.len(), name, slice.into()));
     }
 
@@ -315,7 +313,7 @@ impl PackedConv {
     ///
     /// # Panics
     /// When the map is smaller than the window.
-    pub(crate) fn result_size(&self, map: Map) -> (usize, usize) {
+    pub fn result_size(&self, map: Map) -> (usize, usize) {
         let packed = self.packed();
         result_size(map, packed.window, packed.stride, packed.padding)
     }

@@ -8,18 +8,15 @@
 //! Tiles cover whole vectors of columns and may run beyond the row's width; what they compute there
 //! comes from, and goes to, columns that nobody reads.
 
-use candle_core::{Result, bail};
-
 #[cfg(target_arch = "aarch64")]
 use super::lanes::Neon;
 #[cfg(target_arch = "x86_64")]
 use super::lanes::{Avx2, Avx512};
 use super::lanes::{LANES, Lanes, Plain, load_each};
-use crate::nn::WeightSource;
-use crate::simd::Simd;
+use crate::Simd;
 
 /// Channels of a row of a map, each `stride` numbers apart.
-pub(crate) struct Row {
+pub struct Row {
     channels: usize,
     stride: usize,
     values: Vec<f32>,
@@ -27,19 +24,19 @@ pub(crate) struct Row {
 
 impl Row {
     /// A row of zeros, `width` columns wide.
-    pub(crate) fn new(channels: usize, width: usize) -> Self {
+    pub fn new(channels: usize, width: usize) -> Self {
         let stride = width.next_multiple_of(LANES);
         // A window may read beyond the last channel as it does beyond every other.
         Self { channels, stride, values: vec![0.0; channels * stride + 2 * LANES] }
     }
 
     /// The columns of a channel; those beyond the width hold anything.
-    pub(crate) fn channel(&self, channel: usize) -> &[f32] {
+    pub fn channel(&self, channel: usize) -> &[f32] {
         &self.values[channel * self.stride..][..self.stride]
     }
 
     /// The channels one after the other.
-    pub(crate) fn channels_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
+    pub fn channels_mut(&mut self) -> impl Iterator<Item = &mut [f32]> {
         self.values.chunks_exact_mut(self.stride).take(self.channels)
     }
 }
@@ -54,7 +51,7 @@ fn widest_tile(simd: Simd) -> (usize, usize) {
 }
 
 /// A `K` x `K` convolution at stride 1 without padding, its bias, and a PReLU.
-pub(crate) struct RowConv<const K: usize> {
+pub struct RowConv<const K: usize> {
     inputs: usize,
     outputs: usize,
     /// Output channels of each block.
@@ -89,26 +86,11 @@ struct Job<'a, const K: usize> {
 }
 
 impl<const K: usize> RowConv<K> {
-    /// Reads `CONV.weight`, `CONV.bias` and, where named, `PRELU.weight`.
-    pub(crate) fn load(source: &WeightSource, conv: &str, prelu: Option<&str>, simd: Simd) -> Result<Self> {
-        let weight = source.get(&format!("{conv}.weight"))?;
-        let (outputs, inputs, rows, columns) = weight.dims4()?;
-        if (rows, columns) != (K, K) {
-            bail!("{conv} has a window of {rows}x{columns}, not {K}x{K}");
-        }
-        let slope = match prelu {
-            Some(name) => source.get(&format!("{name}.weight"))?.to_vec1()?,
-            None => vec![1.0; outputs],
-        };
-        let bias: Vec<f32> = source.get(&format!("{conv}.bias"))?.to_vec1()?;
-        if bias.len() != outputs || slope.len() != outputs {
-            bail!("{conv} has {outputs} outputs, {} biases and {} slopes", bias.len(), slope.len());
-        }
-        Ok(Self::new(inputs, &weight.flatten_all()?.to_vec1()?, bias, slope, simd))
-    }
-
-    /// `weight` is `[outputs, inputs, K, K]`.
-    fn new(inputs: usize, weight: &[f32], bias: Vec<f32>, slope: Vec<f32>, simd: Simd) -> Self {
+    /// `weight` is `[outputs, inputs, K, K]`; a `slope` of 1 stands where nothing follows the convolution.
+    ///
+    /// # Panics
+    /// When the values are not as many as the sizes say.
+    pub fn new(inputs: usize, weight: &[f32], bias: Vec<f32>, slope: Vec<f32>, simd: Simd) -> Self {
         let outputs = bias.len();
         let each = inputs * K * K;
         assert!(weight.len() == outputs * each && slope.len() == outputs, "as many numbers as the sizes say");
@@ -127,7 +109,7 @@ impl<const K: usize> RowConv<K> {
     }
 
     /// A row for the results over rows of `width` columns.
-    pub(crate) fn row(&self, width: usize) -> Row {
+    pub fn row(&self, width: usize) -> Row {
         Row::new(self.outputs, width)
     }
 
@@ -135,7 +117,7 @@ impl<const K: usize> RowConv<K> {
     ///
     /// # Panics
     /// When the rows have other channels, or are narrower than `width` asks for.
-    pub(crate) fn forward(&self, rows: [&Row; K], width: usize, out: &mut Row) {
+    pub fn forward(&self, rows: [&Row; K], width: usize, out: &mut Row) {
         let stride = rows[0].stride;
         for row in rows {
             assert!(row.channels == self.inputs && row.stride == stride, "rows of these channels and one width");
@@ -173,7 +155,7 @@ impl<const K: usize> RowConv<K> {
 
     /// Writes the greatest of each 2x2 window of two rows of results, `width` columns wide; of a window
     /// that hangs over the edge what is inside counts.
-    pub(crate) fn pool(&self, upper: &Row, lower: &Row, width: usize, out: &mut Row) {
+    pub fn pool(&self, upper: &Row, lower: &Row, width: usize, out: &mut Row) {
         match self.simd {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a `Simd` is only made where the processor has its instructions.

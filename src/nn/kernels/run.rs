@@ -10,7 +10,6 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
-use super::bfloat::Bfloats;
 use super::chain;
 use super::halves::Halves;
 use super::input::{Input, InputRows};
@@ -26,7 +25,7 @@ use super::plan::{Plan, plan};
 use super::program::{Map, ProgramBuilder, Slice, Task};
 use super::team::{self, Work};
 use super::tile::Kernels;
-use crate::simd::Simd;
+use crate::Simd;
 
 /// Steps that all runs of this process have begun, counted from 1.
 static STEPS: AtomicU64 = AtomicU64::new(0);
@@ -35,7 +34,7 @@ static STEPS: AtomicU64 = AtomicU64::new(0);
 const ALONE: usize = 200_000;
 
 /// A network for one input size. See [`ProgramBuilder`].
-pub(crate) struct Program {
+pub struct Program {
     input: Map,
     layouts: Vec<Layout>,
     plan: Plan,
@@ -69,13 +68,13 @@ struct Workspace {
 
 impl ProgramBuilder {
     /// The program; each run gives the numbers of `outputs`.
-    pub(crate) fn finish(self, outputs: &[Slice], simd: Simd) -> Program {
+    pub fn finish(self, outputs: &[Slice], simd: Simd) -> Program {
         self.finish_in(outputs, simd, Arithmetic::F32)
     }
 
     /// As [`Self::finish`]; in another arithmetic than f32 convolutions are computed where that pays and the path has
     /// instructions for it.
-    pub(crate) fn finish_in(self, outputs: &[Slice], simd: Simd, arithmetic: Arithmetic) -> Program {
+    pub fn finish_in(self, outputs: &[Slice], simd: Simd, arithmetic: Arithmetic) -> Program {
         self.finish_with(outputs, simd, arithmetic, chain::LARGE)
     }
 
@@ -93,8 +92,7 @@ impl ProgramBuilder {
         let halves = Halves::of(arithmetic, simd);
         let plan = plan(&self, &layouts, outputs, halves.is_some());
         let integers = if arithmetic == Arithmetic::Int16 { IntegerKernels::of(simd) } else { None };
-        let bfloats = Bfloats::of(arithmetic, simd);
-        let lowering = Lowering { layouts: &layouts, kernels: Kernels::of(simd), integers, bfloats, halves };
+        let lowering = Lowering { layouts: &layouts, kernels: Kernels::of(simd), integers, halves };
         let mut weights = Lines::zeros(self.steps.iter().flatten().map(|task| lowering.weights(task)).sum());
         let mut used = 0;
         let mut lower = |step: Vec<Task>| {
@@ -135,17 +133,6 @@ impl Program {
         self.steps.iter().flat_map(|step| &step.ops).filter(|op| matches!(op, Op::Integer(_))).count()
     }
 
-    /// Convolutions that are computed of bfloat16 numbers.
-    #[cfg(test)]
-    pub(crate) fn of_bfloats(&self) -> usize {
-        let count = |op: &Op| match op {
-            Op::Bfloat(_) => 1,
-            Op::Full(MapOp::Chain(chain)) => chain.of_bfloats(),
-            _ => 0,
-        };
-        self.steps.iter().flat_map(|step| &step.ops).map(count).sum()
-    }
-
     /// Whether the input's rows are asked for when they are needed.
     #[cfg(test)]
     pub(super) fn takes_rows(&self) -> bool {
@@ -164,13 +151,13 @@ impl Program {
     }
 
     /// Runs over `n` images; `fill` writes each. Gives, for each output, `[n, rows, columns, channels]`.
-    pub(crate) fn run(&self, n: usize, fill: impl Fn(usize, &mut InputRows) + Sync) -> Vec<Vec<f32>> {
+    pub fn run(&self, n: usize, fill: impl Fn(usize, &mut InputRows) + Sync) -> Vec<Vec<f32>> {
         self.run_seen(n, fill, |_, _| ())
     }
 
     /// As [`Self::run`]; `fill` writes row `y` of an image, `[columns * channels]`, more than once for some rows. Where
     /// the first step runs row by row, a row is asked for when it is needed, and the input never stands in memory.
-    pub(crate) fn run_rows(&self, n: usize, fill: impl Fn(usize, usize, &mut [f32]) + Sync) -> Vec<Vec<f32>> {
+    pub fn run_rows(&self, n: usize, fill: impl Fn(usize, usize, &mut [f32]) + Sync) -> Vec<Vec<f32>> {
         if self.by_rows {
             return self.run_with(n, Input::Rows(&fill), |_, _| ());
         }
@@ -181,12 +168,7 @@ impl Program {
     /// As [`Self::run`], but at most `group` images at a time, each group by one thread from its filling to
     /// its answers: for small networks over many images. The maps of a few images stay in a core's own
     /// cache, where those of all of them would go through memory layer by layer.
-    pub(crate) fn run_in_groups(
-        &self,
-        n: usize,
-        group: usize,
-        fill: impl Fn(usize, &mut InputRows) + Sync,
-    ) -> Vec<Vec<f32>> {
+    pub fn run_in_groups(&self, n: usize, group: usize, fill: impl Fn(usize, &mut InputRows) + Sync) -> Vec<Vec<f32>> {
         let threads = rayon::current_num_threads();
         if n < threads {
             return self.run(n, fill);
@@ -210,7 +192,7 @@ impl Program {
     }
 
     /// As [`Self::run`]; `seen` is shown every mark, and may read it as `[n, rows, columns, channels]`.
-    pub(crate) fn run_seen(
+    pub fn run_seen(
         &self,
         n: usize,
         fill: impl Fn(usize, &mut InputRows) + Sync,
@@ -382,8 +364,8 @@ mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
-    use crate::nn::kernels::pack::{Activation, ConvWeights, PackedConv};
-    use crate::nn::kernels::winograd;
+    use crate::pack::{Activation, ConvWeights, PackedConv};
+    use crate::winograd;
 
     /// Weights, biases, slopes, and the shape of the weights.
     type Numbers = (Vec<f32>, Vec<f32>, Vec<f32>, (usize, usize, usize, usize));
@@ -534,7 +516,10 @@ mod tests {
                 let mean = builder.map(length / 2, length / 2, channels + 30);
                 builder.step().max_pool(copy, greatest, 2, 2).mean(copy, mean, (2, 2), 2);
                 let answers = filled(&builder.finish(&[greatest.into(), mean.into()], simd), &values, 2);
-                let wanted = crate::nn::max_pool(&x, 2, 2, true).unwrap();
+                // The last line again, where windows reach beyond it.
+                let odd = length % 2;
+                let whole = x.pad_with_same(2, 0, odd).unwrap().pad_with_same(3, 0, odd).unwrap();
+                let wanted = whole.max_pool2d(2).unwrap();
                 hold(&answers[0], &numbers(&wanted), &format!("greatest of {length} by {simd}"));
                 let wanted = x.avg_pool2d(2).unwrap().pad_with_zeros(1, 0, 30).unwrap();
                 hold(&answers[1], &numbers(&wanted), &format!("mean of {length} by {simd}"));

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::lanes::{LANES, Lanes, Number, Vectors, fetch_each, load_each};
 use super::winograd::{Gather, Spread, gather_body, spread_body};
-use crate::simd::Simd;
+use crate::Simd;
 
 /// Pixels in the tallest tile of any path.
 pub(super) const TALLEST: usize = 12;
@@ -412,10 +412,10 @@ macro_rules! path {
     (@row $kernel:ident, $vectors:literal, [$($pixels:literal)+]) => { &[$($kernel::<$pixels, $vectors>),+] };
 }
 
-path!(plain, crate::nn::kernels::lanes::Plain, [1 2], [1]);
+path!(plain, crate::lanes::Plain, [1 2], [1]);
 #[cfg(target_arch = "x86_64")]
-path!(avx2, crate::nn::kernels::lanes::Avx2, [1 2 3 4 5 6], [1], "avx2,fma");
+path!(avx2, crate::lanes::Avx2, [1 2 3 4 5 6], [1], "avx2,fma");
 #[cfg(target_arch = "x86_64")]
-path!(avx512, crate::nn::kernels::lanes::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2], "avx512f");
+path!(avx512, crate::lanes::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2], "avx512f");
 #[cfg(target_arch = "aarch64")]
-path!(neon, crate::nn::kernels::lanes::Neon, [1 2 3 4 5 6], [1], "neon");
+path!(neon, crate::lanes::Neon, [1 2 3 4 5 6], [1], "neon");

@@ -78,7 +78,7 @@ pub(super) struct StatsView {
     detector: String,
     /// `cpu`, `cuda:N` or `metal`.
     device: String,
-    /// The numbers that the embedder is computed in: `f32`, `f16`, `int16`, `bf16` or `bf16x3`.
+    /// The numbers that the embedder is computed in: `f32`, `f16` or `int16`.
     precision: &'static str,
     /// Id of the calibration record; null where the model has none.
     calibration: Option<String>,

@@ -3,7 +3,7 @@
 //! One body is compiled plainly, for AVX2 with FMA and for AVX-512, and the processor chooses at run
 //! time. Sums run in 32 lanes, so that the additions do not wait for each other.
 
-use crate::simd::Simd;
+use kith_kernels::Simd;
 
 /// Lanes of a running sum: four AVX2 registers, or two of AVX-512.
 const LANES: usize = 32;

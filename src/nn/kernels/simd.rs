@@ -3,14 +3,12 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-use crate::error::ModelError;
-
 /// The environment variable that forces a path: `auto`, `scalar`, `avx2`, `avx512` or `neon`.
 const VARIABLE: &str = "KITH_SIMD";
 
 /// A set of vector instructions that kernels are written for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Simd {
+pub enum Simd {
     /// Whatever the compiler makes of plain code for the build's target.
     Scalar,
     /// AVX2 with FMA.
@@ -21,9 +19,28 @@ pub(crate) enum Simd {
     Neon,
 }
 
+/// What `KITH_SIMD` says, where that is no path or one that this processor lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownSimd(pub String);
+
+impl UnknownSimd {
+    /// The environment variable.
+    pub const VARIABLE: &str = VARIABLE;
+    /// What it may say.
+    pub const EXPECTED: &str = "auto, scalar, avx2, avx512 or neon, and one that this processor has";
+}
+
+impl fmt::Display for UnknownSimd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{VARIABLE} is {:?}, expected {}", self.0, Self::EXPECTED)
+    }
+}
+
+impl std::error::Error for UnknownSimd {}
+
 impl Simd {
     /// Every path that this processor can run, best first.
-    pub(crate) fn available() -> Vec<Self> {
+    pub fn available() -> Vec<Self> {
         [Self::Avx512, Self::Avx2, Self::Neon, Self::Scalar].into_iter().filter(|s| s.runs_here()).collect()
     }
 
@@ -46,23 +63,19 @@ impl Simd {
     /// The path of this process, decided once: what the environment says, else the best there is.
     ///
     /// # Errors
-    /// [`ModelError::InvalidOption`] where `KITH_SIMD` names no path, or one that this processor lacks.
-    pub(crate) fn chosen() -> Result<Self, ModelError> {
+    /// [`UnknownSimd`] where `KITH_SIMD` names no path, or one that this processor lacks.
+    pub fn chosen() -> Result<Self, UnknownSimd> {
         static CHOSEN: OnceLock<Result<Simd, String>> = OnceLock::new();
         let chosen = CHOSEN.get_or_init(|| {
             let said = std::env::var_os(VARIABLE).map(|v| v.to_string_lossy().into_owned());
             Self::parse(said.as_deref().unwrap_or_default())
         });
-        chosen.clone().map_err(|received| ModelError::InvalidOption {
-            option: VARIABLE,
-            received,
-            expected: "auto, scalar, avx2, avx512 or neon, and one that this processor has",
-        })
+        chosen.clone().map_err(UnknownSimd)
     }
 
     /// [`Self::chosen`], or the plain path where that fails: for code that cannot refuse. An engine is
     /// not built where it fails.
-    pub(crate) fn chosen_or_scalar() -> Self {
+    pub fn chosen_or_scalar() -> Self {
         Self::chosen().unwrap_or(Self::Scalar)
     }
 

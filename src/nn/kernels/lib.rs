@@ -1,4 +1,4 @@
-//! Operators of our own for the processor, where candle's general ones cost most of the time.
+//! kith's kernels: operators of our own for the processor, where candle's general ones cost most of the time.
 //!
 //! [`RowConv`] streams large maps of few channels row by row. Everything else is a [`Program`]: a network
 //! for one input size, with packed weights and reused maps, whose convolutions are implicit matrix
@@ -6,11 +6,7 @@
 //! numbers, or over maps of halves; steps that follow each other over large maps run row by row, from the rows of the
 //! input on.
 
-#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
-mod amx;
 mod band;
-mod bfloat;
-mod bfloat_tile;
 mod chain;
 mod conv;
 mod depthwise;
@@ -32,14 +28,16 @@ mod plan;
 mod program;
 mod rows;
 mod run;
+mod simd;
 mod team;
 mod tile;
 mod winograd;
 
-pub(crate) use depthwise::DepthwiseConv;
-pub(crate) use input::InputRows;
-pub(crate) use ops::Arithmetic;
-pub(crate) use pack::{Activation, ConvWeights, PackedConv};
-pub(crate) use program::{Map, ProgramBuilder};
-pub(crate) use rows::{Row, RowConv};
-pub(crate) use run::Program;
+pub use depthwise::DepthwiseConv;
+pub use input::InputRows;
+pub use ops::Arithmetic;
+pub use pack::{Activation, ConvWeights, PackedConv};
+pub use program::{Map, ProgramBuilder};
+pub use rows::{Row, RowConv};
+pub use run::Program;
+pub use simd::{Simd, UnknownSimd};
