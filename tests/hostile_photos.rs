@@ -335,6 +335,49 @@ fn a_tiff_as_it_should_be_is_read() {
 }
 
 #[test]
+fn a_tiff_of_palette_indices_has_the_colours_of_its_map() {
+    let _alone = alone();
+    let pixels: Vec<u8> = (0..64u8).collect();
+    // All reds, then all greens, then all blues.
+    let colour = |i: u32| [257 * i, 257 * (255 - i), 257 * (i / 2)];
+    let map: Vec<u32> = (0..3).flat_map(|c| (0..256).map(move |i| colour(i)[c])).collect();
+    let picture = |map: Vec<u32>| {
+        let place = vec![(273, 4, vec![after(10)]), (278, 4, vec![8]), (279, 4, vec![64]), (320, 3, map)];
+        let mut entries = with(grey(8, 8, 1), place);
+        entries.iter_mut().filter(|e| e.0 == 262).for_each(|e| e.2 = vec![3]);
+        tiff(&entries, &pixels)
+    };
+    let photo = read(&picture(map.clone()), 64).unwrap();
+    assert_eq!(photo.raster().pixel(0, 0), [0, 255, 0]);
+    assert_eq!(photo.raster().pixel(7, 7), [63, 192, 31]);
+    // A map that is cut short leaves nothing to colour with.
+    assert_eq!(read(&picture(map[..700].to_vec()), 64).unwrap_err().code(), "photo.unsupported");
+}
+
+#[test]
+fn a_tiff_of_64_bit_offsets_is_read() {
+    let _alone = alone();
+    let entries: [(u16, u16, u64); 8] = [
+        (256, 4, 4),
+        (257, 4, 4),
+        (258, 3, 8),
+        (259, 3, 1),
+        (262, 3, 1),
+        (273, 16, 16 + 8 + 8 * 20 + 8),
+        (278, 4, 4),
+        (279, 4, 16),
+    ];
+    let lines = entries.iter().flat_map(|(tag, kind, value)| {
+        [&tag.to_le_bytes()[..], &kind.to_le_bytes(), &1u64.to_le_bytes(), &value.to_le_bytes()].concat()
+    });
+    let lines: Vec<u8> = lines.collect();
+    let head = [&b"II+\0\x08\0\0\0"[..], &16u64.to_le_bytes(), &8u64.to_le_bytes()].concat();
+    let pixels: Vec<u8> = (100..116).collect();
+    let photo = read(&[&head[..], &lines, &[0; 8], &pixels].concat(), 64).unwrap();
+    assert_eq!(photo.raster().pixel(3, 3), [115, 115, 115]);
+}
+
+#[test]
 fn a_tiff_that_asks_for_more_than_its_picture_is_refused() {
     let _alone = alone();
     let data = vec![0; 1 << 16];

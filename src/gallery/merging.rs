@@ -16,7 +16,8 @@ use super::names::{self, usable};
 use super::people::listed;
 use super::{Database, Person};
 use crate::error::{GalleryError, Result};
-use crate::store::{ChipRecord, DataKey, FaceRecord, Key, PersonRecord, Writer, now_ms};
+use crate::files::now_ms;
+use crate::store::{ChipRecord, DataKey, FaceRecord, Key, PersonRecord, Writer};
 use crate::vector::squared_distance;
 
 /// The label that holds what merges made of a person.
