@@ -93,7 +93,7 @@ type Row<'a> = (&'a PathBuf, usize, &'a Face);
 fn object(engine: &Engine, rows: &[Row]) -> Value {
     let faces = rows.iter().map(|(path, face, f)| {
         json!({
-            "photo": path, "face": face, "box": f.bbox, "score": f.score, "landmarks": f.landmarks,
+            "photo": path, "face": face, "box": f.bbox, "score": f.score, "landmarks": f.landmarks, "turned": f.turned,
             "embedding": f.embedding.values(),
         })
     });

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::args::Common;
 use super::gallery_args::Enroll;
-use super::{DONE, FAILED, output};
+use super::{DONE, FAILED, notes, output};
 use crate::json::json;
 use crate::{Database, Engine, EnrolOptions, Enrolled, EnrolmentStatus, Error, NewFace, Photo};
 
@@ -125,7 +125,7 @@ fn report(common: &Common, tasks: &[Task], outcomes: &[Outcome]) -> anyhow::Resu
         })
         .collect();
     for (_, error) in &refused {
-        eprintln!("kith: {error}");
+        eprintln!("kith: {}", notes::with_largest(error));
     }
     if common.json {
         let rows: Vec<Value> = tasks

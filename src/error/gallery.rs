@@ -153,6 +153,31 @@ pub enum GateRefusal {
         /// The bound.
         most: f32,
     },
+    /// Something covers a part of the face that it is told by.
+    #[error(
+        "the face is covered: {part} {}% likely hidden by a mask, glasses, a hand or the like, at most {}% is accepted",
+        (certainty * 100.0).floor(), (most * 100.0).floor()
+    )]
+    Covered {
+        /// `mouth and nose`, or `eyes`.
+        #[serde(deserialize_with = "lasting_text")]
+        part: Lasting,
+        /// Estimated, 0 to 1.
+        certainty: f32,
+        /// The bound.
+        most: f32,
+    },
+    /// The face is upside down on its chip.
+    #[error(
+        "the face is upside down: {}% likely, at most {}% is accepted; turn the photo",
+        (certainty * 100.0).floor(), (most * 100.0).floor()
+    )]
+    Inverted {
+        /// Estimated, 0 to 1.
+        certainty: f32,
+        /// The bound.
+        most: f32,
+    },
     /// The gallery would answer somebody else for this face.
     #[error(
         "this face is enrolled already as {name:?} (face {face}, distance {distance:.3}, within the threshold \
@@ -171,6 +196,20 @@ pub enum GateRefusal {
 }
 
 impl GateRefusal {
+    /// The stable name of the refusal.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooSmall { .. } => "gate.too_small",
+            Self::Blurred { .. } => "gate.blurred",
+            Self::TooDark { .. } => "gate.too_dark",
+            Self::TooBright { .. } => "gate.too_bright",
+            Self::TurnedAway { .. } => "gate.turned_away",
+            Self::Covered { .. } => "gate.covered",
+            Self::Inverted { .. } => "gate.inverted",
+            Self::SomeoneElse { .. } => "gate.someone_else",
+        }
+    }
+
     /// The word that overrides this refusal.
     pub fn name(&self) -> &'static str {
         match self {
@@ -178,6 +217,8 @@ impl GateRefusal {
             Self::Blurred { .. } => "blurred",
             Self::TooDark { .. } | Self::TooBright { .. } => "light",
             Self::TurnedAway { .. } => "turned",
+            Self::Covered { .. } => "covered",
+            Self::Inverted { .. } => "inverted",
             Self::SomeoneElse { .. } => "duplicate",
         }
     }
@@ -196,14 +237,7 @@ impl GalleryError {
             Self::BadName { .. } => "gallery.bad_name",
             Self::WrongModel { .. } => "gallery.wrong_model",
             Self::NotReembedded { .. } => "gallery.not_reembedded",
-            Self::Gate { refusal, .. } => match refusal {
-                GateRefusal::TooSmall { .. } => "gate.too_small",
-                GateRefusal::Blurred { .. } => "gate.blurred",
-                GateRefusal::TooDark { .. } => "gate.too_dark",
-                GateRefusal::TooBright { .. } => "gate.too_bright",
-                GateRefusal::TurnedAway { .. } => "gate.turned_away",
-                GateRefusal::SomeoneElse { .. } => "gate.someone_else",
-            },
+            Self::Gate { refusal, .. } => refusal.code(),
         }
     }
 }

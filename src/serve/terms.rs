@@ -32,5 +32,7 @@ pub(super) enum Refusal {
     Blurred,
     Light,
     Turned,
+    Covered,
+    Inverted,
     Duplicate,
 }
