@@ -174,26 +174,30 @@ fn sunglasses(raster: &mut Raster, axes: &Axes, rng: &mut ChaCha8Rng) {
     });
 }
 
-/// A Gaussian blur, column by column and row by row.
+/// A Gaussian blur, along rows and then along columns.
 pub fn blurred(raster: &Raster, sigma: f32) -> Raster {
     let reach = (3.0 * sigma).ceil() as i64;
     let weights: Vec<f32> = (-reach..=reach).map(|i| (-(i * i) as f32 / (2.0 * sigma * sigma)).exp()).collect();
     let total: f32 = weights.iter().sum();
-    let (width, height) = (i64::from(raster.width()), i64::from(raster.height()));
-    let at = |x: i64, y: i64, c: i64| ((y * width + x) * 3 + c) as usize;
-    let mut pass: Vec<f32> = raster.data().iter().map(|&v| f32::from(v)).collect();
-    for (dx, dy) in [(1, 0), (0, 1)] {
-        let mut next = vec![0f32; pass.len()];
-        for (y, x, c) in (0..height).flat_map(|y| (0..width).flat_map(move |x| (0..3).map(move |c| (y, x, c)))) {
-            let tap = |(i, w): (usize, &f32)| {
-                let step = i as i64 - reach;
-                let (x, y) = ((x + dx * step).clamp(0, width - 1), (y + dy * step).clamp(0, height - 1));
-                w * pass[at(x, y, c)]
-            };
-            next[at(x, y, c)] = weights.iter().enumerate().map(tap).sum::<f32>() / total;
+    let (width, height) = (raster.width() as usize, raster.height() as usize);
+    let line = width * 3;
+    let values: Vec<f32> = raster.data().iter().map(|&v| f32::from(v)).collect();
+    let mut across = vec![0f32; values.len()];
+    for (to, from) in across.chunks_exact_mut(line).zip(values.chunks_exact(line)) {
+        // The row with its ends repeated.
+        let at = |x: i64| x.clamp(0, width as i64 - 1) as usize * 3;
+        let wide: Vec<f32> = (-reach..width as i64 + reach).flat_map(|x| from[at(x)..at(x) + 3].to_vec()).collect();
+        for (i, w) in weights.iter().enumerate() {
+            to.iter_mut().zip(&wide[3 * i..]).for_each(|(sum, v)| *sum += w / total * v);
         }
-        pass = next;
     }
-    let data = pass.iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect();
+    let mut down = vec![0f32; values.len()];
+    for (y, to) in down.chunks_exact_mut(line).enumerate() {
+        for (i, w) in weights.iter().enumerate() {
+            let from = (y as i64 + i as i64 - reach).clamp(0, height as i64 - 1) as usize * line;
+            to.iter_mut().zip(&across[from..from + line]).for_each(|(sum, v)| *sum += w / total * v);
+        }
+    }
+    let data = down.iter().map(|v| v.round().clamp(0.0, 255.0) as u8).collect();
     Raster::from_rgb(raster.width(), raster.height(), data).unwrap()
 }
