@@ -137,7 +137,7 @@ fn two_faces_that_would_not_be_enrolled_are_not_decided_and_one_is_said() {
     let blurred = |name: &str| {
         let out = folder.path().join(format!("blurred_{name}.png"));
         let photo = Photo::open(photo(name)).unwrap();
-        kith::media::save(&distort::blurred(photo.raster(), 7.0), &out).unwrap();
+        kith::media::save(&distort::blurred(photo.raster(), 5.0), &out).unwrap();
         out.display().to_string()
     };
     let (sharp, a, b) = (photo("grace_hopper.jpg"), blurred("grace_hopper.jpg"), blurred("hopper_mirror.jpg"));
@@ -154,7 +154,7 @@ fn two_faces_that_would_not_be_enrolled_are_not_decided_and_one_is_said() {
     assert_eq!((code(&asked), object["decision"].as_str()), (0, Some("same")), "{object}");
     for side in ["left", "right"] {
         assert_eq!(object[side]["refusal"]["code"], "gate.blurred");
-        assert!(object[side]["quality"]["sharpness"].as_f64().unwrap() < 0.008);
+        assert!(object[side]["quality"]["sharpness"].as_f64().unwrap() < 0.01);
     }
     let one = kith(&["verify", &sharp, &a]);
     let said = String::from_utf8_lossy(&one.stdout).to_string();

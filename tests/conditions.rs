@@ -145,7 +145,8 @@ fn chips_for_training() {
             let face = engine.find_one(&photo, FaceChoice::Central).ok();
             let chip = |(k, condition): (usize, Distortion)| {
                 let bad = condition.of(&photo, &face?.landmarks, (i * 16 + k) as u64);
-                let found = engine.find_one(&bad, FaceChoice::Central).ok()?;
+                // Of a photo that was turned the chip is upright, whatever was done to it.
+                let found = engine.find_one(&bad, FaceChoice::Central).ok().filter(|f| f.turned == 0)?;
                 let to_chip = Similarity::fit(&found.landmarks.to_f64(), &points)?;
                 let chip = warp(bad.raster(), to_chip.inverse().rows(), 48, 48);
                 Some(std::iter::once(k as u8).chain(chip.data().iter().copied()).collect())

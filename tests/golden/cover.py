@@ -39,10 +39,10 @@ def labels(condition):
     mouth, eyes = np.isin(condition, (1, 3)), np.isin(condition, (2, 3))
     return np.stack([mouth, eyes, condition == 7], 1).astype(np.float32)
 
-def train(chips, condition, epochs=40, seed=1):
+def train(chips, condition, epochs=20, seed=1):
     torch.manual_seed(seed); rng = np.random.default_rng(seed)
-    x = np.concatenate([features(chips)] + [features(changed(chips, rng)) for _ in range(5)])
-    y = np.tile(labels(condition), (6, 1))
+    x = np.concatenate([features(chips)] + [features(changed(chips, rng)) for _ in range(3)])
+    y = np.tile(labels(condition), (4, 1))
     net = torch.nn.Sequential(torch.nn.Linear(x.shape[1], HIDDEN), torch.nn.ReLU(), torch.nn.Dropout(0.1),
                               torch.nn.Linear(HIDDEN, 3))
     # Large weights first go where many cells agree.
