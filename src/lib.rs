@@ -68,8 +68,9 @@ pub use detect::Detection;
 pub use detect::mtcnn::MtcnnOptions;
 pub use detect::yunet::YunetOptions;
 pub use engine::{
-    Comparison, ComparisonTimes, Engine, EngineBuilder, EnrolOptions, FaceChoice, IdentifiedFace, LabelledPhoto,
-    Measured, Outcome, ReembedOptions, Reembedded, ScoredPair, SideFaces,
+    Comparison, ComparisonTimes, Counted, Engine, EngineBuilder, EnrolOptions, FaceChoice, IdentifiedFace,
+    LabelledPhoto, Measured, Outcome, Question, ReembedOptions, Reembedded, ScoredPair, SeenFace, Selection, SideFaces,
+    Verification,
 };
 pub use error::{Error, Result};
 pub use gallery::{

@@ -20,6 +20,8 @@ pub struct Face {
     pub score: f32,
     /// Eyes, nose, mouth corners.
     pub landmarks: Landmarks,
+    /// By how many degrees the photo was turned clockwise to find it; see [`Detection::turned`].
+    pub turned: u16,
     /// The unit vector.
     pub embedding: Embedding,
 }
@@ -53,18 +55,12 @@ impl Pipeline {
         found.iter().map(|d| alignment.cut(photo, &d.bbox, &d.landmarks)).collect()
     }
 
-    /// Every face of the photo, most confident first, embedded.
-    pub(crate) fn faces(&self, photo: &Raster) -> Result<(Vec<Face>, StageTimes), ModelError> {
-        let start = Instant::now();
-        let found = self.detector.detect(photo)?;
-        let detected = start.elapsed();
-        let (faces, mut times) = self.embed(photo, &found)?;
-        times.detect_ms = milliseconds(detected);
-        Ok((faces, times))
-    }
-
-    /// The given detections, embedded.
-    pub(crate) fn embed(&self, photo: &Raster, found: &[Detection]) -> Result<(Vec<Face>, StageTimes), ModelError> {
+    /// The given detections, embedded, and their chips.
+    pub(crate) fn embed(
+        &self,
+        photo: &Raster,
+        found: &[Detection],
+    ) -> Result<(Vec<Face>, Vec<Raster>, StageTimes), ModelError> {
         let start = Instant::now();
         let chips = self.chips(photo, found)?;
         let aligned = start.elapsed();
@@ -73,6 +69,7 @@ impl Pipeline {
             bbox: d.bbox,
             score: d.score,
             landmarks: d.landmarks,
+            turned: d.turned,
             embedding: embedding.found_by(self.detector.name()),
         });
         let times = StageTimes {
@@ -80,6 +77,6 @@ impl Pipeline {
             align_ms: milliseconds(aligned),
             embed_ms: milliseconds(start.elapsed() - aligned),
         };
-        Ok((faces.collect(), times))
+        Ok((faces.collect(), chips, times))
     }
 }

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 #![cfg(feature = "cli")]
 
+#[path = "common/distort.rs"]
+mod distort;
 #[path = "common/shapes.rs"]
 mod shapes;
 
@@ -127,6 +129,68 @@ fn verify_refuses_what_it_cannot_decide() {
     }
     let error = json(&kith(&["verify", &hopper, &photo("no_face.jpg"), "--json"]));
     assert_eq!(error["error"]["code"], "refusal.no_face");
+}
+
+#[test]
+fn two_faces_that_would_not_be_enrolled_are_not_decided_and_one_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let blurred = |name: &str| {
+        let out = folder.path().join(format!("blurred_{name}.png"));
+        let photo = Photo::open(photo(name)).unwrap();
+        kith::media::save(&distort::blurred(photo.raster(), 5.0), &out).unwrap();
+        out.display().to_string()
+    };
+    let (sharp, a, b) = (photo("grace_hopper.jpg"), blurred("grace_hopper.jpg"), blurred("hopper_mirror.jpg"));
+    let both = kith(&["verify", &a, &b, "--json"]);
+    assert_eq!((code(&both), json(&both)["error"]["code"].as_str()), (2, Some("refusal.poor_faces")), "{both:?}");
+    let said = String::from_utf8_lossy(&both.stderr).to_string();
+    assert!(said.contains("could not be decided") && said.matches("too blurred").count() == 2, "{said}");
+    let compared = kith(&["compare", &a, &b, "--json"]);
+    assert_eq!((code(&compared), json(&compared)["undecided"]["code"].as_str()), (2, Some("refusal.poor_faces")));
+    assert_eq!(json(&compared)["left"]["faces"][0]["refusal"]["code"], "gate.blurred");
+
+    let asked = kith(&["verify", &a, &b, "--accept-poor", "--json"]);
+    let object = json(&asked);
+    assert_eq!((code(&asked), object["decision"].as_str()), (0, Some("same")), "{object}");
+    for side in ["left", "right"] {
+        assert_eq!(object[side]["refusal"]["code"], "gate.blurred");
+        assert!(object[side]["quality"]["sharpness"].as_f64().unwrap() < 0.01);
+    }
+    let one = kith(&["verify", &sharp, &a]);
+    let said = String::from_utf8_lossy(&one.stdout).to_string();
+    assert!(code(&one) < 2 && said.contains("note: the second photo's face would not be enrolled"), "{said}");
+    let object = json(&kith(&["verify", &sharp, &a, "--json"]));
+    assert_eq!(
+        (&object["left"]["refusal"], object["right"]["refusal"]["code"].as_str()),
+        (&Value::Null, Some("gate.blurred"))
+    );
+}
+
+#[test]
+fn a_photo_on_its_side_is_turned_and_the_answer_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let lying = folder.path().join("lying.png").display().to_string();
+    let hopper = photo("grace_hopper.jpg");
+    kith::media::save(&Photo::open(&hopper).unwrap().raster().turned(1), &lying).unwrap();
+    let answer = kith(&["verify", &hopper, &lying]);
+    let said = String::from_utf8_lossy(&answer.stdout).to_string();
+    assert!(code(&answer) == 0 && said.contains("the second photo was turned by 270 degrees"), "{answer:?}");
+    let object = json(&kith(&["detect", &lying, "--json"]));
+    let face = &object["photos"][0]["faces"][0];
+    assert_eq!(face["turned"], 270, "{object}");
+    let (width, x1) = (object["photos"][0]["width"].as_f64().unwrap(), face["box"]["x1"].as_f64().unwrap());
+    assert!(x1 <= width, "in the photo's own pixels: {face}");
+    // Who says a score counts by it: none is that certain.
+    let none = kith(&["verify", &hopper, &hopper, "--min-score", "1"]);
+    assert_eq!(code(&none), 2, "{none:?}");
+}
+
+#[test]
+fn a_refusal_for_several_faces_says_where_they_are() {
+    let answer = kith(&["verify", &photo("grace_hopper.jpg"), &photo("two_faces.jpg"), "--json"]);
+    let message = json(&answer)["error"]["message"].as_str().unwrap().to_string();
+    assert!(message.contains("2 faces found") && message.matches(" to ").count() >= 2, "{message}");
+    assert!(message.contains("--largest"), "{message}");
 }
 
 #[test]

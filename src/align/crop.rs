@@ -1,11 +1,14 @@
 //! facenet-pytorch's crop: the detector's box with a margin, resized to a square.
+//!
+//! Where the box reaches beyond the photo, facenet-pytorch clamps it and stretches what is left, so that the same face
+//! has another shape on its chip when the photo is cut. Here the rest of the box is black, as on every other chip.
 
 use crate::error::ModelError;
 use crate::geometry::BBox;
 use crate::media::{Raster, resize_triangle};
 
 /// Cuts `bbox`, grown so that `margin` of the chip's `size` pixels lie outside it (half on each
-/// side), clips it to the photo, and resizes it to `size` x `size` with a triangle filter that widens
+/// side), black beyond the photo, and resizes it to `size` x `size` with a triangle filter that widens
 /// with the reduction, as Pillow's bilinear resize does.
 ///
 /// # Errors
@@ -22,16 +25,20 @@ pub fn box_crop(photo: &Raster, bbox: &BBox, size: u32, margin: u32) -> Result<R
     let share = f64::from(margin) / f64::from(size - margin);
     let grown = |length: f32| share * f64::from(length) / 2.0;
     let (across, down) = (grown(bbox.width()), grown(bbox.height()));
-    let x0 = (f64::from(bbox.x0) - across).max(0.0) as u32;
-    let y0 = (f64::from(bbox.y0) - down).max(0.0) as u32;
-    let x1 = (f64::from(bbox.x1) + across).min(f64::from(photo.width())) as u32;
-    let y1 = (f64::from(bbox.y1) + down).min(f64::from(photo.height())) as u32;
-    if x1 <= x0 || y1 <= y0 {
+    // However far the box reaches, no more than the photo's own length is filled up on each side.
+    let edge = |edge: f64, length: u32| {
+        let length = i64::from(length);
+        (edge.floor() as i64).clamp(-length, 2 * length)
+    };
+    let (x0, x1) = (edge(f64::from(bbox.x0) - across, photo.width()), edge(f64::from(bbox.x1) + across, photo.width()));
+    let (y0, y1) = (edge(f64::from(bbox.y0) - down, photo.height()), edge(f64::from(bbox.y1) + down, photo.height()));
+    let holds = |from: i64, to: i64, length: u32| from.max(0) < to.min(i64::from(length));
+    if !holds(x0, x1, photo.width()) || !holds(y0, y1, photo.height()) {
         return Err(ModelError::BadEmbedding { reason: "the face's box holds no pixel of the photo".to_string() });
     }
     // The crop is copied out first, so that the filter sees nothing beyond its edges.
-    let mut crop = Raster::new(x1 - x0, y1 - y0, [0; 3]);
-    crop.blit(photo, -i64::from(x0), -i64::from(y0));
+    let mut crop = Raster::new((x1 - x0) as u32, (y1 - y0) as u32, [0; 3]);
+    crop.blit(photo, -x0, -y0);
     Ok(resize_triangle(&crop, size, size))
 }
 
@@ -57,6 +64,20 @@ mod tests {
             let gaps = chip.data().iter().zip(wanted.raster().data()).map(|(a, &b)| a.abs_diff(b));
             assert!(gaps.max().unwrap() <= 1, "{case}");
         }
+    }
+
+    #[test]
+    fn a_face_has_one_shape_whether_the_photo_is_cut_or_not() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos");
+        let photo = Photo::open(root.join("astronaut.png")).unwrap();
+        let whole = box_crop(photo.raster(), &BBox::new(176.0, 70.0, 271.0, 199.0), 160, 0).unwrap();
+        // The right fifth of the box is cut away.
+        let mut cut = Raster::new(252, 512, [0; 3]);
+        cut.blit(photo.raster(), 0, 0);
+        let chip = box_crop(&cut, &BBox::new(176.0, 70.0, 271.0, 199.0), 160, 0).unwrap();
+        let (left, beyond) = ((0..125), (130..160));
+        assert!(left.flat_map(|x| (0..160).map(move |y| (x, y))).all(|(x, y)| chip.pixel(x, y) == whole.pixel(x, y)));
+        assert!(beyond.flat_map(|x| (0..160).map(move |y| (x, y))).all(|(x, y)| chip.pixel(x, y) == [0; 3]));
     }
 
     #[test]

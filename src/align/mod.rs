@@ -60,7 +60,17 @@ impl Alignment {
                 let (width, height) = template.size;
                 Ok(warp(photo, to_chip.inverse().rows(), width, height))
             }
-            Self::BoxCrop { size, margin } => box_crop(photo, bbox, *size, *margin),
+            Self::BoxCrop { size, margin } => {
+                // A face that lies on its side or its head in the photo stands on its chip, as one warped by landmarks
+                // does.
+                let [left, right, ..] = landmarks.0;
+                let quarters = (right[1] - left[1]).atan2(right[0] - left[0]) / std::f32::consts::FRAC_PI_2;
+                let chip = box_crop(photo, bbox, *size, *margin)?;
+                match quarters.round() as i32 {
+                    0 => Ok(chip),
+                    quarters => Ok(chip.turned((-quarters).rem_euclid(4) as u32)),
+                }
+            }
         }
     }
 }

@@ -7,6 +7,7 @@
 
 use serde::Serialize;
 
+use super::cover::Cover;
 use crate::error::GateRefusal;
 use crate::geometry::Landmarks;
 use crate::media::Raster;
@@ -25,6 +26,10 @@ const FACE_HEIGHT: f32 = 1.044;
 const CENTRE: f32 = 0.6;
 /// Weights of red, green and blue in luma (ITU-R BT.601).
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+
+/// Bounds of the estimates, chosen on people of folds 1 to 3 of Labeled Faces in the Wild (`tests/conditions.rs`).
+const COVERED: f32 = 0.2;
+const INVERTED: f32 = 0.3;
 
 /// Measures of a face.
 ///
@@ -48,8 +53,14 @@ pub struct FaceQuality {
     pub yaw: f32,
     /// Nod in degrees, positive upwards; an estimate.
     pub pitch: f32,
-    /// Tilt in degrees, positive clockwise in the photo.
+    /// Tilt in degrees, positive clockwise; in the photo as it was turned to find the face.
     pub roll: f32,
+    /// How likely mouth and nose are hidden, 0 to 1.
+    pub mouth_covered: f32,
+    /// How likely the eyes are hidden, 0 to 1.
+    pub eyes_covered: f32,
+    /// How likely the face is upside down, 0 to 1.
+    pub inverted: f32,
 }
 
 /// What a face must be to be enrolled. A bound of 0 (or 180 for angles) switches it off.
@@ -67,20 +78,37 @@ pub struct QualityBounds {
     pub pitch: f32,
     /// Most roll to either side, in degrees.
     pub roll: f32,
+    /// Most that mouth and nose, or the eyes, may be likely to be hidden; 1 switches it off.
+    pub covered: f32,
+    /// Most that the face may be likely to be upside down; 1 switches it off.
+    pub inverted: f32,
 }
 
 impl Default for QualityBounds {
     fn default() -> Self {
-        Self { eye_distance: 20.0, sharpness: 0.008, brightness: (0.12, 0.9), yaw: 50.0, pitch: 40.0, roll: 45.0 }
+        Self {
+            eye_distance: 20.0,
+            sharpness: 0.008,
+            brightness: (0.12, 0.9),
+            yaw: 50.0,
+            pitch: 40.0,
+            roll: 45.0,
+            covered: COVERED,
+            inverted: INVERTED,
+        }
     }
 }
 
 impl FaceQuality {
-    /// Measures a face from its chip and its landmarks in the photo.
-    pub fn measure(chip: &Raster, landmarks: &Landmarks) -> Self {
+    /// Measures a face from its chip and its landmarks in the photo, which was turned clockwise by that many degrees
+    /// to find it.
+    pub fn measure(photo: &Raster, chip: &Raster, landmarks: &Landmarks, turned: u16) -> Self {
         let (sharpness, brightness) = light(chip);
         let (yaw, pitch, roll) = pose(landmarks);
-        Self { eye_distance: landmarks.eye_distance(), sharpness, brightness, yaw, pitch, roll }
+        let roll = (roll + f32::from(turned) + 180.0).rem_euclid(360.0) - 180.0;
+        let Cover { mouth: mouth_covered, eyes: eyes_covered, inverted } = Cover::of(photo, landmarks);
+        let eye_distance = landmarks.eye_distance();
+        Self { eye_distance, sharpness, brightness, yaw, pitch, roll, mouth_covered, eyes_covered, inverted }
     }
 
     /// The first bound that the face does not keep, unless `allowed` names it.
@@ -108,6 +136,13 @@ impl FaceQuality {
             if degrees.abs() > most {
                 refusals.push(GateRefusal::TurnedAway { axis, degrees, most });
             }
+        }
+        let parts = [("mouth and nose", self.mouth_covered), ("eyes", self.eyes_covered)];
+        for (part, certainty) in parts.into_iter().filter(|(_, certainty)| *certainty > bounds.covered) {
+            refusals.push(GateRefusal::Covered { part, certainty, most: bounds.covered });
+        }
+        if self.inverted > bounds.inverted {
+            refusals.push(GateRefusal::Inverted { certainty: self.inverted, most: bounds.inverted });
         }
         refusals.into_iter().find(|r| !allowed(r.name())).map_or(Ok(()), Err)
     }
@@ -221,8 +256,15 @@ mod tests {
 
     #[test]
     fn the_first_bound_broken_is_named_and_can_be_allowed() {
-        let quality =
-            FaceQuality { eye_distance: 9.0, sharpness: 0.001, brightness: 0.05, yaw: 70.0, ..Default::default() };
+        let quality = FaceQuality {
+            eye_distance: 9.0,
+            sharpness: 0.001,
+            brightness: 0.05,
+            yaw: 70.0,
+            eyes_covered: 1.0,
+            inverted: 1.0,
+            ..Default::default()
+        };
         let refused = |allowed: &[&str]| {
             let allows = |name: &str| allowed.contains(&name);
             quality.within(&QualityBounds::default(), &allows).err().map(|r| r.name())
@@ -231,6 +273,8 @@ mod tests {
         assert_eq!(refused(&["small"]), Some("blurred"));
         assert_eq!(refused(&["small", "blurred"]), Some("light"));
         assert_eq!(refused(&["small", "blurred", "light"]), Some("turned"));
-        assert_eq!(refused(&["small", "blurred", "light", "turned"]), None);
+        assert_eq!(refused(&["small", "blurred", "light", "turned"]), Some("covered"));
+        assert_eq!(refused(&["small", "blurred", "light", "turned", "covered"]), Some("inverted"));
+        assert_eq!(refused(&["small", "blurred", "light", "turned", "covered", "inverted"]), None);
     }
 }

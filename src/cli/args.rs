@@ -11,7 +11,10 @@ use super::store_args::{ExportArgs, ImportArgs, KeyArgs, Reembed, Rekey};
 use crate::files::spelled;
 use crate::nn::weights::Precision;
 use crate::nn::{DeviceChoice, PrecisionChoice};
-use crate::{Calibration, Engine, EngineBuilder, FaceChoice, Limits, MtcnnOptions, Policy, Result, YunetOptions};
+use crate::{
+    Calibration, Engine, EngineBuilder, FaceChoice, Limits, MtcnnOptions, Policy, Question, Result, Selection,
+    YunetOptions,
+};
 
 /// kith: who is this face?
 #[derive(Debug, Parser)]
@@ -231,9 +234,33 @@ pub(super) struct Line {
     /// Decide at this distance between unit vectors instead (0 to 2)
     #[arg(long, value_name = "DISTANCE", conflicts_with_all = ["max_fmr", "extrapolate"])]
     pub threshold: Option<f32>,
+    /// Decide even where neither face would be enrolled (small, blurred, dark, turned away, covered, upside down).
+    /// The stated false-match rate does not hold then
+    #[arg(long)]
+    pub accept_poor: bool,
+}
+
+/// Which boxes count as faces.
+#[derive(Debug, Group)]
+pub(super) struct Count {
+    /// Count every box that the detector is at least so sure of (0 to 1), and no other. When not said, boxes that are
+    /// both much smaller and less certain than the main face do not count
+    #[arg(long, value_name = "SCORE", value_parser = within(0.0f32, 1.0))]
+    pub min_score: Option<f32>,
+}
+
+impl Count {
+    pub(super) fn selection(&self, largest: bool) -> Selection {
+        let choice = if largest { FaceChoice::Largest } else { FaceChoice::Only };
+        Selection { choice, min_score: self.min_score }
+    }
 }
 
 impl Line {
+    pub(super) fn question(&self, selection: Selection) -> Question {
+        Question { policy: self.policy(), selection, accept_poor: self.accept_poor }
+    }
+
     pub(super) fn policy(&self) -> Policy {
         match self.threshold {
             Some(distance) => Policy::Distance(distance),
@@ -256,6 +283,8 @@ pub(super) struct Compare {
     #[arg(long)]
     pub seed_layout: bool,
     #[command(flatten)]
+    pub count: Count,
+    #[command(flatten)]
     pub line: Line,
 }
 
@@ -269,13 +298,9 @@ pub(super) struct Verify {
     #[arg(long)]
     pub largest: bool,
     #[command(flatten)]
+    pub count: Count,
+    #[command(flatten)]
     pub line: Line,
-}
-
-impl Verify {
-    pub(super) fn choice(&self) -> FaceChoice {
-        if self.largest { FaceChoice::Largest } else { FaceChoice::Only }
-    }
 }
 
 #[derive(Debug, Group)]

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::args::{Common, Compare, open_both};
-use super::{DIFFERENT, DONE, FAILED, output};
+use super::{DIFFERENT, DONE, FAILED, notes, output};
 use crate::files::spelled;
 use crate::json::{json, shortened};
 use crate::media::{save, save_like_opencv};
@@ -34,7 +34,7 @@ pub(super) fn run(common: &Common, command: &Compare) -> anyhow::Result<u8> {
     let engine = engine.0?;
 
     let compared = Instant::now();
-    let comparison = engine.compare(&a, &b, command.line.policy())?;
+    let comparison = engine.compare(&a, &b, command.line.question(command.count.selection(false)))?;
     times.compare_ms = milliseconds(compared.elapsed());
 
     let target = command.output.clone().or_else(|| command.seed_layout.then(|| PathBuf::from(SEED_OUTPUT)));
@@ -80,6 +80,13 @@ fn print(
     output::line(&verdict);
     if comparison.verdict().is_some() {
         output::line(&evidence);
+    }
+    for (which, side) in [("first", &comparison.left), ("second", &comparison.right)] {
+        notes::passed_over(which, &side.passed_over);
+    }
+    if let Some([left, right]) = comparison.nearest() {
+        notes::face("first", &left);
+        notes::face("second", &right);
     }
     let faces = (comparison.left.faces.len(), comparison.right.faces.len());
     if faces != (1, 1) {

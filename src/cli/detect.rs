@@ -57,8 +57,12 @@ pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
                 ));
                 for f in faces {
                     let b = f.bbox;
+                    let turned = match f.turned {
+                        0 => String::new(),
+                        degrees => format!("  (photo turned by {degrees} degrees)"),
+                    };
                     output::line(&format!(
-                        "  {:.0},{:.0} to {:.0},{:.0}  score {:.4}",
+                        "  {:.0},{:.0} to {:.0},{:.0}  score {:.4}{turned}",
                         b.x0, b.y0, b.x1, b.y1, f.score
                     ));
                 }

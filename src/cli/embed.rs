@@ -94,6 +94,7 @@ fn object(engine: &Engine, rows: &[Row]) -> Value {
     let faces = rows.iter().map(|(path, face, f)| {
         json!({
             "photo": spelled(path), "face": face, "box": f.bbox, "score": f.score, "landmarks": f.landmarks,
+            "turned": f.turned,
             "embedding": f.embedding.values(),
         })
     });

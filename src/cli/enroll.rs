@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::args::Common;
 use super::gallery_args::Enroll;
 use super::people_folder::{Found, Passed, Task, look};
-use super::{DONE, FAILED, output};
+use super::{DONE, FAILED, notes, output};
 use crate::files::spelled;
 use crate::json::json;
 use crate::{Database, Engine, EnrolOptions, Enrolled, EnrolmentStatus, Error, NewFace, PersonChange, Photo};
@@ -144,7 +144,7 @@ fn report(common: &Common, found: &Found, outcomes: &[Outcome]) -> anyhow::Resul
         eprintln!("kith: {line}");
     }
     for (_, error) in &refused {
-        eprintln!("kith: {error}");
+        eprintln!("kith: {}", notes::with_largest(error));
     }
     let failed = !refused.is_empty() || passed.iter().any(Passed::fails);
     if common.json {

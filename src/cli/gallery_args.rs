@@ -12,8 +12,7 @@ use super::store_args::KeySource;
 use crate::files::typed;
 use crate::nn::weights::data_folder;
 use crate::{
-    By, DEFAULT_GALLERY, Database, DatabaseOptions, EnrolOptions, FaceChoice, PersonFilter, Result, SearchPolicy,
-    in_turn,
+    By, DEFAULT_GALLERY, Database, DatabaseOptions, EnrolOptions, PersonFilter, Result, SearchPolicy, in_turn,
 };
 
 /// Which database and gallery.
@@ -121,6 +120,8 @@ pub(super) struct Enroll {
     /// Where a photo shows several faces, take the largest instead of refusing
     #[arg(long)]
     pub largest: bool,
+    #[command(flatten)]
+    pub count: super::args::Count,
     /// Enrol in spite of these refusals
     #[arg(long, value_name = "REFUSAL", value_delimiter = ',', value_parser = EnrolOptions::REFUSALS)]
     pub allow: Vec<String>,
@@ -148,7 +149,7 @@ pub(super) struct Enroll {
 impl Enroll {
     pub(super) fn options(&self) -> EnrolOptions {
         EnrolOptions {
-            choice: if self.largest { FaceChoice::Largest } else { FaceChoice::Only },
+            selection: self.count.selection(self.largest),
             allow: self.allow.clone(),
             keep_chips: self.keep_chips,
             half: matches!(self.store, Stored::F16),

@@ -20,6 +20,7 @@ mod gallery_args;
 mod identify;
 mod index_args;
 mod key;
+mod notes;
 mod numbers;
 mod output;
 mod people;

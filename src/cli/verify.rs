@@ -1,14 +1,26 @@
 //! `kith verify`
 
 use super::args::{Common, Verify, open_both};
-use super::{DIFFERENT, DONE, output};
+use super::{DIFFERENT, DONE, FAILED, notes, output};
 use crate::Decision;
+use crate::json::json;
 
 pub(super) fn run(common: &Common, command: &Verify) -> anyhow::Result<u8> {
     let builder = common.builder()?;
     let (engine, photos) = rayon::join(|| builder.build(), || open_both(common, &command.a, &command.b));
     let ((a, b), engine) = (photos?, engine?);
-    let verdict = engine.verify(&a, &b, command.line.policy(), command.choice())?;
+    let question = command.line.question(command.count.selection(command.largest));
+    let verdict = match engine.answer(&a, &b, &question) {
+        Ok(verdict) => verdict,
+        Err(error) => {
+            let message = notes::with_largest(&error);
+            if common.json {
+                output::json(&json!({ "error": { "code": error.code(), "message": message } }))?;
+            }
+            eprintln!("kith: {message}");
+            return Ok(FAILED);
+        }
+    };
     if common.json {
         output::json(&verdict)?;
     } else {
@@ -30,6 +42,10 @@ pub(super) fn run(common: &Common, command: &Verify) -> anyhow::Result<u8> {
             "{answer}: distance {:.4}, threshold {:.4}{rate}, {alike}",
             verdict.distance, verdict.threshold.distance
         ));
+        for (which, seen) in [("first", &verdict.left), ("second", &verdict.right)] {
+            notes::passed_over(which, &seen.passed_over);
+            notes::face(which, seen);
+        }
     }
     Ok(if verdict.decision == Decision::Same { DONE } else { DIFFERENT })
 }

@@ -2,6 +2,9 @@
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
+use super::seen::{self, SeenFace};
+use crate::attributes::FaceQuality;
+use crate::detect::Detection;
 use crate::error::{RefusalError, Result};
 use crate::json::json;
 use crate::pipeline::{Face, StageTimes};
@@ -16,8 +19,12 @@ pub struct SideFaces {
     pub width: u32,
     /// Height of the upright photo in pixels.
     pub height: u32,
-    /// Its faces, most confident first.
+    /// The faces that count, most confident first.
     pub faces: Vec<Face>,
+    /// How good the picture of each is.
+    pub quality: Vec<FaceQuality>,
+    /// Boxes that do not count.
+    pub passed_over: Vec<Detection>,
     /// Time of each stage; the two photos run at once.
     pub times: StageTimes,
     /// Time of all stages together in milliseconds.
@@ -83,6 +90,7 @@ pub(super) fn score(
     right: SideFaces,
     judge: Result<Judge, RefusalError>,
     calibration: Option<&Calibration>,
+    accept_poor: bool,
 ) -> Result<Comparison> {
     // A judge that cannot decide must not keep the pairs from being scored for the picture; the
     // threshold of this stand-in goes nowhere.
@@ -112,7 +120,11 @@ pub(super) fn score(
         (None, Err(refusal), _) => Outcome::Undecided(refusal),
         (None, Ok(judge), Some(best)) => {
             let ScoredPair { left: i, right: j, .. } = pairs[best];
-            Outcome::Decided(judge.judge(&left.faces[i].embedding, &right.faces[j].embedding)?)
+            let poor = |side: &SideFaces, at: usize| side.quality.get(at).and_then(seen::refusal);
+            match seen::poor_faces((&left.photo, poor(&left, i)), (&right.photo, poor(&right, j))) {
+                Some(refusal) if !accept_poor => Outcome::Undecided(refusal),
+                _ => Outcome::Decided(judge.judge(&left.faces[i].embedding, &right.faces[j].embedding)?),
+            }
         }
         (None, Ok(_), None) => Outcome::Undecided(RefusalError::NoFace { photo: left.photo.clone() }),
     };
@@ -131,6 +143,12 @@ impl Comparison {
     /// The nearest pair, where there is one.
     pub fn best_pair(&self) -> Option<&ScoredPair> {
         self.best.map(|at| &self.pairs[at])
+    }
+
+    /// The two faces of the nearest pair: the left one, and the right one.
+    pub fn nearest(&self) -> Option<[SeenFace; 2]> {
+        let pair = self.best_pair()?;
+        Some([self.left.seen(pair.left)?, self.right.seen(pair.right)?])
     }
 
     /// Chance that the nearest of all pairs is a false match, when no face appears in both photos: at
@@ -181,22 +199,45 @@ pub(super) fn cosine_percent(distance: f32) -> f32 {
     (1.0 - distance * distance / 2.0).max(0.0) * 100.0
 }
 
+impl SideFaces {
+    /// A face as it was seen.
+    fn seen(&self, at: usize) -> Option<SeenFace> {
+        let f = self.faces.get(at)?;
+        let found = Detection { bbox: f.bbox, score: f.score, landmarks: f.landmarks, turned: f.turned };
+        Some(SeenFace::new(found, *self.quality.get(at)?, self.passed_over.clone()))
+    }
+}
+
+/// A face of a photo whose other boxes are named once.
+#[derive(Serialize)]
+struct SeenWithoutOthers {
+    #[serde(flatten)]
+    found: Detection,
+    quality: FaceQuality,
+    #[serde(serialize_with = "seen::named")]
+    refusal: Option<crate::error::GateRefusal>,
+}
+
+impl From<SeenFace> for SeenWithoutOthers {
+    fn from(SeenFace { found, quality, refusal, .. }: SeenFace) -> Self {
+        Self { found, quality, refusal }
+    }
+}
+
 struct SideWithoutTemplates<'a>(&'a SideFaces);
 
 /// A printed comparison shows where the faces are, never the templates themselves.
 impl Serialize for SideWithoutTemplates<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let side = self.0;
-        let faces: Vec<crate::detect::Detection> = side
-            .faces
-            .iter()
-            .map(|f| crate::detect::Detection { bbox: f.bbox, score: f.score, landmarks: f.landmarks })
-            .collect();
-        let mut out = serializer.serialize_struct("Side", 6)?;
+        let faces: Vec<SeenWithoutOthers> =
+            (0..side.faces.len()).filter_map(|at| side.seen(at)).map(Into::into).collect();
+        let mut out = serializer.serialize_struct("Side", 7)?;
         out.serialize_field("photo", &side.photo)?;
         out.serialize_field("width", &side.width)?;
         out.serialize_field("height", &side.height)?;
         out.serialize_field("faces", &faces)?;
+        out.serialize_field("passed_over", &side.passed_over)?;
         out.serialize_field("times", &side.times)?;
         out.serialize_field("total_ms", &side.total_ms)?;
         out.end()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::comparison::cosine_percent;
-use super::{Engine, FaceChoice, choose};
+use super::{Engine, Selection};
 use crate::attributes::{FaceQuality, QualityBounds};
 use crate::compare::{NameTag, draw_names};
 use crate::database::{Database, Pending};
@@ -25,13 +25,11 @@ const SURROUNDINGS: f32 = 0.4;
 /// What a photo must be to be enrolled, and what is kept of it.
 #[derive(Debug, Clone, Default)]
 pub struct EnrolOptions {
-    /// Which face counts where the photo shows several.
-    pub choice: FaceChoice,
-    /// Faces that the detector is less sure of than this, 0 to 1, do not count.
-    pub min_score: f32,
+    /// Which boxes count, and which face is meant where the photo shows several.
+    pub selection: Selection,
     /// What the face must be.
     pub bounds: QualityBounds,
-    /// Refusals to pass over: `small`, `blurred`, `light`, `turned`, `duplicate`, `different`.
+    /// Refusals to pass over: see [`EnrolOptions::REFUSALS`].
     pub allow: Vec<String>,
     /// Keep the chip and a thumbnail beside the vector.
     pub keep_chips: bool,
@@ -47,7 +45,8 @@ pub struct EnrolOptions {
 
 impl EnrolOptions {
     /// The words that [`EnrolOptions::allow`] takes.
-    pub const REFUSALS: [&str; 6] = ["small", "blurred", "light", "turned", "duplicate", "different"];
+    pub const REFUSALS: [&str; 8] =
+        ["small", "blurred", "light", "turned", "covered", "inverted", "duplicate", "different"];
 
     fn allows(&self, refusal: &str) -> bool {
         self.allow.iter().any(|a| a == refusal)
@@ -74,7 +73,9 @@ impl Engine {
     /// As [`Engine::chips`].
     pub fn quality(&self, photo: &Photo, detections: &[Detection]) -> Result<Vec<FaceQuality>> {
         let chips = self.chips(photo, detections)?;
-        Ok(chips.iter().zip(detections).map(|(chip, d)| FaceQuality::measure(chip, &d.landmarks)).collect())
+        let measure =
+            |(chip, d): (&Raster, &Detection)| FaceQuality::measure(photo.raster(), chip, &d.landmarks, d.turned);
+        Ok(chips.iter().zip(detections).map(measure).collect())
     }
 
     /// Finds, measures and embeds the face that [`Engine::enroll`] would store: everything that needs
@@ -91,11 +92,10 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::prepare`].
-    pub fn prepare_found(&self, photo: &Photo, mut found: Vec<Detection>, options: &EnrolOptions) -> Result<NewFace> {
-        found.retain(|d| d.score >= options.min_score);
-        let chosen = choose(&found, photo, options.choice)?;
+    pub fn prepare_found(&self, photo: &Photo, found: Vec<Detection>, options: &EnrolOptions) -> Result<NewFace> {
+        let (chosen, _) = options.selection.choose(&found, photo)?;
         let chips = self.pipeline.chips(photo.raster(), &[chosen])?;
-        let quality = FaceQuality::measure(&chips[0], &chosen.landmarks);
+        let quality = FaceQuality::measure(photo.raster(), &chips[0], &chosen.landmarks, chosen.turned);
         quality
             .within(&options.bounds, &|refusal| options.allows(refusal))
             .map_err(|refusal| GalleryError::Gate { photo: photo.origin().to_string(), refusal })?;

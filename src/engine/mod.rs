@@ -15,18 +15,24 @@
 mod builder;
 mod calibrate;
 mod calibrations;
+mod choose;
 mod comparison;
 mod gallery;
+mod look;
 mod reembed;
+mod seen;
 
 use std::time::Instant;
 
 pub use builder::EngineBuilder;
 pub use calibrate::{LabelledPhoto, Measured};
+pub use choose::{Counted, FaceChoice, Selection};
 pub use comparison::{Comparison, ComparisonTimes, Outcome, ScoredPair, SideFaces};
 pub use gallery::{EnrolOptions, IdentifiedFace};
 pub use reembed::{ReembedOptions, Reembedded};
+pub use seen::{Question, SeenFace, Verification};
 
+use crate::attributes::FaceQuality;
 use crate::compare::{Mark, Pane, Picture, draw_seed, stretched};
 use crate::detect::Detection;
 use crate::error::{RefusalError, Result};
@@ -35,20 +41,7 @@ use crate::media::{Photo, Raster};
 use crate::nn::Device;
 use crate::pipeline::{Face, Pipeline, StageTimes, milliseconds};
 use crate::vector::ModelId;
-use crate::verify::{Calibration, Judge, Policy, Verdict};
-
-/// Which face counts where one is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum FaceChoice {
-    /// The photo must show exactly one face.
-    #[default]
-    Only,
-    /// The largest box, however many there are.
-    Largest,
-    /// The box whose centre is nearest the photo's, however many there are: in photos that are cut about
-    /// the person whom they are named for, as those of Labeled Faces in the Wild are.
-    Central,
-}
+use crate::verify::{Calibration, Judge, Policy};
 
 /// Finds, embeds and compares faces. Built once (a fraction of a second), shared by any number of
 /// threads: `Engine` is `Send + Sync` and every method takes `&self`.
@@ -104,12 +97,13 @@ impl Engine {
         calibrations::shipped_for_model(model.as_str())
     }
 
-    /// The faces of the photo, most confident first, not embedded.
+    /// The faces of the photo, most confident first, not embedded. Where no upright face is in it, it is turned by 90,
+    /// 180 and 270 degrees; what was found so says so ([`Detection::turned`]).
     ///
     /// # Errors
     /// [`crate::error::ModelError::Backend`] when the device fails.
     pub fn detect(&self, photo: &Photo) -> Result<Vec<Detection>> {
-        Ok(self.pipeline.detector.detect(photo.raster())?)
+        Ok(self.look(photo.raster())?)
     }
 
     /// The faces of the photo, most confident first, embedded.
@@ -125,7 +119,12 @@ impl Engine {
     /// # Errors
     /// As [`Engine::faces`].
     pub fn faces_timed(&self, photo: &Photo) -> Result<(Vec<Face>, StageTimes)> {
-        Ok(self.pipeline.faces(photo.raster())?)
+        let start = Instant::now();
+        let found = self.look(photo.raster())?;
+        let detected = start.elapsed();
+        let (faces, _, mut times) = self.pipeline.embed(photo.raster(), &found)?;
+        times.detect_ms = milliseconds(detected);
+        Ok((faces, times))
     }
 
     /// The chips that [`Engine::faces`] would embed, one a detection.
@@ -156,9 +155,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`RefusalError::NoFace`], or [`RefusalError::SeveralFaces`] under [`FaceChoice::Only`].
-    pub fn one_face(&self, photo: &Photo, choice: FaceChoice) -> Result<Face> {
-        let chosen = self.find_one(photo, choice)?;
-        let (mut faces, _) = self.pipeline.embed(photo.raster(), &[chosen])?;
+    pub fn one_face(&self, photo: &Photo, which: impl Into<Selection>) -> Result<Face> {
+        let chosen = self.find_one(photo, which)?;
+        let (mut faces, ..) = self.pipeline.embed(photo.raster(), &[chosen])?;
         Ok(faces.remove(0))
     }
 
@@ -166,17 +165,27 @@ impl Engine {
     ///
     /// # Errors
     /// [`RefusalError::NoFace`], or [`RefusalError::SeveralFaces`] under [`FaceChoice::Only`].
-    pub fn find_one(&self, photo: &Photo, choice: FaceChoice) -> Result<Detection> {
-        let found = self.pipeline.detector.detect(photo.raster())?;
-        Ok(choose(&found, photo, choice)?)
+    pub fn find_one(&self, photo: &Photo, which: impl Into<Selection>) -> Result<Detection> {
+        self.pick(&self.look(photo.raster())?, photo, which)
     }
 
     /// The one of the faces found in a photo that counts.
     ///
     /// # Errors
     /// As [`Engine::find_one`].
-    pub fn pick(&self, found: &[Detection], photo: &Photo, choice: FaceChoice) -> Result<Detection> {
-        Ok(choose(found, photo, choice)?)
+    pub fn pick(&self, found: &[Detection], photo: &Photo, which: impl Into<Selection>) -> Result<Detection> {
+        Ok(which.into().choose(found, photo)?.0)
+    }
+
+    /// [`Engine::pick`], embedded and measured, with the boxes that were passed over.
+    ///
+    /// # Errors
+    /// As [`Engine::find_one`].
+    pub fn see(&self, found: &[Detection], photo: &Photo, which: impl Into<Selection>) -> Result<(SeenFace, Face)> {
+        let (chosen, passed_over) = which.into().choose(found, photo)?;
+        let (mut faces, chips, _) = self.pipeline.embed(photo.raster(), &[chosen])?;
+        let quality = FaceQuality::measure(photo.raster(), &chips[0], &chosen.landmarks, chosen.turned);
+        Ok((SeenFace::new(chosen, quality, passed_over), faces.remove(0)))
     }
 
     /// Embeds faces that were found before, in order.
@@ -190,12 +199,40 @@ impl Engine {
     /// Is it the same person? One face in each photo.
     ///
     /// # Errors
-    /// [`RefusalError`] when a photo has no face or several, or when the policy is not supported; never
-    /// a match then.
-    pub fn verify(&self, a: &Photo, b: &Photo, policy: Policy, choice: FaceChoice) -> Result<Verdict> {
-        let judge = self.judge(policy)?;
-        let (left, right) = self.both(a, b, |photo| self.one_face(photo, choice));
-        judge.judge(&left?.embedding, &right?.embedding)
+    /// As [`Engine::answer`].
+    pub fn verify(&self, a: &Photo, b: &Photo, policy: Policy, choice: FaceChoice) -> Result<Verification> {
+        self.answer(a, b, &Question { selection: choice.into(), ..policy.into() })
+    }
+
+    /// [`Engine::verify`], asked in full.
+    ///
+    /// # Errors
+    /// [`RefusalError`] when a photo has no face or several, when neither face would be enrolled
+    /// ([`RefusalError::PoorFaces`]), or when the policy is not supported; never a match then.
+    pub fn answer(&self, a: &Photo, b: &Photo, question: &Question) -> Result<Verification> {
+        let judge = self.judge(question.policy)?;
+        let see = |photo: &Photo| self.see(&self.look(photo.raster())?, photo, question.selection);
+        let (left, right) = self.both(a, b, see);
+        self.decide(&judge, (a.origin(), left?), (b.origin(), right?), question.accept_poor)
+    }
+
+    /// The verdict about two faces that were seen before, each with its photo's name.
+    ///
+    /// # Errors
+    /// [`RefusalError::PoorFaces`] where neither would be enrolled, unless `accept_poor`.
+    pub fn decide(
+        &self,
+        judge: &Judge,
+        (left_photo, (left, a)): (&str, (SeenFace, Face)),
+        (right_photo, (right, b)): (&str, (SeenFace, Face)),
+        accept_poor: bool,
+    ) -> Result<Verification> {
+        let verdict = judge.judge(&a.embedding, &b.embedding)?;
+        let poor = seen::poor_faces((left_photo, left.refusal.clone()), (right_photo, right.refusal.clone()));
+        match poor.filter(|_| !accept_poor) {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(Verification { verdict, left, right }),
+        }
     }
 
     /// Scores every face of one photo against every face of the other.
@@ -205,18 +242,28 @@ impl Engine {
     ///
     /// # Errors
     /// [`crate::error::ModelError::Backend`] when the device fails.
-    pub fn compare(&self, a: &Photo, b: &Photo, policy: Policy) -> Result<Comparison> {
-        let (left, right) = self.both(a, b, |photo| self.side(photo));
-        self.score(left?, right?, policy)
+    pub fn compare(&self, a: &Photo, b: &Photo, question: impl Into<Question>) -> Result<Comparison> {
+        let question = question.into();
+        let (left, right) = self.both(a, b, |photo| {
+            let start = Instant::now();
+            let found = self.look(photo.raster())?;
+            let detected = milliseconds(start.elapsed());
+            let mut side = self.side(photo, &found, &question.selection)?;
+            side.times.detect_ms = detected;
+            side.total_ms = milliseconds(start.elapsed());
+            Ok::<_, crate::Error>(side)
+        });
+        self.score(left?, right?, question)
     }
 
     /// [`Engine::compare`] of faces that were found and embedded before.
     ///
     /// # Errors
     /// [`crate::error::ModelError::MixedModels`] for faces of another model.
-    pub fn score(&self, left: SideFaces, right: SideFaces, policy: Policy) -> Result<Comparison> {
-        let judge = Judge::new(self.model(), self.calibration.as_ref(), policy);
-        comparison::score(left, right, judge, self.calibration.as_ref())
+    pub fn score(&self, left: SideFaces, right: SideFaces, question: impl Into<Question>) -> Result<Comparison> {
+        let question = question.into();
+        let judge = Judge::new(self.model(), self.calibration.as_ref(), question.policy);
+        comparison::score(left, right, judge, self.calibration.as_ref(), question.accept_poor)
     }
 
     /// Draws the similarity picture of a comparison of these two photos.
@@ -273,14 +320,23 @@ impl Engine {
         }
     }
 
-    fn side(&self, photo: &Photo) -> Result<SideFaces> {
+    /// One photo of a comparison: of the boxes found in it those that count, embedded and measured.
+    ///
+    /// # Errors
+    /// As [`Engine::embed_detections`].
+    pub fn side(&self, photo: &Photo, found: &[Detection], selection: &Selection) -> Result<SideFaces> {
         let start = Instant::now();
-        let (faces, times) = self.faces_timed(photo)?;
+        let Counted { faces, passed_over } = selection.count(found);
+        let (embedded, chips, times) = self.pipeline.embed(photo.raster(), &faces)?;
+        let measure =
+            |(chip, d): (&Raster, &Detection)| FaceQuality::measure(photo.raster(), chip, &d.landmarks, d.turned);
         Ok(SideFaces {
             photo: photo.origin().to_string(),
             width: photo.width(),
             height: photo.height(),
-            faces,
+            quality: chips.iter().zip(&faces).map(measure).collect(),
+            faces: embedded,
+            passed_over,
             times,
             total_ms: milliseconds(start.elapsed()),
         })
@@ -290,25 +346,5 @@ impl Engine {
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Engine({}, {}, {})", self.detector(), self.model(), self.device())
-    }
-}
-
-fn choose(found: &[Detection], photo: &Photo, choice: FaceChoice) -> Result<Detection, RefusalError> {
-    let photo_size = (photo.width(), photo.height());
-    let photo = || photo.origin().to_string();
-    match (found, choice) {
-        ([], _) => Err(RefusalError::NoFace { photo: photo() }),
-        ([one], _) => Ok(*one),
-        (_, FaceChoice::Only) => Err(RefusalError::SeveralFaces { photo: photo(), count: found.len() }),
-        ([first, rest @ ..], FaceChoice::Largest) => {
-            let larger = |a: Detection, b: &Detection| if b.bbox.area() > a.bbox.area() { *b } else { a };
-            Ok(rest.iter().fold(*first, larger))
-        }
-        ([first, rest @ ..], FaceChoice::Central) => {
-            let (x, y) = (photo_size.0 as f32 / 2.0, photo_size.1 as f32 / 2.0);
-            let away = |d: &Detection| (d.bbox.centre().0 - x).hypot(d.bbox.centre().1 - y);
-            let nearer = |a: Detection, b: &Detection| if away(b) < away(&a) { *b } else { a };
-            Ok(rest.iter().fold(*first, nearer))
-        }
     }
 }

@@ -125,7 +125,7 @@ impl Engine {
                 continue;
             }
             let photo = Photo::from_bytes(&bytes, &spelled(path), limits)?;
-            let detection = Detection { bbox: face.bbox, landmarks: face.landmarks, score: face.score };
+            let detection = Detection { bbox: face.bbox, landmarks: face.landmarks, score: face.score, turned: 0 };
             let chips = self.chips(&photo, &[detection])?;
             let embedding = self.embed_chips(&chips)?.remove(0);
             let pictures = match &face.pictures {

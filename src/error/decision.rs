@@ -1,5 +1,7 @@
 //! Refusals: questions that could not be decided. None of them is ever read as a match.
 
+use super::GateRefusal;
+
 /// Why no verdict was given.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -11,12 +13,26 @@ pub enum RefusalError {
         photo: String,
     },
     /// Several faces where one was asked for.
-    #[error("{photo}: {count} faces found, one was asked for; crop the photo, or say --largest to take the largest")]
+    #[error("{photo}: {} faces found, one was asked for: {}; crop the photo to one of them", faces.len(), places(faces))]
     SeveralFaces {
         /// The photo.
         photo: String,
-        /// How many.
-        count: usize,
+        /// Left, top, right and bottom edge of each in pixels of the upright photo, the most certain first.
+        faces: Vec<[f32; 4]>,
+    },
+    /// Neither face is good enough for the rates that the calibration measured.
+    #[error(
+        "it could not be decided: neither face would be enrolled, and error rates are measured on faces that would.          {left_photo}: {left}. {right_photo}: {right}"
+    )]
+    PoorFaces {
+        /// The first photo.
+        left_photo: String,
+        /// What is wrong with its face.
+        left: GateRefusal,
+        /// The second photo.
+        right_photo: String,
+        /// What is wrong with its face.
+        right: GateRefusal,
     },
     /// The model has no calibration, so a false-match rate means nothing for it.
     #[error("{model} has no calibration on this machine, so no threshold is known for it; say --threshold DISTANCE")]
@@ -76,6 +92,7 @@ impl RefusalError {
         match self {
             Self::NoFace { .. } => "refusal.no_face",
             Self::SeveralFaces { .. } => "refusal.several_faces",
+            Self::PoorFaces { .. } => "refusal.poor_faces",
             Self::NotCalibrated { .. } => "refusal.not_calibrated",
             Self::WrongCalibration { .. } => "refusal.wrong_calibration",
             Self::WrongDetector { .. } => "refusal.wrong_detector",
@@ -83,5 +100,18 @@ impl RefusalError {
             Self::CannotCalibrate { .. } => "refusal.cannot_calibrate",
             Self::InvalidThreshold { .. } => "refusal.invalid_threshold",
         }
+    }
+}
+
+/// Faces that a message names, at most.
+const MOST_NAMED: usize = 8;
+
+/// Where the faces are, in words.
+fn places(faces: &[[f32; 4]]) -> String {
+    let place = |f: &[f32; 4]| format!("{:.0},{:.0} to {:.0},{:.0}", f[0], f[1], f[2], f[3]);
+    let named: Vec<String> = faces.iter().take(MOST_NAMED).map(place).collect();
+    match faces.len().saturating_sub(MOST_NAMED) {
+        0 => named.join("; "),
+        more => format!("{}; and {more} more", named.join("; ")),
     }
 }

@@ -202,6 +202,31 @@ pub enum GateRefusal {
         /// The bound.
         most: f32,
     },
+    /// Something covers a part of the face that it is told by.
+    #[error(
+        "the face is covered: {part} {}% likely hidden by a mask, glasses, a hand or the like, at most {}% is accepted",
+        (certainty * 100.0).floor(), (most * 100.0).floor()
+    )]
+    Covered {
+        /// `mouth and nose`, or `eyes`.
+        #[serde(deserialize_with = "lasting_text")]
+        part: Lasting,
+        /// Estimated, 0 to 1.
+        certainty: f32,
+        /// The bound.
+        most: f32,
+    },
+    /// The face is upside down on its chip.
+    #[error(
+        "the face is upside down: {}% likely, at most {}% is accepted; turn the photo",
+        (certainty * 100.0).floor(), (most * 100.0).floor()
+    )]
+    Inverted {
+        /// Estimated, 0 to 1.
+        certainty: f32,
+        /// The bound.
+        most: f32,
+    },
     /// The gallery would answer somebody else for this face.
     #[error(
         "the gallery takes this face for {name:?}, another person (their face {face} is at distance {}, within the \
@@ -244,6 +269,21 @@ fn told(measure: f32, bound: f32, least: usize) -> String {
 }
 
 impl GateRefusal {
+    /// The stable name of the refusal.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooSmall { .. } => "gate.too_small",
+            Self::Blurred { .. } => "gate.blurred",
+            Self::TooDark { .. } => "gate.too_dark",
+            Self::TooBright { .. } => "gate.too_bright",
+            Self::TurnedAway { .. } => "gate.turned_away",
+            Self::Covered { .. } => "gate.covered",
+            Self::Inverted { .. } => "gate.inverted",
+            Self::SomeoneElse { .. } => "gate.someone_else",
+            Self::DifferentPerson { .. } => "gate.different_person",
+        }
+    }
+
     /// The word that overrides this refusal.
     pub fn name(&self) -> &'static str {
         match self {
@@ -251,6 +291,8 @@ impl GateRefusal {
             Self::Blurred { .. } => "blurred",
             Self::TooDark { .. } | Self::TooBright { .. } => "light",
             Self::TurnedAway { .. } => "turned",
+            Self::Covered { .. } => "covered",
+            Self::Inverted { .. } => "inverted",
             Self::SomeoneElse { .. } => "duplicate",
             Self::DifferentPerson { .. } => "different",
         }
@@ -274,15 +316,7 @@ impl GalleryError {
             Self::BadName { .. } => "gallery.bad_name",
             Self::WrongModel { .. } => "gallery.wrong_model",
             Self::NotReembedded { .. } => "gallery.not_reembedded",
-            Self::Gate { refusal, .. } => match refusal {
-                GateRefusal::TooSmall { .. } => "gate.too_small",
-                GateRefusal::Blurred { .. } => "gate.blurred",
-                GateRefusal::TooDark { .. } => "gate.too_dark",
-                GateRefusal::TooBright { .. } => "gate.too_bright",
-                GateRefusal::TurnedAway { .. } => "gate.turned_away",
-                GateRefusal::SomeoneElse { .. } => "gate.someone_else",
-                GateRefusal::DifferentPerson { .. } => "gate.different_person",
-            },
+            Self::Gate { refusal, .. } => refusal.code(),
         }
     }
 }

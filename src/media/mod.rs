@@ -21,7 +21,8 @@ pub use limits::Limits;
 pub use photo::Photo;
 pub use raster::Raster;
 pub use resize::{
-    AreaRows, Region, RowSums, fit_within, resize_area, resize_area_interleaved, resize_bilinear_fixed, resize_triangle,
+    AreaRows, Frame, Region, RowSums, fit_within, resize_area, resize_area_interleaved, resize_bilinear_fixed,
+    resize_triangle,
 };
 pub use sniff::{SNIFFED, Sniffed, sniff};
 pub use text::{draw_label, draw_text, measure};

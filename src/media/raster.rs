@@ -100,6 +100,27 @@ impl Raster {
         }
     }
 
+    /// The picture turned clockwise by that many quarters.
+    pub fn turned(&self, quarters: u32) -> Raster {
+        let (width, height) = match quarters % 2 {
+            0 => (self.width, self.height),
+            _ => (self.height, self.width),
+        };
+        let mut turned = Raster::new(width, height, [0; 3]);
+        let rows = turned.data.chunks_exact_mut(width as usize * 3).zip(0u32..);
+        for (pixel, x, y) in rows.flat_map(|(row, y)| row.chunks_exact_mut(3).zip(0u32..).map(move |(p, x)| (p, x, y)))
+        {
+            let from = match quarters % 4 {
+                1 => self.pixel(y, width - 1 - x),
+                2 => self.pixel(width - 1 - x, height - 1 - y),
+                3 => self.pixel(height - 1 - y, x),
+                _ => self.pixel(x, y),
+            };
+            pixel.copy_from_slice(&from);
+        }
+        turned
+    }
+
     /// The mirror image.
     pub fn mirrored(&self) -> Raster {
         let mut mirrored = self.clone();
@@ -129,6 +150,20 @@ mod tests {
         assert!(Raster::from_rgb(2, 2, vec![0; 12]).is_ok());
         assert!(Raster::from_rgb(2, 2, vec![0; 11]).is_err());
         assert!(Raster::from_rgb(0, 2, vec![]).is_err());
+    }
+
+    #[test]
+    fn turning_moves_every_pixel_clockwise() {
+        let data: Vec<u8> = (0..6u8).flat_map(|v| [v; 3]).collect();
+        // 0 1 2 over 3 4 5.
+        let picture = Raster::from_rgb(3, 2, data).unwrap();
+        let read = |r: Raster| r.data().chunks(3).map(|p| p[0]).collect::<Vec<_>>();
+        let quarter = picture.turned(1);
+        assert_eq!((quarter.width(), quarter.height()), (2, 3));
+        assert_eq!(read(quarter), [3, 0, 4, 1, 5, 2]);
+        assert_eq!(read(picture.turned(2)), [5, 4, 3, 2, 1, 0]);
+        assert_eq!(read(picture.turned(3)), [2, 5, 1, 4, 0, 3]);
+        assert_eq!(picture.turned(4), picture);
     }
 
     #[test]

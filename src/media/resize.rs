@@ -20,6 +20,26 @@ pub struct Region {
     pub y1: usize,
 }
 
+/// Part of a picture that may reach beyond its edges: columns `x0..x1` and rows `y0..y1`, counted from its first
+/// pixel. What lies beyond is black, so that a part keeps its proportions wherever it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame {
+    /// First column.
+    pub x0: i64,
+    /// First row.
+    pub y0: i64,
+    /// One past the last column.
+    pub x1: i64,
+    /// One past the last row.
+    pub y1: i64,
+}
+
+impl From<Region> for Frame {
+    fn from(r: Region) -> Self {
+        Self { x0: r.x0 as i64, y0: r.y0 as i64, x1: r.x1 as i64, y1: r.y1 as i64 }
+    }
+}
+
 /// Pixel values go to networks as `(v - 127.5) / 128`.
 const MIDDLE: f32 = 127.5;
 const FACTOR: f32 = 0.007_812_5;
@@ -31,29 +51,38 @@ fn window(i: usize, input: usize, output: usize) -> (usize, usize) {
 
 /// Shrinks (or grows) part of a picture by taking means, row by row: output line `i` of `n` covers input
 /// lines `floor(i * input / n)` to `ceil((i + 1) * input / n)`, which is torch's adaptive average
-/// pooling. Each mean `v` is written as `(v - 127.5) / 128`.
+/// pooling. Each mean `v` is written as `(v - 127.5) / 128`. Beyond the picture's edges it is black.
 pub struct AreaRows<'a> {
     src: &'a Raster,
+    frame: Frame,
+    /// The part of the frame that the picture has.
     region: Region,
     height: usize,
     /// First and one past the last byte of each output column's window, from the region's left edge.
     columns: Vec<(usize, usize)>,
-    /// How many columns each window has.
+    /// How many columns each window has, those beyond the picture among them.
     widths: Vec<f32>,
 }
 
 impl<'a> AreaRows<'a> {
-    /// `region` of `src` at `width` x `height`.
+    /// `frame` of `src` at `width` x `height`.
     ///
     /// # Panics
-    /// When the region is empty or reaches outside, or when a size is zero.
-    pub fn new(src: &'a Raster, region: Region, width: usize, height: usize) -> Self {
-        let Region { x0, y0, x1, y1 } = region;
-        assert!(x0 < x1 && y0 < y1 && x1 <= src.width() as usize && y1 <= src.height() as usize, "{region:?}");
+    /// When the frame holds no pixel of the picture, or when a size is zero.
+    pub fn new(src: &'a Raster, frame: impl Into<Frame>, width: usize, height: usize) -> Self {
+        let frame: Frame = frame.into();
+        let within = |edge: i64, length: u32| edge.clamp(0, i64::from(length)) as usize;
+        let (x0, x1) = (within(frame.x0, src.width()), within(frame.x1, src.width()));
+        let (y0, y1) = (within(frame.y0, src.height()), within(frame.y1, src.height()));
+        assert!(x0 < x1 && y0 < y1, "{frame:?}");
         assert!(width > 0 && height > 0, "{width}x{height}");
-        let windows = (0..width).map(|x| window(x, x1 - x0, width));
+        let windows = (0..width).map(|x| window(x, (frame.x1 - frame.x0) as usize, width));
         let widths = windows.clone().map(|(left, right)| (right - left) as f32).collect();
-        Self { src, region, height, columns: windows.map(|(left, right)| (left * 3, right * 3)).collect(), widths }
+        let columns = windows.map(|(left, right)| {
+            let place = |at: usize| (frame.x0 + at as i64).clamp(x0 as i64, x1 as i64) as usize - x0;
+            (place(left) * 3, place(right) * 3)
+        });
+        Self { src, frame, region: Region { x0, y0, x1, y1 }, height, columns: columns.collect(), widths }
     }
 
     /// Writes red, green and blue of row `y`. `sums` is room for the work: the same for one row after
@@ -86,12 +115,21 @@ impl<'a> AreaRows<'a> {
         }
     }
 
-    /// Sums up the rows of row `y`'s window, and along them; says how many they are.
+    /// Sums up the rows of row `y`'s window, and along them; says how many they are, those beyond the picture among
+    /// them. Black adds nothing to a sum.
     fn sum(&self, y: usize, sums: &mut RowSums) -> f32 {
         assert!(y < self.height, "row {y} of {}", self.height);
         let Region { x0, x1, y0, y1 } = self.region;
-        let (top, bottom) = window(y, y1 - y0, self.height);
-        let line = |y: usize| &self.src.row((y0 + y) as u32)[x0 * 3..x1 * 3];
+        let (top, bottom) = window(y, (self.frame.y1 - self.frame.y0) as usize, self.height);
+        let rows = (bottom - top) as f32;
+        let place = |at: usize| (self.frame.y0 + at as i64).clamp(y0 as i64, y1 as i64) as usize;
+        let (top, bottom) = (place(top), place(bottom));
+        let line = |y: usize| &self.src.row(y as u32)[x0 * 3..x1 * 3];
+        if top == bottom {
+            sums.upto.clear();
+            sums.upto.resize((x1 - x0 + 1) * 3, 0);
+            return rows;
+        }
         // The window's rows are summed first, which the compiler turns into vector code. Sums of bytes are
         // exact.
         if bottom - top <= RowSums::ROWS_IN_16_BITS {
@@ -109,7 +147,7 @@ impl<'a> AreaRows<'a> {
             }
             run_up(&sums.long, &mut sums.upto);
         }
-        (bottom - top) as f32
+        rows
     }
 
     /// The sums of each window.
@@ -154,8 +192,8 @@ impl RowSums {
 ///
 /// # Panics
 /// As [`AreaRows::new`], and when `out` does not hold exactly `3 * width * height` numbers.
-pub fn resize_area(src: &Raster, region: Region, width: usize, height: usize, out: &mut [f32]) {
-    let rows = AreaRows::new(src, region, width, height);
+pub fn resize_area(src: &Raster, frame: impl Into<Frame>, width: usize, height: usize, out: &mut [f32]) {
+    let rows = AreaRows::new(src, frame, width, height);
     assert_eq!(out.len(), 3 * width * height, "three planes");
     let (red, rest) = out.split_at_mut(width * height);
     let (green, blue) = rest.split_at_mut(width * height);
@@ -170,8 +208,8 @@ pub fn resize_area(src: &Raster, region: Region, width: usize, height: usize, ou
 ///
 /// # Panics
 /// As [`resize_area`].
-pub fn resize_area_interleaved(src: &Raster, region: Region, width: usize, height: usize, out: &mut [f32]) {
-    let rows = AreaRows::new(src, region, width, height);
+pub fn resize_area_interleaved(src: &Raster, frame: Frame, width: usize, height: usize, out: &mut [f32]) {
+    let rows = AreaRows::new(src, frame, width, height);
     assert_eq!(out.len(), 3 * width * height, "three numbers a pixel");
     let mut sums = RowSums::default();
     for (y, row) in out.chunks_mut(3 * width).enumerate() {
@@ -316,7 +354,7 @@ mod tests {
             let mut planar = vec![0f32; 3 * ow * oh];
             let mut mixed = planar.clone();
             resize_area(&src, region, ow, oh, &mut planar);
-            resize_area_interleaved(&src, region, ow, oh, &mut mixed);
+            resize_area_interleaved(&src, region.into(), ow, oh, &mut mixed);
             for (y, x, c) in (0..oh).flat_map(|y| (0..ow).flat_map(move |x| (0..3).map(move |c| (y, x, c)))) {
                 let (top, bottom) = (y * (region.y1 - y0) / oh, ((y + 1) * (region.y1 - y0)).div_ceil(oh));
                 let (left, right) = (x * (region.x1 - x0) / ow, ((x + 1) * (region.x1 - x0)).div_ceil(ow));
@@ -329,6 +367,28 @@ mod tests {
                 assert!((f64::from(planar[c * ow * oh + y * ow + x]) - wanted).abs() < 1e-6);
                 assert_eq!(planar[c * ow * oh + y * ow + x], mixed[(y * ow + x) * 3 + c]);
             }
+        }
+    }
+
+    #[test]
+    fn what_lies_beyond_the_picture_is_black() {
+        let mut rng = ChaCha8Rng::seed_from_u64(21);
+        for round in 0..60 {
+            let (w, h) = (rng.random_range(1..40u32), rng.random_range(1..40u32));
+            let src = noise(w, h, 100 + round);
+            // A frame that holds at least one pixel, and the same part of the picture on a black canvas.
+            let edges = |length: u32, rng: &mut ChaCha8Rng| {
+                let first = rng.random_range(-30..i64::from(length));
+                (first, rng.random_range(first.max(0) + 1..i64::from(length) + 30))
+            };
+            let ((x0, x1), (y0, y1)) = (edges(w, &mut rng), edges(h, &mut rng));
+            let mut canvas = Raster::new((x1 - x0) as u32, (y1 - y0) as u32, [0; 3]);
+            canvas.blit(&src, -x0, -y0);
+            let (ow, oh) = (rng.random_range(1..50), rng.random_range(1..50));
+            let (mut framed, mut padded) = (vec![0f32; 3 * ow * oh], vec![0f32; 3 * ow * oh]);
+            resize_area_interleaved(&src, Frame { x0, y0, x1, y1 }, ow, oh, &mut framed);
+            resize_area_interleaved(&canvas, whole(&canvas).into(), ow, oh, &mut padded);
+            assert_eq!(framed, padded, "{w}x{h}: {x0},{y0} to {x1},{y1} at {ow}x{oh}");
         }
     }
 

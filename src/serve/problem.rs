@@ -82,6 +82,20 @@ impl Problem {
         self.with("photo", field)
     }
 
+    /// What else can be done about it.
+    pub(super) fn advising(mut self, what: &str) -> Self {
+        self.0.detail.push_str(what);
+        self
+    }
+
+    /// The problem where the request has an option `face`: several faces can be chosen among by it.
+    pub(super) fn offering_largest(mut self) -> Self {
+        if self.0.code == "refusal.several_faces" {
+            self.0.detail.push_str(", or say face=largest");
+        }
+        self
+    }
+
     pub(super) fn code(&self) -> &str {
         &self.0.code
     }
@@ -176,10 +190,19 @@ impl From<RefusalError> for Problem {
             RefusalError::NoFace { .. } => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "no face was found in the photo".to_string())
             }
-            RefusalError::SeveralFaces { count, .. } => (
-                StatusCode::UNPROCESSABLE_ENTITY,
-                format!("{count} faces were found, one was asked for; crop the photo, or say face=largest"),
-            ),
+            RefusalError::SeveralFaces { faces, .. } => {
+                // Not over HTTP's own words: doors, whose policy says which face counts, have no `face`.
+                return Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), error.to_string())
+                    .with("faces", crate::json::json!(faces));
+            }
+            RefusalError::PoorFaces { left, right, .. } => {
+                let named =
+                    |r: &crate::error::GateRefusal| crate::json::json!({ "code": r.code(), "reason": r.to_string() });
+                let detail = format!("{error}; say accept_poor=true to have it decided all the same");
+                return Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), detail)
+                    .with("left", named(left))
+                    .with("right", named(right));
+            }
             RefusalError::NotCalibrated { model } => (
                 StatusCode::CONFLICT,
                 format!("{model} has no calibration on this service, so no rate is known for it; say threshold"),

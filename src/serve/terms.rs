@@ -34,6 +34,8 @@ pub(super) enum Refusal {
     Blurred,
     Light,
     Turned,
+    Covered,
+    Inverted,
     Duplicate,
     Different,
 }

@@ -6,8 +6,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
+use crate::error::GateRefusal;
 use crate::geometry::BBox;
-use crate::{Candidate, Database, Detection, EnrolledFace, Face, Identification, Person, Threshold};
+use crate::{
+    Candidate, Database, Detection, EnrolledFace, Face, FaceQuality, Identification, Person, SeenFace, Threshold,
+};
 
 /// A face that was found.
 #[derive(Debug, Serialize, ToSchema)]
@@ -18,17 +21,94 @@ pub(super) struct FoundView {
     score: f32,
     /// Left eye, right eye, nose, left and right mouth corner: `[x, y]` in pixels of the upright photo.
     landmarks: Vec<[f32; 2]>,
+    /// By how many degrees the photo was turned clockwise to find it, where no upright face is in it: 90, 180 or 270.
+    /// Box and landmarks are in the photo's own pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turned: Option<u16>,
 }
 
 impl From<&Detection> for FoundView {
     fn from(d: &Detection) -> Self {
-        Self { bbox: d.bbox, score: d.score, landmarks: d.landmarks.0.to_vec() }
+        Self { bbox: d.bbox, score: d.score, landmarks: d.landmarks.0.to_vec(), turned: said(d.turned) }
+    }
+}
+
+/// A photo that was not turned is not spoken of.
+fn said(turned: u16) -> Option<u16> {
+    (turned != 0).then_some(turned)
+}
+
+/// How good the picture of a face is.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct QualityView {
+    /// Between the eyes, in pixels.
+    eye_distance: f32,
+    /// Standard deviation of the luma's Laplacian: 0 for an even surface.
+    sharpness: f32,
+    /// Mean luma, 0 to 1.
+    brightness: f32,
+    /// Degrees.
+    yaw: f32,
+    /// Degrees.
+    pitch: f32,
+    /// Degrees.
+    roll: f32,
+    /// How likely mouth and nose are hidden, 0 to 1.
+    mouth_covered: f32,
+    /// How likely the eyes are hidden, 0 to 1.
+    eyes_covered: f32,
+    /// How likely the face is upside down, 0 to 1.
+    inverted: f32,
+}
+
+impl From<FaceQuality> for QualityView {
+    fn from(q: FaceQuality) -> Self {
+        let FaceQuality { eye_distance, sharpness, brightness, yaw, pitch, roll, .. } = q;
+        let FaceQuality { mouth_covered, eyes_covered, inverted, .. } = q;
+        Self { eye_distance, sharpness, brightness, yaw, pitch, roll, mouth_covered, eyes_covered, inverted }
+    }
+}
+
+/// Why a face would not be enrolled.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct RefusalView {
+    code: &'static str,
+    reason: String,
+}
+
+impl From<&GateRefusal> for RefusalView {
+    fn from(r: &GateRefusal) -> Self {
+        Self { code: r.code(), reason: r.to_string() }
+    }
+}
+
+/// A face that a verdict is about.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SeenView {
+    #[serde(flatten)]
+    found: FoundView,
+    quality: QualityView,
+    /// Why it would not be enrolled; measured error rates are those of faces that would. Null where it would.
+    refusal: Option<RefusalView>,
+    /// Boxes of the photo that did not count: both much smaller and less certain than the main face, or below
+    /// `min_score`.
+    passed_over: Vec<FoundView>,
+}
+
+impl From<SeenFace> for SeenView {
+    fn from(s: SeenFace) -> Self {
+        Self {
+            found: (&s.found).into(),
+            quality: s.quality.into(),
+            refusal: s.refusal.as_ref().map(Into::into),
+            passed_over: s.passed_over.iter().map(Into::into).collect(),
+        }
     }
 }
 
 impl From<&Face> for FoundView {
     fn from(f: &Face) -> Self {
-        Self { bbox: f.bbox, score: f.score, landmarks: f.landmarks.0.to_vec() }
+        Self { bbox: f.bbox, score: f.score, landmarks: f.landmarks.0.to_vec(), turned: said(f.turned) }
     }
 }
 

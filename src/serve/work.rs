@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use super::input::Upload;
 use super::problem::Problem;
 use super::state::Service;
-use crate::{Detection, EnrolOptions, Face, NewFace, Photo};
+use crate::{Detection, EnrolOptions, Face, NewFace, Photo, SeenFace, Selection, SideFaces};
 
 fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1e3
@@ -41,7 +41,7 @@ pub(super) fn find(service: &Service, photo: &Photo) -> Result<Vec<Detection>, P
 pub(super) fn prepare(service: &Service, upload: &Upload, options: &EnrolOptions) -> Result<NewFace, Problem> {
     let photo = decode(service, upload)?;
     let found = find(service, &photo)?;
-    Ok(service.engine().prepare_found(&photo, found, options)?)
+    service.engine().prepare_found(&photo, found, options).map_err(|e| Problem::from(e).offering_largest())
 }
 
 /// The given faces, embedded.
@@ -58,4 +58,30 @@ pub(super) fn faces(service: &Service, upload: &Upload) -> Result<(Photo, Vec<Fa
     let found = find(service, &photo)?;
     let faces = embed(service, &photo, &found)?;
     Ok((photo, faces))
+}
+
+/// The one face that counts, measured and embedded.
+pub(super) fn see(
+    service: &Service,
+    photo: &Photo,
+    found: &[Detection],
+    which: Selection,
+) -> Result<(SeenFace, Face), Problem> {
+    let start = Instant::now();
+    let seen = service.engine().see(found, photo, which)?;
+    service.metrics().stage("embed", milliseconds(start));
+    Ok(seen)
+}
+
+/// The faces that count, measured and embedded.
+pub(super) fn side(
+    service: &Service,
+    photo: &Photo,
+    found: &[Detection],
+    selection: &Selection,
+) -> Result<SideFaces, Problem> {
+    let start = Instant::now();
+    let side = service.engine().side(photo, found, selection)?;
+    service.metrics().stage("embed", milliseconds(start));
+    Ok(side)
 }

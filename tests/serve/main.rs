@@ -7,6 +7,8 @@ mod batch;
 mod compreface;
 mod crowd;
 mod description;
+#[path = "../common/distort.rs"]
+mod distort;
 mod large;
 mod lateness;
 mod people;
@@ -16,4 +18,5 @@ mod shapes;
 mod socket;
 mod support;
 mod tls;
+mod verdicts;
 mod ways_in;

@@ -6,7 +6,7 @@
 use super::nets::Maps;
 use super::pyramid::{CELL, STRIDE};
 use crate::geometry::{BBox, Landmarks, Overlap, non_maximum_suppression};
-use crate::media::Region;
+use crate::media::Frame;
 
 /// A box on its way through the cascade.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -62,6 +62,12 @@ impl Candidate {
         Self { bbox, ..*self }
     }
 
+    /// The same box that far right and down.
+    pub(super) fn shifted(&self, x: f32, y: f32) -> Self {
+        let b = &self.bbox;
+        Self { bbox: BBox::new(b.x0 + x, b.y0 + y, b.x1 + x, b.y1 + y), ..*self }
+    }
+
     /// The square about the same centre with the longer side.
     pub(super) fn squared(&self) -> Self {
         let b = &self.bbox;
@@ -71,20 +77,27 @@ impl Candidate {
         Self { bbox: BBox::new(x0, y0, x0 + side, y0 + side), ..*self }
     }
 
-    /// The part of the photo that the box covers. The reference counts pixels from 1 and includes the
-    /// last one; `None` when nothing is left of the box.
-    pub(super) fn region(&self, width: u32, height: u32) -> Option<Region> {
-        // A cast from f32 saturates, and NaN becomes 0: no box can leave the photo.
-        let first = |edge: f32| (edge.trunc() as i64).max(1);
-        let last = |edge: f32, limit: u32| (edge.trunc() as i64).min(i64::from(limit));
-        let (x, y) = (first(self.bbox.x0), first(self.bbox.y0));
-        let (ex, ey) = (last(self.bbox.x1, width), last(self.bbox.y1, height));
-        (ex > x - 1 && ey > y - 1).then(|| Region {
-            x0: (x - 1) as usize,
-            y0: (y - 1) as usize,
-            x1: ex as usize,
-            y1: ey as usize,
-        })
+    /// What the box covers, beyond the photo's edges too; `None` when no pixel of the photo is in it.
+    ///
+    /// The reference counts pixels from 1 and includes the last one. Where a box reaches beyond the photo it stretches
+    /// what is left to the network's square, so that a face at the edge is seen out of proportion, and its landmarks are
+    /// placed wrongly; the paper's own program fills up with black, and so does this.
+    pub(super) fn frame(&self, width: u32, height: u32) -> Option<Frame> {
+        // A cast from f32 saturates, and NaN becomes 0. However far the box reaches, no more than the photo's own
+        // length is filled up on each side.
+        let edge = |edge: f32, length: u32| {
+            let length = i64::from(length);
+            (edge.trunc() as i64).clamp(-length, 2 * length)
+        };
+        // A box that begins in the photo's first pixel begins with it.
+        let first = |edge_at: f32, length: u32| match edge_at >= 0.0 {
+            true => (edge(edge_at, length) - 1).max(0),
+            false => edge(edge_at, length) - 1,
+        };
+        let (x0, y0) = (first(self.bbox.x0, width), first(self.bbox.y0, height));
+        let (x1, y1) = (edge(self.bbox.x1, width), edge(self.bbox.y1, height));
+        let holds = |from: i64, to: i64, length: u32| from.max(0) < to.min(i64::from(length));
+        (holds(x0, x1, width) && holds(y0, y1, height)).then_some(Frame { x0, y0, x1, y1 })
     }
 
     /// O-net's landmarks (five x, then five y, in box lengths) as points of the photo.
@@ -118,13 +131,18 @@ mod tests {
     }
 
     #[test]
-    fn regions_stay_inside_whatever_the_box() {
-        assert_eq!(candidate(-5.5, 2.9, 35.2, 40.0).region(30, 100), Some(Region { x0: 0, y0: 1, x1: 30, y1: 40 }));
-        assert_eq!(candidate(40.0, 0.0, 60.0, 20.0).region(30, 30), None);
-        assert_eq!(candidate(-60.0, -60.0, -20.0, -20.0).region(30, 30), None);
+    fn frames_keep_the_boxes_proportions_at_the_edge_and_are_bounded() {
+        let frame = |x0, y0, x1, y1| Some(Frame { x0, y0, x1, y1 });
+        // Within the photo as the reference cuts.
+        assert_eq!(candidate(3.2, 2.9, 20.9, 19.9).frame(30, 100), frame(2, 1, 20, 19));
+        assert_eq!(candidate(0.4, 1.0, 20.9, 19.9).frame(30, 100), frame(0, 0, 20, 19));
+        // As wide and as high as the box, wherever it lies.
+        assert_eq!(candidate(-5.5, 2.9, 35.2, 43.9).frame(30, 100), frame(-6, 1, 35, 43));
+        assert_eq!(candidate(40.0, 0.0, 60.0, 20.0).frame(30, 30), None);
+        assert_eq!(candidate(-60.0, -60.0, -20.0, -20.0).frame(30, 30), None);
         let nan = f32::NAN;
-        assert_eq!(candidate(nan, nan, nan, nan).region(30, 30), None);
+        assert_eq!(candidate(nan, nan, nan, nan).frame(30, 30), None);
         let huge = f32::INFINITY;
-        assert_eq!(candidate(-huge, -huge, huge, huge).region(30, 20), Some(Region { x0: 0, y0: 0, x1: 30, y1: 20 }));
+        assert_eq!(candidate(-huge, -huge, huge, huge).frame(30, 20), frame(-31, -21, 60, 40));
     }
 }

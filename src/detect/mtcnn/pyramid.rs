@@ -1,7 +1,7 @@
 //! The image pyramid that P-net slides over.
 
 use super::MtcnnOptions;
-use crate::media::{AreaRows, Raster, Region};
+use crate::media::{AreaRows, Frame, Raster};
 
 /// Side of P-net's window in pixels of its level.
 pub(super) const CELL: u32 = 12;
@@ -35,10 +35,9 @@ pub(super) fn levels(width: u32, height: u32, options: &MtcnnOptions) -> Vec<Lev
 }
 
 impl Level {
-    /// The photo's normalised pixels at this level, row by row; each level from the photo itself.
-    pub(super) fn pixels<'a>(&self, photo: &'a Raster) -> AreaRows<'a> {
-        let whole = Region { x0: 0, y0: 0, x1: photo.width() as usize, y1: photo.height() as usize };
-        AreaRows::new(photo, whole, self.width, self.height)
+    /// The normalised pixels of that part of the photo at this level, row by row; each level from the photo itself.
+    pub(super) fn pixels<'a>(&self, photo: &'a Raster, frame: Frame) -> AreaRows<'a> {
+        AreaRows::new(photo, frame, self.width, self.height)
     }
 
     /// Rows and columns of P-net's window positions: a 3x3 convolution, 2x2 pooling in ceil mode, two more

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::boxes::{Candidate, of_cell};
 use super::nets::face_probability;
 use super::pyramid::Level;
-use crate::media::{AreaRows, Raster, RowSums};
+use crate::media::{AreaRows, Frame, Raster, RowSums};
 use crate::nn::{Row, RowConv, WeightSource, row_conv};
 use kith_kernels::Simd;
 
@@ -52,10 +52,10 @@ impl StripPNet {
         })
     }
 
-    /// The cells of each level with at least `threshold`, row by row.
-    pub(super) fn run(&self, photo: &Raster, levels: &[Level], threshold: f32) -> Vec<Vec<Candidate>> {
+    /// The cells of each level of that part of the photo with at least `threshold`, row by row, from the part's corner.
+    pub(super) fn run(&self, photo: &Raster, frame: Frame, levels: &[Level], threshold: f32) -> Vec<Vec<Candidate>> {
         let strips = strips(levels);
-        let pixels: Vec<AreaRows> = levels.iter().map(|level| level.pixels(photo)).collect();
+        let pixels: Vec<AreaRows> = levels.iter().map(|level| level.pixels(photo, frame)).collect();
         let found: Vec<Vec<Candidate>> = strips
             .par_iter()
             .with_max_len(1)
@@ -192,13 +192,13 @@ mod tests {
             let data = (0..width * height * 3).map(|_| rng.random()).collect();
             let photo = Raster::from_rgb(width, height, data).unwrap();
             let levels = pyramid::levels(width, height, &MtcnnOptions::default());
+            let all = crate::media::Region { x0: 0, y0: 0, x1: width as usize, y1: height as usize };
             // So low that noise passes, and then that every cell does.
             for threshold in [0.05, 0.0] {
-                let found = strips.run(&photo, &levels, threshold);
+                let found = strips.run(&photo, all.into(), &levels, threshold);
                 for (level, found) in levels.iter().zip(found) {
                     let (w, h) = (level.width, level.height);
                     let mut pixels = vec![0f32; 3 * w * h];
-                    let all = crate::media::Region { x0: 0, y0: 0, x1: width as usize, y1: height as usize };
                     crate::media::resize_area(&photo, all, w, h, &mut pixels);
                     let maps = whole.run(&Tensor::from_vec(pixels, (1, 3, h, w), &cpu).unwrap()).unwrap();
                     let (rows, columns) = level.cells();

@@ -52,7 +52,7 @@ fn blended<'a>(found: impl Iterator<Item = &'a Detection>, best: Detection, leas
     let mean = |of: &dyn Fn(&Detection) -> f32| weighed.iter().map(|(weight, d)| weight * of(d)).sum::<f32>() / total;
     let bbox = BBox::new(mean(&|d| d.bbox.x0), mean(&|d| d.bbox.y0), mean(&|d| d.bbox.x1), mean(&|d| d.bbox.y1));
     let point = |i: usize| [0, 1].map(|axis| mean(&|d| d.landmarks.0[i][axis]));
-    Detection { bbox, landmarks: Landmarks(std::array::from_fn(point)), score: best.score }
+    Detection { bbox, landmarks: Landmarks(std::array::from_fn(point)), score: best.score, turned: 0 }
 }
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ mod tests {
 
     /// A box of 10x10 at `x`, all of whose landmarks are at its left edge.
     fn at(x: f32, score: f32) -> Detection {
-        Detection { bbox: BBox::new(x, 0.0, x + 10.0, 10.0), score, landmarks: Landmarks([[x, 5.0]; 5]) }
+        Detection { bbox: BBox::new(x, 0.0, x + 10.0, 10.0), score, landmarks: Landmarks([[x, 5.0]; 5]), turned: 0 }
     }
 
     #[test]
@@ -110,7 +110,7 @@ mod tests {
                 let (x, y): (f32, f32) = (rng.random_range(0.0..400.0), rng.random_range(0.0..400.0));
                 let (width, height) = (rng.random_range(4.0..60.0), rng.random_range(4.0..60.0));
                 let (bbox, points) = (BBox::new(x, y, x + width, y + height), Landmarks([[x, y]; 5]));
-                Detection { bbox, score: rng.random_range(LEAST..1.0), landmarks: points }
+                Detection { bbox, score: rng.random_range(LEAST..1.0), landmarks: points, turned: 0 }
             };
             let found: Vec<_> = (0..300).map(|_| any()).collect();
             let (boxes, scores): (Vec<_>, Vec<_>) = found.iter().map(|d| (d.bbox, d.score)).unzip();

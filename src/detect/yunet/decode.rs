@@ -33,7 +33,7 @@ pub(super) fn faces(answers: &Answers, stride: usize, threshold: f32) -> Vec<Det
         let landmarks = left_first(std::array::from_fn(point));
         let numbers = [bbox.x0, bbox.y0, bbox.x1, bbox.y1];
         if numbers.iter().chain(landmarks.0.as_flattened()).all(|v| v.is_finite()) {
-            found.push(Detection { bbox, score, landmarks });
+            found.push(Detection { bbox, score, landmarks, turned: 0 });
         }
     }
     found

@@ -51,6 +51,9 @@ const WHOLE_RANGE: u32 = 512;
 /// How many times smaller that one is.
 const STEP: u32 = 3;
 
+/// Its scores of upright faces are mostly above 0.85.
+const CERTAIN: f32 = 0.8;
+
 /// The longest side whose maps are small: those of 640x480 take 20 MB, those of 1280x960 80.
 const LIGHT: u32 = 640;
 
@@ -201,6 +204,10 @@ fn sides(longest: u32, max_side: u32) -> Vec<u32> {
 impl Detector for Yunet {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn certain(&self) -> f32 {
+        CERTAIN
     }
 
     fn is_light(&self, width: u32, height: u32) -> bool {

@@ -3,6 +3,7 @@
 use utoipa::ToSchema;
 
 use crate::Threshold;
+use crate::geometry::BBox;
 
 /// What a decision rests on. What was not come to is not there.
 #[derive(ToSchema)]
@@ -17,6 +18,15 @@ pub(super) struct Evidence {
     photos: usize,
     #[schema(required = false)]
     quality: Quality,
+    /// How good the picture of the enrolled face compared with was, when it was enrolled; null where that is not known.
+    #[schema(required = false)]
+    enrolled_quality: Option<EnrolledQuality>,
+    /// By how many degrees the photo was turned clockwise to find the face; 0 where it is upright.
+    #[schema(required = false)]
+    turned: u16,
+    /// Boxes that did not count: both much smaller and less certain than the face.
+    #[schema(required = false)]
+    passed_over: Vec<BBox>,
     /// Id of the model that made the vectors.
     #[schema(required = false)]
     model: String,
@@ -47,6 +57,31 @@ pub(super) struct Evidence {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "only its schema is used")]
 struct Quality {
+    /// Between the eyes, in pixels.
+    eye_distance: f32,
+    /// Standard deviation of the luma's Laplacian: 0 for an even surface.
+    sharpness: f32,
+    /// Mean luma, 0 to 1.
+    brightness: f32,
+    /// Degrees.
+    yaw: f32,
+    /// Degrees.
+    pitch: f32,
+    /// Degrees.
+    roll: f32,
+    /// How likely mouth and nose are hidden, 0 to 1.
+    mouth_covered: f32,
+    /// How likely the eyes are hidden, 0 to 1.
+    eyes_covered: f32,
+    /// How likely the face is upside down, 0 to 1.
+    inverted: f32,
+}
+
+/// How good the picture of an enrolled face was.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used")]
+struct EnrolledQuality {
     /// Between the eyes, in pixels.
     eye_distance: f32,
     /// Standard deviation of the luma's Laplacian: 0 for an even surface.

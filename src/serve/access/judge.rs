@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -18,7 +19,7 @@ use crate::serve::rank::Rank;
 use crate::serve::routes::claim::claim;
 use crate::serve::state::Service;
 use crate::serve::work;
-use crate::{Calibration, Database, Detection, FaceQuality, Photo, SearchPolicy};
+use crate::{Calibration, Database, Detection, FaceQuality, Photo, SearchPolicy, Selection};
 
 /// Photos of one moment, at most.
 const MOST_PHOTOS: usize = 8;
@@ -119,6 +120,7 @@ struct Good {
     photo: Photo,
     face: Detection,
     quality: FaceQuality,
+    passed_over: Vec<Detection>,
 }
 
 fn look(service: &Service, policy: &Policy, form: &Form, claimed: Option<&str>) -> Result<Outcome, Problem> {
@@ -132,7 +134,8 @@ fn look(service: &Service, policy: &Policy, form: &Form, claimed: Option<&str>) 
     };
     let face = work::embed(service, &good.photo, &[good.face])?.remove(0);
     let mut evidence = json!({
-        "photo": good.index, "photos": form.photos.len(), "quality": good.quality,
+        "photo": good.index, "photos": form.photos.len(), "quality": good.quality, "turned": good.face.turned,
+        "passed_over": good.passed_over.iter().map(|d| d.bbox).collect::<Vec<_>>(),
         "model": service.engine().model(), "calibration": service.engine().calibration().map(Calibration::id),
     });
     let (person, groups, within, line, mismatch) = match claimed {
@@ -143,6 +146,7 @@ fn look(service: &Service, policy: &Policy, form: &Form, claimed: Option<&str>) 
                 &mut evidence,
                 &json!({
                     "claimed": true, "distance": c.distance, "similarity": c.similarity, "searched": c.compared,
+                    "enrolled_quality": enrolled_quality(service, &policy.gallery, c.face),
                 }),
             );
             (c.same.then_some(c.name), c.groups, c.same, c.threshold, Reason::ClaimRejected)
@@ -158,6 +162,7 @@ fn look(service: &Service, policy: &Policy, form: &Form, claimed: Option<&str>) 
                 &json!({
                     "claimed": false, "distance": nearest.map(|c| c.distance),
                     "similarity": nearest.and_then(|c| c.similarity), "searched": found.searched,
+                    "enrolled_quality": enrolled_quality(service, &policy.gallery, nearest.and_then(|c| c.face)),
                 }),
             );
             let groups = match &found.name {
@@ -181,6 +186,18 @@ fn look(service: &Service, policy: &Policy, form: &Form, claimed: Option<&str>) 
         (false, _) => answer(mismatch, "nobody who may come in is near enough", None),
         (true, false) => answer(Reason::GroupNotAllowed, "recognised, and in none of the policy's groups", person),
         (true, true) => answer(Reason::Allowed, "recognised, and allowed", person),
+    })
+}
+
+/// How good the picture of an enrolled face was; null where none was compared with, or it is gone meanwhile.
+fn enrolled_quality(service: &Service, gallery: &str, face: Option<u64>) -> Value {
+    let known = face.and_then(|face| service.database().face(gallery, face).ok());
+    known.map_or(Value::Null, |(_, f)| {
+        let [yaw, pitch, roll] = f.pose;
+        json!({
+            "eye_distance": f.eye_distance, "sharpness": f.sharpness, "brightness": f.brightness,
+            "yaw": yaw, "pitch": pitch, "roll": roll,
+        })
     })
 }
 
@@ -219,10 +236,17 @@ fn best_of(service: &Service, policy: &Policy, photos: &[Upload]) -> Result<Resu
 fn good_face(service: &Service, policy: &Policy, index: usize, upload: &Upload) -> Result<Good, Problem> {
     let photo = work::decode(service, upload)?;
     let found = work::find(service, &photo)?;
-    let face = service.engine().pick(&found, &photo, policy.face)?;
-    let quality = service.engine().quality(&photo, &[face])?.remove(0);
-    quality.within(&policy.bounds, &|_| false).map_err(|refusal| {
-        crate::Error::from(crate::error::GalleryError::Gate { photo: upload.name.clone(), refusal })
+    let face = service.engine().pick(&found, &photo, policy.face).map_err(|error| {
+        // A request has no word for it: which face counts is the policy's to say.
+        let several = error.code() == "refusal.several_faces";
+        let advice = if several { ", or have the policy say face = \"largest\"" } else { "" };
+        Problem::from(error).advising(advice)
     })?;
-    Ok(Good { index, photo, face, quality })
+    let quality = service.engine().quality(&photo, &[face])?.remove(0);
+    // Said as what it is: nobody is being enrolled, and a request has no word to overrule it.
+    quality
+        .within(&policy.bounds, &|_| false)
+        .map_err(|refusal| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.code(), refusal.to_string()))?;
+    let passed_over = Selection::from(policy.face).count(&found).passed_over;
+    Ok(Good { index, photo, face, quality, passed_over })
 }

@@ -13,6 +13,7 @@
 //! timezone = "Europe/Berlin"
 //! hours = [{ days = ["mon", "tue", "wed", "thu", "fri"], from = "07:00", to = "19:00" }]
 //! min_quality = { eye_distance = 40.0, sharpness = 0.01, yaw = 35.0, pitch = 30.0, roll = 30.0 }
+//! #              further: least_brightness, most_brightness, covered and inverted (most likelihood of it; 1.0: off)
 //! cool_down = { failures = 5, within_seconds = 60, seconds = 120 }   # of a key, whatever the door is called
 //! ```
 //!

@@ -68,6 +68,8 @@ struct WrittenQuality {
     yaw: Option<Bound>,
     pitch: Option<Bound>,
     roll: Option<Bound>,
+    covered: Option<Bound>,
+    inverted: Option<Bound>,
 }
 
 const DAYS: [(&str, Weekday); 7] = [
@@ -116,6 +118,8 @@ impl Written {
             (&mut bounds.yaw, q.yaw),
             (&mut bounds.pitch, q.pitch),
             (&mut bounds.roll, q.roll),
+            (&mut bounds.covered, q.covered),
+            (&mut bounds.inverted, q.inverted),
         ] {
             *bound = said.map_or(*bound, Bound::get);
         }
@@ -209,7 +213,9 @@ mod tests {
             .iter()
             .flat_map(|n| ["max_fmr", "max_fpir"].map(|rate| format!("liveness = false\n\n{rate} = {n}")))
             .collect();
-        for bound in ["eye_distance", "sharpness", "least_brightness", "most_brightness", "yaw", "pitch", "roll"] {
+        for bound in
+            ["eye_distance", "sharpness", "least_brightness", "most_brightness", "yaw", "pitch", "roll", "covered"]
+        {
             bodies.push(format!("liveness = false\nmax_fmr = 0.1\nmin_quality = {{ {bound} = nan }}"));
         }
         for time in ["inf", "1e300", "nan", "0", "-1", "86401", "1e-300"] {

@@ -66,7 +66,8 @@ pub(super) async fn add(
     let FaceOptions { det_prob_threshold, .. } = form.options()?;
     let Allowed { allow } = form.options()?;
     let mut options = Enrolment { allow, ..Enrolment::default() }.options(&service)?;
-    options.min_score = det_prob_threshold.unwrap_or_default();
+    // As CompreFace counts: by the score alone.
+    options.selection.min_score = Some(det_prob_threshold.unwrap_or_default());
     // The image routes answer what these routes saved.
     options.keep_chips = true;
     let photo = photo(&form, "file")?;

@@ -8,7 +8,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::compare::{Line, one_face, policy};
-use super::faces::choice;
 use crate::json::json;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Identify, May};
@@ -17,6 +16,7 @@ use crate::serve::input::{Form, Path};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 use crate::serve::terms::Name;
+use crate::serve::views::SeenView;
 use crate::{Database, Embedding, SearchPolicy, Threshold};
 
 /// Whether a face is the enrolled person's, and what that rests on.
@@ -36,6 +36,8 @@ pub(in crate::serve) struct ClaimView {
     pub compared: usize,
     /// Id of the calibration record.
     pub calibration: Option<String>,
+    /// The face in the photo; null where a vector was sent.
+    pub seen: Option<SeenView>,
     /// Groups of the person.
     #[serde(skip)]
     pub groups: Vec<String>,
@@ -64,6 +66,7 @@ pub(in crate::serve) fn claim(
         threshold: line,
         compared: person.faces,
         calibration: engine.calibration().map(crate::Calibration::id),
+        seen: None,
         groups: person.groups,
     })
 }
@@ -82,14 +85,15 @@ pub(super) async fn verify_person(
     let photo = form.one()?.clone();
     let line = form.options::<Line>()?;
     policy(line.max_fmr, line.threshold)?;
-    let which = choice(line.face.as_deref())?;
+    let which = line.selection()?;
     let rate = line.max_fmr.unwrap_or(crate::Calibration::MIDPOINT_FMR);
     let event = may.event_about("verify person", &name);
     let work = service.with_networks(move |s| {
         // A name that is not there is told before any network runs.
         s.database().faces_page(&may.gallery, Some(&name), 0, 0)?;
-        let face = one_face(s, &photo, which)?;
-        claim(s, &may.gallery, &name, &face.embedding, rate, line.threshold)
+        let (seen, face) = one_face(s, &photo, which)?;
+        let claimed = claim(s, &may.gallery, &name, &face.embedding, rate, line.threshold)?;
+        Ok::<_, Problem>(ClaimView { seen: Some(seen.into()), ..claimed })
     });
     let told = |c: &ClaimView, e: &mut Event| e.evidence = json!({ "same": c.same, "distance": c.distance });
     Ok(Json(service.audited(event, work, told).await?))

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::faces::choice;
+use super::faces::selection;
 use crate::error::{Error, RefusalError};
 use crate::json::json;
 use crate::media::{encode_jpeg, encode_png};
@@ -21,10 +21,11 @@ use crate::serve::bodies::{PairFiles, PairTexts};
 use crate::serve::input::{Form, Upload, flag};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
-use crate::serve::views::FoundView;
+use crate::serve::views::{FoundView, SeenView};
 use crate::serve::work;
 use crate::{
-    Comparison, Decision, Face, FaceChoice, Outcome, Photo, Policy, SideFaces, StageTimes, Threshold, Verdict,
+    Comparison, Decision, Face, Outcome, Photo, Policy, Question, SeenFace, Selection, SideFaces, StageTimes,
+    Threshold, Verdict, Verification,
 };
 
 /// Where the line is drawn between same and different, and which face counts.
@@ -41,6 +42,19 @@ pub(super) struct Line {
     /// `only`: a photo must show one face (when not said); `largest`: the largest counts.
     #[param(pattern = "^(only|largest)$")]
     pub face: Option<String>,
+    /// Count every box with at least this score, and no other; when not said, boxes that are both much smaller and
+    /// less certain than the main face do not count.
+    #[param(minimum = 0, maximum = 1)]
+    pub min_score: Option<f32>,
+    /// Decide even where neither face would be enrolled; the stated rate does not hold then.
+    #[serde(default, deserialize_with = "flag")]
+    pub accept_poor: bool,
+}
+
+impl Line {
+    pub(super) fn selection(&self) -> Result<Selection, Problem> {
+        selection(self.face.as_deref(), self.min_score)
+    }
 }
 
 /// Where the line is drawn where every face counts, and how to answer.
@@ -54,6 +68,13 @@ pub(super) struct Comparing {
     /// Decide at this distance instead, above 0 and at most 2.
     #[param(exclusive_minimum = 0, maximum = 2)]
     threshold: Option<f32>,
+    /// Count every box with at least this score, and no other; when not said, boxes that are both much smaller and
+    /// less certain than the main face do not count.
+    #[param(minimum = 0, maximum = 1)]
+    min_score: Option<f32>,
+    /// Decide even where neither face of the nearest pair would be enrolled; the stated rate does not hold then.
+    #[serde(default, deserialize_with = "flag")]
+    accept_poor: bool,
     /// Answer with the picture, as PNG, in place of the numbers. `Accept: image/png` or `image/jpeg` does the same.
     #[serde(default, deserialize_with = "flag")]
     picture: bool,
@@ -105,35 +126,59 @@ impl From<&Verdict> for VerdictView {
     }
 }
 
+/// A decision about two photos with a face each.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct VerifyView {
+    #[serde(flatten)]
+    verdict: VerdictView,
+    /// The face in the first photo.
+    left: SeenView,
+    /// The face in the second photo.
+    right: SeenView,
+}
+
+impl From<Verification> for VerifyView {
+    fn from(v: Verification) -> Self {
+        Self { verdict: (&v.verdict).into(), left: v.left.into(), right: v.right.into() }
+    }
+}
+
 /// Two photos with a face each, as the fields `a` and `b`: do they show one person?
 #[utoipa::path(post, path = "/v1/verify", tag = "identify", params(Line),
     request_body(content((PairFiles = "multipart/form-data"), (PairTexts = "application/json"))),
-    responses((status = 200, body = VerdictView)))]
+    responses((status = 200, body = VerifyView)))]
 pub(super) async fn verify(
     State(service): State<Arc<Service>>,
     known: Known<Identify>,
     form: Form,
-) -> Result<Json<VerdictView>, Problem> {
+) -> Result<Json<VerifyView>, Problem> {
     form.only(&["a", "b"])?;
     let (a, b) = (form.of("a")?.clone(), form.of("b")?.clone());
     let line = form.options::<Line>()?;
-    let (policy, which) = (policy(line.max_fmr, line.threshold)?, choice(line.face.as_deref())?);
+    let (policy, which) = (policy(line.max_fmr, line.threshold)?, line.selection()?);
     let work = service.with_networks(move |s| {
         let judge = s.engine().judge(policy)?;
         let face = |photo: &Upload| one_face(s, photo, which).map_err(|problem| problem.about(&photo.field));
-        let (a, b) = (face(&a)?, face(&b)?);
-        Ok::<_, Problem>(VerdictView::from(&judge.judge(&a.embedding, &b.embedding)?))
+        let (left, right) = (face(&a)?, face(&b)?);
+        let decided =
+            s.engine().decide(&judge, ("the first photo", left), ("the second photo", right), line.accept_poor);
+        Ok::<_, Problem>(VerifyView::from(decided?))
     });
-    let told = |v: &VerdictView, e: &mut Event| e.evidence = json!({ "same": v.same, "distance": v.distance });
+    let told = |v: &VerifyView, e: &mut Event| {
+        e.evidence = json!({ "same": v.verdict.same, "distance": v.verdict.distance });
+    };
     Ok(Json(service.audited(known.caller.event("verify"), work, told).await?))
 }
 
-/// The one face of an upload that counts, embedded.
-pub(in crate::serve) fn one_face(service: &Service, upload: &Upload, which: FaceChoice) -> Result<Face, Problem> {
+/// The one face of an upload that counts, measured and embedded.
+pub(in crate::serve) fn one_face(
+    service: &Service,
+    upload: &Upload,
+    which: Selection,
+) -> Result<(SeenFace, Face), Problem> {
     let photo = work::decode(service, upload)?;
     let found = work::find(service, &photo)?;
-    let chosen = service.engine().pick(&found, &photo, which)?;
-    Ok(work::embed(service, &photo, &[chosen])?.remove(0))
+    work::see(service, &photo, &found, which).map_err(Problem::offering_largest)
 }
 
 /// One photo of a comparison.
@@ -142,8 +187,10 @@ pub(super) struct SideView {
     /// Size of the upright photo in pixels.
     width: u32,
     height: u32,
-    /// Most confident first.
+    /// Those that count, most confident first.
     faces: Vec<FoundView>,
+    /// Boxes that did not count.
+    passed_over: Vec<FoundView>,
 }
 
 /// How alike two faces are.
@@ -175,6 +222,8 @@ pub(super) struct CompareView {
     best: Option<usize>,
     /// About the nearest pair; null where nothing could be decided.
     verdict: Option<VerdictView>,
+    /// The two faces of the nearest pair, the left one first; empty where there is none.
+    nearest: Vec<SeenView>,
     undecided: Option<UndecidedView>,
     /// Chance of a false match over all pairs, at most.
     fmr_over_all_pairs: Option<f64>,
@@ -186,7 +235,9 @@ pub(super) struct CompareView {
 }
 
 fn side_view(side: &SideFaces) -> SideView {
-    SideView { width: side.width, height: side.height, faces: side.faces.iter().map(Into::into).collect() }
+    let faces = side.faces.iter().map(Into::into).collect();
+    let passed_over = side.passed_over.iter().map(Into::into).collect();
+    SideView { width: side.width, height: side.height, faces, passed_over }
 }
 
 impl From<&Comparison> for CompareView {
@@ -203,6 +254,7 @@ impl From<&Comparison> for CompareView {
             pairs: c.pairs.iter().map(pair).collect(),
             best: c.best,
             verdict: c.verdict().map(Into::into),
+            nearest: c.nearest().into_iter().flatten().map(Into::into).collect(),
             undecided: match &c.outcome {
                 Outcome::Decided(_) => None,
                 Outcome::Undecided(r) => Some(UndecidedView { code: r.code(), reason: reason(r) }),
@@ -254,14 +306,15 @@ pub(super) async fn compare(
     let (a, b) = (form.of("a")?.clone(), form.of("b")?.clone());
     let asked = form.options::<Comparing>()?;
     let (policy, wanted) = (policy(asked.max_fmr, asked.threshold)?, wanted(&headers, &asked));
+    let question = Question { policy, selection: selection(None, asked.min_score)?, accept_poor: asked.accept_poor };
     let work = service.with_networks(move |s| {
         // A line that cannot be drawn is the caller's mistake; one that is not known leaves the pictures undecided.
         if let Err(Error::Refusal(wrong @ RefusalError::InvalidThreshold { .. })) = s.engine().judge(policy) {
             return Err(wrong.into());
         }
-        let (a, left) = side(s, &a)?;
-        let (b, right) = side(s, &b)?;
-        let comparison = s.engine().score(left, right, policy)?;
+        let (a, left) = side(s, &a, &question.selection)?;
+        let (b, right) = side(s, &b, &question.selection)?;
+        let comparison = s.engine().score(left, right, question)?;
         let draw = || s.engine().draw(&a, &b, &comparison);
         let mut numbers = CompareView::from(&comparison);
         let picture = match wanted {
@@ -286,9 +339,11 @@ pub(super) async fn compare(
     })
 }
 
-fn side(service: &Service, upload: &Upload) -> Result<(Photo, SideFaces), Problem> {
-    let (photo, faces) = work::faces(service, upload).map_err(|problem| problem.about(&upload.field))?;
-    let (width, height) = (photo.width(), photo.height());
-    let (name, times) = (upload.field.clone(), StageTimes::default());
-    Ok((photo, SideFaces { photo: name, width, height, faces, times, total_ms: 0.0 }))
+fn side(service: &Service, upload: &Upload, selection: &Selection) -> Result<(Photo, SideFaces), Problem> {
+    let about = |problem: Problem| problem.about(&upload.field);
+    let photo = work::decode(service, upload).map_err(about)?;
+    let found = work::find(service, &photo).map_err(about)?;
+    let mut side = work::side(service, &photo, &found, selection).map_err(about)?;
+    side.photo = upload.field.clone();
+    Ok((photo, SideFaces { times: StageTimes::default(), total_ms: 0.0, ..side }))
 }

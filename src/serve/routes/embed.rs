@@ -36,6 +36,12 @@ pub(super) struct MeasuredView {
     brightness: f32,
     /// Yaw, pitch and roll in degrees.
     pose: [f32; 3],
+    /// How likely mouth and nose are hidden, 0 to 1.
+    mouth_covered: f32,
+    /// How likely the eyes are hidden, 0 to 1.
+    eyes_covered: f32,
+    /// How likely the face is upside down, 0 to 1.
+    inverted: f32,
 }
 
 /// The faces of a photo.
@@ -87,6 +93,9 @@ async fn detect_photo(service: &Arc<Service>, event: Event, upload: Upload) -> R
             sharpness: q.sharpness,
             brightness: q.brightness,
             pose: [q.yaw, q.pitch, q.roll],
+            mouth_covered: q.mouth_covered,
+            eyes_covered: q.eyes_covered,
+            inverted: q.inverted,
         });
         Ok::<_, Problem>(DetectView {
             detector: s.engine().detector().to_string(),

@@ -23,7 +23,7 @@ use crate::serve::state::Service;
 use crate::serve::terms::{LabelGiven, Name, Refusal};
 use crate::serve::views::{FaceView, PersonView};
 use crate::serve::work;
-use crate::{EnrolOptions, EnrolmentStatus, FaceChoice, NewFace};
+use crate::{EnrolOptions, EnrolmentStatus, FaceChoice, NewFace, Selection};
 
 /// What a photo must be to be enrolled.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -33,7 +33,12 @@ pub(in crate::serve) struct Enrolment {
     /// `only`: the photo must show one face (when not said); `largest`: the largest counts.
     #[param(pattern = "^(only|largest)$")]
     pub face: Option<String>,
-    /// A refusal to pass over: `small`, `blurred`, `light`, `turned`, `duplicate` or `different`; may be said again.
+    /// Count every box with at least this score, and no other; when not said, boxes that are both much smaller and
+    /// less certain than the main face do not count.
+    #[param(minimum = 0, maximum = 1)]
+    pub min_score: Option<f32>,
+    /// A refusal to pass over: `small`, `blurred`, `light`, `turned`, `covered`, `inverted`, `duplicate` or `different`;
+    /// may be said again.
     #[serde(default)]
     #[param(value_type = Vec<Refusal>, inline)]
     pub allow: Vec<String>,
@@ -47,8 +52,16 @@ pub(in crate::serve) struct Enrolment {
     pub label: Vec<String>,
 }
 
+/// Which boxes count, and which face is meant.
+pub(in crate::serve) fn selection(face: Option<&str>, min_score: Option<f32>) -> Result<Selection, Problem> {
+    if min_score.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
+        return Err(Problem::bad("request.bad_option", "min_score must be 0 to 1"));
+    }
+    Ok(Selection { choice: choice(face)?, min_score })
+}
+
 /// `only` or `largest`.
-pub(in crate::serve) fn choice(said: Option<&str>) -> Result<FaceChoice, Problem> {
+fn choice(said: Option<&str>) -> Result<FaceChoice, Problem> {
     match said {
         None | Some("only") => Ok(FaceChoice::Only),
         Some("largest") => Ok(FaceChoice::Largest),
@@ -63,7 +76,7 @@ impl Enrolment {
             return Err(Problem::bad("request.bad_option", format!("allow is one of {known}, not {unknown:?}")));
         }
         Ok(EnrolOptions {
-            choice: choice(self.face.as_deref())?,
+            selection: selection(self.face.as_deref(), self.min_score)?,
             allow: self.allow,
             keep_chips: service.options().keep_chips,
             groups: self.group,

@@ -1,0 +1,98 @@
+//! From a photo to its boxes: upright, and where nothing upright is in it, turned.
+//!
+//! A photo without its EXIF orientation lies on its side or on its head. Detectors are trained on upright faces: they find
+//! none in it, or, upside down, a face with its landmarks in the wrong places. Then the photo is looked at by 90, 180 and
+//! 270 degrees too, all three at once and reduced, and the most certain view counts; boxes and landmarks are brought back
+//! into the photo's own pixels, by which chips are cut upright all the same.
+
+use std::borrow::Cow;
+
+use rayon::prelude::*;
+
+use super::Engine;
+use crate::attributes::{Cover, QualityBounds};
+use crate::detect::Detection;
+use crate::error::ModelError;
+use crate::geometry::{BBox, Landmarks};
+use crate::media::{Raster, fit_within};
+
+/// Longer side of the copy that is turned, at most: three views of it cost about what one look at a photo of a megapixel
+/// does.
+const TURNED_SIDE: u32 = 640;
+
+impl Engine {
+    /// The boxes of a photo, most confident first; of a turned copy where no upright face is in it.
+    pub(super) fn look(&self, photo: &Raster) -> Result<Vec<Detection>, ModelError> {
+        let upright = self.pipeline.detector.detect(photo)?;
+        let main = upright.iter().max_by(|a, b| a.bbox.area().total_cmp(&b.bbox.area()));
+        let most = QualityBounds::default().inverted;
+        if main.is_some_and(|main| Cover::of(photo, &main.landmarks).inverted <= most) {
+            return Ok(upright);
+        }
+        let longer = photo.width().max(photo.height());
+        let copy = match longer > TURNED_SIDE {
+            true => Cow::Owned(fit_within(photo, TURNED_SIDE, TURNED_SIDE)),
+            false => Cow::Borrowed(photo),
+        };
+        let factors = [photo.width() as f32 / copy.width() as f32, photo.height() as f32 / copy.height() as f32];
+        let view = |quarters: u32| -> Result<Vec<Detection>, ModelError> {
+            let found = self.pipeline.detector.detect(&copy.turned(quarters))?;
+            Ok(found.iter().map(|d| back(d, quarters, &copy, factors)).collect())
+        };
+        let views = (1..4u32).into_par_iter().map(view).collect::<Result<Vec<_>, _>>()?;
+        let score = |found: &[Detection]| found.first().map_or(0.0, |d| d.score);
+        let best = views.into_iter().max_by(|a, b| score(a).total_cmp(&score(b))).unwrap_or_default();
+        Ok(if score(&best) >= self.pipeline.detector.certain() { best } else { upright })
+    }
+}
+
+/// The face in the pixels of the photo, of which `copy` was turned by that many quarters clockwise.
+fn back(found: &Detection, quarters: u32, copy: &Raster, [across, down]: [f32; 2]) -> Detection {
+    let (width, height) = (copy.width() as f32, copy.height() as f32);
+    // `last` is what a coordinate is mirrored about: edges are counted from pixels' edges, points from their centres.
+    let place = |[x, y]: [f32; 2], last: f32| {
+        let [x, y] = match quarters % 4 {
+            1 => [y, height - last - x],
+            2 => [width - last - x, height - last - y],
+            3 => [width - last - y, x],
+            _ => [x, y],
+        };
+        [x * across, y * down]
+    };
+    let b = found.bbox;
+    let ([ax, ay], [bx, by]) = (place([b.x0, b.y0], 0.0), place([b.x1, b.y1], 0.0));
+    Detection {
+        bbox: BBox::new(ax.min(bx), ay.min(by), ax.max(bx), ay.max(by)),
+        landmarks: Landmarks(found.landmarks.0.map(|p| place(p, 1.0))),
+        score: found.score,
+        turned: (quarters % 4 * 90) as u16,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Decision, Engine, FaceChoice, Photo, Policy};
+
+    #[test]
+    fn a_photo_that_lies_on_its_side_or_head_is_turned_and_its_faces_are_found_where_they_are() {
+        let engine = Engine::builder().build().unwrap();
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos");
+        let photo = Photo::open(folder.join("grace_hopper.jpg")).unwrap();
+        let face = engine.find_one(&photo, FaceChoice::Only).unwrap();
+        for quarters in 1..4 {
+            let lying = Photo::from_raster(photo.raster().turned(quarters), "lying");
+            let found = engine.detect(&lying).unwrap();
+            assert_eq!((found.len(), u32::from(found[0].turned)), (1, 360 - 90 * quarters), "{found:?}");
+            // Where the face's nose went.
+            let ([x, y], [w, h]) = (face.landmarks.0[2], [photo.width() as f32, photo.height() as f32]);
+            let [x, y] = [[x, y], [h - 1.0 - y, x], [w - 1.0 - x, h - 1.0 - y], [y, w - 1.0 - x]][quarters as usize];
+            let [fx, fy] = found[0].landmarks.0[2];
+            assert!((fx - x).hypot(fy - y) < 6.0, "{quarters}: {fx},{fy} for {x},{y}");
+            let verdict = engine.verify(&photo, &lying, Policy::default(), FaceChoice::Only).unwrap();
+            assert!(verdict.decision == Decision::Same && verdict.distance < 0.2, "{quarters}: {verdict:?}");
+            assert_eq!(u32::from(verdict.right.found.turned), 360 - 90 * quarters);
+        }
+        let nothing = Photo::open(folder.join("no_face.jpg")).unwrap();
+        assert_eq!(engine.detect(&nothing).unwrap(), []);
+    }
+}
