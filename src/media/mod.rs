@@ -22,5 +22,5 @@ pub use raster::Raster;
 pub use resize::{
     AreaRows, Region, RowSums, fit_within, resize_area, resize_area_interleaved, resize_bilinear_fixed, resize_triangle,
 };
-pub use text::{draw_label, draw_text, measure};
+pub use text::{draw_label, draw_text, label_size, measure};
 pub use warp::warp;
