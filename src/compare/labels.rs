@@ -14,7 +14,11 @@ const COMMON_SIDE: f32 = 1600.0;
 const LINE_SHARE: f32 = 0.02;
 const DOT_SHARE: f32 = 0.015;
 /// How small letters may be made, as a share of what they should be, so that all find room.
-const SHRINKING: [f32; 4] = [1.0, 0.85, 0.7, 0.6];
+const SHRINKING: [f32; 5] = [1.0, 0.85, 0.7, 0.6, 0.5];
+/// Among more faces than so many, words are at most so many times as wide as their face: wider ones reach other faces'
+/// places.
+const FEW: usize = 3;
+const MOST_WIDER: f32 = 2.5;
 /// Numbers may be smaller than words.
 const LEAST_NUMBER: f32 = 9.0;
 
@@ -101,7 +105,7 @@ pub(super) fn place(faces: &[Edges], words: &[String], width: u32, height: u32) 
     }
     let corner = |((face, text), letters): ((&Edges, &String), &f32)| {
         // On the box's own corner, where there is hair at most.
-        let letters = (letters * SHRINKING[3]).max(LEAST_NUMBER);
+        let letters = (letters * SHRINKING[4]).max(LEAST_NUMBER);
         let (_, high) = label_size(text, letters);
         Label { text: text.clone(), x: face[0], y: (face[1] - high / 2.0).max(0.0), letters }
     };
@@ -119,6 +123,10 @@ fn fitted(faces: &[Edges], words: &[String], letters: &[f32], picture: Edges, nu
     let high = |i: &usize| faces[*i][3] - faces[*i][1];
     order.sort_by(|a, b| high(b).total_cmp(&high(a)));
     for i in order {
+        let wide = label_size(&words[i], letters[i]).0;
+        if !numbers && faces.len() > FEW && wide > MOST_WIDER * (faces[i][2] - faces[i][0]) {
+            continue;
+        }
         // A number touches its own frame, or it might be the next one's.
         let gap = if numbers { 0.0 } else { (letters[i] * 0.2).max(2.0) };
         let label = spots(faces[i], &words[i], letters[i], gap).into_iter().find(|label| {

@@ -7,6 +7,7 @@ mod batch;
 mod compreface;
 mod crowd;
 mod description;
+mod keeping;
 mod large;
 mod lateness;
 mod people;

@@ -58,7 +58,7 @@ function told(answer, picture, point) {
     const more = face.name ? similar(face) && `${similar(face)} alike` : face.candidates.length ? `nearest: ${face.candidates[0].name}` : "";
     return h("li", { class: "card found", id: `face-${i + 1}`, tabindex: "-1", onpointerenter: () => point(i), onpointerleave: () => point(-1), onfocusin: () => point(i) },
       h("span", { class: "cut" }, cut, h("span", { class: face.name ? "number" : "number strange", "aria-hidden": "true" }, String(i + 1))),
-      h("div", {}, h("h2", {}, `Face ${i + 1}: `, name), more && h("p", { class: "small" }, more), facts));
+      h("div", {}, h("h2", {}, `Face ${i + 1}: `, name), more && h("p", { class: "small" }, more)), facts);
   });
   return [h("p", {}, h("strong", {}, count), ". ", h("span", { class: "small" }, line(faces[0]))), h("ul", { class: faces.length <= FEW ? "found few" : "found" }, cards)];
 }

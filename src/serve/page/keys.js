@@ -25,7 +25,7 @@ export function keys(main) {
       end && end.setAttribute("aria-label", `Revoke ${k.name}`);
       return [k.name, k.id, k.roles.join(", "), k.galleries?.join(", ") ?? "all", h("span", { title: when(k.created_ms) }, ago(k.created_ms)), state(k), end || ""];
     });
-    place.replaceChildren(rows.length ? table(["Name", "Id", "May", "Galleries", "Made", "State", " "], rows, { label: "Keys" })
+    place.replaceChildren(rows.length ? table(["Name", "Id", "May", "Galleries", "Made", "State", "Change"], rows, { label: "Keys" })
       : h("p", {}, "There is no key: whoever reaches the service may do everything. The first key ends that."));
   }
 

@@ -5,8 +5,11 @@ const LETTER_SHARE = 0.2;
 const LETTERS = [11, 24];
 const LINES = [1.5, 4];
 const LINE_SHARE = 0.02;
-const SHRINKING = [1, 0.85, 0.7, 0.6];
+const SHRINKING = [1, 0.85, 0.7, 0.6, 0.5];
 const LEAST_NUMBER = 9;
+/** Among more faces than so many, words are at most so many times as wide as their face. */
+const FEW = 3;
+const MOST_WIDER = 2.5;
 const PADDING = 0.35;
 
 export const font = (px) => `600 ${px}px system-ui, sans-serif`;
@@ -41,6 +44,8 @@ function fitted(pen, faces, words, letters, [width, height], taken, numbers) {
   const order = faces.map((_, i) => i).sort((a, b) => (faces[b][3] - faces[b][1]) - (faces[a][3] - faces[a][1]));
   for (const i of order) {
     const size = sizeOf(pen, words[i], letters[i]);
+    // Words far wider than their face reach other faces' places.
+    if (!numbers && faces.length > FEW && size[0] > MOST_WIDER * (faces[i][2] - faces[i][0])) continue;
     // A number touches its own frame, or it might be the next one's.
     const gap = numbers ? 0 : Math.max(letters[i] * 0.2, 2);
     for (const [x, y] of spots(faces[i], size, gap)) {
