@@ -22,6 +22,9 @@ const VIEWS = [
   { name: "health", title: "Health", open: () => true, show: health },
 ];
 
+// A list puts itself back where it was left, once it is there again.
+history.scrollRestoration = "manual";
+
 const main = document.getElementById("main");
 const nav = document.getElementById("nav");
 const who = document.getElementById("who");
@@ -59,6 +62,7 @@ function show() {
   const title = someone ?? view.title;
   document.title = `${title} - kith`;
   main.replaceChildren(h("h1", {}, title));
+  scrollTo(0, 0);
   leave = (someone ? person(main, someone) : view.show(main)) ?? (() => {});
 }
 

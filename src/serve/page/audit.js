@@ -86,12 +86,19 @@ const who = (line) => line.key_name || (line.key === "-" ? "somebody without a k
 
 /** A value for people: times are times, nothing is "none". */
 function said(name, value) {
-  if (Array.isArray(value)) return value.map((v) => said(name, v)).join(", ") || "none";
+  if (Array.isArray(value)) return counted(value.map((v) => said(name, v))) || "none";
   if (value === null) return "none";
   if (name.endsWith("_ms") && typeof value === "number" && value > 1e11) return when(value);
   if (typeof value === "object") return Object.entries(value).filter(([, v]) => v !== null).map(([k, v]) => `${words(k)} ${said(k, v)}`).join(", ");
   if (typeof value === "number" && !Number.isInteger(value)) return String(Number(value.toPrecision(4)));
   return String(value);
+}
+
+/** Each thing once, with how often it stands there. */
+function counted(texts) {
+  const times = new Map();
+  for (const text of texts) times.set(text, (times.get(text) ?? 0) + 1);
+  return [...times].map(([text, count]) => count > 1 ? `${text} (${count} times)` : text).join(", ");
 }
 
 const words = (name) => name.replace(/_ms$/, "").replaceAll("_", " ");

@@ -4,6 +4,8 @@ import { get, may, send, session } from "./api.js";
 import { ago, button, busy, errorBox, h, notice, rate, size, table, when } from "./dom.js";
 
 const EVERY_MS = 10000;
+/** Seconds over which a rate is told. */
+const MEASURED = 5;
 /** Less free than this share of the disk is told as a fault. */
 const LOW = 0.05;
 
@@ -32,7 +34,7 @@ export function health(main) {
     state.append(...faults(stats));
     // Only what changed is replaced: a reader keeps their place.
     numbers.replaceChildren(shown(stats, before));
-    before = { at: performance.now(), work: stats.work };
+    if (!before || performance.now() - before.at >= MEASURED * 1000) before = { at: performance.now(), work: stats.work };
   }
 
   async function kept() {
@@ -78,7 +80,7 @@ function faults(s) {
 function shown(s, before) {
   const { work } = s;
   const seconds = before && (performance.now() - before.at) / 1000;
-  const now = before ? `${((work.answered - before.work.answered) / seconds).toFixed(1)} a second now` : null;
+  const now = before && seconds >= MEASURED ? `${((work.answered - before.work.answered) / seconds).toFixed(1)} a second now` : null;
   const each = work.answered ? `${Math.round(work.taken_ms / work.answered)} ms each on average` : null;
   const facts = [["Version", s.version], ["Model", s.model], ["Detector", s.detector], ["Runs on", `${s.device}, ${s.precision}`],
     ["Calibration", s.calibration ?? "none"], ["Database", `${size(s.bytes)}, ${s.encrypted ? "encrypted" : "not encrypted"}`],

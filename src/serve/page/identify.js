@@ -11,6 +11,8 @@ const STRANGE = "#b93c0a";
 // From so many faces on, what is told of each is folded up.
 const FEW = 3;
 const CROP = 128;
+/** In a crowd a face is at least so wide on the screen, in pixels. */
+const LEAST_FACE = 56;
 
 const boxOf = (face, scale) => [face.box.x0, face.box.y0, face.box.x1, face.box.y1].map((v) => v * scale);
 const similar = (face) => percent(face.candidates[0]?.similarity ?? null, 0);
@@ -22,10 +24,21 @@ function draw(canvas, picture, width, height, answer, chosen = -1) {
   const pen = canvas.getContext("2d");
   pen.drawImage(picture, 0, 0, width, height);
   if (!answer) return;
+  const boxes = answer.faces.map((f) => boxOf(f, width / answer.width));
+  const placed = () => place(pen, boxes, answer.faces.map(label), [width, height], width / (canvas.clientWidth || width));
+  canvas.classList.remove("large");
+  canvas.style.width = "";
+  let { labels, numbers } = placed();
+  // A crowd that is too small to be seen on this screen is larger than the screen.
+  const sides = boxes.map((b) => b[2] - b[0]).sort((a, b) => a - b);
+  const wanted = Math.min(width, width * LEAST_FACE / (sides[sides.length >> 1] ?? width));
+  if (numbers && wanted > canvas.clientWidth) {
+    canvas.classList.add("large");
+    canvas.style.width = `${wanted}px`;
+    ({ labels, numbers } = placed());
+  }
   // As large on the screen whatever the photo's size.
   const unit = width / (canvas.clientWidth || width);
-  const boxes = answer.faces.map((f) => boxOf(f, width / answer.width));
-  const { labels, numbers } = place(pen, boxes, answer.faces.map(label), [width, height], unit);
   answer.faces.forEach((face, i) => {
     frame(pen, boxes[i], sizes(boxes[i], unit).line * (i === chosen ? 2.5 : 1), face.name ? KNOWN : STRANGE);
   });
@@ -64,7 +77,8 @@ function told(answer, picture, point) {
 }
 
 export function identify(main) {
-  const canvas = h("canvas", { role: "img", "aria-label": "The photo, with a box and a name or number for each face", hidden: true });
+  const canvas = h("canvas", { role: "img", "aria-label": "The photo, with a box and a name or number for each face" });
+  const stage = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The photo", hidden: true }, canvas);
   const result = h("div", { "aria-live": "polite" });
   let running = null;
   let turn = 0;
@@ -90,7 +104,7 @@ export function identify(main) {
     result.replaceChildren(h("p", {}, "Looking..."));
     try {
       const picture = await createImageBitmap(photo).catch(() => null);
-      canvas.hidden = !picture;
+      stage.hidden = !picture;
       if (picture) draw(canvas, picture, picture.width, picture.height, null);
       const answer = await ask(photo);
       if (mine !== turn) return;
@@ -112,7 +126,7 @@ export function identify(main) {
     if (mine !== turn) return camera_.stop();
     running = camera_;
     live.textContent = "Stop";
-    canvas.hidden = false;
+    stage.hidden = false;
     drawn = null;
     while (running === camera_ && mine === turn) {
       const frame_ = await still(camera_.video, 640);
@@ -136,6 +150,6 @@ export function identify(main) {
   });
   const resized = () => redraw();
   addEventListener("resize", resized);
-  main.append(picker("Who is in this photo?", one), h("div", { class: "bar" }, live), canvas, result);
+  main.append(picker("Who is in this photo?", one), h("div", { class: "bar" }, live), stage, result);
   return () => { turn += 1; stop(); removeEventListener("resize", resized); };
 }

@@ -70,7 +70,7 @@ export function people(main) {
   const foot = h("div", { class: "foot" });
   const count = h("p", { class: "small count", role: "status" });
   const search = h("input", { type: "search", placeholder: "Search by name", "aria-label": "Search by name", value: query.q });
-  const sort = h("select", { "aria-label": "Order", onchange: () => { query.sort = sort.value; load(); } },
+  const sort = h("select", { "aria-label": "Order", onchange: () => { query.sort = sort.value; anew(); } },
     ORDERS.map(([value, text]) => h("option", { value, selected: value === query.sort }, text)));
   const shown = new Map();
   let source = null;
@@ -85,6 +85,12 @@ export function people(main) {
     source = mine;
     if (session.gallery) mine.start();
     else { mine.total = 0; filled(); }
+  }
+
+  /** Another list begins at its beginning. */
+  function anew() {
+    scrollTo(0, 0);
+    load();
   }
 
   function filled() {
@@ -133,7 +139,7 @@ export function people(main) {
   let due = false;
   let back = left.get(where()) ?? null;
   const moved = () => { if (!due) { due = true; requestAnimationFrame(() => { due = false; if (!over) place(); }); } };
-  search.addEventListener("input", () => { clearTimeout(wait); wait = setTimeout(() => { query.q = search.value.trim(); load(); }, 200); });
+  search.addEventListener("input", () => { clearTimeout(wait); wait = setTimeout(() => { query.q = search.value.trim(); anew(); }, 200); });
   addEventListener("scroll", moved, { passive: true });
   addEventListener("resize", moved);
   const add = may("enroll") && button("Enrol somebody", () => enrol("", load), "main");
