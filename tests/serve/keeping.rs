@@ -45,13 +45,15 @@ async fn a_key_is_made_listed_and_revoked_by_who_reaches_everything() {
     assert_eq!((&first["name"], &first["valid"]), (&json!("kiosk"), &json!(true)));
     assert_eq!(with(&house, &admin, "DELETE", &format!("/v1/keys/{id}"), None).await.ok()["valid"], false);
     assert_eq!(with(&house, secret, "GET", "/session", None).await.problem(), "auth.wrong_key");
-    assert_eq!(with(&house, &admin, "DELETE", "/v1/keys/ffffffff", None).await.problem(), "serve.unknown_key");
+    let unknown = with(&house, &admin, "DELETE", "/v1/keys/ffffffff", None).await;
+    assert_eq!((unknown.status, unknown.problem().as_str()), (StatusCode::NOT_FOUND, "serve.unknown_key"));
     for bad in [
         json!({ "name": "", "roles": ["read"] }),
         json!({ "name": "a", "roles": [] }),
         json!({ "name": "a", "roles": ["read"], "days": -1 }),
     ] {
-        assert_eq!(with(&house, &admin, "POST", "/v1/keys", Some(bad)).await.problem(), "serve.bad_option");
+        let refused = with(&house, &admin, "POST", "/v1/keys", Some(bad)).await;
+        assert_eq!((refused.status, refused.problem().as_str()), (StatusCode::BAD_REQUEST, "serve.bad_option"));
     }
     let trail = with(&house, &admin, "GET", "/v1/audit?limit=100", None).await;
     let text = String::from_utf8_lossy(&trail.bytes).into_owned();

@@ -82,16 +82,19 @@ pub(super) struct WantedKey {
     #[schema(value_type = Name)]
     name: String,
     /// What it may do.
+    #[schema(min_items = 1)]
     roles: BTreeSet<Role>,
     /// The galleries that it reaches; all when not said.
-    #[schema(value_type = Option<Vec<Name>>)]
+    #[schema(value_type = Option<Vec<Name>>, min_items = 1)]
     galleries: Option<BTreeSet<String>>,
-    /// Days until it ends; never when not said.
+    /// Days until it ends, above 0 and at most 36500; never when not said.
+    #[schema(minimum = 0.001, maximum = 36500)]
     days: Option<f64>,
-    /// Requests a second; the service's own bound when not said.
+    /// Requests a second, 0.001 to 1000000; the service's own bound when not said.
+    #[schema(minimum = 0.001, maximum = 1000000)]
     rate: Option<f64>,
-    /// Requests at once; the service's own bound when not said.
-    #[schema(value_type = Option<u64>)]
+    /// Requests at once, 1 to 65536; the service's own bound when not said.
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 65536)]
     concurrent: Option<usize>,
 }
 

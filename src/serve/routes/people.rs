@@ -51,6 +51,7 @@ pub(super) struct Which {
     sort: Option<String>,
     /// Leave out so many at the beginning; not with `after`.
     #[serde(default)]
+    #[param(value_type = u64, maximum = 1000000000)]
     skip: usize,
 }
 
