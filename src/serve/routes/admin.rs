@@ -282,7 +282,7 @@ pub(super) struct Lines {
 }
 
 fn time(name: &str, said: Option<String>) -> Result<Option<jiff::Timestamp>, Problem> {
-    let parsed = said.filter(|t| !t.is_empty()).map(|text| text.parse::<jiff::Timestamp>().map_err(|_| text));
+    let parsed = said.map(|text| text.parse::<jiff::Timestamp>().map_err(|_| text));
     parsed.transpose().map_err(|text| {
         let detail = format!("{name} {text:?} is no time: say it as 2026-01-31T09:30:00Z");
         Problem::bad("request.bad_option", detail)
@@ -320,11 +320,10 @@ pub(super) async fn audit(
         return Err(Problem::bad("request.bad_option", "limit must be 1 to 1000"));
     }
     sees_all(&known)?;
-    let said = |text: Option<String>| text.filter(|t| !t.is_empty());
     let sought = Sought {
-        action: said(asked.action),
-        person: said(asked.person),
-        key: said(asked.key),
+        action: asked.action,
+        person: asked.person,
+        key: asked.key,
         from: time("from", asked.from)?,
         to: time("to", asked.to)?,
     };

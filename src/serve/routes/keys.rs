@@ -82,7 +82,7 @@ pub(super) struct WantedKey {
     #[schema(value_type = Name)]
     name: String,
     /// What it may do.
-    #[schema(min_items = 1)]
+    #[schema(value_type = Vec<Role>, min_items = 1)]
     roles: BTreeSet<Role>,
     /// The galleries that it reaches; all when not said.
     #[schema(value_type = Option<Vec<Name>>, min_items = 1)]

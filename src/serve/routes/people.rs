@@ -26,6 +26,7 @@ use crate::{PeopleOrder, PersonChange, PersonFilter};
 /// People in a list when not said, and at most.
 const PAGE: usize = 50;
 const LONGEST_PAGE: usize = 1000;
+const MOST_SKIPPED: usize = 1_000_000_000;
 
 /// Which people.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -93,6 +94,9 @@ pub(super) async fn list(
     }
     let after = which.after.as_deref().map(cursor).transpose()?;
     let (order, skip) = (order(which.sort.as_deref())?, which.skip);
+    if skip > MOST_SKIPPED {
+        return Err(Problem::bad("request.bad_option", format!("skip must be at most {MOST_SKIPPED}")));
+    }
     if after.is_some() && (skip > 0 || order != PeopleOrder::Name) {
         return Err(Problem::bad("request.bad_option", "after goes on by name: say neither sort nor skip with it"));
     }
