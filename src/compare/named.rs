@@ -198,7 +198,8 @@ mod tests {
             let (x, y) = ((i % 13 * 80) as f32, (i / 13 * 120) as f32);
             BBox::new(x + 10.0, y + 20.0, x + 70.0, y + 90.0)
         };
-        let name = |i: u32| if i % 2 == 0 { format!("Somebody Called {i}: 91%") } else { "unknown".to_string() };
+        let name =
+            |i: u32| if i.is_multiple_of(2) { format!("Somebody Called {i}: 91%") } else { "unknown".to_string() };
         let tags: Vec<Tag> = (0..52).map(|i| tag(at(i), &name(i), i % 2 == 0)).collect();
         let drawn = draw_names(&photo, &tags);
         assert!(drawn.height() > 480 + CROP, "there is a list beneath");

@@ -69,7 +69,7 @@ impl<'a> View<'a> {
     pub fn point(&self, [x, y]: [f32; 2]) -> Option<[f32; 2]> {
         let (x, y) = ((x - self.part[0]) * self.scale, (y - self.part[1]) * self.scale);
         let inside = x >= 0.0 && y >= 0.0 && x < self.shown.width() as f32 && y < self.shown.height() as f32;
-        inside.then(|| [self.x as f32 + x, self.y as f32 + y])
+        inside.then_some([self.x as f32 + x, self.y as f32 + y])
     }
 
     /// Draws the whole photo, with its faces and the part that is shown, into the corner where fewest faces are. Its

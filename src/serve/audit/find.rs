@@ -131,7 +131,8 @@ mod tests {
         };
         let some = |t: &str| Some(t.to_string());
         let none = Sought::default();
-        let cases: [(Sought, fn(u64) -> bool); 6] = [
+        type Fits = fn(u64) -> bool;
+        let cases: [(Sought, Fits); 6] = [
             (none.clone(), |_| true),
             (Sought { action: some("enroll"), ..none.clone() }, |n| n % 2 == 1),
             (Sought { person: some("lovelace"), ..none.clone() }, |n| n % 3 != 2),
