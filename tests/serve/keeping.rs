@@ -51,6 +51,7 @@ async fn a_key_is_made_listed_and_revoked_by_who_reaches_everything() {
         json!({ "name": "", "roles": ["read"] }),
         json!({ "name": "a", "roles": [] }),
         json!({ "name": "a", "roles": ["read"], "days": -1 }),
+        json!({ "name": "a", "roles": ["read"], "galleries": ["\u{9b}"] }),
     ] {
         let refused = with(&house, &admin, "POST", "/v1/keys", Some(bad)).await;
         assert_eq!((refused.status, refused.problem().as_str()), (StatusCode::BAD_REQUEST, "serve.bad_option"));
