@@ -76,7 +76,8 @@ pub use error::{Error, Result};
 pub use gallery::{
     Backup, Candidate, CheckReport, DEFAULT_GALLERY, DatabaseOptions, DatabaseStats, Enrolled, EnrolledFace,
     EnrolmentPolicy, EnrolmentStatus, Exported, FacePage, GalleryStats, Identification, Imported, IndexStats,
-    MasterKey, NewFace, PeoplePage, Person, PersonChange, PersonFilter, SearchPolicy, Split, check_export, repair,
+    MasterKey, NewFace, PeopleOrder, PeoplePage, PeopleSlice, Person, PersonChange, PersonFilter, SearchPolicy, Split,
+    check_export, repair,
 };
 pub use index::{Allowed, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use media::{Limits, Photo, Raster};

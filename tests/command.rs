@@ -340,6 +340,32 @@ fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// The percentage that a line says.
+fn percents(text: &str) -> Vec<f32> {
+    let words = text.split_whitespace().filter_map(|w| w.strip_suffix('%'));
+    words.filter_map(|w| w.parse().ok()).collect()
+}
+
+#[test]
+fn a_percentage_is_of_the_threshold_in_force_wherever_one_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = folder.path().join("faces");
+    let (hopper, tilted) = (photo("grace_hopper.jpg"), photo("hopper_tilt.jpg"));
+    assert_eq!(code(&at(&db, &["enroll", "Grace Hopper", &hopper])), 0);
+    // The two are 0.081 apart: one person by the one line, and by the other not.
+    for (threshold, same) in [("0.4", true), ("0.082", true), ("0.08", false), ("0.01", false)] {
+        let verified = kith(&["verify", &hopper, &tilted, "--threshold", threshold]);
+        let compared = kith(&["compare", &hopper, &tilted, "--threshold", threshold]);
+        let found = at(&db, &["identify", &tilted, "--threshold", threshold]);
+        for answer in [verified, compared, found] {
+            let text = String::from_utf8_lossy(&answer.stdout).into_owned();
+            assert_eq!(code(&answer), i32::from(!same), "{threshold}: {text}");
+            let shown = percents(&text);
+            assert!(!shown.is_empty() && shown.iter().all(|p| (*p >= 50.0) == same), "{threshold}: {text}");
+        }
+    }
+}
+
 #[test]
 fn enrol_identify_rename_forget() {
     let folder = tempfile::tempdir().unwrap();

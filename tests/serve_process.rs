@@ -463,3 +463,50 @@ fn a_write_with_a_key_is_done_once_whenever_the_service_is_killed() {
     }
     println!("{outcomes:?}");
 }
+
+#[test]
+fn the_log_says_at_the_start_what_serves_and_at_the_end_that_it_is_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let policies = folder.path().join("policies.toml");
+    std::fs::write(&policies, "[policy.door]\nliveness = false\nmax_fpir = 0.02\nmax_fmr = 0.0001\n").unwrap();
+    let faces = folder.path().join("faces");
+    let enrolled = Command::new(env!("CARGO_BIN_EXE_kith"))
+        .args(["enroll", "Grace Hopper", "tests/fixtures/photos/grace_hopper.jpg", "--db"])
+        .arg(&faces)
+        .output()
+        .unwrap();
+    assert!(enrolled.status.success(), "{}", String::from_utf8_lossy(&enrolled.stderr));
+    let mut process = Command::new(env!("CARGO_BIN_EXE_kith"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--db"])
+        .arg(&faces)
+        .arg("--policies")
+        .arg(&policies)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().to_string();
+    let service = Service { address: address.trim_start_matches("http://").to_string(), process };
+    assert_eq!(service.ask("GET", "/healthz/ready", "text/plain", b"").0, 200);
+    let stopped = Command::new("kill").arg("-TERM").arg(service.process.id().to_string()).status().unwrap();
+    assert!(stopped.success());
+    let mut service = service;
+    let mut text = String::new();
+    service.process.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+    let ended = service.process.wait().unwrap();
+    assert!(ended.success(), "{ended}: {text}");
+    for said in [
+        "model=dlib-resnet",
+        "detector=mtcnn",
+        "precision=\"f32\"",
+        "gallery=\"main\" people=1 faces=1",
+        "policy \"door\" supports 10101 faces, has 1",
+        "body_bytes=16777216",
+        &format!("listening on {address}"),
+        "stopped: every request that was begun is answered answered=1 refused=0",
+    ] {
+        assert!(text.contains(said), "{said} is not in\n{text}");
+    }
+}

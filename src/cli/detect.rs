@@ -9,11 +9,8 @@ use super::targets::distinct_names;
 use super::{DONE, FAILED, output};
 use crate::files::spelled;
 use crate::json::json;
-use crate::media::{draw_box, draw_disc, draw_label, save};
+use crate::media::save;
 use crate::{Detection, Engine, Error, Photo};
-
-const MARK: [u8; 3] = [64, 220, 120];
-const PLATE: [u8; 3] = [16, 17, 20];
 
 pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
     let engine = common.engine()?;
@@ -55,15 +52,20 @@ pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
                     faces.len(),
                     if faces.len() == 1 { "" } else { "s" }
                 ));
-                for f in faces {
+                for (i, f) in faces.iter().enumerate() {
                     let b = f.bbox;
                     let turned = match f.turned {
                         0 => String::new(),
                         degrees => format!("  (photo turned by {degrees} degrees)"),
                     };
                     output::line(&format!(
-                        "  {:.0},{:.0} to {:.0},{:.0}  score {:.4}{turned}",
-                        b.x0, b.y0, b.x1, b.y1, f.score
+                        "  {:>2}  {:.0},{:.0} to {:.0},{:.0}  score {:.4}{turned}",
+                        i + 1,
+                        b.x0,
+                        b.y0,
+                        b.x1,
+                        b.y1,
+                        f.score
                     ));
                 }
             }
@@ -90,18 +92,7 @@ fn write_pictures(engine: &Engine, photo: &Photo, faces: &[Detection], target: &
         name.push(format!(".{what}.png"));
         name.into()
     };
-    let mut marked = photo.raster().clone();
-    let line = (photo.width().max(photo.height()) / 400).max(2);
-    for (i, f) in faces.iter().enumerate() {
-        let b = f.bbox;
-        draw_box(&mut marked, b.x0, b.y0, b.x1, b.y1, line, MARK);
-        for [x, y] in f.landmarks.0 {
-            draw_disc(&mut marked, x, y, line as f32, MARK);
-        }
-        let text = format!("{}: {:.3}", i + 1, f.score);
-        draw_label(&mut marked, b.x0, b.y1 + 3.0, 12.0 + 2.0 * line as f32, &text, MARK, PLATE);
-    }
-    save(&marked, target("faces".to_string()))?;
+    save(&engine.draw_found(photo, faces), target("faces".to_string()))?;
     for (i, chip) in engine.chips(photo, faces)?.iter().enumerate() {
         save(chip, target(format!("face{}", i + 1)))?;
     }

@@ -11,6 +11,7 @@ use super::{DIFFERENT, DONE, FAILED, output};
 use crate::files::spelled;
 use crate::json::json;
 use crate::media::save;
+use crate::verify::percent_text;
 use crate::{Database, Engine, Error, IdentifiedFace, Photo, SearchPolicy};
 
 pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
@@ -98,13 +99,13 @@ fn target(output: &Path, name: &str, several: bool) -> PathBuf {
 
 fn print(path: &Path, faces: &[IdentifiedFace]) {
     output::line(&format!("{}: {} face{}", spelled(&path), faces.len(), if faces.len() == 1 { "" } else { "s" }));
-    for f in faces {
+    for (i, f) in faces.iter().enumerate() {
         let (b, a) = (f.bbox, &f.answer);
         let who = a.name.as_deref().unwrap_or("unknown");
-        output::line(&format!("  {:.0},{:.0} to {:.0},{:.0}  {who}", b.x0, b.y0, b.x1, b.y1));
+        output::line(&format!("  {:>2}  {:.0},{:.0} to {:.0},{:.0}  {who}", i + 1, b.x0, b.y0, b.x1, b.y1));
         for c in &a.candidates {
             let mark = if c.within { "" } else { "  (too far)" };
-            let alike = c.similarity.map_or_else(String::new, |percent| format!("{percent:>5.1}%  "));
+            let alike = c.similarity.map_or_else(String::new, |percent| format!("{:>6}  ", percent_text(percent, 1)));
             output::line(&format!("    {alike}distance {:.4}  {}{mark}", c.distance, c.name));
         }
     }

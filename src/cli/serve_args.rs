@@ -78,7 +78,7 @@ pub(super) struct Serve {
     /// Access policies, as a TOML file
     #[arg(long, value_name = "FILE")]
     pub policies: Option<PathBuf>,
-    /// Keep each enrolled face's chip and a thumbnail
+    /// Keep each enrolled face's chip and a thumbnail: about 40 to 55 KB a face, where its vector takes 1
     #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
         require_equals = true, value_name = "true|false")]
     pub keep_chips: bool,

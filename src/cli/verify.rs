@@ -4,6 +4,7 @@ use super::args::{Common, Verify, open_both};
 use super::{DIFFERENT, DONE, FAILED, notes, output};
 use crate::Decision;
 use crate::json::json;
+use crate::verify::percent_text;
 
 pub(super) fn run(common: &Common, command: &Verify) -> anyhow::Result<u8> {
     let builder = common.builder()?;
@@ -35,7 +36,7 @@ pub(super) fn run(common: &Common, command: &Verify) -> anyhow::Result<u8> {
         let bounds =
             verdict.similarity_interval.map_or(String::new(), |(low, high)| format!(" ({low:.1} to {high:.1})"));
         let alike = match verdict.similarity {
-            Some(percent) => format!("similarity {percent:.1}%{bounds}"),
+            Some(percent) => format!("similarity {}{bounds}", percent_text(percent, 1)),
             None => format!("cosine {:.4}", verdict.cosine),
         };
         output::line(&format!(

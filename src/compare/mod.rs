@@ -1,18 +1,23 @@
 //! The similarity picture: two photos side by side, every face boxed, the nearest pair joined.
 
 mod colour;
+mod labels;
 mod named;
 mod paint;
 mod seed;
+mod view;
 
 pub use colour::similarity_colour;
-pub(crate) use named::{NameTag, draw_names};
+pub(crate) use named::{Tag, draw_found, draw_names};
 pub(crate) use seed::{draw_seed, stretched};
 
 use std::borrow::Cow;
 
 use crate::geometry::{BBox, Landmarks};
 use crate::media::Raster;
+
+/// Where nothing is decided, no colour says that it was.
+const UNDECIDED: [u8; 3] = [240, 242, 245];
 
 /// A face to be marked, in pixels of its photo.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,6 +39,19 @@ pub struct Pane<'a> {
     pub faces: Vec<Mark>,
 }
 
+/// A face of the left photo with one of the right.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pair {
+    /// Index of the left face.
+    pub left: usize,
+    /// Index of the right face.
+    pub right: usize,
+    /// How alike they are, 0 to 100, where 50 is the threshold in force: the colour. None where there is no threshold.
+    pub alike: Option<f32>,
+    /// What is written at them.
+    pub text: String,
+}
+
 /// All that the picture shows.
 #[derive(Debug, Clone)]
 pub struct Picture<'a> {
@@ -41,13 +59,13 @@ pub struct Picture<'a> {
     pub left: Pane<'a>,
     /// The second photo.
     pub right: Pane<'a>,
-    /// Left face, right face, similarity in percent: every pair.
-    pub pairs: Vec<(usize, usize, f32)>,
+    /// Every pair.
+    pub pairs: Vec<Pair>,
     /// Index of the pair to be drawn strong.
     pub best: Option<usize>,
     /// The verdict, and what it rests on.
     pub caption: [String; 2],
-    /// Whether there is a verdict; only then is the caption in the pair's colour.
+    /// Whether there is a verdict; only then is a pair in the colour of how alike it is.
     pub decided: bool,
 }
 
@@ -57,9 +75,14 @@ impl Picture<'_> {
         paint::draw(self)
     }
 
-    /// The best similarity of a left face over all right faces, or the other way round.
-    fn best_of(&self, is_left: bool, face: usize) -> Option<f32> {
-        let of = |&&(l, r, _): &&(usize, usize, f32)| if is_left { l == face } else { r == face };
-        self.pairs.iter().filter(of).map(|p| p.2).max_by(f32::total_cmp)
+    /// The best pair of a left face over all right faces, or the other way round.
+    fn best_of(&self, is_left: bool, face: usize) -> Option<&Pair> {
+        let of = |p: &&Pair| if is_left { p.left == face } else { p.right == face };
+        self.pairs.iter().filter(of).max_by(|a, b| a.alike.unwrap_or(0.0).total_cmp(&b.alike.unwrap_or(0.0)))
+    }
+
+    /// The colour of what is drawn for a pair.
+    fn colour(&self, pair: &Pair) -> [u8; 3] {
+        pair.alike.filter(|_| self.decided).map_or(UNDECIDED, similarity_colour)
     }
 }

@@ -5,7 +5,8 @@ use super::wire::Request as Ask;
 use super::{Database, text};
 use crate::error::Result;
 use crate::gallery::{
-    self, Enrolled, EnrolledFace, FacePage, Identification, Nearest, PeoplePage, Person, PersonFilter, SearchPolicy,
+    self, Enrolled, EnrolledFace, FacePage, Identification, Nearest, PeopleOrder, PeoplePage, PeopleSlice, Person,
+    PersonFilter, SearchPolicy,
 };
 use crate::vector::{Embedding, ModelId};
 use crate::verify::{Calibration, Threshold};
@@ -44,6 +45,28 @@ impl Database {
                 after: after.map(text),
                 limit,
             }),
+        }
+    }
+
+    /// At most `limit` people of a gallery in that order, after the first `skip`; with `containing` only those whose name
+    /// holds that text, in whatever case. It looks at everybody.
+    ///
+    /// # Errors
+    /// [`crate::error::GalleryError::UnknownGallery`].
+    pub fn people_slice(
+        &self,
+        gallery: &str,
+        filter: &PersonFilter,
+        containing: Option<&str>,
+        order: PeopleOrder,
+        (skip, limit): (usize, usize),
+    ) -> Result<PeopleSlice> {
+        match &self.0 {
+            Here(d) => d.people_slice(gallery, filter, containing, order, (skip, limit)),
+            There(_) => {
+                let people = self.people(gallery, filter)?;
+                Ok(PeopleSlice::of(people, containing, order, (skip, limit)))
+            }
         }
     }
 

@@ -8,7 +8,7 @@ use crate::detect::Detection;
 use crate::error::{RefusalError, Result};
 use crate::json::json;
 use crate::pipeline::{Face, StageTimes};
-use crate::verify::{Calibration, Decision, Judge, Policy, Verdict};
+use crate::verify::{Calibration, Decision, Judge, Policy, Verdict, percent_text};
 
 /// One photo of a comparison.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,7 +108,8 @@ pub(super) fn score(
                     left: i,
                     right: j,
                     distance: verdict.distance,
-                    similarity: verdict.similarity,
+                    // Beside no decision stands no percentage: its half would be nothing's threshold.
+                    similarity: verdict.similarity.filter(|_| judge.is_ok()),
                 });
             }
         }
@@ -178,7 +179,7 @@ impl Comparison {
                 let name = v.model.as_str().split('/').next().unwrap_or_default();
                 [
                     match v.similarity {
-                        Some(percent) => format!("{answer}: {percent:.1}% alike"),
+                        Some(percent) => format!("{answer}: {} alike", percent_text(percent, 1)),
                         None => format!("{answer}: cosine {:.3}", v.cosine),
                     },
                     format!("distance {:.3}, threshold {:.3}{rate}, {name}", v.distance, v.threshold.distance),
@@ -191,12 +192,6 @@ impl Comparison {
 /// A rate as people say it: `1 in 1000`.
 fn rate(rate: f64) -> String {
     format!("1 in {:.0}", 1.0 / rate)
-}
-
-/// The cosine of two unit vectors at that distance in percent, 0 for those that point away from each other: what a
-/// picture shows where the model has no scale of similarity.
-pub(super) fn cosine_percent(distance: f32) -> f32 {
-    (1.0 - distance * distance / 2.0).max(0.0) * 100.0
 }
 
 impl SideFaces {

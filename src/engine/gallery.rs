@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::comparison::cosine_percent;
 use super::{Engine, Selection};
 use crate::attributes::{FaceQuality, QualityBounds};
-use crate::compare::{NameTag, draw_names};
+use crate::compare::{Tag, draw_names, similarity_colour};
 use crate::database::{Database, Pending};
 use crate::detect::Detection;
 use crate::error::{Error, GalleryError, Result};
@@ -15,10 +14,12 @@ use crate::files::unhex;
 use crate::gallery::{Enrolled, EnrolmentPolicy, Identification, NewFace, SearchPolicy};
 use crate::geometry::BBox;
 use crate::media::{Photo, Raster, encode_jpeg, encode_png, fit_within};
-use crate::verify::{Calibration, Threshold};
+use crate::verify::{Calibration, Threshold, nearness, percent_text};
 
 /// Longer side of a kept thumbnail, in pixels.
 const THUMBNAIL: u32 = 160;
+/// Colour of a face whom nobody knows.
+const UNKNOWN: [u8; 3] = [175, 180, 190];
 /// Surroundings of the face on a thumbnail, as a share of the box on each side.
 const SURROUNDINGS: f32 = 0.4;
 
@@ -217,19 +218,24 @@ impl Engine {
         faces.iter().map(identify).collect()
     }
 
-    /// Draws the photo with a name and a similarity on every face.
+    /// Draws the photo with a name and a similarity at every face. Where there is no room for the names their numbers stand
+    /// there, from 1 on in the order of the faces, and the names in a list beneath.
     pub fn draw_names(&self, photo: &Photo, faces: &[IdentifiedFace]) -> Raster {
-        let tags: Vec<NameTag> = faces
-            .iter()
-            .map(|f| match (&f.answer.name, f.answer.candidates.first()) {
-                (Some(name), Some(best)) => NameTag {
-                    bbox: f.bbox,
-                    text: best.similarity.map_or_else(|| name.clone(), |percent| format!("{name} {percent:.0}%")),
-                    similarity: Some(best.similarity.unwrap_or_else(|| cosine_percent(best.distance))),
-                },
-                _ => NameTag { bbox: f.bbox, text: "unknown".to_string(), similarity: None },
-            })
-            .collect();
+        let tag = |f: &IdentifiedFace| {
+            let (text, colour, own) = match (&f.answer.name, f.answer.candidates.first()) {
+                (Some(name), Some(best)) => {
+                    let alike = best.similarity.unwrap_or_else(|| nearness(f.answer.threshold.distance, best.distance));
+                    let text = match best.similarity {
+                        Some(percent) => format!("{name} {}", percent_text(percent, 0)),
+                        None => name.clone(),
+                    };
+                    (text, similarity_colour(alike), true)
+                }
+                _ => ("unknown".to_string(), UNKNOWN, false),
+            };
+            Tag { bbox: f.bbox, landmarks: None, text, colour, own }
+        };
+        let tags: Vec<Tag> = faces.iter().map(tag).collect();
         draw_names(photo.raster(), &tags)
     }
 }

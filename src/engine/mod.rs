@@ -33,7 +33,7 @@ pub use reembed::{ReembedOptions, Reembedded};
 pub use seen::{Question, SeenFace, Verification};
 
 use crate::attributes::FaceQuality;
-use crate::compare::{Mark, Pane, Picture, draw_seed, stretched};
+use crate::compare::{Mark, Pair, Pane, Picture, Tag, draw_found, draw_seed, stretched};
 use crate::detect::Detection;
 use crate::error::{RefusalError, Result};
 use crate::geometry::BBox;
@@ -41,7 +41,10 @@ use crate::media::{Photo, Raster};
 use crate::nn::Device;
 use crate::pipeline::{Face, Pipeline, StageTimes, milliseconds};
 use crate::vector::ModelId;
-use crate::verify::{Calibration, Judge, Policy};
+use crate::verify::{Calibration, Judge, Policy, nearness, percent_text};
+
+/// Colour of faces that were found, and of which nothing else is known.
+const FOUND: [u8; 3] = [64, 220, 120];
 
 /// Finds, embeds and compares faces. Built once (a fraction of a second), shared by any number of
 /// threads: `Engine` is `Send + Sync` and every method takes `&self`.
@@ -275,16 +278,38 @@ impl Engine {
                 faces: side.faces.iter().map(|f| Mark { bbox: f.bbox, landmarks: f.landmarks }).collect(),
             }
         }
-        let percent = |p: &ScoredPair| p.similarity.unwrap_or_else(|| comparison::cosine_percent(p.distance));
+        let line = comparison.verdict().map(|v| v.threshold.distance);
+        let pair = |p: &ScoredPair| Pair {
+            left: p.left,
+            right: p.right,
+            alike: line.map(|line| p.similarity.unwrap_or_else(|| nearness(line, p.distance))),
+            text: match (line, p.similarity) {
+                (Some(_), Some(percent)) => percent_text(percent, 1),
+                _ => format!("distance {:.3}", p.distance),
+            },
+        };
         let picture = Picture {
             left: pane(a, &comparison.left),
             right: pane(b, &comparison.right),
-            pairs: comparison.pairs.iter().map(|p| (p.left, p.right, percent(p))).collect(),
+            pairs: comparison.pairs.iter().map(pair).collect(),
             best: comparison.best,
             caption: comparison.caption(),
             decided: comparison.verdict().is_some(),
         };
         picture.draw()
+    }
+
+    /// Draws the photo, in its own size, with the box, landmarks and score of every face; with its number, from 1 on in
+    /// their order, where there is no room for the score.
+    pub fn draw_found(&self, photo: &Photo, faces: &[Detection]) -> Raster {
+        let tag = |(i, f): (usize, &Detection)| Tag {
+            bbox: f.bbox,
+            landmarks: Some(f.landmarks),
+            text: format!("{}: {:.3}", i + 1, f.score),
+            colour: FOUND,
+            own: true,
+        };
+        draw_found(photo.raster(), &faces.iter().enumerate().map(tag).collect::<Vec<_>>())
     }
 
     /// Draws the picture of this project's first version: both photos stretched to 800x600, the faces

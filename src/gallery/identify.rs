@@ -62,8 +62,7 @@ pub struct Candidate {
     pub face: Option<u64>,
     /// Euclidean distance between the unit vectors, 0 to 2.
     pub distance: f32,
-    /// In percent: 50 at the threshold for a false-match rate of one in a thousand. None where the model has no
-    /// calibration.
+    /// In percent: 50 or more exactly where `within`. None where the model has no calibration.
     pub similarity: Option<f32>,
     /// Whether the distance is within the threshold.
     pub within: bool,
@@ -209,7 +208,7 @@ impl Nearest {
         let threshold = Database::threshold(&line, calibration, probe.model(), self.searched)?;
         let bound = threshold.distance;
         let candidate = |NearPerson { name, person, face, distance }| {
-            let similarity = calibration.map(|c| c.similarity(distance));
+            let similarity = calibration.map(|c| c.similarity_at(bound, distance));
             Candidate { name, person, face, distance, similarity, within: distance <= bound }
         };
         let candidates: Vec<Candidate> = self.people.into_iter().map(candidate).collect();

@@ -10,7 +10,7 @@ use super::people::{join, listed, set};
 use super::{Database, EnrolledFace, Person, PersonFilter};
 use crate::error::{GalleryError, Result};
 use crate::files::now_ms;
-use crate::store::{ChipRecord, Key, PersonRecord};
+use crate::store::{ChipRecord, FaceRecord, Key, PersonRecord};
 use crate::vector::{Embedding, ModelId, squared_distance};
 
 /// Some of the people of a gallery, by name.
@@ -29,6 +29,27 @@ pub struct FacePage {
     pub faces: Vec<(u64, String)>,
     /// Faces in all.
     pub total: usize,
+}
+
+/// Faces of one person that are looked at for the best picture.
+const PICTURES_LOOKED_AT: usize = 64;
+/// Between the eyes in pixels, and sharpness, beyond which a picture of the size of a thumbnail gets no better.
+const EYES_ENOUGH: f32 = 60.0;
+const SHARP_ENOUGH: f32 = 0.03;
+
+/// How well a face stands for its person in a list: frontal, sharp, large, sure; 0 to 1.
+fn shown_worth(face: &FaceRecord) -> f32 {
+    let q = &face.quality;
+    let frontal = |degrees: f32| degrees.clamp(-90.0, 90.0).to_radians().cos();
+    let share = |value: f32, enough: f32| (value / enough).clamp(0.0, 1.0);
+    let light = 1.0 - (q.brightness - 0.5).abs();
+    face.score
+        * frontal(q.yaw)
+        * frontal(q.pitch)
+        * frontal(q.roll)
+        * light
+        * share(q.eye_distance, EYES_ENOUGH)
+        * share(q.sharpness, SHARP_ENOUGH)
 }
 
 impl Database {
@@ -99,19 +120,30 @@ impl Database {
         Ok(self.store.get::<ChipRecord>(Key::Chip(shelf.id, face))?.map(|c| c.thumbnail))
     }
 
-    /// The first face of a person of which a picture was kept; none for one who is not there.
+    /// The best face of a person of which a picture was kept ([`shown_worth`]), among their first
+    /// [`PICTURES_LOOKED_AT`]; none for one who is not there.
     ///
     /// # Errors
     /// [`GalleryError::UnknownGallery`].
     pub fn pictured_face(&self, gallery: &str, person: u64) -> Result<Option<u64>> {
         let shelf = self.shelf(gallery)?;
-        let faces = shelf.read().faces_of(person).to_vec();
+        let mut best: Option<(f32, u64)> = None;
+        let faces: Vec<u64> = shelf.read().faces_of(person).iter().copied().take(PICTURES_LOOKED_AT).collect();
+        let alone = faces.len() == 1;
         for face in faces {
-            if self.store.holds(Key::Chip(shelf.id, face))? {
+            if !self.store.holds(Key::Chip(shelf.id, face))? {
+                continue;
+            }
+            if alone {
                 return Ok(Some(face));
             }
+            let Some(record) = self.store.get::<FaceRecord>(Key::Face(shelf.id, face))? else { continue };
+            let worth = shown_worth(&record);
+            if best.is_none_or(|(most, _)| worth > most) {
+                best = Some((worth, face));
+            }
         }
-        Ok(None)
+        Ok(best.map(|(_, face)| face))
     }
 
     /// Puts somebody into a gallery before their first face, and the gallery into the database where there

@@ -24,6 +24,7 @@ mod reindex;
 #[cfg(all(unix, feature = "serve"))]
 mod served;
 mod shelf;
+mod sorted;
 mod templates;
 mod transfer;
 
@@ -47,6 +48,7 @@ pub use merging::Split;
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
 pub(crate) use reembed::{FaceAnew, FaceToEmbed, Reembedding};
 pub use reindex::IndexStats;
+pub use sorted::{PeopleOrder, PeopleSlice};
 pub use transfer::Backup;
 
 use crate::error::{Error, GalleryError, Result};

@@ -25,5 +25,5 @@ pub use resize::{
     resize_triangle,
 };
 pub use sniff::{SNIFFED, Sniffed, sniff};
-pub use text::{draw_label, draw_text, measure};
+pub use text::{draw_label, draw_text, label_size, measure};
 pub use warp::warp;

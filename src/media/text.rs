@@ -16,6 +16,8 @@ static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
 const LARGEST: f32 = 1000.0;
 /// Opacity of a label's plate.
 const PLATE_OPACITY: f32 = 0.8;
+/// Its edge around the letters, as a share of their height.
+const PLATE_PADDING: f32 = 0.3;
 
 /// Calls `each` with every glyph and its pen position; returns the width of it all.
 fn lay_out(text: &str, px: f32, mut each: impl FnMut(ab_glyph::GlyphId, f32)) -> f32 {
@@ -57,13 +59,19 @@ pub fn draw_text(r: &mut Raster, x: f32, baseline: f32, px: f32, colour: [u8; 3]
     });
 }
 
+/// Width and height in pixels of what [`draw_label`] draws.
+pub fn label_size(text: &str, px: f32) -> (f32, f32) {
+    let px = px.min(LARGEST);
+    let padding = px * PLATE_PADDING;
+    (measure(text, px).0 + 2.0 * padding, px + padding)
+}
+
 /// Writes `text` on a translucent plate whose top left corner is `(x, y)`, moved as far as it takes to
 /// lie inside the picture.
 pub fn draw_label(r: &mut Raster, x: f32, y: f32, px: f32, text: &str, colour: [u8; 3], plate: [u8; 3]) {
     let px = px.min(LARGEST);
-    let padding = px * 0.3;
-    let width = measure(text, px).0 + 2.0 * padding;
-    let height = px + padding;
+    let padding = px * PLATE_PADDING;
+    let (width, height) = label_size(text, px);
     let x = x.min(r.width() as f32 - width).max(0.0);
     let y = y.min(r.height() as f32 - height).max(0.0);
     fill_rect(r, x, y, x + width, y + height, plate, PLATE_OPACITY);

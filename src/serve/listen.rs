@@ -70,6 +70,7 @@ pub fn run(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'static
     runtime.block_on(service.carried().ended(Duration::from_secs_f64(service.limits().drain_seconds)));
     runtime.block_on(service.last_words());
     // Jobs at hand are done before the database is let go.
+    service.tell_end();
     service.stop();
     served
 }
@@ -106,6 +107,7 @@ async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'st
     let looking = tokio::spawn(look_after(service.clone()));
     #[cfg(unix)]
     let door = super::local::Door::open(&service).map(|door| tokio::spawn(door.keep(service.clone())));
+    service.tell_start(address);
     begun(listening);
     let served = match tls {
         None => server.acceptor(bounds).serve(app).await,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -65,6 +65,8 @@ pub(super) struct Metrics {
     audit_writable: Gauge,
     panics: Counter,
     connections: Gauge,
+    /// Requests, those of them refused, and their time together in microseconds.
+    totals: [AtomicU64; 3],
 }
 
 fn times() -> Times {
@@ -101,6 +103,7 @@ impl Metrics {
             audit_writable: Gauge::default(),
             panics: Counter::default(),
             connections: Gauge::default(),
+            totals: Default::default(),
         };
         let mut registry = metrics.registry.lock().unwrap_or_else(PoisonError::into_inner);
         registry.register("requests", "Requests answered", metrics.requests.clone());
@@ -136,10 +139,20 @@ impl Metrics {
         let method = if known.contains(&method) { method } else { "other" };
         let answer = Answer { method: method.to_string(), route: route.to_string(), status };
         self.requests.get_or_create(&answer).inc();
+        let microseconds = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
+        for (total, more) in self.totals.iter().zip([1, u64::from(status >= 400), microseconds]) {
+            total.fetch_add(more, Ordering::Relaxed);
+        }
         self.request_seconds.get_or_create(&named(route)).observe(taken.as_secs_f64());
         if let Some(code) = code {
             self.refusals.get_or_create(&named(code)).inc();
         }
+    }
+
+    /// Requests answered, those of them with status 400 and above, and the milliseconds that all took together.
+    pub(super) fn totals(&self) -> (u64, u64, u64) {
+        let [answered, refused, microseconds] = self.totals.each_ref().map(|t| t.load(Ordering::Relaxed));
+        (answered, refused, microseconds / 1000)
     }
 
     pub(super) fn stage(&self, name: &str, milliseconds: f64) {

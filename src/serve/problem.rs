@@ -311,7 +311,14 @@ impl From<StoreError> for Problem {
 
 impl From<ServeError> for Problem {
     fn from(error: ServeError) -> Self {
-        Self::ours(error.code(), &error)
+        match error {
+            ServeError::UnknownKey { ref id, .. } => {
+                let detail = format!("there is no key {id:?}; GET /v1/keys lists them");
+                Self::new(StatusCode::NOT_FOUND, error.code(), detail)
+            }
+            ServeError::BadOption { .. } => Self::bad(error.code(), error.to_string()),
+            _ => Self::ours(error.code(), &error),
+        }
     }
 }
 

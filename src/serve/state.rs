@@ -1,13 +1,15 @@
 //! The running service: what every handler holds.
 
+mod facts;
 mod noting;
 mod readiness;
 
+pub(super) use facts::{AuditCheck, DiskRoom, Work};
 use readiness::Unready;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::access::{CoolDowns, Policies, PolicyRoom};
 use super::audit::{Audit, Refusals, check_rotation};
@@ -61,6 +63,9 @@ pub struct Service {
     /// When it was last seen why the service is not ready, and what was seen.
     looked: tokio::sync::Mutex<Option<(Instant, Vec<Unready>)>>,
     stopping: AtomicBool,
+    began: SystemTime,
+    /// When the audit log was last read as a whole, and what came of it.
+    audit_checked: Mutex<AuditCheck>,
 }
 
 impl Service {
@@ -90,6 +95,8 @@ impl Service {
             }
         }
         let audit = Audit::open(&options.state, options.audit_bytes)?;
+        // Opening it read it from its first line to its last.
+        let audit_checked = AuditCheck::sound(audit.lines());
         let pool = |name: &str, threads, queue, door| {
             Pool::new(name, threads, queue, door).map_err(|e| ServeError::Io {
                 place: name.to_string(),
@@ -116,6 +123,8 @@ impl Service {
             connections: Connections::new(limits.connections, limits.address_connections),
             looked: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
+            began: SystemTime::now(),
+            audit_checked: Mutex::new(audit_checked),
             engine,
             database,
             options,

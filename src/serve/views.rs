@@ -125,7 +125,7 @@ pub(super) struct PersonView {
     pub labels: BTreeMap<String, String>,
     /// When they were enrolled: milliseconds since 1970.
     pub created_ms: u64,
-    /// Where a thumbnail of one of their faces is, if one was kept.
+    /// Where a thumbnail of the best of their faces is, if one was kept.
     pub thumbnail: Option<String>,
 }
 
@@ -196,10 +196,13 @@ pub(super) struct PersonDetail {
 /// Some of the people of a gallery.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PeopleList {
-    /// By name.
+    /// By name, or in the order that was asked for.
     pub people: Vec<PersonView>,
-    /// What to send as `after` for the rest; null when there are no more.
+    /// What to send as `after` for the rest; null when there are no more, or the order is not by name.
     pub next: Option<String>,
+    /// How many there are in all; null where it goes on after an earlier answer.
+    #[schema(value_type = Option<u64>)]
+    pub total: Option<usize>,
 }
 
 /// Somebody near the face.
@@ -212,7 +215,7 @@ pub(super) struct CandidateView {
     face: Option<u64>,
     /// Euclidean distance between the unit vectors, 0 to 2.
     distance: f32,
-    /// In percent: 50 at the threshold for a false-match rate of 1 in 1000. Null where the model has no calibration.
+    /// In percent: 50 or more exactly where `within`. Null where the model has no calibration.
     similarity: Option<f32>,
     /// Whether the distance is within the threshold.
     within: bool,

@@ -239,7 +239,8 @@ impl Calibration {
         kept.or(self.points.first()).map_or(2.0, |p| p.distance)
     }
 
-    /// Similarity in percent, 0 to 100: falls with distance, 50 at [`Calibration::midpoint`].
+    /// Similarity in percent, 0 to 100, where no decision stands beside it (else [`Calibration::similarity_at`]): falls
+    /// with distance, 50 at [`Calibration::midpoint`].
     pub fn similarity(&self, distance: f32) -> f32 {
         percent(log_odds(self.midpoint, self.slope, distance))
     }
@@ -266,11 +267,11 @@ impl Calibration {
 }
 
 /// Logarithm of the odds of one person.
-fn log_odds(midpoint: f32, slope: f32, distance: f32) -> f64 {
+pub(super) fn log_odds(midpoint: f32, slope: f32, distance: f32) -> f64 {
     f64::from(slope) * (f64::from(midpoint) - f64::from(distance))
 }
 
-fn percent(log_odds: f64) -> f32 {
+pub(super) fn percent(log_odds: f64) -> f32 {
     (100.0 / (1.0 + (-log_odds).exp())) as f32
 }
 

@@ -45,10 +45,10 @@ pub struct Verdict {
     pub distance: f32,
     /// Cosine between them, -1 to 1.
     pub cosine: f32,
-    /// Similarity in percent, 0 to 100: 50 at the threshold for a false-match rate of one in a thousand, above and
-    /// below it the chance of one person at even odds. None where the model has no calibration.
+    /// Similarity in percent, 0 to 100, 50 or more exactly where the decision is [`Decision::Same`]:
+    /// [`Calibration::similarity_at`]. None where the model has no calibration.
     pub similarity: Option<f32>,
-    /// Its 95% interval over the people that the scale was measured on, where the calibration knows it.
+    /// Its 95% interval, were the line drawn at the same rate, over the people that the scale was measured on, where the calibration knows it.
     pub similarity_interval: Option<(f32, f32)>,
     /// Where the line was drawn, and what it rests on.
     pub threshold: Threshold,
@@ -136,8 +136,10 @@ impl Judge {
             decision,
             distance,
             cosine,
-            similarity: self.calibration.as_ref().map(|c| c.similarity(distance)),
-            similarity_interval: self.calibration.as_ref().and_then(|c| c.similarity_interval(distance)),
+            similarity: self.calibration.as_ref().map(|c| c.similarity_at(self.threshold.distance, distance)),
+            similarity_interval: {
+                self.calibration.as_ref().and_then(|c| c.similarity_interval_at(self.threshold.distance, distance))
+            },
             threshold: self.threshold,
             passes_at_fmr: self.calibration.as_ref().and_then(|c| c.fmr_of(distance)),
             model: self.model.clone(),

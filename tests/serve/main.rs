@@ -9,6 +9,7 @@ mod crowd;
 mod description;
 #[path = "../common/distort.rs"]
 mod distort;
+mod keeping;
 mod large;
 mod lateness;
 mod people;

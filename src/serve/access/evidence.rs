@@ -39,7 +39,7 @@ pub(super) struct Evidence {
     /// Euclidean distance to the nearest face, 0 to 2; null where there was none to compare with.
     #[schema(required = false)]
     distance: Option<f32>,
-    /// In percent: 50 at the threshold for a false-match rate of 1 in 1000.
+    /// In percent: 50 or more exactly where the distance is within the threshold.
     #[schema(required = false)]
     similarity: Option<f32>,
     /// Faces compared with.

@@ -16,6 +16,7 @@
 mod bounds;
 mod chain;
 mod event;
+mod find;
 mod key_changes;
 mod log;
 mod refusals;
@@ -25,6 +26,7 @@ mod writer;
 
 pub use chain::{AuditHead, AuditReport, verify_log};
 pub(super) use event::Event;
+pub(super) use find::{Sought, find_lines};
 pub use key_changes::{make_key, note_keys};
 pub use log::ROTATE_BYTES;
 pub(super) use log::check_rotation;

@@ -142,9 +142,13 @@ impl NewKey {
         if self.galleries.as_ref().is_some_and(BTreeSet::is_empty) {
             return Err(bad("only", "no gallery".to_string(), "at least one, or not said for all".to_string()));
         }
-        if self.name.trim().is_empty() || self.name.len() > 200 || self.name.chars().any(char::is_control) {
-            let expected = "1 to 200 bytes without control characters";
-            return Err(bad("name", format!("{:?}", self.name), expected.to_string()));
+        let no_name = |text: &str| text.trim().is_empty() || text.len() > 200 || text.chars().any(char::is_control);
+        let galleries = self.galleries.iter().flatten().map(|gallery| ("only", gallery));
+        for (option, name) in std::iter::once(("name", &self.name)).chain(galleries) {
+            if no_name(name) {
+                let expected = "1 to 200 bytes without control characters";
+                return Err(bad(option, format!("{name:?}"), expected.to_string()));
+            }
         }
         if let Some(rate) = self.rate.filter(|r| !RATES.contains(r)) {
             let expected = format!("requests a second, {} to {}", RATES.start(), RATES.end());

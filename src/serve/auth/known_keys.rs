@@ -63,6 +63,11 @@ impl Keys {
         })
     }
 
+    /// The file, for whoever makes, lists and revokes keys.
+    pub(in super::super) fn file(&self) -> &KeyFile {
+        &self.file
+    }
+
     fn current(&self) -> Option<Arc<Vec<ApiKey>>> {
         self.latest().keys
     }

@@ -1,44 +1,69 @@
 // The frame of the page: who is logged in, which view is shown.
 
 import { may, send, session, get } from "./api.js";
+import { address, here, say } from "./address.js";
 import { button, busy, errorBox, field, h, notice } from "./dom.js";
 import { people } from "./people.js";
+import { person } from "./person.js";
 import { identify } from "./identify.js";
 import { compare } from "./compare.js";
 import { audit } from "./audit.js";
 import { health } from "./health.js";
+import { keys } from "./keys.js";
 
+// Whoever reaches every gallery sees what is of all of them.
+const everything = () => may("admin") && !session.view?.galleries;
 const VIEWS = [
-  { name: "people", title: "People", role: "read", show: people },
-  { name: "identify", title: "Identify", role: "identify", show: identify },
-  { name: "compare", title: "Compare", role: "identify", show: compare },
-  { name: "audit", title: "Audit trail", role: "admin", show: audit },
-  { name: "health", title: "Health", role: null, show: health },
+  { name: "people", title: "People", open: () => may("read"), show: people, inGallery: true },
+  { name: "identify", title: "Identify", open: () => may("identify"), show: identify, inGallery: true },
+  { name: "compare", title: "Compare", open: () => may("identify"), show: compare },
+  { name: "audit", title: "Audit trail", open: everything, show: audit },
+  { name: "keys", title: "Keys", open: everything, show: keys },
+  { name: "health", title: "Health", open: () => true, show: health },
 ];
+
+// A list puts itself back where it was left, once it is there again.
+history.scrollRestoration = "manual";
 
 const main = document.getElementById("main");
 const nav = document.getElementById("nav");
 const who = document.getElementById("who");
+let names = [];
 // Ends what the shown view has running: camera, timers.
 let leave = () => {};
-
-const open = () => VIEWS.filter((v) => v.role === null || may(v.role));
 
 function show() {
   leave();
   leave = () => {};
+  for (const box of document.querySelectorAll("dialog")) box.close();
   if (!session.view) return login();
-  const views = open();
-  const view = views.find((v) => `#${v.name}` === location.hash) ?? views[0];
+  const views = VIEWS.filter((v) => v.open());
+  const asked = here();
+  const view = views.find((v) => v.name === asked.view) ?? views[0];
+  const known = view.name === asked.view;
+  if (view.inGallery) {
+    if (known && asked.gallery && asked.gallery !== session.gallery) {
+      session.gallery = asked.gallery;
+      if (!names.includes(asked.gallery)) { names.push(asked.gallery); choice(); }
+    }
+    for (const option of who.querySelectorAll("option")) option.selected = option.value === session.gallery;
+    const options = known ? Object.fromEntries(asked.options) : {};
+    say(address(view.name, { gallery: session.gallery, person: known ? asked.person : null, options }));
+  } else if (!known) {
+    say(address(view.name));
+  }
   for (const link of nav.children) {
     if (link.getAttribute("href") !== `#${view.name}`) { link.removeAttribute("aria-current"); continue; }
     link.setAttribute("aria-current", "page");
     link.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
-  document.title = `${view.title} - kith`;
   main.className = view.name;
-  main.replaceChildren(h("h1", {}, view.title));
-  leave = view.show(main) ?? (() => {});
+  const someone = view.name === "people" && known ? asked.person : null;
+  const title = someone ?? view.title;
+  document.title = `${title} - kith`;
+  main.replaceChildren(h("h1", {}, title));
+  scrollTo(0, 0);
+  leave = (someone ? person(main, someone) : view.show(main)) ?? (() => {});
 }
 
 function login(problem = null) {
@@ -64,16 +89,17 @@ function login(problem = null) {
 
 async function galleries() {
   const found = may("read") ? (await get("/v1/galleries")).galleries.map((g) => g.name) : [];
-  const names = [...new Set([...found, ...(session.view.galleries ?? [])])];
+  names = [...new Set([...found, ...(session.view.galleries ?? [])])];
   if (!names.includes(session.gallery)) session.gallery = names.includes("main") ? "main" : names[0] ?? null;
-  return names;
 }
 
-async function enter() {
-  const names = await galleries();
-  nav.replaceChildren(...open().map((v) => h("a", { href: `#${v.name}` }, v.title)));
-  const choose = h("select", { "aria-label": "Gallery", onchange: () => { session.gallery = choose.value; show(); } },
-    names.map((n) => h("option", { value: n, selected: n === session.gallery }, n)));
+/** Who is here, and which gallery is shown. */
+function choice() {
+  const choose = h("select", { "aria-label": "Gallery", onchange: () => {
+    const view = VIEWS.find((v) => v.name === here().view);
+    if (view?.inGallery) location.hash = address(view.name, { gallery: choose.value });
+    else session.gallery = choose.value;
+  } }, names.map((n) => h("option", { value: n, selected: n === session.gallery }, n)));
   const out = button("Log out", () => busy(out, async () => {
     await send("DELETE", "/session");
     session.view = null;
@@ -81,6 +107,12 @@ async function enter() {
   }));
   const name = h("span", { class: "small" }, session.view.keys ? session.view.name : "no keys: everybody may do everything");
   who.replaceChildren(...[names.length > 1 && choose, name, session.view.keys && out].filter(Boolean));
+}
+
+async function enter() {
+  await galleries();
+  nav.replaceChildren(...VIEWS.filter((v) => v.open()).map((v) => h("a", { href: `#${v.name}` }, v.title)));
+  choice();
   nav.hidden = who.hidden = false;
   show();
 }
@@ -93,7 +125,7 @@ document.addEventListener("logged-out", () => {
   for (const box of document.querySelectorAll("dialog")) box.close();
   login(new Error("The session is over. Log in again."));
 });
-addEventListener("hashchange", () => { document.getElementById("notices").replaceChildren(); show(); main.focus(); });
+addEventListener("hashchange", () => { document.getElementById("notices").replaceChildren(); show(); main.focus({ preventScroll: true }); });
 addEventListener("pagehide", () => leave());
 
 try {

@@ -45,7 +45,7 @@ export async function busy(control, work, into = null) {
 export function errorBox(error) {
   const id = error.problem?.request_id;
   return h("div", { class: "error", role: "alert" }, h("p", {}, error.message),
-    id && h("p", { class: "small" }, `${error.code}, request ${id}`));
+    id && h("details", { class: "small" }, h("summary", {}, "For whoever looks after the service"), h("p", {}, `${error.code}, request ${id}`)));
 }
 
 let dialogs = 0;
@@ -85,5 +85,44 @@ export function rate(share) {
   return `1 in ${Math.round(1 / share).toLocaleString("en")}`;
 }
 
-export const percent = (share) => `${(share * 100).toFixed(1)}%`;
+export const share = (part) => `${(part * 100).toFixed(1)}%`;
+
+/** A similarity as it is written; nothing where there is none. Below the half it is never rounded up to it: it would
+ *  stand beside "unknown". */
+export function percent(similarity, digits) {
+  if (similarity === null || similarity === undefined) return "";
+  const shown = similarity < 50 ? Math.min(similarity, 50 - 10 ** -digits) : similarity;
+  return `${shown.toFixed(digits)}%`;
+}
+
 export const when = (time) => new Date(time).toLocaleString();
+
+/** How long ago, in words: "3 days ago". */
+export function ago(time) {
+  const seconds = (time - Date.now()) / 1000;
+  const units = [["year", 31557600], ["month", 2629800], ["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+  const [unit, length] = units.find(([, s]) => Math.abs(seconds) >= s) ?? units.at(-1);
+  return new Intl.RelativeTimeFormat(undefined, { numeric: "auto" }).format(Math.round(seconds / length), unit);
+}
+
+/** Bytes as people say them. */
+export function size(bytes) {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const step = Math.min(units.length - 1, Math.max(0, Math.floor(Math.log2(Math.max(bytes, 1)) / 10)));
+  return `${(bytes / 1024 ** step).toFixed(step === 0 ? 0 : 1)} ${units[step]}`;
+}
+
+/** A table that becomes a list of cards where the screen is narrow. Cells are texts or elements. */
+export function table(heads, rows, options = {}) {
+  const row = (cells) => h("tr", {}, cells.map((cell, i) => h("td", { "data-label": heads[i] }, cell instanceof Node ? cell : String(cell ?? ""))));
+  return h("div", { class: "wide", tabindex: "0", role: "region", "aria-label": options.label ?? heads.join(", ") }, h("table", { class: "cards" },
+    h("thead", {}, h("tr", {}, heads.map((t) => h("th", { scope: "col" }, t)))), h("tbody", {}, rows.map(row))));
+}
+
+/** Hands a file over to be kept. */
+export function keep(name, content, kind) {
+  const url = URL.createObjectURL(new Blob([content], { type: kind }));
+  const link = h("a", { href: url, download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 60000);
+}

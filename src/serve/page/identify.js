@@ -1,71 +1,115 @@
-// Identify: boxes with names, on a photo or live.
+// Identify: boxes with names, on a photo or live. Of a crowd numbers, and the names in the list.
 
-import { at, photoForm, send } from "./api.js";
-import { button, busy, errorBox, h } from "./dom.js";
+import { at, may, photoForm, send, session } from "./api.js";
+import { address } from "./address.js";
+import { button, busy, errorBox, h, percent } from "./dom.js";
+import { crop, frame, place, sizes, write } from "./labels.js";
 import { camera, picker, still } from "./photo.js";
 
-/** Draws the picture with its faces; boxes are in pixels of the upright photo. */
-function draw(canvas, picture, width, height, answer) {
+const KNOWN = "#0b7a5f";
+const STRANGE = "#b93c0a";
+// From so many faces on, what is told of each is folded up.
+const FEW = 3;
+const CROP = 128;
+/** In a crowd a face is at least so wide on the screen, in pixels. */
+const LEAST_FACE = 56;
+
+const boxOf = (face, scale) => [face.box.x0, face.box.y0, face.box.x1, face.box.y1].map((v) => v * scale);
+const similar = (face) => percent(face.candidates[0]?.similarity ?? null, 0);
+const label = (face) => face.name ? `${face.name} ${similar(face)}`.trim() : "unknown";
+
+/** Draws the picture with its faces; boxes are in pixels of the upright photo. Face number `chosen` is drawn strong. */
+function draw(canvas, picture, width, height, answer, chosen = -1) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const pen = canvas.getContext("2d");
   pen.drawImage(picture, 0, 0, width, height);
   if (!answer) return;
-  const scale = width / answer.width;
-  // As large on the screen whatever the photo's size.
-  const dot = width / (canvas.clientWidth || width);
-  pen.font = `600 ${15 * dot}px system-ui, sans-serif`;
-  pen.textBaseline = "middle";
-  for (const face of answer.faces) {
-    const { x0, y0, x1, y1 } = face.box;
-    pen.strokeStyle = pen.fillStyle = face.name ? "#0f9d6e" : "#c2410c";
-    pen.lineWidth = 3 * dot;
-    pen.strokeRect(x0 * scale, y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale);
-    const text = label(face);
-    const wide = Math.min(pen.measureText(text).width + 14 * dot, width);
-    const high = 26 * dot;
-    const left = Math.max(0, Math.min(x0 * scale - 1.5 * dot, width - wide));
-    const top = y0 * scale >= high ? y0 * scale - high : Math.min(y1 * scale, height - high);
-    pen.fillRect(left, top, wide, high);
-    pen.fillStyle = "#fff";
-    pen.fillText(text, left + 7 * dot, top + high / 2, wide - 14 * dot);
+  const boxes = answer.faces.map((f) => boxOf(f, width / answer.width));
+  const placed = () => place(pen, boxes, answer.faces.map(label), [width, height], width / (canvas.clientWidth || width));
+  canvas.classList.remove("large");
+  canvas.style.width = "";
+  let { labels, numbers } = placed();
+  // A crowd that is too small to be seen on this screen is larger than the screen.
+  const sides = boxes.map((b) => b[2] - b[0]).sort((a, b) => a - b);
+  const wanted = Math.min(width, width * LEAST_FACE / (sides[sides.length >> 1] ?? width));
+  if (numbers && wanted > canvas.clientWidth) {
+    canvas.classList.add("large");
+    canvas.style.width = `${wanted}px`;
+    ({ labels, numbers } = placed());
   }
+  // As large on the screen whatever the photo's size.
+  const unit = width / (canvas.clientWidth || width);
+  answer.faces.forEach((face, i) => {
+    frame(pen, boxes[i], sizes(boxes[i], unit).line * (i === chosen ? 2.5 : 1), face.name ? KNOWN : STRANGE);
+  });
+  answer.faces.forEach((face, i) => write(pen, labels[i], face.name ? KNOWN : STRANGE));
+  canvas.dataset.labels = numbers ? "numbers" : "words";
 }
 
-// Null where the model has no calibration.
-const percent = (similarity, digits) => similarity === null ? "" : `${similarity.toFixed(digits)}%`;
-const label = (face) => face.name ? `${face.name} ${percent(face.candidates[0].similarity, 0)}`.trim() : "unknown";
+const line = (face) => `Taken for somebody up to a distance of ${face.threshold.distance.toFixed(3)}, among ${face.searched.toLocaleString()} enrolled ${face.searched === 1 ? "face" : "faces"}`
+  + (face.threshold.max_fpir ? `; at most ${(face.threshold.max_fpir * 100).toFixed(1)}% of strangers are taken for somebody` : "")
+  + (face.threshold.extrapolated ? " (beyond what was measured)" : "") + ".";
 
-function told(answer) {
-  if (!answer.faces.length) return [h("p", {}, "No face was found.")];
-  return answer.faces.map((face, i) => h("section", { class: "card" },
-    h("h2", {}, `Face ${i + 1}: ${face.name ?? "unknown"}`),
-    face.candidates.length ? h("table", {}, h("thead", {}, h("tr", {}, ["Nearest", "Similarity", "Distance"].map((t) => h("th", {}, t)))),
-      h("tbody", {}, face.candidates.map((c) => h("tr", { class: c.within ? "within" : "" },
-        h("td", {}, c.name), h("td", {}, percent(c.similarity, 1)), h("td", {}, c.distance.toFixed(3)))))) : null,
-    h("p", { class: "small" }, `Taken for somebody up to a distance of ${face.threshold.distance.toFixed(3)}, among ${face.searched} enrolled ${face.searched === 1 ? "face" : "faces"}`
-      + (face.threshold.max_fpir ? `; at most ${(face.threshold.max_fpir * 100).toFixed(1)}% of strangers are taken for somebody` : "")
-      + (face.threshold.extrapolated ? " (beyond what was measured)" : "") + ".")));
+function nearest(face) {
+  if (!face.candidates.length) return h("p", { class: "small" }, "Nobody is enrolled to compare with.");
+  return h("table", {}, h("thead", {}, h("tr", {}, ["Nearest", "Similarity", "Distance"].map((t) => h("th", { scope: "col" }, t)))),
+    h("tbody", {}, face.candidates.map((c) => h("tr", { class: c.within ? "within" : "" },
+      h("td", {}, c.name), h("td", {}, percent(c.similarity, 1)), h("td", {}, c.distance.toFixed(3))))));
+}
+
+function told(answer, picture, point) {
+  const { faces } = answer;
+  if (!faces.length) return [h("p", {}, "No face was found.")];
+  const known = faces.filter((f) => f.name).length;
+  const count = `${faces.length} ${faces.length === 1 ? "face" : "faces"}, ${known} of them known`;
+  const cards = faces.map((face, i) => {
+    const box = boxOf(face, 1);
+    const cut = picture ? crop(picture, box, picture.width / answer.width, CROP) : h("span", { class: "face" }, String(i + 1));
+    cut.setAttribute("aria-hidden", "true");
+    const name = face.name && may("read") ? h("a", { href: address("people", { gallery: session.gallery, person: face.name }) }, face.name) : face.name ?? "unknown";
+    const facts = h("details", { open: faces.length <= FEW }, h("summary", { class: "small" }, "The nearest"), nearest(face));
+    const more = face.name ? similar(face) && `${similar(face)} alike` : face.candidates.length ? `nearest: ${face.candidates[0].name}` : "";
+    return h("li", { class: "card found", id: `face-${i + 1}`, tabindex: "-1", onpointerenter: () => point(i), onpointerleave: () => point(-1), onfocusin: () => point(i) },
+      h("span", { class: "cut" }, cut, h("span", { class: face.name ? "number" : "number strange", "aria-hidden": "true" }, String(i + 1))),
+      h("div", {}, h("h2", {}, `Face ${i + 1}: `, name), more && h("p", { class: "small" }, more)), facts);
+  });
+  return [h("p", {}, h("strong", {}, count), ". ", h("span", { class: "small" }, line(faces[0]))), h("ul", { class: faces.length <= FEW ? "found few" : "found" }, cards)];
 }
 
 export function identify(main) {
-  const canvas = h("canvas", { role: "img", "aria-label": "The photo, with a box and a name for each face", hidden: true });
+  const canvas = h("canvas", { role: "img", "aria-label": "The photo, with a box and a name or number for each face" });
+  const stage = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "The photo", hidden: true }, canvas);
   const result = h("div", { "aria-live": "polite" });
   let running = null;
   let turn = 0;
+  let drawn = null;
 
   const ask = (photo) => send("POST", at("/v1/identify"), { form: photoForm({ file: photo }) });
+  const redraw = (chosen = -1) => { if (drawn) draw(canvas, drawn.picture, drawn.picture.width, drawn.picture.height, drawn.answer, chosen); };
+
+  // A click on a face leads to what is told of it.
+  canvas.addEventListener("click", (event) => {
+    if (!drawn?.answer) return;
+    const scale = drawn.answer.width / canvas.clientWidth;
+    const { left, top } = canvas.getBoundingClientRect();
+    const [x, y] = [(event.clientX - left) * scale, (event.clientY - top) * scale];
+    const hit = drawn.answer.faces.findIndex(({ box }) => x >= box.x0 && x <= box.x1 && y >= box.y0 && y <= box.y1);
+    document.getElementById(`face-${hit + 1}`)?.focus();
+  });
 
   async function one(photo) {
     stop();
     const mine = ++turn;
+    drawn = null;
     result.replaceChildren(h("p", {}, "Looking..."));
     try {
       const picture = await createImageBitmap(photo).catch(() => null);
-      if (picture) { canvas.hidden = false; draw(canvas, picture, picture.width, picture.height, null); }
+      stage.hidden = !picture;
+      if (picture) draw(canvas, picture, picture.width, picture.height, null);
       const answer = await ask(photo);
       if (mine !== turn) return;
-      if (picture) draw(canvas, picture, picture.width, picture.height, answer);
-      result.replaceChildren(...told(answer));
+      if (picture) { drawn = { picture, answer }; redraw(); }
+      result.replaceChildren(...told(answer, picture, redraw));
     } catch (error) {
       if (mine === turn) result.replaceChildren(errorBox(error));
     }
@@ -82,13 +126,14 @@ export function identify(main) {
     if (mine !== turn) return camera_.stop();
     running = camera_;
     live.textContent = "Stop";
-    canvas.hidden = false;
+    stage.hidden = false;
+    drawn = null;
     while (running === camera_ && mine === turn) {
-      const frame = await still(camera_.video, 640);
-      const answer = await ask(new File([frame], "live.jpg", { type: "image/jpeg" }));
+      const frame_ = await still(camera_.video, 640);
+      const answer = await ask(new File([frame_], "live.jpg", { type: "image/jpeg" }));
       if (running !== camera_ || mine !== turn) break;
       // The frame that was asked about, so that the boxes stand where the faces are.
-      const picture = await createImageBitmap(frame);
+      const picture = await createImageBitmap(frame_);
       draw(canvas, picture, picture.width, picture.height, answer);
       result.replaceChildren(h("p", {}, answer.faces.length ? answer.faces.map(label).join(", ") : "No face in sight."));
     }
@@ -103,6 +148,8 @@ export function identify(main) {
       if (mine === turn) result.replaceChildren(errorBox(error));
     }));
   });
-  main.append(picker("Who is in this photo?", one), h("div", { class: "bar" }, live), canvas, result);
-  return () => { turn += 1; stop(); };
+  const resized = () => redraw();
+  addEventListener("resize", resized);
+  main.append(picker("Who is in this photo?", one), h("div", { class: "bar" }, live), stage, result);
+  return () => { turn += 1; stop(); removeEventListener("resize", resized); };
 }

@@ -71,9 +71,19 @@ function snapshot(label) {
   });
 }
 
-/** An image of the photo; its address is freed when it has loaded. */
+/** An image of the photo; its address is freed when it has loaded. A file that the browser cannot show is named. */
 export function preview(photo, alt) {
   const url = URL.createObjectURL(photo);
-  const done = () => URL.revokeObjectURL(url);
-  return h("img", { src: url, alt, class: "preview", onload: done, onerror: done });
+  const place = h("div", { class: "shown" });
+  const image = h("img", {
+    src: url, alt, class: "preview",
+    onload: () => URL.revokeObjectURL(url),
+    onerror: () => {
+      URL.revokeObjectURL(url);
+      const what = photo.type && !photo.type.startsWith("image/") ? "This is no photo" : "This browser cannot show it";
+      place.replaceChildren(h("p", { class: "preview none small" }, h("strong", {}, photo.name ?? "a photo"), h("br"), `${what}.`));
+    },
+  });
+  place.append(image);
+  return place;
 }

@@ -1,4 +1,4 @@
-//! `/v1/galleries`, `/v1/calibration`, `/v1/stats`, `/v1/backup`, `/v1/audit`
+//! `/v1/galleries`, `/v1/calibration`, `/v1/stats`, `/v1/backup`, `/v1/audit`, `/v1/audit/check`
 
 use std::sync::Arc;
 
@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
+use super::backups::{self, BackupFile};
 use crate::GalleryStats;
 use crate::json::json;
 use crate::serve::access::PolicyRoom;
-use crate::serve::audit::{Event, last_lines};
+use crate::serve::audit::{Event, Sought, find_lines};
 use crate::serve::auth::{Admin, Known, Read};
 use crate::serve::files::{io, make_private_folder};
 use crate::serve::input::{Options, flag};
 use crate::serve::problem::Problem;
-use crate::serve::state::Service;
+use crate::serve::state::{AuditCheck, DiskRoom, Service, Work};
 
 /// A gallery in numbers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -91,12 +92,25 @@ pub(super) struct StatsView {
     galleries: Vec<GalleryView>,
     /// How many faces each access policy supports, and how many there are; of the galleries that the key reaches.
     policies: Vec<PolicyRoom>,
+    /// Room on the disk that the service's own folder is on; null where the system does not say.
+    disk: Option<DiskRoom>,
+    /// The newest backup in the service's own folder; null where there is none. Those that `kith backup` writes elsewhere
+    /// are not known here.
+    last_backup: Option<BackupFile>,
+    /// When the audit log was last read from its first line to its last, and what came of it.
+    audit_checked: AuditCheck,
+    /// What was answered since the service began.
+    work: Work,
 }
 
 /// The service and what it holds, in numbers
 #[utoipa::path(get, path = "/v1/stats", tag = "service", responses((status = 200, body = StatsView)))]
 pub(super) async fn stats(State(service): State<Arc<Service>>, known: Known<Read>) -> Result<Json<StatsView>, Problem> {
-    let (stats, rooms) = service.with_searches(|s| s.database().stats().map(|stats| (stats, s.rooms(None)))).await?;
+    let looked = service.with_searches(|s| {
+        let last = backups::found(&backups::folder(s), false)?.into_iter().next();
+        Ok::<_, Problem>((s.database().stats()?, s.rooms(None), last))
+    });
+    let (stats, rooms, last_backup) = looked.await?;
     let engine = service.engine();
     let reached = stats.galleries.into_iter().filter(|g| known.caller.reaches(&g.name));
     Ok(Json(StatsView {
@@ -111,6 +125,10 @@ pub(super) async fn stats(State(service): State<Arc<Service>>, known: Known<Read
         bytes: stats.bytes,
         galleries: reached.map(Into::into).collect(),
         policies: rooms.into_iter().filter(|r| known.caller.reaches(&r.gallery)).collect(),
+        disk: service.disk_room(),
+        last_backup,
+        audit_checked: service.audit_checked(),
+        work: service.worked(),
     }))
 }
 
@@ -213,11 +231,11 @@ pub(super) async fn backup(
         return Err(Problem::new(StatusCode::FORBIDDEN, "auth.gallery", detail));
     }
     let work = move |s: &Service| -> Result<BackupView, Problem> {
-        let folder = s.options().state.join("backups");
+        let folder = backups::folder(s);
         make_private_folder(&folder)?;
         let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.6fZ");
-        let file = folder.join(format!("kith-{now}.bak"));
-        let ring = ring.then(|| folder.join("kith.ring"));
+        let file = folder.join(format!("{}{now}{}", backups::BEGINS, backups::ENDS));
+        let ring = ring.then(|| folder.join(backups::RING));
         let done = s.database().backup(&file, ring.as_deref())?;
         #[cfg(unix)]
         {
@@ -243,12 +261,32 @@ pub(super) async fn backup(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Lines {
-    /// Only lines before this one: the `seq` of the last one seen.
+    /// Only lines before this one: the `next` of an earlier answer, or the `seq` of the last line seen.
     #[param(format = "uint64")]
     before: Option<u64>,
     /// How many at most, 1 to 1000; 50 when not said.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
+    /// Only lines of this action, as the log calls it: `identify`, `enroll`, `log in`.
+    action: Option<String>,
+    /// Only lines about somebody whose name holds this, in whatever case.
+    person: Option<String>,
+    /// Only lines of the key of this id, or of keys whose name holds this, in whatever case.
+    key: Option<String>,
+    /// Only lines from then on: a time as RFC 3339 says it, with its offset.
+    #[param(format = "date-time")]
+    from: Option<String>,
+    /// Only lines before then.
+    #[param(format = "date-time")]
+    to: Option<String>,
+}
+
+fn time(name: &str, said: Option<String>) -> Result<Option<jiff::Timestamp>, Problem> {
+    let parsed = said.map(|text| text.parse::<jiff::Timestamp>().map_err(|_| text));
+    parsed.transpose().map_err(|text| {
+        let detail = format!("{name} {text:?} is no time: say it as 2026-01-31T09:30:00Z");
+        Problem::bad("request.bad_option", detail)
+    })
 }
 
 /// Lines of the audit log.
@@ -257,6 +295,17 @@ pub(super) struct AuditLines {
     /// Newest first, as they stand in the log.
     #[schema(value_type = Vec<Object>)]
     lines: Vec<Value>,
+    /// What to send as `before` for the rest; null at the end of the log. There may be fewer lines than were asked for,
+    /// or none, and more to come: one answer looks at a bounded part of the log.
+    next: Option<u64>,
+}
+
+fn sees_all(known: &Known<Admin>) -> Result<(), Problem> {
+    if known.caller.galleries.is_none() {
+        return Ok(());
+    }
+    let detail = "the audit log is of every gallery, and this key does not reach them all";
+    Err(Problem::new(StatusCode::FORBIDDEN, "auth.gallery", detail))
 }
 
 /// The audit log, newest line first
@@ -264,16 +313,36 @@ pub(super) struct AuditLines {
 pub(super) async fn audit(
     State(service): State<Arc<Service>>,
     known: Known<Admin>,
-    Options(Lines { before, limit }): Options<Lines>,
+    Options(asked): Options<Lines>,
 ) -> Result<Json<AuditLines>, Problem> {
-    let limit = limit.unwrap_or(50);
+    let limit = asked.limit.unwrap_or(50);
     if !(1..=1000).contains(&limit) {
         return Err(Problem::bad("request.bad_option", "limit must be 1 to 1000"));
     }
-    if known.caller.galleries.is_some() {
-        let detail = "the audit log is of every gallery, and this key does not reach them all";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "auth.gallery", detail));
-    }
-    let lines = service.with_searches(move |s| Ok::<_, Problem>(last_lines(&s.options().state, before, limit)?));
-    Ok(Json(AuditLines { lines: lines.await? }))
+    sees_all(&known)?;
+    let sought = Sought {
+        action: asked.action,
+        person: asked.person,
+        key: asked.key,
+        from: time("from", asked.from)?,
+        to: time("to", asked.to)?,
+    };
+    let before = asked.before;
+    let found =
+        service.with_searches(move |s| Ok::<_, Problem>(find_lines(&s.options().state, &sought, before, limit)?));
+    let found = found.await?;
+    Ok(Json(AuditLines { lines: found.lines, next: found.next }))
+}
+
+/// Reads the whole audit log and checks that every line is in its place and unchanged
+#[utoipa::path(post, path = "/v1/audit/check", tag = "service", operation_id = "check_audit",
+    responses((status = 200, body = AuditCheck)))]
+pub(super) async fn check_audit(
+    State(service): State<Arc<Service>>,
+    known: Known<Admin>,
+) -> Result<Json<AuditCheck>, Problem> {
+    sees_all(&known)?;
+    let work = service.with_disk(|s| Ok::<_, Problem>(s.check_audit()));
+    let told = |c: &AuditCheck, e: &mut Event| e.evidence = json!({ "sound": c.sound, "lines": c.lines });
+    Ok(Json(service.audited(known.caller.event("check audit"), work, told).await?))
 }

@@ -62,7 +62,7 @@ pub(in crate::serve) fn claim(
         same: distance.is_some_and(|d| d <= line.distance),
         face: nearest.map(|(f, _)| f),
         distance,
-        similarity: distance.zip(engine.calibration()).map(|(d, c)| c.similarity(d)),
+        similarity: distance.zip(engine.calibration()).map(|(d, c)| c.similarity_at(line.distance, d)),
         threshold: line,
         compared: person.faces,
         calibration: engine.calibration().map(crate::Calibration::id),

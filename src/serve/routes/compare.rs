@@ -101,7 +101,7 @@ pub(super) struct VerdictView {
     distance: f32,
     /// Cosine between them, -1 to 1.
     cosine: f32,
-    /// In percent: 50 at the threshold for a false-match rate of 1 in 1000. Null where the model has no calibration.
+    /// In percent: 50 or more exactly where `same`. Null where the model has no calibration.
     similarity: Option<f32>,
     threshold: Threshold,
     /// Smallest calibrated false-match rate at which these two would still pass.

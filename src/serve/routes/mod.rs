@@ -1,6 +1,7 @@
 //! Every route, and the answers to what is none.
 
 mod admin;
+pub(super) mod backups;
 mod batch;
 pub(super) mod claim;
 mod compare;
@@ -8,6 +9,7 @@ mod embed;
 pub(super) mod faces;
 mod health;
 pub(super) mod identify;
+mod keys;
 mod openapi;
 mod people;
 mod session;
@@ -69,6 +71,11 @@ fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(admin::stats))
         .routes(routes!(admin::backup))
         .routes(routes!(admin::audit))
+        .routes(routes!(admin::check_audit))
+        .routes(routes!(backups::list))
+        .routes(routes!(backups::download))
+        .routes(routes!(keys::list, keys::make))
+        .routes(routes!(keys::revoke))
 }
 
 async fn nothing() -> Problem {

@@ -22,11 +22,12 @@ use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 use crate::serve::terms::{LabelSought, Name};
 use crate::serve::views::{FaceView, PeopleList, PersonDetail, PersonView};
-use crate::{Calibration, PersonChange, PersonFilter};
+use crate::{Calibration, PeopleOrder, PersonChange, PersonFilter};
 
 /// People in a list when not said, and at most.
 const PAGE: usize = 50;
 const LONGEST_PAGE: usize = 1000;
+const MOST_SKIPPED: usize = 1_000_000_000;
 
 /// Which people.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -45,8 +46,15 @@ pub(super) struct Which {
     /// How many at most, 1 to 1000; 50 when not said.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
-    /// Go on after an earlier answer: its `next`.
+    /// Go on after an earlier answer by name: its `next`.
     after: Option<String>,
+    /// In which order: `name` (code point by code point; when not said), `newest` or `faces` (most first).
+    #[param(pattern = "^(name|newest|faces)$")]
+    sort: Option<String>,
+    /// Leave out so many at the beginning; not with `after`.
+    #[serde(default)]
+    #[param(value_type = u64, maximum = 1000000000)]
+    skip: usize,
 }
 
 /// `key=value` pairs.
@@ -64,7 +72,16 @@ fn cursor(after: &str) -> Result<String, Problem> {
     name.ok_or_else(|| Problem::bad("request.bad_cursor", "after must be the next of an earlier answer"))
 }
 
-/// The people of a gallery, by name
+fn order(said: Option<&str>) -> Result<PeopleOrder, Problem> {
+    match said {
+        None | Some("name") => Ok(PeopleOrder::Name),
+        Some("newest") => Ok(PeopleOrder::Newest),
+        Some("faces") => Ok(PeopleOrder::Faces),
+        Some(other) => Err(Problem::bad("request.bad_option", format!("sort is name, newest or faces, not {other:?}"))),
+    }
+}
+
+/// The people of a gallery
 #[utoipa::path(get, path = "/v1/people", tag = "people", operation_id = "list_people", params(("gallery" = inline(Option<Name>), Query), Which),
     responses((status = 200, body = PeopleList)))]
 pub(super) async fn list(
@@ -77,15 +94,32 @@ pub(super) async fn list(
         return Err(Problem::bad("request.bad_option", format!("limit must be 1 to {LONGEST_PAGE}")));
     }
     let after = which.after.as_deref().map(cursor).transpose()?;
+    let (order, skip) = (order(which.sort.as_deref())?, which.skip);
+    if skip > MOST_SKIPPED {
+        return Err(Problem::bad("request.bad_option", format!("skip must be at most {MOST_SKIPPED}")));
+    }
+    if after.is_some() && (skip > 0 || order != PeopleOrder::Name) {
+        return Err(Problem::bad("request.bad_option", "after goes on by name: say neither sort nor skip with it"));
+    }
     let filter = PersonFilter { groups: which.group, labels: labels(&which.label)? };
     let q = which.q.filter(|q| !q.is_empty());
     let listing = service.with_searches(move |s| {
         let (database, gallery) = (s.database(), &may.gallery);
-        let page = database.people_page(gallery, &filter, q.as_deref(), after.as_deref(), limit)?;
-        let last = page.people.last().filter(|_| page.more);
+        let (people, more, total) = match &after {
+            Some(after) => {
+                let page = database.people_page(gallery, &filter, q.as_deref(), Some(after), limit)?;
+                (page.people, page.more, None)
+            }
+            None => {
+                let slice = database.people_slice(gallery, &filter, q.as_deref(), order, (skip, limit))?;
+                let more = order == PeopleOrder::Name && skip.saturating_add(slice.people.len()) < slice.total;
+                (slice.people, more, Some(slice.total))
+            }
+        };
+        let last = people.last().filter(|_| more);
         let next = last.map(|p| URL_SAFE_NO_PAD.encode(&p.name));
-        let shown = page.people.into_iter().map(|p| PersonView::shown(database, gallery, p));
-        Ok::<_, Problem>(PeopleList { people: shown.collect::<Result<_, _>>()?, next })
+        let shown = people.into_iter().map(|p| PersonView::shown(database, gallery, p));
+        Ok::<_, Problem>(PeopleList { people: shown.collect::<Result<_, _>>()?, next, total })
     });
     Ok(Json(listing.await?))
 }
