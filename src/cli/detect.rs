@@ -17,7 +17,7 @@ const PLATE: [u8; 3] = [16, 17, 20];
 pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
     let engine = common.engine()?;
     if let Some(folder) = &command.output {
-        std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&folder)))?;
+        std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(folder)))?;
     }
     let bar = output::bar(common, command.images.len(), "detecting");
     let found: Vec<_> = command
@@ -47,7 +47,7 @@ pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
             Ok((_, faces)) => {
                 output::line(&format!(
                     "{}: {} face{}",
-                    spelled(&path),
+                    spelled(path),
                     faces.len(),
                     if faces.len() == 1 { "" } else { "s" }
                 ));
