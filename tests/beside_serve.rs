@@ -309,8 +309,17 @@ fn every_command_answers_beside_the_service_as_it_does_without() {
     assert!(enrolled[0]["key"] == "command" && key.starts_with("user ") && key.contains("process "), "{key}");
     let refused = noted("enroll", "refused");
     assert!(refused.iter().any(|l| l["code"] == "gate.someone_else" && l["person"] == "Somebody Else"), "{lines:?}");
-    for action in ["search", "change person", "merge person", "split person", "forget person", "backup", "export", "import", "reembed"]
-    {
+    for action in [
+        "search",
+        "change person",
+        "merge person",
+        "split person",
+        "forget person",
+        "backup",
+        "export",
+        "import",
+        "reembed",
+    ] {
         assert!(!noted(action, "done").is_empty(), "{action}: {lines:?}");
         // What changes something was noted before it was done.
         assert_eq!(noted(action, "begun").is_empty(), action == "search", "{action}: {lines:?}");

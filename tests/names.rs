@@ -169,7 +169,7 @@ fn two_names_of_bytes_are_two_people_and_a_spelling_of_one_is_not() {
     for name in [OsStr::from_bytes(b"Jos\xe9"), o("Jos\\xE9")] {
         let (code, shown) = answered(home, &[&[o("people"), o("show"), name], &db[..]].concat());
         assert_eq!((code, shown["person"]["name"].as_str()), (0, Some("Jos\\xE9")), "{shown}");
-        assert_eq!(shown["faces"][0]["source"].as_str().unwrap().contains("Jos\\xE9"), true, "{shown}");
+        assert!(shown["faces"][0]["source"].as_str().unwrap().contains("Jos\\xE9"), "{shown}");
     }
     let said = said(&kith(home, &[&[o("enroll"), o("--dir"), people.as_os_str()], &db[..]].concat()));
     assert!(said.contains("not UTF-8") && said.contains("Jos\\xE9"), "{said}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::args::{Calibrate, Common};
 use super::{DONE, output};
 use crate::eval::people_of;
-use crate::files::{Audience, write_whole, spelled};
+use crate::files::{Audience, spelled, write_whole};
 use crate::verify::{Calibration, fpir, rate_interval};
 use crate::{LabelledPhoto, SearchPolicy};
 
@@ -30,18 +30,18 @@ pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
     bar.finish_and_clear();
     let record = &measured.calibration;
     let text = serde_json::to_string_pretty(record)? + "\n";
-    write_whole(output, text.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&output)))?;
+    write_whole(output, text.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(output)))?;
     for e in &measured.unreadable {
         eprintln!("kith: {e}");
     }
     for path in &measured.without_face {
-        eprintln!("kith: {}: no face found", spelled(&path));
+        eprintln!("kith: {}: no face found", spelled(path));
     }
     if common.json {
         output::json(record)?;
         return Ok(DONE);
     }
-    output::line(&format!("{}:", spelled(&output)));
+    output::line(&format!("{}:", spelled(output)));
     print(record)?;
     Ok(DONE)
 }

@@ -93,7 +93,7 @@ fn print(
         output::line(&format!("faces: {} in the first photo, {} in the second", faces.0, faces.1));
     }
     if let Some(path) = picture {
-        output::line(&format!("picture: {}", spelled(&path)));
+        output::line(&format!("picture: {}", spelled(path)));
     }
     Ok(())
 }

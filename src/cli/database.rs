@@ -122,7 +122,7 @@ pub(super) fn backup(common: &Common, command: &BackupArgs) -> anyhow::Result<u8
     }
     output::line(&format!("{}: {} records, {} bytes", spelled(&command.file), done.entries, done.bytes));
     match &command.ring {
-        Some(ring) => output::line(&format!("{}: the key ring, in place of any older copy", spelled(&ring))),
+        Some(ring) => output::line(&format!("{}: the key ring, in place of any older copy", spelled(ring))),
         None if encrypted => {
             output::line(
                 "the key ring is not in it, and without that nothing opens it: keep a copy of the ring with --ring FILE",
@@ -196,7 +196,9 @@ pub(super) fn import(common: &Common, command: &ImportArgs) -> anyhow::Result<u8
     let done = database.import(&command.place.gallery, &command.folder, &|| bar.inc(1))?;
     bar.finish_and_clear();
     if common.json {
-        output::json(&json!({ "folder": spelled(&command.folder), "gallery": command.place.gallery, "imported": done }))?;
+        output::json(
+            &json!({ "folder": spelled(&command.folder), "gallery": command.place.gallery, "imported": done }),
+        )?;
     } else {
         let (people, added) = (done.people, done.added);
         output::line(&format!("{people} people: {added} faces enrolled, {} known already", done.known));

@@ -15,7 +15,7 @@ use crate::{Detection, Engine, Error, Photo};
 pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
     let engine = common.engine()?;
     if let Some(folder) = &command.output {
-        std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&folder)))?;
+        std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(folder)))?;
     }
     let bar = output::bar(common, command.images.len(), "detecting");
     let names = distinct_names(&command.images);
@@ -48,7 +48,7 @@ pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
             Ok((_, faces)) => {
                 output::line(&format!(
                     "{}: {} face{}",
-                    spelled(&path),
+                    spelled(path),
                     faces.len(),
                     if faces.len() == 1 { "" } else { "s" }
                 ));

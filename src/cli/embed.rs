@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::args::{Common, Embed};
 use super::{DONE, FAILED, output};
 use crate::error::RefusalError;
-use crate::files::{Audience, write_whole, spelled};
+use crate::files::{Audience, spelled, write_whole};
 use crate::json::json;
 use crate::media::Limits;
 use crate::{Engine, Error, Face, FaceChoice, Photo};
@@ -49,7 +49,7 @@ pub(super) fn run(common: &Common, command: &Embed) -> anyhow::Result<u8> {
         (Some(path), _) => {
             let text = serde_json::to_string_pretty(&object(&engine, &rows))?;
             write_whole(path, text.as_bytes(), Audience::Umask)
-                .map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&path)))?;
+                .map_err(|e| anyhow::anyhow!("{}: {e}", spelled(path)))?;
         }
         (None, _) => {}
     }
@@ -60,7 +60,7 @@ pub(super) fn run(common: &Common, command: &Embed) -> anyhow::Result<u8> {
             let b = f.bbox;
             output::line(&format!(
                 "{row}: {} face {} at {:.0},{:.0} to {:.0},{:.0}",
-                spelled(&path),
+                spelled(path),
                 face + 1,
                 b.x0,
                 b.y0,
@@ -69,7 +69,7 @@ pub(super) fn run(common: &Common, command: &Embed) -> anyhow::Result<u8> {
             ));
         }
         match &command.output {
-            Some(path) => output::line(&format!("{} vectors of {}: {}", rows.len(), engine.model(), spelled(&path))),
+            Some(path) => output::line(&format!("{} vectors of {}: {}", rows.len(), engine.model(), spelled(path))),
             None => output::line(&format!("{} vectors of {}; -o FILE.npy keeps them", rows.len(), engine.model())),
         }
     }
@@ -118,5 +118,5 @@ fn write_npy(path: &Path, dimension: usize, rows: &[Row]) -> anyhow::Result<()> 
         npy.finish()?;
         write_whole(path, &bytes, Audience::Umask)
     };
-    write().map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&path)))
+    write().map_err(|e| anyhow::anyhow!("{}: {e}", spelled(path)))
 }

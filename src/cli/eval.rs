@@ -7,7 +7,7 @@ use super::eval_args::{Eval, EvalDetect, EvalIdentify, EvalPairs, EvalWhat};
 use super::{DONE, output};
 use crate::By;
 use crate::eval::{self, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification, people_of};
-use crate::files::{Audience, write_whole, spelled};
+use crate::files::{Audience, spelled, write_whole};
 
 pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
     match &command.what {
@@ -50,7 +50,7 @@ fn pairs(common: &Common, command: &EvalPairs) -> anyhow::Result<u8> {
 }
 
 fn write_page(path: &Path, html: &str) -> anyhow::Result<()> {
-    write_whole(path, html.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&path)))
+    write_whole(path, html.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(path)))
 }
 
 fn print_pairs(v: &Verification, page: Option<&Path>) {
@@ -113,7 +113,7 @@ fn print_pairs(v: &Verification, page: Option<&Path>) {
         }
     }
     if let Some(page) = page {
-        output::line(&format!("report: {}", spelled(&page)));
+        output::line(&format!("report: {}", spelled(page)));
     }
 }
 
@@ -194,7 +194,7 @@ fn print_identification(r: &IdentificationReport, page: Option<&Path>) {
         output::table(&[vec![head], growth.sizes.iter().map(row).collect()].concat());
     }
     if let Some(page) = page {
-        output::line(&format!("report: {}", spelled(&page)));
+        output::line(&format!("report: {}", spelled(page)));
     }
 }
 
@@ -237,6 +237,6 @@ fn print_detection(r: &DetectionReport, page: Option<&Path>) {
         }
     }
     if let Some(page) = page {
-        output::line(&format!("report: {}", spelled(&page)));
+        output::line(&format!("report: {}", spelled(page)));
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
     let policy = command.policy();
     let several = command.images.len() > 1;
     if let Some(folder) = command.output.as_ref().filter(|_| several) {
-        std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&folder)))?;
+        std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(folder)))?;
     }
     let bar = output::bar(common, command.images.len(), "identifying");
     let answers: Vec<Result<Vec<IdentifiedFace>, Error>> = command
@@ -58,7 +58,7 @@ pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
                 failed |= faces.is_empty();
                 unknown |= faces.iter().any(|f| f.answer.name.is_none());
                 if faces.is_empty() {
-                    eprintln!("kith: {}: no face found", spelled(&path));
+                    eprintln!("kith: {}: no face found", spelled(path));
                 } else if !common.json {
                     print(path, faces);
                 }
@@ -98,7 +98,7 @@ fn target(output: &Path, name: &str, several: bool) -> PathBuf {
 }
 
 fn print(path: &Path, faces: &[IdentifiedFace]) {
-    output::line(&format!("{}: {} face{}", spelled(&path), faces.len(), if faces.len() == 1 { "" } else { "s" }));
+    output::line(&format!("{}: {} face{}", spelled(path), faces.len(), if faces.len() == 1 { "" } else { "s" }));
     for (i, f) in faces.iter().enumerate() {
         let (b, a) = (f.bbox, &f.answer);
         let who = a.name.as_deref().unwrap_or("unknown");

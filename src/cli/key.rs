@@ -5,13 +5,13 @@ use std::io::Write;
 use super::args::Common;
 use super::store_args::{KeyAction, KeyArgs, Rekey, from_command, from_file};
 use super::{DONE, output};
+use crate::files::spelled;
 use crate::json::json;
 use crate::{Database, DatabaseOptions, MasterKey};
-use crate::files::spelled;
 
 pub(super) fn run(common: &Common, command: &KeyArgs) -> anyhow::Result<u8> {
     let KeyAction::New { file } = &command.action;
-    let shown = spelled(&file);
+    let shown = spelled(file);
     let text = MasterKey::generate().map_err(crate::Error::from)?.to_text();
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);

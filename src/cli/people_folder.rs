@@ -15,8 +15,8 @@ use crate::media::{SNIFFED, Sniffed, sniff};
 
 /// Endings of photos' names. A file of one of these that is no photo by its bytes is a damaged one, and is told.
 const ENDINGS: [&str; 18] = [
-    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "gif", "tif", "tiff", "heic", "heif", "hif", "avif", "jxl",
-    "jp2", "mpo",
+    "jpg", "jpeg", "jpe", "jfif", "png", "webp", "bmp", "dib", "gif", "tif", "tiff", "heic", "heif", "hif", "avif",
+    "jxl", "jp2", "mpo",
 ];
 /// What systems put into folders for themselves; beside these, every name that begins with a dot.
 const OF_SYSTEMS: [&str; 8] =
@@ -230,9 +230,18 @@ mod tests {
             std::fs::create_dir_all(at(inner)).unwrap();
         }
         for photo in [
-            "Ada_Lovelace/b.jpe", "Ada_Lovelace/no_ending", "Ada_Lovelace/really_a_jpeg.heic", "Ada_Lovelace/x.txt",
-            "Grace/._a.jpg", "Grace/1.JPG", "EMP-7/a.jpg", "EMP-1001.jpg", "EMP-1002.jpg", "IMG_1234.jpg",
-            "Grace_0002.jpg", "2024-05-01/a.jpg",
+            "Ada_Lovelace/b.jpe",
+            "Ada_Lovelace/no_ending",
+            "Ada_Lovelace/really_a_jpeg.heic",
+            "Ada_Lovelace/x.txt",
+            "Grace/._a.jpg",
+            "Grace/1.JPG",
+            "EMP-7/a.jpg",
+            "EMP-1001.jpg",
+            "EMP-1002.jpg",
+            "IMG_1234.jpg",
+            "Grace_0002.jpg",
+            "2024-05-01/a.jpg",
         ] {
             std::fs::write(at(photo), jpeg()).unwrap();
         }

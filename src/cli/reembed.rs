@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::args::Common;
 use super::store_args::Reembed;
 use super::{DONE, output};
-use crate::files::spelled;
 use crate::ReembedOptions;
+use crate::files::spelled;
 use crate::json::json;
 
 pub(super) fn run(common: &Common, command: &Reembed) -> anyhow::Result<u8> {
@@ -40,9 +40,9 @@ pub(super) fn run(common: &Common, command: &Reembed) -> anyhow::Result<u8> {
 
 /// Every file in a folder and in the folders in it.
 fn files_in(folder: &Path, into: &mut Vec<PathBuf>) -> anyhow::Result<()> {
-    let entries = std::fs::read_dir(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&folder)))?;
+    let entries = std::fs::read_dir(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(folder)))?;
     for entry in entries {
-        let path = entry.map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&folder)))?.path();
+        let path = entry.map_err(|e| anyhow::anyhow!("{}: {e}", spelled(folder)))?.path();
         if path.is_dir() { files_in(&path, into)? } else { into.push(path) }
     }
     Ok(())

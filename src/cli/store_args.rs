@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use clap::{Args as Group, Subcommand};
 
 use super::gallery_args::Place;
-use crate::files::spelled;
 use crate::MasterKey;
+use crate::files::spelled;
 
 /// Where the key of an encrypted database comes from. It is never printed.
 #[derive(Debug, Group)]
@@ -41,7 +41,7 @@ fn named(source: &str, key: Result<MasterKey, crate::error::StoreError>) -> anyh
 
 /// The key in a file.
 pub(super) fn from_file(path: &Path) -> anyhow::Result<MasterKey> {
-    let shown = spelled(&path);
+    let shown = spelled(path);
     let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{shown}: reading the key: {e}"))?;
     warn_of_readers(path);
     named(&shown, MasterKey::parse(&zeroize::Zeroizing::new(text)))
@@ -51,7 +51,7 @@ pub(super) fn from_file(path: &Path) -> anyhow::Result<MasterKey> {
 fn warn_of_readers(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     if std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o077 != 0) {
-        eprintln!("kith: warning: {} can be read by others; `chmod 600` keeps it yours", spelled(&path));
+        eprintln!("kith: warning: {} can be read by others; `chmod 600` keeps it yours", spelled(path));
     }
 }
 

@@ -6,9 +6,9 @@ use std::path::Path;
 use super::args::Common;
 use super::eval_args::{Train, TrainClassic, TrainWhat};
 use super::{DONE, output};
-use crate::files::spelled;
 use crate::LabelledPhoto;
 use crate::eval::people_of;
+use crate::files::spelled;
 use crate::train::{ClassicKind, ClassicOptions, train_classic};
 
 pub(super) fn run(common: &Common, command: &Train) -> anyhow::Result<u8> {
@@ -73,7 +73,7 @@ fn classic(common: &Common, kind: ClassicKind, command: &TrainClassic, options: 
 
 /// Everybody whom a pairs.txt names.
 fn named_in(list: &Path) -> anyhow::Result<BTreeSet<String>> {
-    let text = std::fs::read_to_string(list).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(&list)))?;
+    let text = std::fs::read_to_string(list).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(list)))?;
     let mut names = BTreeSet::new();
     for line in text.lines().skip(1) {
         let words: Vec<&str> = line.split('\t').map(str::trim).collect();
@@ -83,6 +83,6 @@ fn named_in(list: &Path) -> anyhow::Result<BTreeSet<String>> {
             _ => {}
         }
     }
-    anyhow::ensure!(!names.is_empty(), "{}: no pair of LFW's pairs.txt is in it", spelled(&list));
+    anyhow::ensure!(!names.is_empty(), "{}: no pair of LFW's pairs.txt is in it", spelled(list));
     Ok(names)
 }

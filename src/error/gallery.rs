@@ -97,7 +97,9 @@ pub enum GalleryError {
         candidates: Vec<String>,
     },
     /// The new gallery's name is the same as another's.
-    #[error("gallery {name:?} cannot be made: there is {there:?}, and the two names are the same; say --gallery {there:?}")]
+    #[error(
+        "gallery {name:?} cannot be made: there is {there:?}, and the two names are the same; say --gallery {there:?}"
+    )]
     GalleryTaken {
         /// The name.
         name: String,
@@ -328,12 +330,18 @@ mod tests {
     #[test]
     fn a_measure_never_reads_like_the_bound_that_it_does_not_keep() {
         for (refusal, text) in [
-            (GateRefusal::TooSmall { eye_distance: 19.97, least: 20.0 }, "19.97 pixels between the eyes, at least 20 are"),
+            (
+                GateRefusal::TooSmall { eye_distance: 19.97, least: 20.0 },
+                "19.97 pixels between the eyes, at least 20 are",
+            ),
             (GateRefusal::TooSmall { eye_distance: 12.4, least: 20.0 }, "12 pixels between the eyes, at least 20 are"),
             (GateRefusal::Blurred { sharpness: 0.00799, least: 0.008 }, "sharpness 0.00799, at least 0.008 is"),
             (GateRefusal::TooDark { brightness: 0.1196, least: 0.12 }, "0.1196 of 1, at least 0.12 is"),
             (GateRefusal::TooBright { brightness: 0.9001, most: 0.9 }, "0.9001 of 1, at most 0.9 is"),
-            (GateRefusal::TurnedAway { axis: "yaw", degrees: -50.3, most: 50.0 }, "yaw about -50.3 degrees, at most 50 are"),
+            (
+                GateRefusal::TurnedAway { axis: "yaw", degrees: -50.3, most: 50.0 },
+                "yaw about -50.3 degrees, at most 50 are",
+            ),
         ] {
             assert!(refusal.to_string().contains(text), "{refusal}");
         }

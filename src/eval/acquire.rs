@@ -68,7 +68,7 @@ pub fn acquire(
                 for (row, sample) in acquired.samples.iter_mut().zip(samples) {
                     row.push(sample);
                 }
-                let error = || Error::from(RefusalError::NoFace { photo: spelled(&path) });
+                let error = || Error::from(RefusalError::NoFace { photo: spelled(path) });
                 if none { Some(error()) } else { None }
             }
             Err(e @ (Error::Photo(_) | Error::Refusal(_) | Error::Model(ModelError::BadEmbedding { .. }))) => {
@@ -98,7 +98,7 @@ fn one(engines: &[Engine], path: &Path, choice: FaceChoice, limits: &Limits, cac
     if known.iter().all(Option::is_some) {
         return Ok(One { samples: known.into_iter().map(Option::flatten).collect(), cached: true });
     }
-    let photo = Photo::from_bytes(&bytes, &spelled(&path), limits)?;
+    let photo = Photo::from_bytes(&bytes, &spelled(path), limits)?;
     let mut found: Vec<(&str, Option<Detection>)> = Vec::new();
     for (engine, known) in engines.iter().zip(&mut known).filter(|(_, k)| k.is_none()) {
         let seen = found.iter().find(|(detector, _)| *detector == engine.detector()).map(|(_, face)| *face);

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use super::matching::LabelledFace;
 use crate::error::EvalError;
-use crate::geometry::{BBox, Landmarks};
 use crate::files::spelled;
+use crate::geometry::{BBox, Landmarks};
 
 /// Photos and their labelled faces.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +32,7 @@ impl BoxList {
     /// # Errors
     /// [`EvalError::BadLine`], [`EvalError::NoPhoto`] or [`EvalError::Io`].
     pub fn read(file: &Path, images: &Path) -> Result<Self, EvalError> {
-        let shown = spelled(&file);
+        let shown = spelled(file);
         let text =
             std::fs::read_to_string(file).map_err(|e| EvalError::Io { path: shown.clone(), reason: e.to_string() })?;
         let mut reader = csv::ReaderBuilder::new()

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::error::EvalError;
-use crate::files::{Audience, write_whole, spelled};
+use crate::files::{Audience, spelled, write_whole};
 use crate::vector::{Embedding, ModelId};
 
 const MAGIC: &[u8; 8] = b"KITHEMB2";
@@ -49,7 +49,7 @@ impl EmbeddingCache {
     /// # Errors
     /// [`EvalError::Io`] when the folder cannot be made.
     pub fn open(folder: &Path, setup: &str) -> Result<Self, EvalError> {
-        let failed = |e: std::io::Error| EvalError::Io { path: spelled(&folder), reason: e.to_string() };
+        let failed = |e: std::io::Error| EvalError::Io { path: spelled(folder), reason: e.to_string() };
         if !folder.is_dir() {
             std::fs::create_dir_all(folder).map_err(failed)?;
             #[cfg(unix)]

@@ -72,12 +72,12 @@ impl Photos {
 }
 
 fn io(path: &Path) -> impl Fn(std::io::Error) -> EvalError {
-    let path = spelled(&path);
+    let path = spelled(path);
     move |e| EvalError::Io { path: path.clone(), reason: e.to_string() }
 }
 
 fn bad_line(path: &Path, line: u64, reason: impl Into<String>) -> EvalError {
-    EvalError::BadLine { path: spelled(&path), line, reason: reason.into() }
+    EvalError::BadLine { path: spelled(path), line, reason: reason.into() }
 }
 
 impl PairList {
@@ -138,11 +138,7 @@ impl PairList {
                     PathBuf::from(path)
                 };
                 let found = ENDINGS.iter().map(|e| path(e)).find(|p| p.is_file());
-                let missing = || EvalError::NoPhoto {
-                    path: spelled(&file),
-                    line,
-                    photo: spelled(&path(ENDINGS[0])),
-                };
+                let missing = || EvalError::NoPhoto { path: spelled(file), line, photo: spelled(path(ENDINGS[0])) };
                 Ok(photos.number(found.ok_or_else(missing)?))
             };
             let (a, b) = (find(x, i)?, find(y, j)?);
@@ -189,7 +185,7 @@ impl PairList {
                 if path.is_file() {
                     return Ok(photos.number(path));
                 }
-                let (photo, path) = (spelled(&path), spelled(&file));
+                let (photo, path) = (spelled(&path), spelled(file));
                 Err(EvalError::NoPhoto { path, line, photo })
             };
             let (a, b) = (find(x)?, find(y)?);

@@ -29,7 +29,7 @@ pub fn people_of(folder: &Path) -> Result<Vec<Person>, EvalError> {
         }
     }
     if people.is_empty() {
-        let reason = format!("{}: no folder with photos in it, one a person", spelled(&folder));
+        let reason = format!("{}: no folder with photos in it, one a person", spelled(folder));
         return Err(EvalError::TooLittle { reason });
     }
     Ok(people)
@@ -38,7 +38,7 @@ pub fn people_of(folder: &Path) -> Result<Vec<Person>, EvalError> {
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, EvalError> {
     let read = std::fs::read_dir(folder).and_then(|d| d.map(|e| e.map(|e| e.path())).collect());
     let mut paths: Vec<PathBuf> =
-        read.map_err(|e: std::io::Error| EvalError::Io { path: spelled(&folder), reason: e.to_string() })?;
+        read.map_err(|e: std::io::Error| EvalError::Io { path: spelled(folder), reason: e.to_string() })?;
     paths.retain(|p| !p.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
     paths.sort();
     Ok(paths)

@@ -12,8 +12,7 @@ use serde::Serializer;
 /// The path as text.
 pub fn spelled(path: impl AsRef<OsStr>) -> String {
     let mut text = String::new();
-    let mut chunks = path.as_ref().as_encoded_bytes().utf8_chunks().peekable();
-    while let Some(chunk) = chunks.next() {
+    for chunk in path.as_ref().as_encoded_bytes().utf8_chunks() {
         let mut chars = chunk.valid().chars().peekable();
         while let Some(c) = chars.next() {
             text.push(c);

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::shelf::Shelf;
 use super::Database;
 use super::names::usable;
 use super::people::{join, set};
+use super::shelf::Shelf;
 use crate::error::{GalleryError, GateRefusal, Result};
 use crate::files::now_ms;
 use crate::geometry::{BBox, Landmarks};

@@ -108,7 +108,8 @@ impl Database {
             let (before, mut merged) = (remembered(&mut gone), remembered(&mut record));
             let new = |group: &&String| !record.groups.iter().any(|theirs| names::same(theirs, group));
             let joined: Vec<String> = gone.groups.iter().filter(new).cloned().collect();
-            let set: Vec<String> = gone.labels.keys().filter(|key| !record.labels.contains_key(*key)).cloned().collect();
+            let set: Vec<String> =
+                gone.labels.keys().filter(|key| !record.labels.contains_key(*key)).cloned().collect();
             record.groups.extend(joined.iter().cloned());
             record.groups.sort();
             record.labels.extend(set.iter().filter_map(|key| Some((key.clone(), gone.labels.get(key)?.clone()))));
@@ -176,7 +177,9 @@ impl Database {
             let (faces, staying) = {
                 let inside = shelf.read();
                 if let Some(other) = inside.taken(&name, None) {
-                    return Err(GalleryError::NameTaken { name: other.to_string(), gallery: gallery.to_string() }.into());
+                    return Err(
+                        GalleryError::NameTaken { name: other.to_string(), gallery: gallery.to_string() }.into()
+                    );
                 }
                 let theirs: BTreeSet<u64> = back.faces.into_iter().collect();
                 inside.faces_of(target).iter().partition::<Vec<u64>, _>(|face| theirs.contains(face))

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Bound, Deref, DerefMut};
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::{GalleryStats, names};
 use super::templates::{Means, Templates};
+use super::{GalleryStats, names};
 use crate::error::GalleryError;
 use crate::index::{FaceIndex, Precision};
 use crate::store::{FaceRecord, GalleryRecord, PersonRecord};

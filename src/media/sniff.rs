@@ -130,7 +130,9 @@ mod tests {
 
     #[test]
     fn photos_are_told_by_their_bytes_and_text_is_none() {
-        for photo in ["grace_hopper.jpg", "astronaut.png", "astronaut.bmp", "astronaut.gif", "astronaut.tif", "astronaut.webp"] {
+        for photo in
+            ["grace_hopper.jpg", "astronaut.png", "astronaut.bmp", "astronaut.gif", "astronaut.tif", "astronaut.webp"]
+        {
             let bytes = std::fs::read(format!("tests/fixtures/photos/{photo}")).unwrap();
             assert_eq!(sniff(&bytes[..SNIFFED]), Sniffed::Photo, "{photo}");
         }

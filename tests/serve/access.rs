@@ -171,6 +171,19 @@ async fn no_other_door_and_no_other_claim_is_a_fresh_start_for_a_key_and_other_k
         assert_eq!(claim(&format!("&person={name}&door={name}"), "hopper_tilt.jpg").await, "person_unknown");
     }
     assert_eq!(claim("&person=Grace&door=c", "hopper_tilt.jpg").await, "cooling_down");
+    // Nor is another spelling of the name of somebody who is there, whichever key says it.
+    let keys: Vec<String> = (0..4).map(|_| house.key(&[Role::Decide], None)).collect();
+    let claim = async |key: &str, name: &str, file: &str| {
+        let path = format!("/v1/access/decide?policy=claims&person={name}");
+        let request = axum::http::Request::post(path).header("x-api-key", key).header("content-type", "image/jpeg");
+        said(&house.send(request.body(crate::support::photo(file).into()).unwrap()).await).1
+    };
+    for (key, spelling) in keys.iter().zip(["grace", "%EF%BC%A7RACE"]) {
+        assert_eq!(claim(key, spelling, "astronaut.png").await, "claim_rejected");
+    }
+    assert_eq!(claim(&keys[2], "GRACE", "hopper_tilt.jpg").await, "cooling_down");
+    let padded = format!("Grace{}", "%E2%80%8B".repeat(300));
+    assert_eq!(claim(&keys[3], &padded, "hopper_tilt.jpg").await, "person_unknown");
 }
 
 #[tokio::test]

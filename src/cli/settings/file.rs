@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::{Fault, Limits, Source};
-use crate::serve::{ServeLimits, line_of, nearest};
 use crate::files::spelled;
+use crate::serve::{ServeLimits, line_of, nearest};
 
 /// What a file says.
 #[derive(Debug, Default)]
@@ -58,7 +58,7 @@ pub(super) fn read_limits(path: &Path) -> Result<(Limits, Vec<Fault>), Fault> {
 }
 
 fn text_of(path: &Path) -> Result<String, Fault> {
-    std::fs::read_to_string(path).map_err(|e| Fault::at(spelled(&path), format!("reading the file: {e}")))
+    std::fs::read_to_string(path).map_err(|e| Fault::at(spelled(path), format!("reading the file: {e}")))
 }
 
 type Parsed<'a> = (DeTable<'a>, toml::Table);

@@ -46,7 +46,7 @@ impl std::fmt::Display for Source {
         match self {
             Self::Flag(flag) => write!(f, "--{flag}"),
             Self::Variable(name) => write!(f, "${name}"),
-            Self::File(path, line) => write!(f, "{}:{line}", spelled(&path)),
+            Self::File(path, line) => write!(f, "{}:{line}", spelled(path)),
             Self::Default => f.write_str("default"),
         }
     }

@@ -24,8 +24,9 @@ use crate::{Calibration, Database, Detection, FaceQuality, Photo, SearchPolicy, 
 /// Photos of one moment, at most.
 const MOST_PHOTOS: usize = 8;
 
-/// Longest name that somebody can be enrolled under, in bytes; whoever claims a longer one claims nobody's.
-const LONGEST_CLAIM: usize = 200;
+/// Longest claim that is looked up, in bytes: four times the longest name, which may be written less shortly than it is
+/// stored. Whoever claims a longer one claims nobody's.
+const LONGEST_CLAIM: usize = 800;
 
 /// What came of a question.
 #[derive(Debug, Clone)]
@@ -59,6 +60,10 @@ pub(super) async fn judge(service: &Arc<Service>, caller: &Caller, question: &Qu
     if question.door.as_ref().is_some_and(|d| d.len() > 100 || d.chars().any(char::is_control)) {
         return Outcome::deny(Reason::BadRequest, "door: at most 100 bytes without control characters");
     }
+    // Every claim that could find somebody is counted below.
+    if question.person.as_ref().is_some_and(|p| p.len() > LONGEST_CLAIM) {
+        return Outcome::deny(Reason::PersonUnknown, "nobody has so long a name");
+    }
     if let Err(refused) = ready(service, &policy, question, Timestamp::now()) {
         return *refused;
     }
@@ -90,9 +95,11 @@ pub(super) async fn judge(service: &Arc<Service>, caller: &Caller, question: &Qu
 /// By what failures are counted: the key, whatever door it names or leaves out, and the person claimed.
 fn counted_by(policy: &Policy, caller: &Caller, question: &Question) -> Vec<Counted> {
     let key = Counted::Key { policy: policy.name.clone(), key: caller.id.clone() };
-    let claimed = question.person.as_ref().map(|p| p.trim()).filter(|p| p.len() <= LONGEST_CLAIM);
     // However the name is written: another spelling of it is no fresh start.
-    let person = claimed.map(|p| Counted::Person { policy: policy.name.clone(), person: Database::name_key(p) });
+    let person = question
+        .person
+        .as_ref()
+        .map(|p| Counted::Person { policy: policy.name.clone(), person: Database::name_key(p) });
     std::iter::once(key).chain(person).collect()
 }
 

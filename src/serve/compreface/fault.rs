@@ -51,7 +51,9 @@ fn number_of(problem: &Problem) -> u16 {
         ("face", "no_thumbnail") => number::IMAGE_NOT_FOUND,
         ("auth", "no_key") => number::MISSING_HEADER,
         ("auth", "wrong_key") => number::SERVICE_NOT_FOUND,
-        ("photo", "unknown_format" | "foreign_format" | "unsupported") | ("request", "content_type") => number::FILE_KIND,
+        ("photo", "unknown_format" | "foreign_format" | "unsupported") | ("request", "content_type") => {
+            number::FILE_KIND
+        }
         ("request", "no_photo") => number::MISSING_PART,
         ("request", "no_subject") => number::MISSING_PARAMETER,
         ("request", "no_route" | "method") => number::UNDEFINED,

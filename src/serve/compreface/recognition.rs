@@ -136,8 +136,7 @@ pub(super) async fn verify(
             let field = photo.field.clone();
             move |problem: Problem| problem.about(&field)
         };
-        let (source_image_face, probe) =
-            look_at_one(s, &source, &options).map_err(about(&source))?.into_parts()?;
+        let (source_image_face, probe) = look_at_one(s, &source, &options).map_err(about(&source))?.into_parts()?;
         let mut face_matches = Vec::new();
         for looked in look(s, &target, &options, true).map_err(about(&target))? {
             let (face, embedding) = looked.into_parts()?;
