@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn detection(x: f32, score: f32) -> Detection {
-        Detection { bbox: BBox::new(x, 0.0, x + 10.0, 10.0), score, landmarks: marks(x) }
+        Detection { bbox: BBox::new(x, 0.0, x + 10.0, 10.0), score, landmarks: marks(x), turned: 0 }
     }
 
     #[test]
