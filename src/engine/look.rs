@@ -68,31 +68,3 @@ fn back(found: &Detection, quarters: u32, copy: &Raster, [across, down]: [f32; 2
         turned: (quarters % 4 * 90) as u16,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use crate::{Decision, Engine, FaceChoice, Photo, Policy};
-
-    #[test]
-    fn a_photo_that_lies_on_its_side_or_head_is_turned_and_its_faces_are_found_where_they_are() {
-        let engine = Engine::builder().build().unwrap();
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos");
-        let photo = Photo::open(folder.join("grace_hopper.jpg")).unwrap();
-        let face = engine.find_one(&photo, FaceChoice::Only).unwrap();
-        for quarters in 1..4 {
-            let lying = Photo::from_raster(photo.raster().turned(quarters), "lying");
-            let found = engine.detect(&lying).unwrap();
-            assert_eq!((found.len(), u32::from(found[0].turned)), (1, 360 - 90 * quarters), "{found:?}");
-            // Where the face's nose went.
-            let ([x, y], [w, h]) = (face.landmarks.0[2], [photo.width() as f32, photo.height() as f32]);
-            let [x, y] = [[x, y], [h - 1.0 - y, x], [w - 1.0 - x, h - 1.0 - y], [y, w - 1.0 - x]][quarters as usize];
-            let [fx, fy] = found[0].landmarks.0[2];
-            assert!((fx - x).hypot(fy - y) < 6.0, "{quarters}: {fx},{fy} for {x},{y}");
-            let verdict = engine.verify(&photo, &lying, Policy::default(), FaceChoice::Only).unwrap();
-            assert!(verdict.decision == Decision::Same && verdict.distance < 0.2, "{quarters}: {verdict:?}");
-            assert_eq!(u32::from(verdict.right.found.turned), 360 - 90 * quarters);
-        }
-        let nothing = Photo::open(folder.join("no_face.jpg")).unwrap();
-        assert_eq!(engine.detect(&nothing).unwrap(), []);
-    }
-}

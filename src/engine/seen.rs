@@ -92,5 +92,8 @@ pub(super) fn poor_faces(
     (right_photo, right): (&str, Option<GateRefusal>),
 ) -> Option<RefusalError> {
     let (left_photo, right_photo) = (left_photo.to_string(), right_photo.to_string());
-    left.zip(right).map(|(left, right)| RefusalError::PoorFaces { left_photo, left, right_photo, right })
+    left.zip(right).map(|(left, right)| {
+        let (left, right) = (Box::new(left), Box::new(right));
+        RefusalError::PoorFaces { left_photo, left, right_photo, right }
+    })
 }

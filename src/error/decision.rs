@@ -28,11 +28,11 @@ pub enum RefusalError {
         /// The first photo.
         left_photo: String,
         /// What is wrong with its face.
-        left: GateRefusal,
+        left: Box<GateRefusal>,
         /// The second photo.
         right_photo: String,
         /// What is wrong with its face.
-        right: GateRefusal,
+        right: Box<GateRefusal>,
     },
     /// The model has no calibration, so a false-match rate means nothing for it.
     #[error("{model} has no calibration on this machine, so no threshold is known for it; say --threshold DISTANCE")]
