@@ -120,8 +120,8 @@ impl Database {
         Ok(self.store.get::<ChipRecord>(Key::Chip(shelf.id, face))?.map(|c| c.thumbnail))
     }
 
-    /// The best face of a person of which a picture was kept ([`shown_worth`]), among their first
-    /// [`PICTURES_LOOKED_AT`]; none for one who is not there.
+    /// The best face of a person of which a picture was kept: frontal, sharp, large, sure; among their first 64. None for
+    /// one who is not there.
     ///
     /// # Errors
     /// [`GalleryError::UnknownGallery`].
