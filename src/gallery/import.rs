@@ -159,7 +159,7 @@ impl Parsed {
         let vector = self.vectors[row * self.dimension..][..self.dimension].to_vec();
         let picture = |ending: &str| -> Result<Vec<u8>> {
             let path = picture_path(&self.folder, row, ending);
-            Ok(fs::read(&path).map_err(failed(&path, "reading a chip"))?)
+            fs::read(&path).map_err(failed(&path, "reading a chip"))
         };
         let [chip, thumbnail] = PICTURES;
         let pictures = if line.pictures { Some((picture(chip)?, picture(thumbnail)?)) } else { None };

@@ -309,7 +309,10 @@ mod tests {
         [STREAM_MAGIC, b"\x80\x02}.", &pickled(entries), &keys, &all].concat()
     }
 
-    fn tensors_of(bytes: &[u8]) -> Result<Vec<(String, Vec<usize>, Vec<f32>)>, String> {
+    /// A tensor's name, dimensions and values.
+    type Flat = (String, Vec<usize>, Vec<f32>);
+
+    fn tensors_of(bytes: &[u8]) -> Result<Vec<Flat>, String> {
         let read = read(Path::new("net.pt"), bytes).map_err(|e| e.to_string())?;
         let flat = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
         Ok(read.iter().map(|(name, t)| (name.clone(), t.dims().to_vec(), flat(t))).collect())

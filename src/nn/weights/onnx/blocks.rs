@@ -184,7 +184,7 @@ mod tests {
         let dequantise = node("DequantizeLinear", &["w_quantized", "s"], "d", &[("axis", 0), ("block_size", 2)]);
         let values = int8("w_quantized", &[2], &[1, 2]);
         let scales = floats("s", &[1], &[1.0]);
-        assert!(read(&[dequantise.clone()], &[values.clone(), scales.clone()]).is_ok());
+        assert!(read(std::slice::from_ref(&dequantise), &[values.clone(), scales.clone()]).is_ok());
         for wrong in [
             vec![values.clone()],
             vec![floats("w_quantized", &[2], &[1.0, 2.0]), scales.clone()],
@@ -192,7 +192,7 @@ mod tests {
             vec![int8("w_quantized", &[3], &[1, 2]), scales.clone()],
             vec![int8("w_quantized", &[-1], &[1, 2]), scales],
         ] {
-            assert!(read(&[dequantise.clone()], &wrong).is_err());
+            assert!(read(std::slice::from_ref(&dequantise), &wrong).is_err());
         }
     }
 }
