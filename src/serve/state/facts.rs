@@ -7,8 +7,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::super::audit::verify_log;
-use crate::files::now_ms;
 use super::Service;
+use crate::files::now_ms;
 
 /// Room on a disk.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
