@@ -20,13 +20,19 @@ use crate::media::{Raster, fit_within};
 /// does.
 const TURNED_SIDE: u32 = 640;
 
+/// Faces that are asked which way up they stand, at most.
+const ASKED: usize = 8;
+
 impl Engine {
     /// The boxes of a photo, most confident first; of a turned copy where no upright face is in it.
     pub(super) fn look(&self, photo: &Raster) -> Result<Vec<Detection>, ModelError> {
         let upright = self.pipeline.detector.detect(photo)?;
         let main = upright.iter().max_by(|a, b| a.bbox.area().total_cmp(&b.bbox.area()));
         let most = QualityBounds::default().inverted;
-        if main.is_some_and(|main| Cover::of(photo, &main.landmarks).inverted <= most) {
+        let stands = |d: &Detection| Cover::of(photo, &d.landmarks).inverted <= most;
+        let certain = self.pipeline.detector.certain();
+        // Of a group, one who stands upright for certain tells which way up the photo is, whatever the largest box shows.
+        if main.is_some_and(stands) || upright.iter().take(ASKED).any(|d| d.score >= certain && stands(d)) {
             return Ok(upright);
         }
         let longer = photo.width().max(photo.height());
@@ -42,7 +48,7 @@ impl Engine {
         let views = (1..4u32).into_par_iter().map(view).collect::<Result<Vec<_>, _>>()?;
         let score = |found: &[Detection]| found.first().map_or(0.0, |d| d.score);
         let best = views.into_iter().max_by(|a, b| score(a).total_cmp(&score(b))).unwrap_or_default();
-        Ok(if score(&best) >= self.pipeline.detector.certain() { best } else { upright })
+        Ok(if score(&best) >= certain { best } else { upright })
     }
 }
 
