@@ -28,8 +28,12 @@ pub(super) fn stats(common: &Common, place: &Place) -> anyhow::Result<u8> {
     ));
     for g in &stats.galleries {
         output::line(&format!(
-            "  gallery {}: {} people, {} faces of {} numbers by {}",
-            g.name, g.people, g.faces, g.dimension, g.model
+            "  gallery {}: {}, {} of {} dimensions by {}",
+            g.name,
+            output::people(g.people),
+            output::faces(g.faces),
+            g.dimension,
+            g.model
         ));
         output::line(&format!("    index: {}", described(&g.index)));
     }
@@ -171,8 +175,10 @@ pub(super) fn export(common: &Common, command: &ExportArgs) -> anyhow::Result<u8
         output::json(&json!({ "folder": spelled(&command.folder), "exported": done }))?;
     } else {
         output::line(&format!(
-            "{shown}: {} people, {} faces, {} chips, not encrypted",
-            done.people, done.faces, done.chips
+            "{shown}: {}, {}, {}, not encrypted",
+            output::people(done.people),
+            output::faces(done.faces),
+            output::counted(done.chips, "chip", "chips")
         ));
     }
     Ok(DONE)

@@ -19,6 +19,21 @@ pub(super) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
+/// So many of a thing, in words.
+pub(super) fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// So many people, in words.
+pub(super) fn people(count: usize) -> String {
+    counted(count, "person", "people")
+}
+
+/// So many faces, in words.
+pub(super) fn faces(count: usize) -> String {
+    counted(count, "face", "faces")
+}
+
 /// Prints rows in columns: the first to the left, numbers to the right.
 pub(super) fn table(rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

@@ -56,7 +56,7 @@ fn classic(common: &Common, kind: ClassicKind, command: &TrainClassic, options: 
         return Ok(DONE);
     }
     output::line(&format!(
-        "{}: {} numbers, learnt in {:.1} s from {} faces of {} people (found in {:.1} s), sha256 {}",
+        "{}: {} dimensions, learnt in {:.1} s from {} faces of {} people (found in {:.1} s), sha256 {}",
         spelled(&trained.path),
         trained.dimension,
         trained.seconds.1,

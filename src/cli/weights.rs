@@ -43,7 +43,7 @@ fn list(common: &Common, store: &WeightStore) -> anyhow::Result<u8> {
             Status::File { path, .. } => spelled(&path),
             Status::Absent => "not here".to_string(),
         };
-        let numbers = m.dimension.map_or(String::new(), |d| format!(", {d} numbers"));
+        let numbers = m.dimension.map_or(String::new(), |d| format!(", {d} dimensions"));
         output::line(&format!("{}  [{status}]", m.name));
         output::line(&format!("    {} ({}{numbers})", m.architecture, kind(m)));
         output::line(&format!("    licence {}. {}", m.licence, m.note));

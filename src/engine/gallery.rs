@@ -226,8 +226,8 @@ impl Engine {
                 (Some(name), Some(best)) => {
                     let alike = best.similarity.unwrap_or_else(|| nearness(f.answer.threshold.distance, best.distance));
                     let text = match best.similarity {
-                        Some(percent) => format!("{name} {}", percent_text(percent, 0)),
-                        None => name.clone(),
+                        Some(percent) => format!("{} {}", Database::name_shown(name), percent_text(percent, 0)),
+                        None => Database::name_shown(name),
                     };
                     (text, similarity_colour(alike), true)
                 }
