@@ -10,7 +10,6 @@ use super::sum::Sum;
 use super::view::View;
 use super::{DataKey, HeadRecord, Key, Store, Writing, codec, durable, migrate};
 use crate::error::StoreError;
-use crate::files;
 
 /// Writes the journal of `current` out of entries (those of the head are passed over) and a head, and returns it when
 /// it is on disk, with the head as it was written.
@@ -46,11 +45,7 @@ pub(super) fn write<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     Ok((journal, head))
 }
 
-/// Room that sled's files take beside what they hold.
-const SLED_TAKES: u64 = 1 << 20;
-
 /// Sled's files made out of a journal; where that cannot be done the entries in memory, and a sentence that says why.
-/// Where a journal could not be written anew beside them they are not made: forgetting somebody needs that room.
 ///
 /// # Errors
 /// [`StoreError::Damaged`] for a journal that is not sound, [`StoreError::Io`] for one that cannot be read.
@@ -59,11 +54,6 @@ pub(super) fn view_of(
     current: &Current,
     journal: &Journal,
 ) -> Result<(View, Option<String>), StoreError> {
-    let wanted = 2 * journal.end() + SLED_TAKES;
-    if let Some(room) = files::room(folder).filter(|room| *room < wanted) {
-        let said = format!("the records are held in memory: the disk has room for {room} bytes, not for {wanted}");
-        return Ok((View::in_memory(journal)?, Some(said)));
-    }
     match View::build(&current.records(folder), journal) {
         Ok(view) => Ok((view, None)),
         Err(e @ (StoreError::Full { .. } | StoreError::Io { .. })) => {

@@ -208,7 +208,8 @@ impl View {
         layout::remove(path)?;
         // What a handle of it is still open of has no name any more.
         left_open().remove(path);
-        let needed = journal.end() + journal.end() / 4 + ROOM;
+        // Beside them a journal must find room that is written anew: forgetting somebody needs it.
+        let needed = 2 * journal.end() + journal.end() / 4 + ROOM;
         if files::room(files::folder_of(path)).is_some_and(|room| room < needed) {
             return Err(StoreError::Full { path: path.display().to_string(), doing: "making the records" });
         }
