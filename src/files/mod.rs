@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use hex::{hex, unhex};
-pub use spelled::{as_text, path_of, spelled, typed};
+#[cfg(feature = "cli")]
+pub use spelled::typed;
+pub use spelled::{as_text, path_of, spelled};
 
 /// Who may read a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

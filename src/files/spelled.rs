@@ -28,6 +28,7 @@ pub fn spelled(path: impl AsRef<OsStr>) -> String {
 
 /// What was typed, as text: as it is where it is UTF-8, else [`spelled`], so that a person called after a folder is
 /// found by the folder's name and by the text that stands for it.
+#[cfg(feature = "cli")]
 pub fn typed(said: impl AsRef<OsStr>) -> String {
     said.as_ref().to_str().map_or_else(|| spelled(said.as_ref()), str::to_string)
 }
