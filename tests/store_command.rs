@@ -115,6 +115,53 @@ fn a_key_comes_from_a_file_a_command_or_the_environment_and_is_never_shown() {
 }
 
 #[test]
+fn a_backup_takes_the_place_of_nothing_but_an_older_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let at_path = |name: &str| folder.path().join(name);
+    let (db, key, bak, ring) = (at_path("faces"), at_path("key"), at_path("faces.bak"), at_path("ring"));
+    assert_eq!(code(&at(&db, &["key", "new", text(&key)])), 0);
+    let keyed = |arguments: &[&str]| at(&db, &[arguments, &["--key-file", text(&key)]].concat());
+    assert_eq!(code(&keyed(&["enroll", "Grace Hopper", &photo("grace_hopper.jpg")])), 0);
+    let before = std::fs::read(&key).unwrap();
+    let (inside, journal) = (db.join("faces.bak"), db.join("journal-1"));
+    for (file, ring) in [(&bak, &key), (&bak, &bak), (&bak, &journal), (&inside, &ring), (&journal, &ring)] {
+        let refused = keyed(&["backup", text(file), "--ring", text(ring), "--force"]);
+        assert!(code(&refused) == 2 && said(&refused).contains("nothing was written"), "{}", said(&refused));
+    }
+    assert_eq!(std::fs::read(&key).unwrap(), before);
+    assert!(!bak.exists() && !inside.exists());
+    // Its own older copy gives way.
+    for force in [&[][..], &["--force"]] {
+        let arguments = [&["backup", text(&bak), "--ring", text(&ring)], force].concat();
+        assert_eq!(code(&keyed(&arguments)), 0);
+    }
+    assert_eq!(code(&keyed(&["check"])), 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let (db, state) = (folder.path().join("faces"), folder.path().join("state"));
+    assert_eq!(code(&at(&db, &["enroll", "Grace Hopper", &photo("grace_hopper.jpg")])), 0);
+    let full = |arguments: &[&str]| {
+        let device = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        command(&db, arguments).stdout(device).output().unwrap()
+    };
+    for arguments in [&["people", "--json"][..], &["people"], &["stats", "--json"]] {
+        let failed = full(arguments);
+        assert!(code(&failed) == 2 && said(&failed).contains("could not be written"), "{}", said(&failed));
+    }
+    #[cfg(feature = "serve")]
+    {
+        let made = full(&["keys", "new", "t", "--role", "read", "--state", text(&state)]);
+        assert!(code(&made) == 2 && said(&made).contains("revoked"), "{}", said(&made));
+        let listed = json(&at(&db, &["keys", "list", "--state", text(&state), "--json"]));
+        assert!(listed[0]["revoked_ms"].is_u64(), "{listed}");
+    }
+}
+
+#[test]
 fn who_is_forgotten_does_not_come_back_from_an_encrypted_backup() {
     let folder = tempfile::tempdir().unwrap();
     let at_path = |name: &str| folder.path().join(name);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::args::{Calibrate, Common};
+use super::targets::spare;
 use super::{DONE, output};
 use crate::eval::people_of;
 use crate::files::{Audience, spelled, write_whole};
@@ -18,6 +19,7 @@ const GALLERIES: [usize; 7] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
 
 pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
     let (Some(people), Some(output)) = (&command.people, &command.output) else { return show(common) };
+    spare(output, &[], false)?;
     let photos = labelled(people)?;
     let engine = common.measuring_engine()?;
     let people = photos.last().map_or(0, |p| p.person + 1);
@@ -32,7 +34,7 @@ pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
     let text = serde_json::to_string_pretty(record)? + "\n";
     write_whole(output, text.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(output)))?;
     for e in &measured.unreadable {
-        eprintln!("kith: {e}");
+        output::complain(e);
     }
     for path in &measured.without_face {
         eprintln!("kith: {}: no face found", spelled(path));

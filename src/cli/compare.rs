@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::args::{Common, Compare, open_both};
+use super::targets::spare;
 use super::{DIFFERENT, DONE, FAILED, notes, output};
 use crate::files::spelled;
 use crate::json::{json, shortened};
@@ -38,6 +39,7 @@ pub(super) fn run(common: &Common, command: &Compare) -> anyhow::Result<u8> {
     times.compare_ms = milliseconds(compared.elapsed());
 
     let target = command.output.clone().or_else(|| command.seed_layout.then(|| PathBuf::from(SEED_OUTPUT)));
+    target.as_ref().map_or(Ok(()), |target| spare(target, &[&command.a, &command.b], true))?;
     if let Some(path) = &target {
         let drawn = Instant::now();
         let picture = if command.seed_layout { engine.draw_seed(&a, &b)? } else { engine.draw(&a, &b, &comparison) };
@@ -53,7 +55,7 @@ pub(super) fn run(common: &Common, command: &Compare) -> anyhow::Result<u8> {
         Outcome::Decided(v) if v.decision == Decision::Same => DONE,
         Outcome::Decided(_) => DIFFERENT,
         Outcome::Undecided(refusal) => {
-            eprintln!("kith: {refusal}");
+            output::complain(refusal);
             FAILED
         }
     })

@@ -83,6 +83,8 @@ pub(super) fn check(common: &Common, command: &Check) -> anyhow::Result<u8> {
         output::json(&report)?;
     } else {
         if command.repair {
+            let told = |what: &&String| !report.repaired.contains(what) && !report.lost.contains(what);
+            report.faults.iter().filter(told).for_each(|what| output::line(&format!("found: {what}")));
             report.repaired.iter().for_each(|what| output::line(&format!("mended: {what}")));
             report.lost.iter().for_each(|what| output::line(&format!("lost: {what}")));
         } else {

@@ -43,7 +43,7 @@ pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
     }
     for (path, answer) in command.images.iter().zip(&found) {
         match answer {
-            Err(e) => eprintln!("kith: {e}"),
+            Err(e) => output::complain(e),
             Ok(_) if common.json => {}
             Ok((_, faces)) => {
                 output::line(&format!(

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::args::{Common, Embed};
+use super::targets::spare;
 use super::{DONE, FAILED, output};
 use crate::error::RefusalError;
 use crate::files::{Audience, spelled, write_whole};
@@ -19,6 +20,8 @@ pub(super) fn run(common: &Common, command: &Embed) -> anyhow::Result<u8> {
     if ending.is_some_and(|e| e != "npy" && e != "json") {
         anyhow::bail!("the output's name must end in .npy or .json");
     }
+    let read: Vec<_> = command.images.iter().collect();
+    command.output.as_ref().map_or(Ok(()), |target| spare(target, &read, false))?;
     let engine = common.engine()?;
     let limits = common.limits();
     let bar = output::bar(common, command.images.len(), "embedding");
@@ -40,7 +43,7 @@ pub(super) fn run(common: &Common, command: &Embed) -> anyhow::Result<u8> {
             Ok(faces) => rows.extend(faces.iter().enumerate().map(|(i, f)| (path, i, f))),
             Err(e) => {
                 failed = true;
-                eprintln!("kith: {e}");
+                output::complain(e);
             }
         }
     }

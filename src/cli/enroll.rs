@@ -141,10 +141,10 @@ fn report(common: &Common, found: &Found, outcomes: &[Outcome]) -> anyhow::Resul
         })
         .collect();
     for line in found.notes.iter().cloned().chain(passed.iter().map(Passed::line)) {
-        eprintln!("kith: {line}");
+        output::complain(&line);
     }
     for (_, error) in &refused {
-        eprintln!("kith: {}", notes::with_largest(error));
+        output::complain(notes::with_largest(error));
     }
     let failed = !refused.is_empty() || passed.iter().any(Passed::fails);
     if common.json {

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::args::Common;
 use super::eval_args::{Eval, EvalDetect, EvalIdentify, EvalPairs, EvalWhat};
+use super::targets::spare;
 use super::{DONE, output};
 use crate::By;
 use crate::eval::{self, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification, people_of};
@@ -50,6 +51,7 @@ fn pairs(common: &Common, command: &EvalPairs) -> anyhow::Result<u8> {
 }
 
 fn write_page(path: &Path, html: &str) -> anyhow::Result<()> {
+    spare(path, &[], false)?;
     write_whole(path, html.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(path)))
 }
 

@@ -48,7 +48,7 @@ impl Place {
     pub(super) fn open(&self, create: bool) -> anyhow::Result<Database> {
         let database = Database::join(self.folder()?, &self.options(create)?, &waiting)?;
         for note in database.notes() {
-            eprintln!("kith: {note}");
+            super::output::complain(note);
         }
         Ok(database)
     }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use super::args::Common;
 use super::gallery_args::Identify;
-use super::targets::distinct_names;
+use super::targets::{distinct_names, spare};
 use super::{DIFFERENT, DONE, FAILED, output};
 use crate::files::spelled;
 use crate::json::json;
@@ -21,6 +21,9 @@ pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
     command.way.prepare(common, &database, &command.place.gallery)?;
     let policy = command.policy();
     let several = command.images.len() > 1;
+    if let (Some(target), [photo]) = (&command.output, command.images.as_slice()) {
+        spare(target, &[photo], true)?;
+    }
     if let Some(folder) = command.output.as_ref().filter(|_| several) {
         std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(folder)))?;
     }
@@ -52,7 +55,7 @@ pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
         match answer {
             Err(e) => {
                 failed = true;
-                eprintln!("kith: {e}");
+                output::complain(e);
             }
             Ok(faces) => {
                 failed |= faces.is_empty();

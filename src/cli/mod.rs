@@ -95,11 +95,18 @@ pub fn main() -> ExitCode {
         Command::Audit(c) => settings.faultless().and_then(|()| serve::audit(&args.common, c)),
         Command::Weights(c) => weights::run(&args.common, &c.action),
     };
-    match answer {
-        Ok(code) => ExitCode::from(code),
+    let code = match answer {
+        Ok(code) => code,
         Err(error) => {
             output::report(&args.common, &error);
+            FAILED
+        }
+    };
+    match output::unprinted() {
+        Some(why) => {
+            output::complain(format_args!("the answer could not be written: {why}"));
             ExitCode::from(FAILED)
         }
+        None => ExitCode::from(code),
     }
 }

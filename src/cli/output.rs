@@ -1,5 +1,9 @@
 //! Printing: answers, errors, progress.
 
+use std::borrow::Cow;
+use std::io::Write;
+use std::sync::OnceLock;
+
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
@@ -7,16 +11,50 @@ use super::args::Common;
 use crate::Error;
 use crate::error::EvalError;
 
+/// Why an answer could not be printed, the first time that one could not.
+static UNPRINTED: OnceLock<String> = OnceLock::new();
+
+/// Why an answer of this process could not be printed, if so. A reader that has gone away (`kith ... | head`) is no
+/// failure.
+pub(super) fn unprinted() -> Option<&'static str> {
+    UNPRINTED.get().map(String::as_str)
+}
+
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => drop(UNPRINTED.set(e.to_string())),
+        _ => {}
+    }
+}
+
 /// Prints a value as indented JSON.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    line(&serde_json::to_string_pretty(value)?);
+    print(&serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
-/// Prints a line. A reader that has gone away (`kith ... | head`) is no failure.
+/// Prints a line of text.
 pub(super) fn line(text: &str) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{text}");
+    print(&harmless(text));
+}
+
+/// Says what went wrong on standard error.
+pub(super) fn complain(what: impl std::fmt::Display) {
+    eprintln!("kith: {}", harmless(&what.to_string()));
+}
+
+/// The text without what would act on a terminal or turn the line: file names and the like may hold anything.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| {
+        (c.is_control() && c != '\n' && c != '\t')
+            || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let told = |c: char| if acts(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(told).collect())
 }
 
 /// So many of a thing, in words.
@@ -70,7 +108,7 @@ pub(super) fn report(common: &Common, error: &anyhow::Error) {
     if common.json {
         let _ = json(&crate::json::json!({ "error": error_object(error) }));
     }
-    eprintln!("kith: {error:#}");
+    complain(format_args!("{error:#}"));
 }
 
 /// A bar over `count` items, with rate and time left; hidden where it would not be read.
@@ -129,6 +167,12 @@ fn shown(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_would_act_on_a_terminal_is_told_by_its_number() {
+        assert_eq!(harmless("Ada\tLovelace: 1\n"), "Ada\tLovelace: 1\n");
+        assert_eq!(harmless("a\u{1b}[31mb\u{202e}gpj\r\u{9b}"), "a\\u{1b}[31mb\\u{202e}gpj\\u{d}\\u{9b}");
+    }
 
     #[test]
     fn a_rate_has_no_digits_that_nobody_knows() {

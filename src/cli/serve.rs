@@ -87,6 +87,14 @@ pub(super) fn keys(common: &Common, command: &KeysArgs) -> anyhow::Result<u8> {
                 output::json(&json!({ "key": secret.as_str(), "id": key.id, "name": key.name, "roles": key.roles }))?;
             } else {
                 output::line(&secret);
+            }
+            // A key that nobody has seen opens nothing.
+            if output::unprinted().is_some() {
+                file.revoke(&key.id)?;
+                note(&folder);
+                anyhow::bail!("the key could not be shown, and is revoked");
+            }
+            if !common.json {
                 eprintln!("kith: this key is shown once; keep it where only its user reads it");
                 eprintln!("kith: it is for the service whose keys are in {}", spelled(&folder));
             }

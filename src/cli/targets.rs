@@ -1,10 +1,29 @@
-//! Names of the pictures that a command writes into one folder for several photos.
+//! Where commands write: names of the pictures of several photos in one folder, and what is not written over.
 
 use std::collections::HashSet;
+use std::io::Read;
 use std::path::{Component, Path, PathBuf};
+
+use crate::files::spelled;
+use crate::media::{SNIFFED, Sniffed, sniff};
 
 /// Longest name, bytes: file systems take 255, and an ending is added.
 const LONGEST: usize = 200;
+
+/// Refuses to write over what is read, or over a photo where something else is written.
+///
+/// # Errors
+/// What is there, and what to do.
+pub(super) fn spare(target: &Path, read: &[&PathBuf], is_picture: bool) -> anyhow::Result<()> {
+    let Ok(there) = std::fs::canonicalize(target) else { return Ok(()) };
+    let is_read = read.iter().any(|path| std::fs::canonicalize(path).is_ok_and(|p| p == there));
+    anyhow::ensure!(!is_read, "{}: this is one of the photos that are read; name another file", spelled(target));
+    let mut first = Vec::new();
+    let looked = std::fs::File::open(&there).and_then(|file| file.take(SNIFFED as u64).read_to_end(&mut first));
+    let is_photo = looked.is_ok() && sniff(&first) == Sniffed::Photo;
+    anyhow::ensure!(is_picture || !is_photo, "{}: there is a photo here; name another file", spelled(target));
+    Ok(())
+}
 
 /// A name for each photo, in the order of the photos, none like another, also where case does not count: the photo's own,
 /// or with as many of the folders before it as tell it from the others (`a_1.jpg` and `b_1.jpg`), or with a number.
@@ -75,6 +94,28 @@ mod tests {
         assert_eq!(names(&["1.jpg", "./1.jpg", "../1.jpg"]), ["1.jpg", "1.jpg-2", "1.jpg-3"]);
         assert_eq!(names(&["a/b_1.jpg", "a_b/1.jpg", "b/1.jpg"]), ["b_1.jpg", "a_b_1.jpg", "b_1.jpg-2"]);
         assert_eq!(names(&["/", ".."]), ["", "-2"]);
+    }
+
+    #[test]
+    fn neither_what_is_read_nor_a_photo_is_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let photos = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos");
+        for name in ["a.jpg", "b.jpg"] {
+            std::fs::copy(photos.join("hopper_small.jpg"), at(name)).unwrap();
+        }
+        std::fs::write(at("report.html"), "<p>").unwrap();
+        let (a, link) = (at("a.jpg"), at("link.jpg"));
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(&a, &link).unwrap();
+        #[cfg(not(unix))]
+        std::fs::hard_link(&a, &link).unwrap();
+        assert!(spare(&a, &[&a], true).is_err());
+        #[cfg(unix)]
+        assert!(spare(&link, &[&a], true).is_err());
+        // Another picture may be, as any file that is named.
+        assert!(spare(&at("b.jpg"), &[&a], true).is_ok() && spare(&at("b.jpg"), &[&a], false).is_err());
+        assert!(spare(&at("report.html"), &[], false).is_ok() && spare(&at("new.npy"), &[&a], false).is_ok());
     }
 
     #[test]

@@ -162,6 +162,11 @@ impl Database {
         gallery::name_key(name).into_owned()
     }
 
+    /// Whether a text may be called by: as a person's name may, but for the words that are kept for nobody.
+    pub fn is_name(text: &str) -> bool {
+        gallery::is_name(text)
+    }
+
     /// A name as it can be printed in a line of text: characters that cannot be seen, or that would turn or break the
     /// line, by their numbers, as in `\u{202e}`. It is found by this text too.
     pub fn name_shown(name: &str) -> String {

@@ -22,7 +22,7 @@ pub enum RefusalError {
     },
     /// Neither face is good enough for the rates that the calibration measured.
     #[error(
-        "it could not be decided: neither face would be enrolled, and error rates are measured on faces that would.          {left_photo}: {left}. {right_photo}: {right}"
+        "it could not be decided: neither face would be enrolled, and error rates are measured on faces that would. {left_photo}: {left}. {right_photo}: {right}"
     )]
     PoorFaces {
         /// The first photo.

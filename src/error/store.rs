@@ -192,6 +192,15 @@ pub enum StoreError {
         /// What is wrong with it.
         what: String,
     },
+    /// What is to be written would take the place of something else.
+    #[error("{path}: {reason}; nothing was written: name another file")]
+    BadTarget {
+        /// The file.
+        path: String,
+        /// What is there, or why nothing may be.
+        #[serde(deserialize_with = "lasting_text")]
+        reason: Lasting,
+    },
     /// A backup or export is not one, or is cut short.
     #[error("{path}: not a whole kith {kind}: {reason}")]
     BadArchive {
@@ -228,6 +237,7 @@ impl StoreError {
             | Self::WrongKey { path }
             | Self::NotEncrypted { path }
             | Self::NoRing { path, .. }
+            | Self::BadTarget { path, .. }
             | Self::BadArchive { path, .. } => Some(path),
             Self::Answered { .. } | Self::BadKey { .. } => None,
         }
@@ -257,6 +267,7 @@ impl StoreError {
             Self::NotEncrypted { .. } => "store.not_encrypted",
             Self::BadKey { .. } => "store.bad_key",
             Self::NoRing { .. } => "store.no_ring",
+            Self::BadTarget { .. } => "store.bad_target",
             Self::BadArchive { .. } => "store.bad_archive",
         }
     }

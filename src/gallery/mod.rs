@@ -44,7 +44,7 @@ pub use import::Imported;
 pub use import::check_export;
 pub use listing::{FacePage, PeoplePage};
 pub use merging::Split;
-pub(crate) use names::{key as name_key, shown as shown_name};
+pub(crate) use names::{is_name, key as name_key, shown as shown_name};
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
 pub(crate) use reembed::{FaceAnew, FaceToEmbed, Reembedding};
 pub use reindex::IndexStats;

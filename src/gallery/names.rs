@@ -33,6 +33,11 @@ pub(super) fn usable(what: &'static str, name: &str) -> Result<String, GalleryEr
     }
 }
 
+/// Whether something may be called that, but for [`RESERVED`].
+pub(crate) fn is_name(text: &str) -> bool {
+    fault("text", &composed(text)).is_none()
+}
+
 /// The name in NFC, without the space around it.
 pub(super) fn composed(name: &str) -> String {
     name.trim().nfc().collect()

@@ -372,6 +372,12 @@ pub(super) fn join<'a>(
 /// # Errors
 /// [`GalleryError::BadName`]: the record is changed up to that label then.
 pub(super) fn set(record: &mut PersonRecord, labels: &BTreeMap<String, String>) -> Result<(), GalleryError> {
+    for (i, key) in labels.keys().enumerate() {
+        if labels.keys().skip(i + 1).any(|other| names::same(other, key)) {
+            let reason = "another label has the same name, but for case or how its letters are written";
+            return Err(GalleryError::BadName { what: "label", name: key.clone(), reason });
+        }
+    }
     for (key, value) in labels {
         let (key, value) = (usable("label", key)?, usable("label", value)?);
         record.labels.retain(|theirs, _| *theirs == key || !names::same(theirs, &key));

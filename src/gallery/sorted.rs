@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 
 use serde::Serialize;
 
+use super::names;
 use super::people::listed;
 use super::{Database, Person, PersonFilter};
 use crate::error::Result;
@@ -47,8 +48,8 @@ impl Database {
     ) -> Result<PeopleSlice> {
         let shelf = self.shelf(gallery)?;
         let inside = shelf.read();
-        let wanted = containing.map(str::to_lowercase);
-        let named = |p: &PersonRecord| wanted.as_ref().is_none_or(|w| p.name.to_lowercase().contains(w));
+        let wanted = containing.map(names::key);
+        let named = |p: &PersonRecord| wanted.as_ref().is_none_or(|w| names::key(&p.name).contains(&**w));
         let mut all: Vec<(u64, &PersonRecord)> =
             inside.people_after(None).filter(|(_, p)| filter.takes(p) && named(p)).collect();
         // The sort is stable, and they came by name.
@@ -66,8 +67,8 @@ impl Database {
 impl PeopleSlice {
     /// The same from people who are at hand, by name.
     pub(crate) fn of(people: Vec<Person>, containing: Option<&str>, order: PeopleOrder, range: (usize, usize)) -> Self {
-        let wanted = containing.map(str::to_lowercase);
-        let named = |p: &Person| wanted.as_ref().is_none_or(|w| p.name.to_lowercase().contains(w));
+        let wanted = containing.map(names::key);
+        let named = |p: &Person| wanted.as_ref().is_none_or(|w| names::key(&p.name).contains(&**w));
         let mut all: Vec<Person> = people.into_iter().filter(named).collect();
         match order {
             PeopleOrder::Name => {}
@@ -90,7 +91,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database = Database::open(folder.path().join("faces"), &DatabaseOptions::default()).unwrap();
         let model = ModelId::from_text("m/abc/test");
-        for name in ["Émile", "ada", "Bo", "Ada", "Zoë"] {
+        for name in ["Émile", "ada", "Bo", "Adam", "Zoë"] {
             database.add_person("main", name, &[], &Default::default(), &model, 2).unwrap();
         }
         let none = PersonFilter::default();

@@ -11,7 +11,7 @@
 //! | 32 | SHA-256 of everything before |
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -54,6 +54,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Damaged`].
     pub(crate) fn backup(&self, path: &Path, ring: Option<&Path>) -> Result<Archived, StoreError> {
+        self.check_targets(path, ring)?;
         let _turn = self.hold_writers();
         if let Some(copy) = ring {
             let none = || StoreError::NotEncrypted { path: self.folder.display().to_string() };
@@ -78,6 +79,32 @@ impl Store {
             (None, Err(e), _) => Err(failed(path, "writing the backup", &e)),
             (None, Ok(()), None) => Err(failed(path, "writing the backup", &std::io::Error::other("not written"))),
         }
+    }
+
+    /// Refuses what would be written over: the database's own files, the backup by the ring, and by the ring whatever is
+    /// no older copy of it.
+    fn check_targets(&self, path: &Path, ring: Option<&Path>) -> Result<(), StoreError> {
+        let bad = |path: &Path, reason| Err(StoreError::BadTarget { path: path.display().to_string(), reason });
+        // Through links; a folder that is not there is for the writing to refuse.
+        let place = |path: &Path| {
+            let folder =
+                fs::canonicalize(files::folder_of(path)).unwrap_or_else(|_| files::folder_of(path).to_path_buf());
+            path.file_name().map_or(folder.clone(), |name| folder.join(name))
+        };
+        let own = fs::canonicalize(&self.folder).unwrap_or_else(|_| self.folder.clone());
+        for target in [Some(path), ring].into_iter().flatten() {
+            if place(target).starts_with(&own) {
+                return bad(target, "this is in the database's own folder");
+            }
+        }
+        let Some(ring) = ring else { return Ok(()) };
+        if place(ring) == place(path) {
+            return bad(ring, "backup and key ring cannot be one file");
+        }
+        if ring.exists() && !Ring::is_of(ring, &self.head().id) {
+            return bad(ring, "there is a file here that is no copy of this database's key ring");
+        }
+        Ok(())
     }
 
     /// Every entry, in the format above; the inner error is the database's, the outer one the file's.

@@ -9,6 +9,8 @@ pub(crate) struct Notes {
     pub mended: Vec<String>,
     /// Lost, or perhaps lost.
     pub lost: Vec<String>,
+    /// What was wrong with a file, whatever came of it.
+    pub found: Vec<String>,
 }
 
 impl Notes {
@@ -22,7 +24,7 @@ impl Notes {
 
     /// All of them, what is lost first.
     pub(crate) fn sentences(&self) -> Vec<String> {
-        self.lost.iter().chain(&self.mended).cloned().collect()
+        self.lost.iter().chain(&self.mended).chain(&self.found).cloned().collect()
     }
 }
 

@@ -63,9 +63,9 @@ impl Found<'_> {
         let id = known.as_ref().map(|h| h.id).or(self.ring.map(|r| *r.id())).or(self.journal.map(|j| j.header().id));
         let Some(id) = id else { return Err(self.error(&replayed, wrong)) };
         if !wrong.is_empty() {
-            notes.mended(wrong);
+            notes.found.push(wrong);
         }
-        notes.mended.extend(replayed.faults.iter().cloned());
+        notes.found.extend(replayed.faults.iter().cloned());
         let (last, seen_to) = (replayed.last, self.seen_to());
         if last.max(seen_to) < self.acknowledged {
             let (path, found) = (self.folder.display().to_string(), last.max(seen_to));

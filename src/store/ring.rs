@@ -305,6 +305,12 @@ impl Ring {
         sync_folder(files::folder_of(path))
     }
 
+    /// Whether a file is a ring of the database of that id, under whatever key.
+    pub(super) fn is_of(path: &Path, id: &[u8; 16]) -> bool {
+        let bytes = read(path).ok().flatten().unwrap_or_default();
+        bytes.strip_prefix(MAGIC).is_some_and(|rest| rest.starts_with(id))
+    }
+
     /// [`Ring::copy`] under the same master key.
     pub(super) fn copy_as_is(&self, path: &Path) -> Result<(), StoreError> {
         self.copy(path, &self.master)

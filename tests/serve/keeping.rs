@@ -18,6 +18,35 @@ async fn with(house: &House, key: &str, method: &str, path: &str, body: Option<V
 }
 
 #[tokio::test]
+async fn what_is_answered_once_takes_no_key_to_be_answered_again() {
+    let house = house();
+    let admin = house.key(&[Role::Admin], None);
+    for (path, body) in [("/v1/keys", Some(json!({ "name": "kiosk", "roles": ["read"] }))), ("/v1/backup", None)] {
+        let request = Request::builder().method("POST").uri(path).header("authorization", format!("Bearer {admin}"));
+        let request = request.header("idempotency-key", "again").header("content-type", "application/json");
+        let body = body.map_or_else(Body::empty, |b| b.to_string().into());
+        assert_eq!(
+            send(&house.router, request.body(body).unwrap()).await.problem(),
+            "request.no_idempotency",
+            "{path}"
+        );
+    }
+    assert_eq!(with(&house, &admin, "GET", "/v1/keys", None).await.ok()["keys"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn the_first_key_is_an_admins_so_that_nobody_is_locked_out() {
+    let house = house();
+    let ask = |roles: &[&str]| {
+        let body = json!({ "name": "first", "roles": roles }).to_string();
+        let request = Request::builder().method("POST").uri("/v1/keys").header("content-type", "application/json");
+        request.body(Body::from(body)).unwrap()
+    };
+    assert_eq!(send(&house.router, ask(&["read"])).await.problem(), "request.first_key");
+    assert_eq!(send(&house.router, ask(&["admin"])).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test]
 async fn a_key_is_made_listed_and_revoked_by_who_reaches_everything() {
     let house = house();
     let admin = house.key(&[Role::Admin], None);
@@ -52,6 +81,7 @@ async fn a_key_is_made_listed_and_revoked_by_who_reaches_everything() {
         json!({ "name": "a", "roles": [] }),
         json!({ "name": "a", "roles": ["read"], "days": -1 }),
         json!({ "name": "a", "roles": ["read"], "galleries": ["\u{9b}"] }),
+        json!({ "name": "a\u{202e}b", "roles": ["read"] }),
     ] {
         let refused = with(&house, &admin, "POST", "/v1/keys", Some(bad)).await;
         assert_eq!((refused.status, refused.problem().as_str()), (StatusCode::BAD_REQUEST, "serve.bad_option"));

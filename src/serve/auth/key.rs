@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::Database;
 use crate::error::ServeError;
 use crate::files::{hex, now_ms};
 
@@ -142,11 +143,13 @@ impl NewKey {
         if self.galleries.as_ref().is_some_and(BTreeSet::is_empty) {
             return Err(bad("only", "no gallery".to_string(), "at least one, or not said for all".to_string()));
         }
-        let no_name = |text: &str| text.trim().is_empty() || text.len() > 200 || text.chars().any(char::is_control);
+        // As people's names are: nothing that is not seen, or that turns the text beside it.
+        let no_name = |text: &str| !Database::is_name(text);
         let galleries = self.galleries.iter().flatten().map(|gallery| ("only", gallery));
         for (option, name) in std::iter::once(("name", &self.name)).chain(galleries) {
             if no_name(name) {
-                let expected = "1 to 200 bytes without control characters";
+                let expected =
+                    "1 to 200 bytes, without characters that cannot be seen or that turn the direction of text";
                 return Err(bad(option, format!("{name:?}"), expected.to_string()));
             }
         }

@@ -141,6 +141,23 @@ impl FromRequestParts<Arc<Service>> for Again {
     }
 }
 
+/// A request without `Idempotency-Key`: for writes whose answer cannot be given again, since it is kept nowhere.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Once;
+
+impl FromRequestParts<Arc<Service>> for Once {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Arc<Service>) -> Result<Self, Problem> {
+        if parts.headers.contains_key(&KEY) {
+            let detail = "this call takes no idempotency-key: what it answers is kept nowhere, and is not given again; \
+                          look whether a try before was done";
+            return Err(Problem::bad("request.no_idempotency", detail));
+        }
+        Ok(Self)
+    }
+}
+
 /// What a key stands for when its write comes.
 enum Found {
     /// Nothing yet: the write is this one's to do.

@@ -16,6 +16,7 @@ use crate::serve::access::PolicyRoom;
 use crate::serve::audit::{Event, Sought, find_lines};
 use crate::serve::auth::{Admin, Known, Read};
 use crate::serve::files::{io, make_private_folder};
+use crate::serve::idempotency::Once;
 use crate::serve::input::{Options, flag};
 use crate::serve::problem::Problem;
 use crate::serve::state::{AuditCheck, DiskRoom, Service, Work};
@@ -224,6 +225,7 @@ pub(super) struct BackupView {
 pub(super) async fn backup(
     State(service): State<Arc<Service>>,
     known: Known<Admin>,
+    _: Once,
     Options(With { ring }): Options<With>,
 ) -> Result<(StatusCode, Json<BackupView>), Problem> {
     if known.caller.galleries.is_some() {

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::json::json;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Admin, ApiKey, Caller, Known, NewKey, Role};
+use crate::serve::idempotency::Once;
 use crate::serve::input::{Object, Path};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
@@ -112,10 +113,15 @@ pub(super) struct MadeKey {
 pub(super) async fn make(
     State(service): State<Arc<Service>>,
     known: Known<Admin>,
+    _: Once,
     Object(wanted, _): Object<WantedKey>,
 ) -> Result<(StatusCode, Json<MadeKey>), Problem> {
     reaches_all(&known.caller)?;
     let WantedKey { name, roles, galleries, days, rate, concurrent } = wanted;
+    if service.keys().keyless() && !roles.contains(&Role::Admin) {
+        let detail = "the first key must have the role admin: after it nobody without a key may make another";
+        return Err(Problem::bad("request.first_key", detail));
+    }
     let expires_ms = days.map(NewKey::ends_after).transpose()?;
     let new = NewKey { name, roles, galleries, expires_ms, rate, concurrent };
     let event = Event { evidence: json!({ "name": new.name, "roles": new.roles }), ..known.caller.event("make key") };
