@@ -3,11 +3,12 @@
 use crate::verify::Calibration;
 
 /// Every shipped record, as the JSON that `kith calibrate` wrote.
-const SHIPPED: [&str; 6] = [
+const SHIPPED: [&str; 7] = [
     include_str!("../../weights/calibrations/dlib-resnet.json"),
     include_str!("../../weights/calibrations/dlib-resnet-mirror.json"),
     include_str!("../../weights/calibrations/dlib-resnet-yunet-n.json"),
     include_str!("../../weights/calibrations/sface.json"),
+    include_str!("../../weights/calibrations/sface-mirror.json"),
     include_str!("../../weights/calibrations/mobilefacenet-yunet-n.json"),
     include_str!("../../weights/calibrations/mobilefacenet-mtcnn.json"),
 ];

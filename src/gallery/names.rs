@@ -117,7 +117,7 @@ fn kind(c: char) -> Kind {
         | 0x1BCA0..=0x1BCA3
         | 0x1D173..=0x1D17A
         | 0xE0000..=0xE0FFF => Kind::Invisible,
-        0xFFFD | 0xFDD0..=0xFDEF => Kind::Broken,
+        0xFFFC | 0xFFFD | 0xFDD0..=0xFDEF => Kind::Broken,
         code if code & 0xFFFE == 0xFFFE => Kind::Broken,
         _ => Kind::Plain,
     }

@@ -1,8 +1,9 @@
 //! The files of a database's folder: their names, `CURRENT`, and taking away what it does not name.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::durable::io;
 use super::{journal, lock, ring, witness};
@@ -294,9 +295,43 @@ pub(super) fn keep_room(folder: &Path, more: u64) -> Result<(), StoreError> {
     grown.map_err(|e| journal::failed(&path, "keeping room for forgetting", &e))
 }
 
-/// Gives the room back that was kept; whether there was any.
+/// Gives the room back that was kept, and what [`hold_open`]'s files have taken since they were removed; whether there
+/// was any.
 pub(super) fn give_room(folder: &Path) -> bool {
-    fs::remove_file(folder.join(RESERVE)).is_ok()
+    let reclaimed = reclaim();
+    fs::remove_file(folder.join(RESERVE)).is_ok() || reclaimed
+}
+
+/// Files of sled handles that cannot be closed: what those still write after the files are removed takes room that
+/// nobody sees, until the process ends.
+static HELD_OPEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
+
+/// Keeps a handle of each file in a folder whose sled is left open, so that its blocks can be freed again.
+pub(super) fn hold_open(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let files = entries.filter(|e| e.file_type().is_ok_and(|t| t.is_file()));
+    let opened = files.filter_map(|e| fs::OpenOptions::new().write(true).open(e.path()).ok());
+    HELD_OPEN.lock().unwrap_or_else(PoisonError::into_inner).extend(opened);
+}
+
+/// Frees the blocks of those files that have no name any more; whether there were any.
+fn reclaim() -> bool {
+    let mut freed = false;
+    for file in HELD_OPEN.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        let taken = file.metadata().is_ok_and(|found| is_removed(&found) && found.len() > 0);
+        freed |= taken && file.set_len(0).is_ok();
+    }
+    freed
+}
+
+#[cfg(unix)]
+fn is_removed(found: &fs::Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(found) == 0
+}
+
+#[cfg(not(unix))]
+fn is_removed(_: &fs::Metadata) -> bool {
+    false
 }
 
 /// Bytes of a file, or of all files in a folder; 0 where there is none.
@@ -309,4 +344,28 @@ pub(super) fn size(path: &Path) -> std::io::Result<u64> {
         return Ok(found.len());
     }
     fs::read_dir(path)?.map(|entry| size(&entry?.path())).sum()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_file_without_a_name_takes_is_given_back() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("records-1");
+        fs::create_dir(&folder).unwrap();
+        fs::write(folder.join("db"), vec![1; 1 << 20]).unwrap();
+        let mut theirs = fs::OpenOptions::new().write(true).open(folder.join("db")).unwrap();
+        hold_open(&folder);
+        // While it has its name its bytes are somebody's.
+        reclaim();
+        assert_eq!(theirs.metadata().unwrap().len(), 1 << 20);
+        remove(&folder).unwrap();
+        assert_eq!(theirs.metadata().unwrap().len(), 0);
+        theirs.write_all(&[2; 1000]).unwrap();
+        assert!(give_room(place.path()));
+        assert_eq!(theirs.metadata().unwrap().len(), 0);
+        assert!(!give_room(place.path()));
+    }
 }

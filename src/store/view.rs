@@ -153,6 +153,7 @@ impl Drop for Sled {
         let room = !self.written || files::room(&self.path).is_none_or(|room| room >= ROOM);
         if self.failed || !room || STUCK.load(Ordering::Acquire) {
             left_open().insert(self.path.clone());
+            layout::hold_open(&self.path);
             std::mem::forget(db);
             return;
         }
@@ -164,6 +165,7 @@ impl Drop for Sled {
                 Ok(()) => drop(std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || drop(db)))),
                 Err(_) => {
                     left_open().insert(path.clone());
+                    layout::hold_open(&path);
                     std::mem::forget(db);
                 }
             }
@@ -172,6 +174,7 @@ impl Drop for Sled {
         });
         if closing.is_ok() && heard.recv_timeout(CLOSES_WITHIN) == Err(mpsc::RecvTimeoutError::Timeout) {
             left_open().insert(self.path.clone());
+            layout::hold_open(&self.path);
             STUCK.store(true, Ordering::Release);
         }
     }
