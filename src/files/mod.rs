@@ -161,6 +161,14 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(folder).and_then(|f| f.sync_all()) } else { Ok(()) }
 }
 
+/// Removes a file so that its room is free at once, also while somebody has it open: a process that another thread is
+/// starting has a copy of every descriptor for a moment. Whether there was one.
+pub fn free(path: &Path) -> bool {
+    // Truncating frees the blocks, removing only the name.
+    let _ = OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(0));
+    fs::remove_file(path).is_ok()
+}
+
 /// Takes room on the disk for a file's first `length` bytes; false where the file system cannot but by writing them.
 ///
 /// # Errors
@@ -232,6 +240,17 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"before");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(write_whole(Path::new("/"), b"", Audience::Owner).is_err());
+    }
+
+    #[test]
+    fn what_is_freed_takes_no_room_though_it_is_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, vec![1; 1 << 16]).unwrap();
+        let open = File::open(&path).unwrap();
+        assert!(free(&path) && !path.exists());
+        assert_eq!(open.metadata().unwrap().len(), 0);
+        assert!(!free(&path));
     }
 
     #[cfg(unix)]

@@ -189,7 +189,7 @@ impl Journal {
             Ok(Self { path: name.to_path_buf(), ..journal })
         })();
         if made.is_err() {
-            let _ = std::fs::remove_file(path);
+            files::free(path);
         }
         made
     }

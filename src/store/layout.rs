@@ -299,7 +299,7 @@ pub(super) fn keep_room(folder: &Path, more: u64) -> Result<(), StoreError> {
 /// was any.
 pub(super) fn give_room(folder: &Path) -> bool {
     let reclaimed = reclaim();
-    fs::remove_file(folder.join(RESERVE)).is_ok() || reclaimed
+    files::free(&folder.join(RESERVE)) || reclaimed
 }
 
 /// Files of sled handles that cannot be closed: what those still write after the files are removed takes room that

@@ -63,6 +63,16 @@ pub(super) fn within<T: Send + 'static>(what: &str, call: impl FnOnce() -> T + S
     }
 }
 
+/// What takes the room of a disk, for whoever has to find out.
+fn taken(path: &Path) -> String {
+    let run = |command: &str, arguments: &[&str]| {
+        let output = Command::new(command).args(arguments).arg(path).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let open = Command::new("sh").args(["-c", "ls -ls /proc/$PPID/fd | grep deleted"]).output().unwrap();
+    [run("df", &["-k"]), run("ls", &["-lsaR"]), String::from_utf8_lossy(&open.stdout).into_owned()].concat()
+}
+
 fn options(sealed: bool) -> DatabaseOptions {
     let key = sealed.then(|| MasterKey::parse(&"5a".repeat(32)).unwrap());
     DatabaseOptions { create: true, wait: Duration::from_secs(5), key }
@@ -129,7 +139,9 @@ fn on_a_full_disk_everything_is_answered_and_forgetting_makes_room() {
             move || {
                 let database = Database::open(&path, &options(sealed)).unwrap();
                 for number in 0..people / 2 {
-                    database.forget(MAIN, &format!("p{number}"), true).unwrap_or_else(|e| panic!("p{number}: {e}"));
+                    database
+                        .forget(MAIN, &format!("p{number}"), true)
+                        .unwrap_or_else(|e| panic!("round {round}, p{number}: {e}\n{}", taken(&path)));
                 }
                 people - people / 2
             }
