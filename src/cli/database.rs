@@ -111,7 +111,7 @@ pub(super) fn backup(common: &Common, command: &BackupArgs) -> anyhow::Result<u8
     let encrypted = database.stats()?.encrypted;
     let none = "this database is not encrypted: there is no key ring to copy; leave --ring away";
     anyhow::ensure!(encrypted || command.ring.is_none(), none);
-    let shown = command.file.display();
+    let shown = spelled(&command.file);
     anyhow::ensure!(
         command.force || !command.file.exists(),
         "{shown}: there is a file here already; name another one, or say --force to write over it"

@@ -11,6 +11,13 @@ use crate::eval::{self, BoxList, DetectionReport, IdentificationReport, PairList
 use crate::files::{Audience, spelled, write_whole};
 
 pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
+    let page = match &command.what {
+        EvalWhat::Pairs(c) => &c.evaluated.html,
+        EvalWhat::Identify(c) => &c.evaluated.html,
+        EvalWhat::Detect(c) => &c.html,
+    };
+    // Before hours of work.
+    page.as_ref().map_or(Ok(()), |page| spare(page, &[], false))?;
     match &command.what {
         EvalWhat::Pairs(c) => pairs(common, c),
         EvalWhat::Identify(c) => identify(common, c),
@@ -51,7 +58,6 @@ fn pairs(common: &Common, command: &EvalPairs) -> anyhow::Result<u8> {
 }
 
 fn write_page(path: &Path, html: &str) -> anyhow::Result<()> {
-    spare(path, &[], false)?;
     write_whole(path, html.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(path)))
 }
 

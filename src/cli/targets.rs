@@ -19,8 +19,10 @@ pub(super) fn spare(target: &Path, read: &[&PathBuf], is_picture: bool) -> anyho
     let is_read = read.iter().any(|path| std::fs::canonicalize(path).is_ok_and(|p| p == there));
     anyhow::ensure!(!is_read, "{}: this is one of the photos that are read; name another file", spelled(target));
     let mut first = Vec::new();
-    let looked = std::fs::File::open(&there).and_then(|file| file.take(SNIFFED as u64).read_to_end(&mut first));
-    let is_photo = looked.is_ok() && sniff(&first) == Sniffed::Photo;
+    // A pipe or a terminal has nothing to lose, and would be waited for.
+    let looked = there.is_file()
+        && std::fs::File::open(&there).and_then(|file| file.take(SNIFFED as u64).read_to_end(&mut first)).is_ok();
+    let is_photo = looked && sniff(&first) == Sniffed::Photo;
     anyhow::ensure!(is_picture || !is_photo, "{}: there is a photo here; name another file", spelled(target));
     Ok(())
 }
