@@ -69,8 +69,8 @@ pub use detect::mtcnn::MtcnnOptions;
 pub use detect::yunet::YunetOptions;
 pub use engine::{
     Comparison, ComparisonTimes, Counted, Engine, EngineBuilder, EnrolOptions, FaceChoice, IdentifiedFace,
-    LabelledPhoto, Measured, Outcome, Question, ReembedOptions, Reembedded, ScoredPair, SeenFace, Selection, SideFaces,
-    Verification,
+    LabelledPhoto, Measured, Outcome, Profile, Question, ReembedOptions, Reembedded, ScoredPair, SeenFace, Selection,
+    SideFaces, Verification,
 };
 pub use error::{Error, Result};
 pub use gallery::{

@@ -97,6 +97,7 @@ fn entry(free: bool) -> ModelEntry {
         stored: "f32".to_string(),
         size: None,
         sha256: None,
+        also: Vec::new(),
         embedded: false,
         upstream: Upstream { name: "a server".to_string(), urls: vec![], files: vec![] },
     }

@@ -10,8 +10,7 @@ pub use crop::box_crop;
 pub use template::{ARCFACE_112, CLASSIC_48, DLIB_150, Template};
 
 use crate::error::ModelError;
-use crate::geometry::Similarity;
-use crate::media::{Raster, warp};
+use crate::media::Raster;
 
 use crate::geometry::{BBox, Landmarks};
 
@@ -53,13 +52,7 @@ impl Alignment {
     /// chip to embed.
     pub fn cut(&self, photo: &Raster, bbox: &BBox, landmarks: &Landmarks) -> Result<Raster, ModelError> {
         match self {
-            Self::FivePoint(template) => {
-                let to_chip = Similarity::fit(&landmarks.to_f64(), &template.points).ok_or_else(|| {
-                    ModelError::BadEmbedding { reason: "the face's landmarks fall on one point".to_string() }
-                })?;
-                let (width, height) = template.size;
-                Ok(warp(photo, to_chip.inverse().rows(), width, height))
-            }
+            Self::FivePoint(template) => template.cut(photo, landmarks),
             Self::BoxCrop { size, margin } => {
                 // A face that lies on its side or its head in the photo stands on its chip, as one warped by landmarks
                 // does.

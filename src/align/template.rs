@@ -1,5 +1,9 @@
 //! Where the five landmarks of a face belong in a chip.
 
+use crate::error::ModelError;
+use crate::geometry::{Landmarks, Similarity};
+use crate::media::{Raster, warp};
+
 /// Named landmark positions in a chip of a given size.
 #[derive(Debug, PartialEq)]
 pub struct Template {
@@ -9,6 +13,19 @@ pub struct Template {
     pub size: (u32, u32),
     /// Left eye, right eye, nose, left and right mouth corner, as pixels of the chip.
     pub points: [[f64; 2]; 5],
+}
+
+impl Template {
+    /// The chip in which the landmarks lie on the template's as nearly as a similarity brings them.
+    ///
+    /// # Errors
+    /// [`ModelError::BadEmbedding`] when the landmarks fall on one point.
+    pub fn cut(&self, photo: &Raster, landmarks: &Landmarks) -> Result<Raster, ModelError> {
+        let to_chip = Similarity::fit(&landmarks.to_f64(), &self.points)
+            .ok_or_else(|| ModelError::BadEmbedding { reason: "the face's landmarks fall on one point".to_string() })?;
+        let (width, height) = self.size;
+        Ok(warp(photo, to_chip.inverse().rows(), width, height))
+    }
 }
 
 /// dlib's 150x150 chip with padding 0.25: where MTCNN's landmarks fall in chips that dlib cut from its

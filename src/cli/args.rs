@@ -9,11 +9,11 @@ use super::gallery_args::{BackupArgs, Check, Enroll, Forget, Identify, People, P
 use super::numbers::{rate, within};
 use super::store_args::{ExportArgs, ImportArgs, KeyArgs, Reembed, Rekey};
 use crate::files::spelled;
-use crate::nn::weights::Precision;
+use crate::nn::weights::{Precision, WeightStore};
 use crate::nn::{DeviceChoice, PrecisionChoice};
 use crate::{
-    Calibration, Engine, EngineBuilder, FaceChoice, Limits, MtcnnOptions, Policy, Question, Result, Selection,
-    YunetOptions,
+    Calibration, Database, Engine, EngineBuilder, FaceChoice, Limits, MtcnnOptions, Policy, Profile, Question, Result,
+    Selection, YunetOptions,
 };
 
 /// kith: who is this face?
@@ -103,12 +103,14 @@ pub(super) struct Common {
     /// In which precision the networks are computed: f32, int16 (the embedder quantised to int16: faster), f16 (the
     /// embedder and YuNet in binary16, on processors with AVX-512 FP16: faster still), or auto (the first of f16 and
     /// int16 that this processor has and that moves a face by less than a cosine of 0.0005). When not said, auto in the
-    /// fast profile; f32 in the accurate one and for calibrate
+    /// fast profile; f32 in the others and for calibrate
     #[arg(long, global = true, value_name = "NUMBERS")]
     pub precision: Option<PrecisionChoice>,
-    /// Which pair of networks: accurate is mtcnn and dlib-resnet, fast is yunet-n and mobilefacenet
-    #[arg(long, global = true, value_enum, default_value = "accurate")]
-    pub profile: Profile,
+    /// Which pair of networks: fast is yunet and sface, accurate is centerface and sface+mirror, classic is mtcnn and
+    /// dlib-resnet, facenet is mtcnn and facenet-vggface2. When not said, what made the gallery's faces; for a new
+    /// gallery, and where there is none, fast
+    #[arg(long, global = true, value_name = "PROFILE")]
+    pub profile: Option<Profile>,
     /// Detector in place of the profile's: a name from `kith weights list`, or of weights that you imported
     #[arg(long, global = true, value_name = "NAME")]
     pub detector: Option<String>,
@@ -137,40 +139,6 @@ pub(super) struct Common {
     pub threads: Option<NonZeroUsize>,
 }
 
-/// A detector and an embedder that go together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Profile {
-    /// The networks that are built in
-    Accurate,
-    /// Several times faster; the weights are to be pulled or imported first
-    Fast,
-}
-
-impl Profile {
-    fn detector(self) -> &'static str {
-        match self {
-            Self::Accurate => "mtcnn",
-            Self::Fast => "yunet-n",
-        }
-    }
-
-    fn model(self) -> &'static str {
-        match self {
-            Self::Accurate => "dlib-resnet",
-            Self::Fast => "mobilefacenet",
-        }
-    }
-
-    /// Who asks for the fast pair takes what is fast on the processor, too; the accurate one computes as its error
-    /// rates were measured.
-    fn precision(self) -> PrecisionChoice {
-        match self {
-            Self::Accurate => PrecisionChoice::F32,
-            Self::Fast => PrecisionChoice::Auto,
-        }
-    }
-}
-
 impl Common {
     pub(super) fn limits(&self) -> Limits {
         Limits { max_pixels: (self.max_megapixels * 1e6) as u64, ..Limits::default() }
@@ -178,21 +146,26 @@ impl Common {
 
     /// The embedder that was asked for.
     pub(super) fn model_name(&self) -> &str {
-        self.model.as_deref().unwrap_or(self.profile.model())
+        self.model.as_deref().unwrap_or(self.profile.unwrap_or_default().model())
     }
 
     pub(super) fn builder(&self) -> anyhow::Result<EngineBuilder> {
-        self.builder_in(self.precision.unwrap_or(self.profile.precision()))
-    }
-
-    fn builder_in(&self, precision: PrecisionChoice) -> anyhow::Result<EngineBuilder> {
         let mtcnn = MtcnnOptions { min_face: self.min_face, max_side: self.max_side, ..MtcnnOptions::default() };
         let mut yunet = YunetOptions { min_face: self.min_face, ..YunetOptions::default() };
         yunet.max_side = self.max_side.unwrap_or(yunet.max_side);
-        let detector = self.detector.as_deref().unwrap_or(self.profile.detector());
-        let builder =
-            Engine::builder().device(self.device).precision(precision).detector(detector).model(self.model_name());
-        let mut builder = builder.detection(mtcnn).yunet(yunet);
+        let mut builder = Engine::builder().device(self.device).detection(mtcnn).yunet(yunet);
+        if let Some(profile) = self.profile {
+            builder = builder.profile(profile);
+        }
+        if let Some(detector) = &self.detector {
+            builder = builder.detector(detector);
+        }
+        if let Some(model) = &self.model {
+            builder = builder.model(model);
+        }
+        if let Some(precision) = self.precision {
+            builder = builder.precision(precision);
+        }
         if let Some(folder) = &self.weights {
             builder = builder.weights(folder);
         }
@@ -215,9 +188,28 @@ impl Common {
         Ok(self.builder()?.build()?)
     }
 
+    /// For a gallery of a database: with what made its faces, where nothing else was asked for.
+    pub(super) fn engine_for(&self, database: &Database, gallery: &str) -> anyhow::Result<Engine> {
+        let engine = self.builder()?.for_gallery(database, gallery).build()?;
+        let (today, made_by) = (Profile::default(), engine.model());
+        let chosen = self.profile.is_some() || self.model.is_some();
+        if !(chosen || self.quiet)
+            && WeightStore::new(self.weights.clone()).name_of(made_by) != Some(today.model().into())
+        {
+            eprintln!(
+                "kith: gallery {gallery:?} goes on with {made_by} behind {}, which made its faces; new galleries are \
+                 {} behind {}: `kith reembed` takes this one there",
+                engine.detector(),
+                today.model(),
+                today.detector()
+            );
+        }
+        Ok(engine)
+    }
+
     /// For a calibration record, which other machines use, too: in f32 in every profile when nothing is said.
     pub(super) fn measuring_engine(&self) -> anyhow::Result<Engine> {
-        Ok(self.builder_in(self.precision.unwrap_or(PrecisionChoice::F32))?.build()?)
+        Ok(self.builder()?.precision(self.precision.unwrap_or(PrecisionChoice::F32)).build()?)
     }
 }
 

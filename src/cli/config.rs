@@ -15,11 +15,17 @@ use crate::{Database, DatabaseOptions, Engine};
 pub(super) fn run(common: &Common, command: &ConfigArgs, settings: &Settings) -> anyhow::Result<u8> {
     let ConfigAction::Check { serve, .. } = &command.action;
     let options = options(serve, settings.limits.clone())?;
-    let place = |e: &crate::error::ServeError| Fault { place: None, what: e.to_string() };
+    let fault = |e: &crate::error::ServeError| Fault { place: None, what: e.to_string() };
     let mut faults = settings.faults.clone();
-    faults.extend(options.faults().iter().map(place));
+    faults.extend(options.faults().iter().map(fault));
     let (mut warnings, mut rooms) = (Vec::new(), Vec::new());
-    match common.engine() {
+    let place = &serve.at.place;
+    let engine = match place.open(false) {
+        Ok(database) => common.engine_for(&database, &place.gallery),
+        // No database yet, or one that cannot be opened: the service's own start says which.
+        Err(_) => common.engine(),
+    };
+    match engine {
         Ok(engine) => {
             warnings.extend(options.warnings(&engine));
             rooms = rooms_of(&options, &engine, serve, &mut warnings);

@@ -43,9 +43,8 @@ pub(super) fn run(common: &Common, command: &Enroll) -> anyhow::Result<u8> {
     if tasks.is_empty() {
         return report(common, &found, &[]);
     }
-    let builder = common.builder()?;
-    let (engine, database) = rayon::join(|| builder.build(), || command.place.open(true));
-    let (engine, database) = (engine?, database?);
+    let database = command.place.open(true)?;
+    let engine = common.engine_for(&database, &command.place.gallery)?;
     command.way.prepare(common, &database, &command.place.gallery)?;
     let options = command.options();
 

@@ -15,6 +15,7 @@ pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
         EvalWhat::Pairs(c) => &c.evaluated.html,
         EvalWhat::Identify(c) => &c.evaluated.html,
         EvalWhat::Detect(c) => &c.html,
+        EvalWhat::Alignment(_) => &None,
     };
     // Before hours of work.
     page.as_ref().map_or(Ok(()), |page| spare(page, &[], false))?;
@@ -22,6 +23,7 @@ pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
         EvalWhat::Pairs(c) => pairs(common, c),
         EvalWhat::Identify(c) => identify(common, c),
         EvalWhat::Detect(c) => detect(common, c),
+        EvalWhat::Alignment(c) => super::eval_alignment::run(common, c),
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) enum EvalWhat {
     Identify(EvalIdentify),
     /// Detection: hold the faces found against labelled boxes
     Detect(EvalDetect),
+    /// Alignment: scan scale and shifts of the model's template for the lowest false non-match rate
+    Alignment(EvalAlignment),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -146,6 +148,18 @@ pub(super) struct EvalIdentify {
     pub by: Vec<Stand>,
     #[command(flatten)]
     pub evaluated: Evaluated,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct EvalAlignment {
+    /// A folder with one folder of photos for each person
+    pub people: PathBuf,
+    /// Folds of people: the choice is made on all but one, and tried on that one
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = within(2usize, 100))]
+    pub folds: usize,
+    /// The false-match rate at which false non-match rates are compared
+    #[arg(long, default_value_t = 1e-4, value_name = "RATE", value_parser = within(1e-9, 0.5))]
+    pub fmr: f64,
 }
 
 #[derive(Debug, Group)]

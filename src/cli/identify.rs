@@ -15,9 +15,8 @@ use crate::verify::percent_text;
 use crate::{Database, Engine, Error, IdentifiedFace, Photo, SearchPolicy};
 
 pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
-    let builder = common.builder()?;
-    let (engine, database) = rayon::join(|| builder.build(), || command.place.open(false));
-    let (engine, database) = (engine?, database?);
+    let database = command.place.open(false)?;
+    let engine = common.engine_for(&database, &command.place.gallery)?;
     command.way.prepare(common, &database, &command.place.gallery)?;
     let policy = command.policy();
     let several = command.images.len() > 1;

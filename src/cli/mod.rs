@@ -14,6 +14,7 @@ mod detect;
 mod embed;
 mod enroll;
 mod eval;
+mod eval_alignment;
 mod eval_args;
 mod file_names;
 mod gallery_args;

@@ -16,12 +16,14 @@ use crate::{DEFAULT_GALLERY, Database};
 pub(super) fn run(common: &Common, command: &Serve, limits: ServeLimits) -> anyhow::Result<u8> {
     begin_log(command.log);
     let options = options(command, limits)?;
-    let builder = common.builder()?;
     let place = &command.at.place;
     let opened = place.options(true)?;
-    let (engine, database) = rayon::join(|| builder.build(), || place.alone(&opened, |f, o| Database::open(f, o)));
-    let (engine, database) = (engine?, database?);
-    for gallery in database.galleries() {
+    let database = place.alone(&opened, |f, o| Database::open(f, o))?;
+    let galleries = database.galleries();
+    // One engine for all of them: of the gallery that requests mean when they name none, else of the first.
+    let main = [place.gallery.clone()].into_iter().chain(galleries.clone()).find(|g| database.model_of(g).is_some());
+    let engine = common.engine_for(&database, main.as_deref().unwrap_or_default())?;
+    for gallery in galleries {
         command.way.prepare(common, &database, &gallery)?;
     }
     let keyless = KeyFile::in_folder(&options.state).list()?.is_empty();

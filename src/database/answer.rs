@@ -73,6 +73,7 @@ impl<'a> Conversation<'a> {
             Request::Galleries => encode(&database.galleries()),
             Request::Stats => encode(&database.stats()?),
             Request::ModelOf { gallery } => encode(&database.model_of(&gallery)),
+            Request::DetectorOf { gallery } => encode(&database.detector_of(&gallery)),
             Request::People { gallery, filter } => encode(&database.people(&gallery, &filter)?),
             Request::PeoplePage { gallery, filter, containing, after, limit } => {
                 encode(&database.people_page(&gallery, &filter, containing.as_deref(), after.as_deref(), limit)?)
@@ -135,8 +136,8 @@ impl<'a> Conversation<'a> {
             Request::Import { gallery, folder } => {
                 encode(&database.import_telling(&gallery, &folder.path(), &one_more)?)
             }
-            Request::ReembedStart { gallery, model, dimension } => {
-                encode(&database.reembed_start(&gallery, &model, dimension)?)
+            Request::ReembedStart { gallery, model, detector, dimension } => {
+                encode(&database.reembed_start(&gallery, &model, &detector, dimension)?)
             }
             Request::ReembedLeft { change } => encode(&database.reembed_left(&change)?),
             Request::ReembedFace { change, face } => encode(&database.reembed_face(&change, face)?),

@@ -229,6 +229,14 @@ impl Database {
             There(c) => c.ask(&Ask::ModelOf { gallery: text(gallery) }).ok().flatten(),
         }
     }
+
+    /// The detector of most of a gallery's faces; `None` where there is no such gallery, or no detector is known.
+    pub fn detector_of(&self, gallery: &str) -> Option<String> {
+        match &self.0 {
+            Here(d) => d.detector_of(gallery),
+            There(c) => c.ask(&Ask::DetectorOf { gallery: text(gallery) }).ok().flatten(),
+        }
+    }
 }
 
 /// Systems without local sockets: nobody is there.

@@ -124,10 +124,21 @@ impl Database {
     ///
     /// # Errors
     /// [`GalleryError::UnknownGallery`], or a store's error.
-    pub(crate) fn reembed_start(&self, gallery: &str, model: &ModelId, dimension: usize) -> Result<Reembedding> {
+    pub(crate) fn reembed_start(
+        &self,
+        gallery: &str,
+        model: &ModelId,
+        detector: &str,
+        dimension: usize,
+    ) -> Result<Reembedding> {
         match &self.0 {
-            Here(d) => d.reembed_start(gallery, model, dimension),
-            There(c) => c.ask(&Ask::ReembedStart { gallery: text(gallery), model: model.clone(), dimension }),
+            Here(d) => d.reembed_start(gallery, model, detector, dimension),
+            There(c) => c.ask(&Ask::ReembedStart {
+                gallery: text(gallery),
+                model: model.clone(),
+                detector: text(detector),
+                dimension,
+            }),
         }
     }
 

@@ -24,7 +24,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, GalleryError, ModelError, Result, StoreError};
-use crate::gallery::{EnrolmentPolicy, FaceAnew, NewFace, PersonChange, PersonFilter, Reembedding, SearchPolicy};
+use crate::gallery::{
+    EnrolmentPolicy, FaceAnew, FacePlace, NewFace, PersonChange, PersonFilter, Reembedding, SearchPolicy,
+};
 use crate::geometry::{BBox, Landmarks};
 use crate::index::IndexChoice;
 use crate::vector::{By, Embedding, ModelId};
@@ -78,6 +80,9 @@ pub(crate) enum Request {
     Galleries,
     Stats,
     ModelOf {
+        gallery: String,
+    },
+    DetectorOf {
         gallery: String,
     },
     People {
@@ -215,6 +220,7 @@ pub(crate) enum Request {
     ReembedStart {
         gallery: String,
         model: ModelId,
+        detector: String,
         dimension: usize,
     },
     ReembedLeft {
@@ -299,19 +305,20 @@ pub(crate) struct Anew {
     face: u64,
     vector: Vector,
     pictures: Option<(Vec<u8>, Vec<u8>)>,
+    place: Option<FacePlace>,
 }
 
 impl From<FaceAnew> for Anew {
-    fn from(FaceAnew { face, embedding, pictures }: FaceAnew) -> Self {
-        Self { face, vector: (&embedding).into(), pictures }
+    fn from(FaceAnew { face, embedding, pictures, place }: FaceAnew) -> Self {
+        Self { face, vector: (&embedding).into(), pictures, place }
     }
 }
 
 impl TryFrom<Anew> for FaceAnew {
     type Error = ModelError;
 
-    fn try_from(Anew { face, vector, pictures }: Anew) -> Result<Self, ModelError> {
-        Ok(Self { face, embedding: vector.try_into()?, pictures })
+    fn try_from(Anew { face, vector, pictures, place }: Anew) -> Result<Self, ModelError> {
+        Ok(Self { face, embedding: vector.try_into()?, pictures, place })
     }
 }
 

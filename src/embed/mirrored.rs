@@ -7,10 +7,7 @@ use super::Embedder;
 use crate::align::Alignment;
 use crate::error::ModelError;
 use crate::media::Raster;
-use crate::vector::{Embedding, ModelId};
-
-/// What follows a model's name to ask for it mirrored: `dlib-resnet+mirror`.
-pub const MIRROR_SUFFIX: &str = "+mirror";
+use crate::vector::{Embedding, MIRROR_SUFFIX, ModelId};
 
 /// An embedder and the name of its other space: mirrored embeddings meet only mirrored ones.
 pub struct Mirrored {

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Engine, calibrations};
+use super::{Engine, Profile, calibrations};
+use crate::database::Database;
 use crate::detect::Detector;
 use crate::detect::mtcnn::{self, Mtcnn, MtcnnOptions};
 use crate::detect::yunet::{Yunet, YunetOptions};
@@ -10,13 +11,14 @@ use crate::embed::Embedder;
 use crate::embed::classic::{Classic, EIGENFACES, FISHERFACES};
 use crate::embed::dlib_resnet::{self, DlibResnet};
 use crate::embed::inception_resnet_v1::{self, InceptionResnetV1};
-use crate::embed::mirrored::{MIRROR_SUFFIX, Mirrored};
+use crate::embed::mirrored::Mirrored;
 use crate::embed::mobilefacenet::{self, MobileFaceNet};
 use crate::embed::sface::{self, Sface};
 use crate::error::{Error, ModelError, RefusalError, Result, WeightsError};
 use crate::nn::weights::{Kind, Manifest, WeightStore, YUNET_N, YUNET_S};
 use crate::nn::{Device, DeviceChoice, PrecisionChoice};
 use crate::pipeline::Pipeline;
+use crate::vector::MIRROR_SUFFIX;
 use crate::verify::Calibration;
 
 /// Options of a new [`Engine`].
@@ -26,31 +28,17 @@ use crate::verify::Calibration;
 /// assert_eq!(engine.dimension(), 128);
 /// # Ok::<(), kith::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct EngineBuilder {
     device: DeviceChoice,
-    precision: PrecisionChoice,
-    detector: String,
-    model: String,
+    profile: Option<Profile>,
+    precision: Option<PrecisionChoice>,
+    detector: Option<String>,
+    model: Option<String>,
     weights: Option<PathBuf>,
     mtcnn: MtcnnOptions,
     yunet: YunetOptions,
     calibration: Option<Calibration>,
-}
-
-impl Default for EngineBuilder {
-    fn default() -> Self {
-        Self {
-            device: DeviceChoice::default(),
-            precision: PrecisionChoice::default(),
-            detector: mtcnn::ARCHITECTURE.to_string(),
-            model: dlib_resnet::ARCHITECTURE.to_string(),
-            weights: None,
-            mtcnn: MtcnnOptions::default(),
-            yunet: YunetOptions::default(),
-            calibration: None,
-        }
-    }
 }
 
 impl EngineBuilder {
@@ -60,23 +48,29 @@ impl EngineBuilder {
         self
     }
 
-    /// In which numbers the embedder and YuNet are computed; [`PrecisionChoice::F32`] when not said. Embeddings of
-    /// every kind are of one space, and meet.
-    pub fn precision(mut self, precision: PrecisionChoice) -> Self {
-        self.precision = precision;
+    /// Which pair of networks; [`Profile::default`] when not said.
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = Some(profile);
         self
     }
 
-    /// The embedder, by its name in the manifest; `dlib-resnet` when not said. With `+mirror` after the name
+    /// The precision in which the embedder and YuNet are computed; the profile's when not said. Embeddings of every
+    /// precision are of one space, and meet.
+    pub fn precision(mut self, precision: PrecisionChoice) -> Self {
+        self.precision = Some(precision);
+        self
+    }
+
+    /// The embedder, by its name in the manifest; the profile's when not said. With `+mirror` after the name
     /// each face is embedded together with its mirror image: twice the time, fewer errors, a space of its own.
     pub fn model(mut self, name: impl Into<String>) -> Self {
-        self.model = name.into();
+        self.model = Some(name.into());
         self
     }
 
-    /// The detector, by its name in the manifest; `mtcnn` when not said.
+    /// The detector, by its name in the manifest; the profile's when not said.
     pub fn detector(mut self, name: impl Into<String>) -> Self {
-        self.detector = name.into();
+        self.detector = Some(name.into());
         self
     }
 
@@ -104,6 +98,28 @@ impl EngineBuilder {
         self
     }
 
+    /// Where neither a profile nor a model was named: the model and the detector that made a gallery's faces, so that
+    /// a database goes on as it began whatever runs by default today. Nothing changes for a gallery that is not there,
+    /// or whose model's weights are not at hand.
+    pub fn for_gallery(mut self, database: &Database, gallery: &str) -> Self {
+        if self.profile.is_some() || self.model.is_some() {
+            return self;
+        }
+        let made_by = database.model_of(gallery).and_then(|m| WeightStore::new(self.weights.clone()).name_of(&m));
+        if made_by.is_some() {
+            self.model = made_by;
+            // Faces from before detectors were recorded are of the only one that there was.
+            let theirs = || database.detector_of(gallery).or_else(|| Some(mtcnn::ARCHITECTURE.to_string()));
+            self.detector = self.detector.take().or_else(theirs);
+        }
+        self
+    }
+
+    /// The profile that holds for what was not named.
+    fn chosen(&self) -> Profile {
+        self.profile.unwrap_or_default()
+    }
+
     /// Opens the device and loads the networks, both at once.
     ///
     /// # Errors
@@ -113,9 +129,11 @@ impl EngineBuilder {
     pub fn build(self) -> Result<Engine> {
         let device = Device::open(self.device)?;
         let store = WeightStore::new(self.weights.clone());
+        let precision = self.precision.unwrap_or(self.chosen().precision());
+        let model = self.model.as_deref().unwrap_or(self.chosen().model());
         let (detector, embedder) = rayon::join(
-            || self.load_detector(&store, &device),
-            || load_embedder(&store, &self.model, &device, self.precision),
+            || self.load_detector(&store, &device, precision),
+            || load_embedder(&store, model, &device, precision),
         );
         let pipeline = Pipeline { detector: detector?, embedder: embedder? };
         let calibration = match self.calibration {
@@ -131,14 +149,20 @@ impl EngineBuilder {
         Ok(Engine { pipeline, calibration, device })
     }
 
-    fn load_detector(&self, store: &WeightStore, device: &Device) -> Result<Box<dyn Detector>> {
-        let loaded = store.load(&self.detector)?;
-        let yunet = |shape| Yunet::new(&self.detector, &loaded.tensors, shape, device, self.precision, self.yunet);
+    fn load_detector(
+        &self,
+        store: &WeightStore,
+        device: &Device,
+        precision: PrecisionChoice,
+    ) -> Result<Box<dyn Detector>> {
+        let name = self.detector.as_deref().unwrap_or(self.chosen().detector());
+        let loaded = store.load(name)?;
+        let yunet = |shape| Yunet::new(name, &loaded.tensors, shape, device, precision, self.yunet);
         match loaded.architecture.as_str() {
             mtcnn::ARCHITECTURE => Ok(Box::new(Mtcnn::new(&loaded.tensors, device, self.mtcnn)?)),
             "yunet-s" => Ok(Box::new(yunet(&YUNET_S)?)),
             "yunet-n" => Ok(Box::new(yunet(&YUNET_N)?)),
-            _ => Err(not_a(Kind::Detector, &self.detector)),
+            _ => Err(not_a(Kind::Detector, name)),
         }
     }
 }

@@ -19,6 +19,7 @@ mod choose;
 mod comparison;
 mod gallery;
 mod look;
+mod profile;
 mod reembed;
 mod seen;
 
@@ -29,6 +30,7 @@ pub use calibrate::{LabelledPhoto, Measured};
 pub use choose::{Counted, FaceChoice, Selection};
 pub use comparison::{Comparison, ComparisonTimes, Outcome, ScoredPair, SideFaces};
 pub use gallery::{EnrolOptions, IdentifiedFace};
+pub use profile::Profile;
 pub use reembed::{ReembedOptions, Reembedded};
 pub use seen::{Question, SeenFace, Verification};
 
@@ -136,6 +138,11 @@ impl Engine {
     /// [`crate::error::ModelError::BadEmbedding`] for a detection that encloses nothing.
     pub fn chips(&self, photo: &Photo, detections: &[Detection]) -> Result<Vec<Raster>> {
         Ok(self.pipeline.chips(photo.raster(), detections)?)
+    }
+
+    /// How the embedder's chips are cut.
+    pub(crate) fn alignment(&self) -> crate::align::Alignment {
+        self.pipeline.embedder.alignment()
     }
 
     /// Embeds ready-made chips of the size that the model takes.

@@ -12,7 +12,8 @@ use crate::database::Database;
 use crate::detect::Detection;
 use crate::error::Result;
 use crate::files::{path_of, spelled};
-use crate::gallery::{FaceAnew, FaceToEmbed};
+use crate::gallery::{FaceAnew, FacePlace, FaceToEmbed};
+use crate::geometry::{BBox, Overlap};
 use crate::media::{Limits, Photo, encode_png};
 use crate::vector::ModelId;
 
@@ -66,11 +67,12 @@ impl Engine {
         begun: &dyn Fn(usize),
         progress: &(dyn Fn() + Sync),
     ) -> Result<Reembedded> {
-        if database.model_of(gallery).as_ref() == Some(self.model()) {
+        let found_so = database.detector_of(gallery).is_none_or(|detector| detector == self.detector());
+        if database.model_of(gallery).as_ref() == Some(self.model()) && found_so {
             return Ok(Reembedded::default());
         }
-        let change = database.reembed_start(gallery, self.model(), self.dimension())?;
-        let chips_fit = alignment(&change.from) == alignment(self.model());
+        let change = database.reembed_start(gallery, self.model(), self.detector(), self.dimension())?;
+        let same_cut = alignment(&change.from) == alignment(self.model());
         let (left, before) = database.reembed_left(&change)?;
         begun(left.len());
         let photos = by_digest(&options.photos, &options.limits);
@@ -80,7 +82,7 @@ impl Engine {
                 .par_iter()
                 .map(|&face| {
                     let anew = match database.reembed_face(&change, face)? {
-                        Some(f) => self.anew(face, &f, chips_fit, &photos, &options.limits)?,
+                        Some(f) => self.anew(face, &f, same_cut, &photos, &options.limits)?,
                         None => None,
                     };
                     progress();
@@ -103,40 +105,80 @@ impl Engine {
     /// A face's new vector, and whether it came from the photo; `None` when there is nothing to make it from.
     fn anew(
         &self,
-        number: u64,
+        id: u64,
         face: &FaceToEmbed,
-        chips_fit: bool,
+        same_cut: bool,
         photos: &HashMap<[u8; 32], PathBuf>,
         limits: &Limits,
     ) -> Result<Option<(FaceAnew, bool)>> {
-        if let Some((chip, _)) = face.pictures.as_ref().filter(|_| chips_fit) {
+        // Landmarks of another detector lie a little otherwise, and so would the vector.
+        let same_detector = face.detector.is_empty() || face.detector == self.detector();
+        if let Some((chip, _)) = face.pictures.as_ref().filter(|_| same_cut && same_detector) {
             let chip = Photo::from_bytes(chip, "a kept chip", limits)?;
-            let embedding = self.embed_chips(&[chip.raster().clone()])?.remove(0);
+            let embedding = self.embed_chips(&[chip.raster().clone()])?.remove(0).found_by(&face.detector);
             let pictures = face.pictures.clone();
-            return Ok(Some((FaceAnew { face: number, embedding, pictures }, false)));
+            return Ok(Some((FaceAnew { face: id, embedding, pictures, place: None }, false)));
         }
-        let Some(wanted) = &face.source_sha256 else { return Ok(None) };
-        // As it is written there, too: sources from before had no escapes.
-        let own = [PathBuf::from(&face.source), path_of(&face.source)];
-        let found = photos.get(wanted).into_iter().chain(own.iter().filter(|path| path.is_file()));
-        for path in found {
-            let Ok(bytes) = Photo::read(path, limits) else { continue };
-            if Sha256::digest(&bytes)[..] != wanted[..] {
-                continue;
+        if let Some(wanted) = &face.source_sha256 {
+            // As it is written there, too: sources from before had no escapes.
+            let own = [PathBuf::from(&face.source), path_of(&face.source)];
+            let found = photos.get(wanted).into_iter().chain(own.iter().filter(|path| path.is_file()));
+            for path in found {
+                let Ok(bytes) = Photo::read(path, limits) else { continue };
+                if Sha256::digest(&bytes)[..] != wanted[..] {
+                    continue;
+                }
+                let photo = Photo::from_bytes(&bytes, &spelled(path), limits)?;
+                let known = Detection { bbox: face.bbox, landmarks: face.landmarks, score: face.score, turned: 0 };
+                let seen = if same_detector { Some(known) } else { self.seen_again(&photo, &face.bbox)? };
+                if let Some(seen) = seen {
+                    let detector = if same_detector { face.detector.as_str() } else { self.detector() };
+                    return Ok(Some((self.cut_anew(id, face, &photo, seen, detector, true)?, true)));
+                }
             }
-            let photo = Photo::from_bytes(&bytes, &spelled(path), limits)?;
-            let detection = Detection { bbox: face.bbox, landmarks: face.landmarks, score: face.score, turned: 0 };
-            let chips = self.chips(&photo, &[detection])?;
-            let embedding = self.embed_chips(&chips)?.remove(0);
-            let pictures = match &face.pictures {
-                Some((_, thumbnail)) => Some((encode_png(&chips[0])?, thumbnail.clone())),
-                None => None,
-            };
-            return Ok(Some((FaceAnew { face: number, embedding, pictures }, true)));
         }
-        Ok(None)
+        // The chip as a small photo: it shows the face whole, and hardly anything else.
+        let Some((chip, _)) = &face.pictures else { return Ok(None) };
+        let chip = Photo::from_bytes(chip, "a kept chip", limits)?;
+        let whole = BBox::new(0.0, 0.0, chip.width() as f32, chip.height() as f32);
+        match self.seen_again(&chip, &whole)? {
+            Some(seen) => Ok(Some((self.cut_anew(id, face, &chip, seen, self.detector(), false)?, false))),
+            None => Ok(None),
+        }
+    }
+
+    /// What this engine's detector sees where a face was found before.
+    fn seen_again(&self, photo: &Photo, place: &BBox) -> Result<Option<Detection>> {
+        let shared = |d: &Detection| d.bbox.overlap(place, Overlap::Union);
+        let best = self.detect(photo)?.into_iter().max_by(|a, b| shared(a).total_cmp(&shared(b)));
+        Ok(best.filter(|d| shared(d) >= SAME_FACE))
+    }
+
+    /// The face cut and embedded; `of_photo` says whether `seen` is its place in its own photo.
+    fn cut_anew(
+        &self,
+        id: u64,
+        face: &FaceToEmbed,
+        photo: &Photo,
+        seen: Detection,
+        detector: &str,
+        of_photo: bool,
+    ) -> Result<FaceAnew> {
+        let chips = self.chips(photo, &[seen])?;
+        let embedding = self.embed_chips(&chips)?.remove(0).found_by(detector);
+        let pictures = match &face.pictures {
+            Some((_, thumbnail)) => Some((encode_png(&chips[0])?, thumbnail.clone())),
+            None => None,
+        };
+        let Detection { bbox, landmarks, score, .. } = seen;
+        let place = of_photo.then_some(FacePlace { bbox, landmarks, score });
+        Ok(FaceAnew { face: id, embedding, pictures, place })
     }
 }
+
+/// Share of two boxes' union that they have in common, from which they are one face's. Detectors draw boxes from the
+/// brows or from the hair.
+const SAME_FACE: f32 = 0.3;
 
 /// Photos by the digest of their bytes. What cannot be read is no photo of anybody.
 fn by_digest(photos: &[PathBuf], limits: &Limits) -> HashMap<[u8; 32], PathBuf> {

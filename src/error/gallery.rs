@@ -133,15 +133,18 @@ pub enum GalleryError {
     },
     /// For some faces there is nothing to embed anew.
     #[error(
-        "gallery {gallery:?}: {left} faces cannot be embedded by {model}: no chip that fits it is kept, and their \
-         photos are not where they were ({example:?} is one); say --photos FOLDER, or --leave-out to drop these \
-         faces. The others are done and need not be done again; the gallery answers as before"
+        "gallery {gallery:?}: {left} faces cannot be embedded by {model}: {detector} finds them in no kept chip, and \
+         their photos are not where they were or it does not find them there either ({example:?} is one); say --photos \
+         FOLDER, or --leave-out to drop these faces. The others are done and need not be done again; the gallery \
+         answers as before"
     )]
     NotReembedded {
         /// The gallery.
         gallery: String,
         /// The new model.
         model: String,
+        /// The detector that is to find the faces.
+        detector: String,
         /// How many faces.
         left: usize,
         /// The photo of one of them.

@@ -5,6 +5,7 @@
 //! `acquire` and `cache` make embeddings; `page` draws.
 
 mod acquire;
+mod alignment;
 mod boxes;
 mod cache;
 mod detection;
@@ -22,6 +23,7 @@ mod search;
 mod verification;
 
 pub use acquire::Failure;
+pub use alignment::{AlignmentReport, HeldOut, Placement, PlacementRates, alignment, passes};
 pub use boxes::BoxList;
 pub use cache::EmbeddingCache;
 pub use detection::{DetectionReport, Place, detection};

@@ -46,7 +46,7 @@ pub use listing::{FacePage, PeoplePage};
 pub use merging::Split;
 pub(crate) use names::{is_name, key as name_key, shown as shown_name};
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
-pub(crate) use reembed::{FaceAnew, FaceToEmbed, Reembedding};
+pub(crate) use reembed::{FaceAnew, FacePlace, FaceToEmbed, Reembedding};
 pub use reindex::IndexStats;
 pub use sorted::{PeopleOrder, PeopleSlice};
 pub use transfer::Backup;
@@ -275,6 +275,11 @@ impl Database {
     /// The model of a gallery's faces; `None` where there is no such gallery.
     pub fn model_of(&self, gallery: &str) -> Option<ModelId> {
         self.find(gallery).map(|s| ModelId::from_text(&s.record().model))
+    }
+
+    /// The detector of most of a gallery's faces; `None` where there is no such gallery or none is known.
+    pub fn detector_of(&self, gallery: &str) -> Option<String> {
+        self.find(gallery)?.read().usual_detector().map(str::to_string)
     }
 
     /// The gallery of that name; where there is none, one that the writer's commit will make. It is in memory only

@@ -25,6 +25,8 @@ pub(crate) struct Reembedding {
     /// Model of the faces so far.
     pub from: ModelId,
     to: GalleryRecord,
+    /// Behind which detector the new vectors are made.
+    detector: String,
     old: u32,
     new: u32,
 }
@@ -35,6 +37,8 @@ pub(crate) struct FaceToEmbed {
     pub bbox: BBox,
     pub landmarks: Landmarks,
     pub score: f32,
+    /// Which detector found it; empty where that is not known.
+    pub detector: String,
     pub source: String,
     pub source_sha256: Option<[u8; 32]>,
     /// Chip as PNG and thumbnail as JPEG, where they were kept.
@@ -48,6 +52,16 @@ pub(crate) struct FaceAnew {
     pub embedding: Embedding,
     /// As in [`FaceToEmbed`], to be kept.
     pub pictures: Option<(Vec<u8>, Vec<u8>)>,
+    /// Where the face was found in its photo this time; none where it was embedded from what was known of it.
+    pub place: Option<FacePlace>,
+}
+
+/// Where in its photo a detector sees a face.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FacePlace {
+    pub bbox: BBox,
+    pub landmarks: Landmarks,
+    pub score: f32,
 }
 
 impl Database {
@@ -55,7 +69,14 @@ impl Database {
     ///
     /// # Errors
     /// [`GalleryError::UnknownGallery`], or a store's error.
-    pub(crate) fn reembed_start(&self, gallery: &str, model: &ModelId, dimension: usize) -> Result<Reembedding> {
+    pub(crate) fn reembed_start(
+        &self,
+        gallery: &str,
+        model: &ModelId,
+        detector: &str,
+        dimension: usize,
+    ) -> Result<Reembedding> {
+        let detector = detector.to_string();
         let shelf = self.shelf(gallery)?;
         let record = shelf.record();
         let (from, old) = (ModelId::from_text(&record.model), shelf.id);
@@ -64,9 +85,9 @@ impl Database {
             && let Some(to) = self.store.get::<GalleryRecord>(Key::Gallery(new))?
         {
             if to.model == model.as_str() {
-                return Ok(Reembedding { gallery: record.name.clone(), from, to, old, new });
+                return Ok(Reembedding { gallery: record.name.clone(), from, to, detector, old, new });
             }
-            for face in self.faces_stored_in(new)?.into_keys() {
+            for face in self.faces_stored_in(new, |_| true)?.into_keys() {
                 writer.remove(Key::Face(new, face));
                 writer.remove(Key::Chip(new, face));
             }
@@ -84,15 +105,16 @@ impl Database {
         writer.put(Key::Gallery(new), &to, DataKey::DATABASE)?;
         writer.commit()?;
         self.successors.write().unwrap_or_else(PoisonError::into_inner).insert(old, new);
-        Ok(Reembedding { gallery: record.name.clone(), from, to, old, new })
+        Ok(Reembedding { gallery: record.name.clone(), from, to, detector, old, new })
     }
 
-    /// Faces of a gallery as they are stored, and whose they are.
-    fn faces_stored_in(&self, gallery: u32) -> Result<BTreeMap<u64, u64>> {
+    /// Those faces of a gallery, as they are stored, that count; and whose they are.
+    fn faces_stored_in(&self, gallery: u32, counts: impl Fn(&FaceRecord) -> bool) -> Result<BTreeMap<u64, u64>> {
         let mut faces = BTreeMap::new();
         self.store.scan::<FaceRecord, Error>(|key, record| {
             if let Key::Face(of, face) = key
                 && of == gallery
+                && counts(&record)
             {
                 faces.insert(face, record.person);
             }
@@ -103,7 +125,9 @@ impl Database {
 
     /// Faces that have no new vector yet; those done already are as many as the second number.
     pub(crate) fn reembed_left(&self, change: &Reembedding) -> Result<(Vec<u64>, usize)> {
-        let (mut wanted, done) = (self.faces_stored_in(change.old)?, self.faces_stored_in(change.new)?);
+        let theirs = |face: &FaceRecord| face.detector.is_empty() || face.detector == change.detector;
+        let (mut wanted, done) =
+            (self.faces_stored_in(change.old, |_| true)?, self.faces_stored_in(change.new, theirs)?);
         wanted.retain(|face, person| done.get(face) != Some(person));
         Ok((wanted.into_keys().collect(), done.len()))
     }
@@ -117,6 +141,7 @@ impl Database {
             bbox: BBox::new(x0, y0, x1, y1),
             landmarks: Landmarks(f.landmarks),
             score: f.score,
+            detector: f.detector,
             source: f.source,
             source_sha256: f.source_sha256,
             pictures: kept.map(|k| (k.chip, k.thumbnail)),
@@ -126,10 +151,15 @@ impl Database {
     /// Stores new vectors, in one write.
     pub(crate) fn reembed_put(&self, change: &Reembedding, faces: Vec<FaceAnew>) -> Result<Pending> {
         let mut writer = self.store.writer()?;
-        for FaceAnew { face, embedding, pictures } in faces {
+        for FaceAnew { face, embedding, pictures, place } in faces {
             let key = Key::Face(change.old, face);
             let Some(mut record) = self.store.get::<FaceRecord>(key)? else { continue };
             record.half = change.to.half;
+            record.detector = embedding.detector().unwrap_or_default().to_string();
+            if let Some(FacePlace { bbox, landmarks, score }) = place {
+                record.bbox = [bbox.x0, bbox.y0, bbox.x1, bbox.y1];
+                (record.landmarks, record.score) = (landmarks.0, score);
+            }
             let values = embedding.values();
             record.vector = if record.half { rounded(values) } else { values.to_vec() };
             let data_key = self.store.data_key(key)?;
@@ -153,7 +183,8 @@ impl Database {
             if let Some(first) = left.first().filter(|_| !leave_out) {
                 let example = self.reembed_face(change, *first)?.map_or_else(String::new, |f| f.source);
                 let (gallery, model) = (change.gallery.clone(), change.to.model.clone());
-                return Err(GalleryError::NotReembedded { gallery, model, left: left.len(), example }.into());
+                let detector = change.detector.clone();
+                return Err(GalleryError::NotReembedded { gallery, model, detector, left: left.len(), example }.into());
             }
             let record = GalleryRecord { replaces: None, ..change.to.clone() };
             let fresh = self.assemble(change, &shelf, &record, &left, &mut writer)?;
@@ -193,13 +224,13 @@ impl Database {
             writer.remove(key);
             fresh.load_person(id, person).map_err(damaged)?;
         }
-        let faces = self.faces_stored_in(change.old)?;
+        let faces = self.faces_stored_in(change.old, |_| true)?;
         let left: BTreeSet<&u64> = left.iter().collect();
         for &face in faces.keys() {
             writer.remove(Key::Face(change.old, face));
             writer.remove(Key::Chip(change.old, face));
         }
-        let stale = self.faces_stored_in(change.new)?;
+        let stale = self.faces_stored_in(change.new, |_| true)?;
         for &face in stale.keys().filter(|f| left.contains(f) || !faces.contains_key(f)) {
             writer.remove(Key::Face(change.new, face));
             writer.remove(Key::Chip(change.new, face));

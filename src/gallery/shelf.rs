@@ -386,6 +386,12 @@ impl Inside {
         others.map(|(known, _)| known.as_str()).next()
     }
 
+    /// The detector of most of the faces.
+    pub(super) fn usual_detector(&self) -> Option<&str> {
+        let known = self.detectors.iter().filter(|(name, faces)| *faces > 0 && !name.is_empty());
+        known.max_by_key(|(_, faces)| *faces).map(|(name, _)| name.as_str())
+    }
+
     /// Moves a face to another person.
     pub(super) fn move_face(&mut self, id: u64, to: u64) {
         let Some(held) = self.faces.get_mut(&id) else { return };

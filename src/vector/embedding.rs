@@ -20,6 +20,8 @@ use crate::error::ModelError;
 #[serde(transparent)]
 pub struct ModelId(Arc<str>);
 
+/// What follows a model's name, and the architecture in its id, to ask for the mirror image too: `sface+mirror`.
+pub const MIRROR_SUFFIX: &str = "+mirror";
 /// Hex digits of the weights' sha256 that stand in a model id: 64 bits.
 const CHECKSUM_DIGITS: usize = 16;
 
@@ -33,6 +35,18 @@ impl ModelId {
     /// An id that was written down before.
     pub fn from_text(text: &str) -> Self {
         Self(text.into())
+    }
+
+    /// Architecture, whether it is asked for the mirror image too, and the first digits of the weights' sha256; none
+    /// for a text that is no model's id.
+    pub(crate) fn parts(&self) -> Option<(&str, bool, &str)> {
+        let (architecture, rest) = self.0.split_once('/')?;
+        let (digits, _) = rest.split_once('/')?;
+        if digits.len() < CHECKSUM_DIGITS {
+            return None;
+        }
+        let plain = architecture.strip_suffix(MIRROR_SUFFIX);
+        Some((plain.unwrap_or(architecture), plain.is_some(), digits))
     }
 
     /// The id as text.

@@ -9,11 +9,13 @@ use std::path::{Path, PathBuf};
 
 use super::{Manifest, ModelEntry, TensorMap, check, check_finite, files, safetensors_file, sha256_hex, specs};
 use crate::error::WeightsError;
+use crate::vector::{MIRROR_SUFFIX, ModelId};
 
 /// The weights that the build carries.
 #[cfg(feature = "embedded-weights")]
-const EMBEDDED: [(&str, &[u8]); 3] = [
+const EMBEDDED: [(&str, &[u8]); 4] = [
     ("mtcnn", include_bytes!("../../../weights/mtcnn.safetensors")),
+    ("yunet", include_bytes!("../../../weights/yunet.safetensors")),
     ("dlib-resnet", include_bytes!("../../../weights/dlib-resnet.safetensors")),
     ("sface", include_bytes!("../../../weights/sface.safetensors")),
 ];
@@ -101,6 +103,22 @@ impl WeightStore {
         own.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
     }
 
+    /// What to ask for to get the model of that id: a name of the manifest or of imported weights, with `+mirror` where
+    /// the id says so; none where no weights at hand make that model.
+    pub(crate) fn name_of(&self, model: &ModelId) -> Option<String> {
+        let (architecture, mirrored, digits) = model.parts()?;
+        let made_by = |name: &str| match self.file(name) {
+            Some(path) => files::read(&path).is_ok_and(|bytes| sha256_hex(&bytes).starts_with(digits)),
+            None => embedded(name).is_some_and(|bytes| {
+                let known = Manifest::built_in().find(name).ok().and_then(|entry| entry.sha256.clone());
+                known.unwrap_or_else(|| sha256_hex(bytes)).starts_with(digits)
+            }),
+        };
+        let listed = Manifest::built_in().model.iter().filter(|m| m.architecture == architecture);
+        let name = listed.map(|m| m.name.clone()).chain(self.own_names()).find(|name| made_by(name))?;
+        Some(if mirrored { name + MIRROR_SUFFIX } else { name })
+    }
+
     /// Reads and checks the weights of that name: one of the manifest, or one imported under any name.
     ///
     /// # Errors
@@ -112,7 +130,9 @@ impl WeightStore {
             let bytes = files::read(&path)?;
             let shown = path.display().to_string();
             let received = sha256_hex(&bytes);
-            if let Some(expected) = expected_checksum(entry, &path)?.filter(|e| *e != received) {
+            let expected = expected_checksum(entry, &path)?.filter(|e| *e != received);
+            let same_network = entry.is_some_and(|e| e.also.contains(&received));
+            if let Some(expected) = expected.filter(|_| !same_network) {
                 return Err(WeightsError::WrongChecksum { path: shown, expected, received });
             }
             return loaded(&bytes, &shown, received, entry);

@@ -71,6 +71,9 @@ pub struct ModelEntry {
     pub size: Option<u64>,
     /// Hex sha256 of kith's file, likewise.
     pub sha256: Option<String>,
+    /// Hex sha256 of other files that are the same network: made from another release of the same weights.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// Whether the default build carries it.
     pub embedded: bool,
     /// Where it comes from.

@@ -161,6 +161,7 @@ impl Deed {
             Request::Galleries
             | Request::Stats
             | Request::ModelOf { .. }
+            | Request::DetectorOf { .. }
             | Request::People { .. }
             | Request::PeoplePage { .. }
             | Request::FacesPage { .. }
