@@ -1,8 +1,14 @@
-//! Who may know whom: every `crate::ROOM` in the sources is held against the table of rooms.
+//! Who may know whom: everything that a file imports or names is held against the table of rooms, and no files form a
+//! circle.
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 
-use std::collections::BTreeMap;
+#[path = "common/imports.rs"]
+mod imports;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+use imports::{Imports, circles};
 
 /// Each room, and the rooms that it may use.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -65,6 +71,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
 ];
 
+/// The rooms that may hold whatever is public in the crate's root.
+const AT_THE_EDGE: &[&str] = &["serve", "cli"];
 /// The only rooms that may name candle.
 const KNOW_CANDLE: &[&str] = &["nn", "detect", "embed"];
 /// The only room that may name sled, and the only files that may name bincode: what is stored, and what is said.
@@ -111,30 +119,101 @@ fn code_by_room() -> BTreeMap<String, Vec<(PathBuf, String)>> {
     rooms
 }
 
+/// What each file of the crate names of which other.
+fn imports() -> Imports {
+    Imports::read(&root().join("lib.rs"))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+/// The room of a file of the sources.
+fn room_of(file: &Path) -> String {
+    let inside = file.strip_prefix(root()).unwrap();
+    inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_string()
+}
+
 #[test]
 fn rooms_use_only_what_the_table_allows() {
-    let rooms = code_by_room();
+    let imports = imports();
     let mut faults = Vec::new();
-    for (room, files) in &rooms {
-        if room == "lib" || room == "main" {
+    let mut rooms = imports.rooms();
+    // What the crate's root names for everybody belongs to the room that defines it; only rooms at the edge hold it as
+    // their users do.
+    for (file, to) in imports.edges() {
+        if !AT_THE_EDGE.contains(&room_of(&file).as_str()) {
+            rooms.entry(file).or_default().extend(to.iter().map(|f| room_of(f)));
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for (file, used) in &rooms {
+        let room = room_of(file);
+        if room == "lib" {
             continue;
         }
-        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| name == room) else {
+        seen.insert(room.clone());
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == room) else {
             faults.push(format!("{room} is in no row of the table"));
             continue;
         };
-        for (file, code) in files {
-            for used in code.split("crate::").skip(1) {
-                let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                let is_room = MAY_USE.iter().any(|(name, _)| *name == used);
-                if is_room && used != *room && !allowed.contains(&used.as_str()) {
-                    faults.push(format!("{} uses {used}", file.display()));
-                }
+        for used in used.iter().filter(|u| MAY_USE.iter().any(|(name, _)| name == u)) {
+            if *used != room && !allowed.contains(&used.as_str()) {
+                faults.push(format!("{} uses {used}", file.display()));
             }
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
-    assert_eq!(rooms.len(), MAY_USE.len() + 2, "a row of the table has no room");
+    assert_eq!(seen.len(), MAY_USE.len(), "a row of the table has no room");
+}
+
+#[test]
+fn no_files_form_a_circle() {
+    let rings = circles(&imports().edges());
+    let shown = |ring: &BTreeSet<PathBuf>| -> Vec<String> {
+        ring.iter().map(|f| f.strip_prefix(root()).unwrap().display().to_string()).collect()
+    };
+    let rings: Vec<Vec<String>> = rings.iter().map(shown).collect();
+    assert!(rings.is_empty(), "{} circles of {} files: {rings:#?}", rings.len(), rings.iter().flatten().count());
+}
+
+#[test]
+fn imports_are_seen_however_they_are_written() {
+    let folder = std::env::temp_dir().join(format!("kith-imports-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("room")).unwrap();
+    let files = [
+        ("lib.rs", "mod base; mod room; pub use base::{Deep, Low};"),
+        ("base.rs", "pub struct Low; pub struct Deep; pub fn low() {}"),
+        ("room/mod.rs", "mod a; mod b; mod c; pub use a::A; pub struct Own;"),
+        ("room/a.rs", "use crate::{Deep, room::{Own, c::C}}; pub struct A(Own, Deep, C);"),
+        (
+            "room/b.rs",
+            "use super::A; // super::Own\nfn f() { \"crate::base::low()\"; super::c::g() }\n#[cfg(test)] mod t { use crate::base::Low; }",
+        ),
+        ("room/c.rs", "use super::super::base; pub fn g() { base::low() } pub struct C;"),
+    ];
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let edges = Imports::read(&folder.join("lib.rs")).edges();
+    let seen = |name: &str| -> Vec<String> {
+        edges[&folder.join(name)].iter().map(|f| f.strip_prefix(&folder).unwrap().display().to_string()).collect()
+    };
+    assert_eq!(seen("room/a.rs"), ["base.rs", "room/c.rs", "room/mod.rs"]);
+    // A re-export leads to the file that defines the name, and texts, comments and tests lead nowhere.
+    assert_eq!(seen("room/b.rs"), ["room/a.rs", "room/c.rs"]);
+    assert_eq!(seen("room/c.rs"), ["base.rs"]);
+    assert!(seen("lib.rs").is_empty() && seen("room/mod.rs").is_empty());
+    assert!(circles(&edges).is_empty());
+    std::fs::write(
+        folder.join("base.rs"),
+        "pub struct Low; pub struct Deep(crate::room::Own); pub fn low() { crate::room::A; }",
+    )
+    .unwrap();
+    let edges = Imports::read(&folder.join("lib.rs")).edges();
+    let rings: Vec<usize> = circles(&edges).iter().map(BTreeSet::len).collect();
+    assert_eq!(rings, [3], "base, a and c lead to each other");
+    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
-use super::args::{Calibrate, Common};
+use super::args::common::Common;
+use super::args::photos::Calibrate;
+use super::codes::DONE;
+use super::output;
 use super::targets::spare;
-use super::{DONE, output};
 use crate::eval::people_of;
 use crate::files::{Audience, spelled, write_whole};
 use crate::verify::{Calibration, fpir, rate_interval};

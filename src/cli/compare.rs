@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::args::{Common, Compare, open_both};
+use super::args::common::{Common, open_both};
+use super::args::photos::Compare;
+use super::codes::{DIFFERENT, DONE, FAILED};
 use super::targets::spare;
-use super::{DIFFERENT, DONE, FAILED, notes, output};
+use super::{notes, output};
 use crate::files::spelled;
 use crate::json::{json, shortened};
 use crate::media::{save, save_like_opencv};

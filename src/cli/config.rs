@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::args::Common;
+use super::args::common::Common;
+use super::args::serve::{ConfigAction, ConfigArgs, Serve};
+use super::codes::{DIFFERENT, DONE, FAILED};
+use super::output;
 use super::serve::options;
-use super::serve_args::{ConfigAction, ConfigArgs, Serve};
 use super::settings::{Fault, Settings};
-use super::{DIFFERENT, DONE, FAILED, output};
 use crate::files::spelled;
 use crate::json::json;
 use crate::serve::{PolicyRoom, ServeOptions};

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
-use super::args::Common;
-use super::gallery_args::{BackupArgs, Check, Place, RestoreArgs};
-use super::index_args::{Reindex, with_bar};
-use super::store_args::{ExportArgs, ImportArgs};
-use super::{DONE, FAILED, LOST, output};
+use super::args::common::Common;
+use super::args::index::{Reindex, with_bar};
+use super::args::people::{BackupArgs, Check, RestoreArgs};
+use super::args::place::Place;
+use super::args::store::{ExportArgs, ImportArgs};
+use super::codes::{DONE, FAILED, LOST};
+use super::output;
 use crate::error::{Error, StoreError};
 use crate::files::spelled;
 use crate::json::json;

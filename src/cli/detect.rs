@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::args::{Common, Detect};
+use super::args::common::Common;
+use super::args::photos::Detect;
+use super::codes::{DONE, FAILED};
+use super::output;
 use super::targets::distinct_names;
-use super::{DONE, FAILED, output};
 use crate::files::spelled;
 use crate::json::json;
 use crate::media::save;

@@ -6,9 +6,11 @@ use npyz::WriterBuilder;
 use rayon::prelude::*;
 use serde_json::Value;
 
-use super::args::{Common, Embed};
+use super::args::common::Common;
+use super::args::photos::Embed;
+use super::codes::{DONE, FAILED};
+use super::output;
 use super::targets::spare;
-use super::{DONE, FAILED, output};
 use crate::error::RefusalError;
 use crate::files::{Audience, spelled, write_whole};
 use crate::json::json;

@@ -6,10 +6,11 @@ use rayon::prelude::*;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::args::Common;
-use super::gallery_args::Enroll;
+use super::args::common::Common;
+use super::args::people::Enroll;
+use super::codes::{DONE, FAILED};
 use super::people_folder::{Found, Passed, Task, look};
-use super::{DONE, FAILED, notes, output};
+use super::{notes, output};
 use crate::files::spelled;
 use crate::json::json;
 use crate::{Database, Engine, EnrolOptions, Enrolled, EnrolmentStatus, Error, NewFace, PersonChange, Photo};

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::args::Common;
-use super::eval_args::{Eval, EvalDetect, EvalIdentify, EvalPairs, EvalWhat};
+use super::args::common::Common;
+use super::args::eval::{Eval, EvalDetect, EvalIdentify, EvalPairs, EvalWhat};
+use super::codes::DONE;
+use super::output;
 use super::targets::spare;
-use super::{DONE, output};
 use crate::By;
 use crate::eval::{self, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification, people_of};
 use crate::files::{Audience, spelled, write_whole};

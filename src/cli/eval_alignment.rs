@@ -1,8 +1,9 @@
 //! `kith eval alignment`
 
-use super::args::Common;
-use super::eval_args::EvalAlignment;
-use super::{DONE, output};
+use super::args::common::Common;
+use super::args::eval::EvalAlignment;
+use super::codes::DONE;
+use super::output;
 use crate::eval::{self, Placement, people_of};
 
 pub(super) fn run(common: &Common, command: &EvalAlignment) -> anyhow::Result<u8> {

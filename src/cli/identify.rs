@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use super::args::Common;
-use super::gallery_args::Identify;
+use super::args::common::Common;
+use super::args::people::Identify;
+use super::codes::{DIFFERENT, DONE, FAILED};
+use super::output;
 use super::targets::{distinct_names, spare};
-use super::{DIFFERENT, DONE, FAILED, output};
 use crate::files::spelled;
 use crate::json::json;
 use crate::media::save;

@@ -2,9 +2,11 @@
 
 use std::io::Write;
 
-use super::args::Common;
-use super::store_args::{KeyAction, KeyArgs, Rekey, from_command, from_file};
-use super::{DONE, output};
+use super::args::common::Common;
+use super::args::store::{KeyAction, KeyArgs, Rekey};
+use super::args::{from_command, from_file};
+use super::codes::DONE;
+use super::output;
 use crate::files::spelled;
 use crate::json::json;
 use crate::{Database, DatabaseOptions, MasterKey};

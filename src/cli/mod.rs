@@ -6,6 +6,7 @@
 
 mod args;
 mod calibrate;
+mod codes;
 mod compare;
 #[cfg(feature = "serve")]
 mod config;
@@ -15,14 +16,10 @@ mod embed;
 mod enroll;
 mod eval;
 mod eval_alignment;
-mod eval_args;
 mod file_names;
-mod gallery_args;
 mod identify;
-mod index_args;
 mod key;
 mod notes;
-mod numbers;
 mod output;
 mod people;
 mod people_folder;
@@ -30,10 +27,7 @@ mod reembed;
 #[cfg(feature = "serve")]
 mod serve;
 #[cfg(feature = "serve")]
-mod serve_args;
-#[cfg(feature = "serve")]
 mod settings;
-mod store_args;
 mod targets;
 mod train;
 mod verify;
@@ -41,16 +35,8 @@ mod weights;
 
 use std::process::ExitCode;
 
-use args::Command;
-
-/// Done, or the same person.
-const DONE: u8 = 0;
-/// Different people, or nobody known.
-const DIFFERENT: u8 = 1;
-/// Repaired, and something is lost.
-const LOST: u8 = 1;
-/// Could not decide, or failed.
-const FAILED: u8 = 2;
+use args::command::Command;
+use codes::FAILED;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -59,7 +45,7 @@ pub fn main() -> ExitCode {
     #[cfg(feature = "serve")]
     let (args, settings) = settings::read(&said).unwrap_or_else(wrong);
     #[cfg(not(feature = "serve"))]
-    let args = <args::Args as clap::Parser>::try_parse_from(&said).unwrap_or_else(wrong);
+    let args = <args::command::Args as clap::Parser>::try_parse_from(&said).unwrap_or_else(wrong);
     if let Some(threads) = args.common.threads {
         // Fails only when a pool exists already, and this is the first thing that could make one.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
-use super::args::Common;
+use super::args::common::Common;
 use crate::Error;
 use crate::error::EvalError;
 

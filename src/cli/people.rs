@@ -2,9 +2,10 @@
 
 use std::io::IsTerminal;
 
-use super::args::Common;
-use super::gallery_args::{Forget, People, PeopleAction};
-use super::{DONE, output};
+use super::args::common::Common;
+use super::args::people::{Forget, People, PeopleAction};
+use super::codes::DONE;
+use super::output;
 use crate::error::GalleryError;
 use crate::json::json;
 use crate::{Calibration, Database, Engine, Person, PersonChange};

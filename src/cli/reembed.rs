@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::args::Common;
-use super::store_args::Reembed;
-use super::{DONE, output};
+use super::args::common::Common;
+use super::args::store::Reembed;
+use super::codes::DONE;
+use super::output;
 use crate::ReembedOptions;
 use crate::files::spelled;
 use crate::json::json;

@@ -2,9 +2,10 @@
 
 use tracing_subscriber::EnvFilter;
 
-use super::args::Common;
-use super::serve_args::{AuditAction, AuditArgs, KeysAction, KeysArgs, LogForm, Serve};
-use super::{DONE, output};
+use super::args::common::Common;
+use super::args::serve::{AuditAction, AuditArgs, KeysAction, KeysArgs, LogForm, Serve};
+use super::codes::DONE;
+use super::output;
 use crate::files::{now_ms, spelled};
 use crate::json::json;
 use crate::serve::{

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::args::Common;
-use super::eval_args::{Train, TrainClassic, TrainWhat};
-use super::{DONE, output};
+use super::args::common::Common;
+use super::args::eval::{Train, TrainClassic, TrainWhat};
+use super::codes::DONE;
+use super::output;
 use crate::LabelledPhoto;
 use crate::eval::people_of;
 use crate::files::spelled;

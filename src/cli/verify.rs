@@ -1,7 +1,9 @@
 //! `kith verify`
 
-use super::args::{Common, Verify, open_both};
-use super::{DIFFERENT, DONE, FAILED, notes, output};
+use super::args::common::{Common, open_both};
+use super::args::photos::Verify;
+use super::codes::{DIFFERENT, DONE, FAILED};
+use super::{notes, output};
 use crate::Decision;
 use crate::json::json;
 use crate::verify::percent_text;

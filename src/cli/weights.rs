@@ -1,7 +1,9 @@
 //! `kith weights`
 
-use super::args::{Common, Import, Pull, WeightsAction};
-use super::{DONE, FAILED, output};
+use super::args::common::Common;
+use super::args::weights::{Import, Pull, WeightsAction};
+use super::codes::{DONE, FAILED};
+use super::output;
 use crate::files::spelled;
 use crate::json::json;
 use crate::nn::weights::{Manifest, ModelEntry, Progress, PullOptions, Status, WeightStore, import, pull, user_folder};

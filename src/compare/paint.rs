@@ -1,7 +1,7 @@
 //! The picture in the photos' own proportions.
 
-use super::Picture;
 use super::labels::{Edges, Sizes, place};
+use super::picture::Picture;
 use super::view::View;
 use crate::media::{Raster, draw_box, draw_disc, draw_label, draw_line, draw_text, measure};
 
@@ -26,7 +26,14 @@ const NOTE_SIZE: f32 = 20.0;
 /// Least height of the small print when a long line is shrunk to fit.
 const LEAST_PRINT_SIZE: f32 = 11.0;
 
-pub(super) fn draw(picture: &Picture) -> Raster {
+impl Picture<'_> {
+    /// Draws it.
+    pub fn draw(&self) -> Raster {
+        draw(self)
+    }
+}
+
+fn draw(picture: &Picture) -> Raster {
     let taller = picture.left.picture.height().max(picture.right.picture.height());
     let height = taller.clamp(LEAST_HEIGHT, GREATEST_HEIGHT);
     let strong = picture.best.map(|at| &picture.pairs[at]);

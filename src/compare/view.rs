@@ -1,8 +1,8 @@
 //! What of a photo the picture shows: all of it, or, where its faces would be too small to be seen, the part with the
 //! faces, and the whole small in a corner.
 
-use super::Pane;
 use super::labels::Edges;
+use super::picture::Pane;
 use crate::media::{Raster, draw_box, fit_within};
 
 /// A face that is shown with less than this share of the pane's height is brought nearer, in pixels at least so many.

@@ -8,7 +8,7 @@
 #[cfg(all(unix, feature = "serve"))]
 mod answer;
 mod changing;
-#[cfg(unix)]
+#[cfg_attr(not(unix), path = "nowhere.rs")]
 mod connection;
 mod reading;
 #[cfg(unix)]
@@ -23,7 +23,6 @@ use std::time::Duration;
 
 #[cfg(all(unix, feature = "serve"))]
 pub(crate) use answer::Conversation;
-#[cfg(unix)]
 use connection::{Connection, server};
 #[cfg(all(unix, feature = "serve"))]
 pub(crate) use socket::Reach;
@@ -41,9 +40,6 @@ use crate::gallery::{self, Backup, DatabaseOptions, DatabaseStats};
 use crate::store::MasterKey;
 use crate::vector::ModelId;
 use wire::Request as Ask;
-
-#[cfg(not(unix))]
-use nowhere::{Connection, server};
 
 /// An open database: galleries of people. Shared by threads; every method takes `&self`.
 ///
@@ -236,48 +232,5 @@ impl Database {
             Here(d) => d.detector_of(gallery),
             There(c) => c.ask(&Ask::DetectorOf { gallery: text(gallery) }).ok().flatten(),
         }
-    }
-}
-
-/// Systems without local sockets: nobody is there.
-#[cfg(not(unix))]
-mod nowhere {
-    use std::path::Path;
-
-    use super::wire::Request;
-    use crate::error::Result;
-    use crate::store::MasterKey;
-
-    #[derive(Debug)]
-    pub(super) enum Connection {}
-
-    impl Connection {
-        pub(super) fn to(_: &Path, _: Option<&MasterKey>) -> Result<Option<Self>> {
-            Ok(None)
-        }
-
-        pub(super) fn folder(&self) -> &Path {
-            match *self {}
-        }
-
-        pub(super) fn search_by_scan(&self, _: &str, _: bool) {
-            match *self {}
-        }
-
-        pub(super) fn searches_by_scan(&self, _: &str) -> bool {
-            match *self {}
-        }
-
-        pub(super) fn ask<T>(&self, _: &Request) -> Result<T> {
-            match *self {}
-        }
-
-        pub(super) fn ask_telling<T>(&self, _: &Request, _: &dyn Fn(u64, u64)) -> Result<T> {
-            match *self {}
-        }
-    }
-
-    pub(super) fn server(_: &Path) -> Option<u32> {
-        None
     }
 }

@@ -41,6 +41,13 @@ pub struct EngineBuilder {
     calibration: Option<Calibration>,
 }
 
+impl Engine {
+    /// Options for a new engine; the defaults run with what is built in.
+    pub fn builder() -> EngineBuilder {
+        EngineBuilder::default()
+    }
+}
+
 impl EngineBuilder {
     /// Where the networks run; [`DeviceChoice::Auto`] when not said.
     pub fn device(mut self, device: DeviceChoice) -> Self {

@@ -62,11 +62,6 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Options for a new engine; the defaults run with what is built in.
-    pub fn builder() -> EngineBuilder {
-        EngineBuilder::default()
-    }
-
     /// The model that makes the embeddings.
     pub fn model(&self) -> &ModelId {
         self.pipeline.embedder.model()

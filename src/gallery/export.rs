@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Database;
-use super::merging::shown_labels;
+use super::labels::shown_labels;
 use crate::error::{Error, Result, StoreError};
 use crate::files::hex;
 use crate::files::{self, Audience};

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::labels::MEMORY;
 use super::names::{self, usable};
 use super::people::listed;
 use super::{Database, Person};
@@ -19,9 +20,6 @@ use crate::error::{GalleryError, Result};
 use crate::files::now_ms;
 use crate::store::{ChipRecord, DataKey, FaceRecord, Key, PersonRecord, Writer};
 use crate::vector::squared_distance;
-
-/// The label that holds what merges made of a person.
-const MEMORY: &str = "\u{1}merged";
 
 /// Two people who were one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,12 +47,6 @@ struct Merged {
     /// Who was merged into them before.
     #[serde(default)]
     merged: Vec<Merged>,
-}
-
-/// The labels that are shown.
-pub(super) fn shown_labels(record: &PersonRecord) -> BTreeMap<String, String> {
-    let shown = record.labels.iter().filter(|(key, _)| *key != MEMORY);
-    shown.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// Takes out of a record who was merged into it, the latest last.

@@ -15,6 +15,7 @@ mod enroll;
 mod export;
 mod identify;
 mod import;
+mod labels;
 mod listing;
 mod merging;
 mod names;
@@ -25,15 +26,14 @@ mod reindex;
 mod served;
 mod shelf;
 mod sorted;
+mod stats;
 mod templates;
 mod transfer;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 pub use check::{CheckReport, repair};
 pub use enroll::{Enrolled, EnrolmentPolicy, EnrolmentStatus, NewFace, Pending};
@@ -47,8 +47,8 @@ pub use merging::Split;
 pub(crate) use names::{is_name, key as name_key, shown as shown_name};
 pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
 pub(crate) use reembed::{FaceAnew, FacePlace, FaceToEmbed, Reembedding};
-pub use reindex::IndexStats;
 pub use sorted::{PeopleOrder, PeopleSlice};
+pub use stats::{DatabaseStats, GalleryStats, IndexStats};
 pub use transfer::Backup;
 
 use crate::error::{Error, GalleryError, Result};
@@ -73,8 +73,8 @@ pub struct DatabaseOptions {
 }
 
 impl DatabaseOptions {
-    fn mode(&self, repair: bool) -> OpenMode {
-        OpenMode { create: self.create, wait: self.wait, repair, key: self.key.clone() }
+    fn mode(&self, repairing: bool) -> OpenMode {
+        OpenMode { create: self.create, wait: self.wait, repair: repairing, key: self.key.clone() }
     }
 }
 
@@ -103,45 +103,6 @@ pub struct Database {
     saving: Mutex<()>,
     /// What was set right when it was opened.
     notes: Vec<String>,
-}
-
-/// A gallery in numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct GalleryStats {
-    /// Its name.
-    pub name: String,
-    /// Model id of its faces.
-    pub model: String,
-    /// Numbers in each vector.
-    pub dimension: usize,
-    /// People.
-    pub people: usize,
-    /// Faces.
-    pub faces: usize,
-    /// What answers its searches.
-    pub index: IndexStats,
-    /// Bytes that the vectors take in memory.
-    pub vector_bytes: usize,
-}
-
-/// A database in numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct DatabaseStats {
-    /// Its folder.
-    #[serde(serialize_with = "crate::files::as_text")]
-    pub path: PathBuf,
-    /// Version of its format.
-    pub format: u32,
-    /// Whether it is encrypted.
-    pub encrypted: bool,
-    /// Drawn when it was made; hex.
-    pub id: String,
-    /// Number of the last write.
-    pub writes: u64,
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// Its galleries, by name.
-    pub galleries: Vec<GalleryStats>,
 }
 
 impl Database {

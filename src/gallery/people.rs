@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Database;
-use super::merging::shown_labels;
+use super::labels::shown_labels;
 use super::names::{self, usable};
 use crate::error::{GalleryError, Result};
 use crate::files::hex;

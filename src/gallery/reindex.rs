@@ -7,10 +7,9 @@
 
 use std::sync::PoisonError;
 
-use serde::{Deserialize, Serialize};
-
 use super::Database;
 use super::shelf::{Inside, Shelf};
+use super::stats::IndexStats;
 use crate::error::{Result, StoreError};
 use crate::index::{CROSSOVER, IndexChoice, Parameters, Stamp};
 
@@ -18,23 +17,6 @@ use crate::index::{CROSSOVER, IndexChoice, Parameters, Stamp};
 /// beside one in [`BEHIND_SHARE`]. A file that is this far behind is as good: what it lacks is scanned.
 const BEHIND: usize = 512;
 const BEHIND_SHARE: usize = 32;
-
-/// The index of a gallery in numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct IndexStats {
-    /// What answers.
-    pub kind: IndexChoice,
-    /// Bytes that it takes in memory, vectors and their codes included.
-    pub bytes: usize,
-    /// Candidates that a search of the graph keeps.
-    pub width: Option<usize>,
-    /// Faces that every search of the graph scans, since they are not linked yet.
-    pub waiting: usize,
-    /// Forgotten faces that are not swept from the graph yet. Nothing of their vectors but codes is left.
-    pub removed: usize,
-    /// Why the graph on disk was not used.
-    pub note: Option<String>,
-}
 
 impl Inside {
     pub(super) fn index_stats(&self) -> IndexStats {

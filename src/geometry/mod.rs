@@ -4,8 +4,10 @@ mod boxes;
 mod landmarks;
 mod near;
 mod similarity;
+mod suppress;
 
-pub use boxes::{BBox, Overlap, non_maximum_suppression};
+pub use boxes::{BBox, Overlap};
 pub use landmarks::Landmarks;
 pub(crate) use near::NearBoxes;
 pub use similarity::Similarity;
+pub use suppress::non_maximum_suppression;

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{BBox, Overlap};
+use super::boxes::{BBox, Overlap};
 
 /// Edges beyond this, and those that are not finite, are compared with every box: no photo is that large, and up to
 /// here f64 holds every sum of edges that matters.

@@ -9,8 +9,9 @@
 use hnsw_rs::prelude::{Distance, Hnsw};
 
 use super::graph::measured;
+use super::neighbour::{Allowed, Neighbour};
 use super::rows::{Probe, Rows};
-use super::{Allowed, Index, Neighbour};
+use super::structure::Index;
 use crate::vector::products;
 
 /// Neighbours of a point on the upper layers; twice that on the lowest.

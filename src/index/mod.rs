@@ -10,7 +10,9 @@
 mod exact;
 mod graph;
 mod hnsw;
+mod neighbour;
 mod rows;
+mod structure;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -21,8 +23,10 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use graph::{Graph, Parameters, Plan, Snapshot, Stamp};
 use hnsw::HnswRs;
+pub use neighbour::{Allowed, Neighbour};
 pub use rows::Precision;
 use rows::{Probe, Rows};
+use structure::Index;
 
 /// Faces from which on a graph answers sooner than the exact scan.
 pub(crate) const CROSSOVER: usize = 30_000;
@@ -40,42 +44,6 @@ pub enum IndexChoice {
     Graph,
     /// The crate `hnsw_rs`, whatever the gallery's size. It is kept in no file.
     Hnsw,
-}
-
-/// A face near a probe.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Neighbour {
-    /// The face's number.
-    pub face: u64,
-    /// Euclidean distance between the unit vectors, 0 to 2.
-    pub distance: f32,
-}
-
-/// Which faces may be answered.
-pub type Allowed<'a> = Option<&'a (dyn Fn(u64) -> bool + Sync)>;
-
-/// A way to find near rows that is not the exact scan. The truth about vectors is the rows'.
-pub(crate) trait Index: Send + Sync {
-    /// A row was added.
-    fn inserted(&mut self, rows: &Rows, row: u32);
-
-    /// A row is nobody's any more; it is freed now, later or never.
-    fn removed(&mut self, rows: &mut Rows, row: u32);
-
-    /// The `count` nearest of the allowed faces, nearest first; `None` where the exact scan is to answer.
-    fn nearest(&self, rows: &Rows, probe: &Probe, count: usize, allowed: Allowed) -> Option<Vec<Neighbour>>;
-
-    /// Candidates that a search keeps, as measured; `None` while it is not ready to answer.
-    fn width(&self) -> Option<usize>;
-
-    /// Rows of the forgotten that it still steps on.
-    fn removed_rows(&self) -> usize;
-
-    /// Bytes in memory, without the rows'.
-    fn bytes(&self, rows: &Rows) -> usize;
-
-    /// The first invariant that does not hold, as a sentence.
-    fn check(&self, rows: &Rows) -> Result<(), String>;
 }
 
 impl Index for Graph {

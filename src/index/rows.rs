@@ -25,7 +25,7 @@ use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
 
-use super::Neighbour;
+use super::neighbour::Neighbour;
 use super::table::Table;
 use crate::vector::{CodedProbe, LINE, Layout, squared_distance, stored};
 

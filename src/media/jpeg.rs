@@ -9,7 +9,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 use libjpeg_turbo_rs::{DecodeLimits, Decoder, PixelFormat};
 
-use super::decode::{Failure, memory_for, raster};
+use super::failure::{Failure, memory_for, raster};
 use super::{Limits, Raster};
 
 /// Scans of one component that a picture may have. Each is a pass over all of its blocks, however few bytes it is

@@ -3,6 +3,7 @@
 mod decode;
 mod draw;
 mod encode;
+mod failure;
 mod jpeg;
 mod limits;
 mod photo;

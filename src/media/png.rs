@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::decode::MOST_EXIF;
+use super::failure::MOST_EXIF;
 
 /// Length of the signature before the first chunk.
 const SIGNATURE: usize = 8;

@@ -4,7 +4,7 @@
 //! any number of them, for the same bytes again and again, and for tiles of a size that has nothing to do with the
 //! picture's. What cannot be read here is left to the decoder to refuse.
 
-use super::decode::Failure;
+use super::failure::Failure;
 use super::jpeg::Survey;
 
 const WIDTH: u16 = 256;

@@ -1,6 +1,6 @@
 //! WebP: whether the picture inside is what the file's head announces, before a decoder makes room for it.
 
-use super::decode::{Failure, MOST_EXIF};
+use super::failure::{Failure, MOST_EXIF};
 
 /// Bytes that lossless coding may take beyond what its pixels take uncoded: its tables.
 const SLACK: u64 = 64 << 10;

@@ -36,7 +36,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for Bounds {
 
     fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
         let accepted = || {
-            let place = self.service.connections().place(stream.peer_addr()?);
+            let place = self.service.gate().connections().place(stream.peer_addr()?);
             let place = place.ok_or_else(|| io::Error::other("too many connections"))?;
             let counted = self.service.metrics().connection();
             Ok((Bounded { stream, write: self.write, stalled: None, is_cut: false, place, _counted: counted }, service))

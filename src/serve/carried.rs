@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::Instrument;
 
-use super::request::in_context;
+use super::context::in_context;
 
 /// Counts the work that goes on, so that a stop can wait for it.
 #[derive(Debug)]

@@ -3,26 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
-
 use super::access::{Policies, PolicyRoom};
 use super::audit::{ROTATE_BYTES, check_rotation};
 use super::auth::KeyFile;
 use super::files::is_open_to_others;
 use super::limits::ServeLimits;
-use super::listen::check_tls;
+use super::tls::{TlsFiles, check_tls};
 use crate::error::ServeError;
 use crate::{Database, Engine};
-
-/// A certificate chain and its private key, as PEM files.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TlsFiles {
-    /// The chain, the service's own certificate first.
-    pub cert: PathBuf,
-    /// The private key.
-    pub key: PathBuf,
-}
 
 /// What a service is started with.
 #[derive(Debug, Clone, PartialEq)]

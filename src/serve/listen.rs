@@ -9,22 +9,20 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::tls_rustls::RustlsAcceptor;
 use axum_server::{Handle, Server};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::bounded::Bounds;
-use super::config::TlsFiles;
 use super::state::Service;
+use super::tls::{keep_fresh, load_tls};
 use crate::Result;
 use crate::error::ServeError;
 
 /// Files that a service has open beside its connections: the database, logs, what it reads.
 const OTHER_FILES: usize = 256;
-/// How often certificates are looked at for a change.
-const RENEWAL: Duration = Duration::from_secs(2);
 /// Connections that may wait to be accepted; the system may allow fewer.
 const WAITING: u32 = 4096;
 /// How often the keys are looked at for a change, and refusals for a count that is due.
@@ -68,7 +66,7 @@ pub fn run(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'static
     let served = runtime.block_on(serve(service.clone(), begun));
     // Writes whose callers are gone, to their answers and lines.
     runtime.block_on(service.carried().ended(Duration::from_secs_f64(service.limits().drain_seconds)));
-    runtime.block_on(service.last_words());
+    runtime.block_on(service.ledger().last_words());
     // Jobs at hand are done before the database is let go.
     service.tell_end();
     service.stop();
@@ -86,7 +84,7 @@ async fn serve(service: Arc<Service>, begun: impl FnOnce(Listening) + Send + 'st
     let places = room_for(wanted);
     if places < wanted {
         tracing::warn!(places, "the system's bound of open files leaves room for fewer connections than {wanted}");
-        service.connections().bound(places);
+        service.gate().connections().bound(places);
     }
     let listener = listen_on(listen).map_err(|e| failed("listening", e))?;
     let address = listener.local_addr().map_err(|e| failed("listening", e))?;
@@ -167,7 +165,7 @@ async fn look_after(service: Arc<Service>) {
     turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         turn.tick().await;
-        service.look_after().await;
+        service.ledger().look_after().await;
     }
 }
 
@@ -189,72 +187,4 @@ async fn signal() {
     }
     #[cfg(not(unix))]
     drop(interrupt.await);
-}
-
-async fn load_tls(files: &TlsFiles) -> Result<RustlsConfig, ServeError> {
-    // Fails only where another provider is installed already, which then serves as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let settings = read_tls(files).await.map_err(|e| ServeError::Io {
-        place: format!("{} and {}", files.cert.display(), files.key.display()),
-        doing: "reading the certificate and its key",
-        reason: e.to_string(),
-    })?;
-    Ok(RustlsConfig::from_config(settings))
-}
-
-/// Whether a service could use these files.
-pub(super) fn check_tls(files: &TlsFiles) -> Result<(), ServeError> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| ServeError::Io {
-        place: files.cert.display().to_string(),
-        doing: "starting a thread to read it",
-        reason: e.to_string(),
-    })?;
-    runtime.block_on(load_tls(files)).map(drop)
-}
-
-/// What the files say, with HTTP/1.1 alone offered: clients that are offered HTTP/2 choose it, and nobody here
-/// speaks it.
-async fn read_tls(files: &TlsFiles) -> io::Result<Arc<rustls::ServerConfig>> {
-    let read = RustlsConfig::from_pem_file(&files.cert, &files.key).await?.get_inner();
-    let mut settings = rustls::ServerConfig::clone(&read);
-    settings.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(settings))
-}
-
-/// Loads the certificate again when its files change; one that cannot be used leaves the old one.
-async fn keep_fresh(config: RustlsConfig, files: TlsFiles) {
-    let stamp = |files: &TlsFiles| -> [Option<SystemTime>; 2] {
-        [&files.cert, &files.key].map(|p| std::fs::metadata(p).and_then(|m| m.modified()).ok())
-    };
-    let mut known = stamp(&files);
-    loop {
-        tokio::time::sleep(RENEWAL).await;
-        let now = stamp(&files);
-        if now == known {
-            continue;
-        }
-        match read_tls(&files).await {
-            Ok(settings) => {
-                config.reload_from_config(settings);
-                known = now;
-                tracing::info!("the certificate was read again");
-            }
-            // Half-way through a change the two do not fit; the next look finds them whole.
-            Err(e) => tracing::warn!(error = %e, "the changed certificate cannot be used; the old one stays"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn over_tls_only_the_http_that_is_spoken_is_offered() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");
-        let files = TlsFiles { cert: folder.join("cert.pem"), key: folder.join("key.pem") };
-        assert_eq!(load_tls(&files).await.unwrap().get_inner().alpn_protocols, [b"http/1.1"]);
-        let swapped = TlsFiles { cert: folder.join("key.pem"), key: folder.join("cert.pem") };
-        assert!(load_tls(&swapped).await.unwrap_err().to_string().contains("cert.pem"));
-    }
 }

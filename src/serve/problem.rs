@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::context::request_id;
 use super::pool::Refused;
-use super::request::request_id;
 use crate::Error;
 use crate::error::{GalleryError, ModelError, PhotoError, RefusalError, ServeError, StoreError};
 

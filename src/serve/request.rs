@@ -1,6 +1,6 @@
 //! What every request goes through: an id, a time limit, a line in the log, a count, safe headers.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -15,10 +15,11 @@ use tracing::Instrument;
 
 use super::audit::Refusal;
 use super::compreface;
+use super::context::{CONTEXT, Context, LOG_IN};
 use super::pool::Refused;
 use super::problem::Problem;
+use super::random::random_hex;
 use super::state::Service;
-use crate::files::hex;
 
 /// The header that carries the request's id, in and out.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,61 +27,6 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 const LONGEST_ID: usize = 64;
 /// How much of a request's method the logs say.
 const LONGEST_METHOD: usize = 10;
-
-/// What is known of the request that the current task answers.
-#[derive(Debug)]
-pub(super) struct Context {
-    pub id: String,
-    /// Id of the key that it came with, and what that is for, once these are known.
-    key: OnceLock<(String, String)>,
-    from: Option<IpAddr>,
-    /// Whether the audit log has a line of it.
-    noted: AtomicBool,
-}
-
-impl Context {
-    pub(super) fn is_noted(&self) {
-        self.noted.store(true, Ordering::Relaxed);
-    }
-}
-
-tokio::task_local! {
-    static CONTEXT: Arc<Context>;
-}
-
-/// The request that is being answered.
-pub(super) fn context() -> Option<Arc<Context>> {
-    CONTEXT.try_with(Clone::clone).ok()
-}
-
-/// `work` as a part of the request that is being answered, wherever it runs.
-pub(super) fn in_context<F: Future>(work: F) -> impl Future<Output = F::Output> + use<F> {
-    let context = context();
-    async move {
-        match context {
-            Some(context) => CONTEXT.scope(context, work).await,
-            None => work.await,
-        }
-    }
-}
-
-/// Id of the request that is being answered.
-pub(super) fn request_id() -> Option<String> {
-    CONTEXT.try_with(|c| c.id.clone()).ok()
-}
-
-/// The address that the request came from, where it came over a socket.
-pub(super) fn asked_from() -> Option<IpAddr> {
-    CONTEXT.try_with(|c| c.from).ok().flatten()
-}
-
-/// Notes whose request this is, for the logs.
-pub(super) fn came_with(key: &str, name: &str) {
-    let _ = CONTEXT.try_with(|c| c.key.set((key.to_string(), name.to_string())));
-}
-
-/// What the audit log calls the opening of a session.
-pub(super) const LOG_IN: &str = "log in";
 
 /// A refusal that no handler has put into the audit log.
 fn refusal(context: &Context, method: &Method, route: &str, response: &Response) -> Option<Refusal> {
@@ -116,17 +62,6 @@ fn id_of(headers: &HeaderMap) -> String {
     given.filter(harmless).map_or_else(|| random_hex::<12>().unwrap_or_else(|_| "none".to_string()), str::to_string)
 }
 
-/// `N` bytes from the operating system as hex digits.
-pub(super) fn random_hex<const N: usize>() -> Result<String, Problem> {
-    let mut bytes = [0; N];
-    let failed = |e: getrandom::Error| {
-        tracing::error!(error = %e, "no random numbers");
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal.random", "no random numbers are to be had")
-    };
-    getrandom::fill(&mut bytes).map_err(failed)?;
-    Ok(hex(&bytes))
-}
-
 /// Runs around every route.
 pub(super) async fn around(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
     let start = Instant::now();
@@ -154,7 +89,7 @@ pub(super) async fn around(State(service): State<Arc<Service>>, request: Request
             }
         };
         if let Some(refusal) = refusal(&context, &method, &route, &response) {
-            service.note_refusal(&refusal).await;
+            service.ledger().note_refusal(&refusal).await;
         }
         response
     };

@@ -1,41 +1,35 @@
-//! The running service: what every handler holds.
+//! The running service: its parts, which handlers take singly (`State<Arc<Gate>>`) or together (`State<Arc<Service>>`).
 
 mod facts;
-mod noting;
 mod readiness;
+mod unready;
+mod writing;
 
-pub(super) use facts::{AuditCheck, DiskRoom, Work};
-use readiness::Unready;
+pub(super) use facts::{DiskRoom, Work};
+use unready::Unready;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
+
+use axum::extract::FromRef;
 
 use super::access::{CoolDowns, Policies, PolicyRoom};
-use super::audit::{Audit, Refusals, check_rotation};
-use super::auth::{KeyFile, Keys, Rates, Sessions};
+use super::audit::{Event, check_rotation};
+use super::auth::{Gate, KeyFile, Keys};
 use super::carried::Carried;
 use super::config::ServeOptions;
-use super::connections::Connections;
 use super::files::{is_open_to_others, make_private_folder};
 use super::idempotency::Repeats;
+use super::input::Intake;
+use super::ledger::Ledger;
 use super::limits::ServeLimits;
 use super::memory::Memory;
 use super::metrics::Metrics;
-use super::pool::{Pool, Refused};
+use super::pools::Pools;
 use super::problem::Problem;
 use super::rank::Rank;
-use crate::error::ServeError;
 use crate::{Database, Engine, GalleryStats, Result};
-
-/// Threads that read large bodies.
-const BODY_THREADS: usize = 2;
-/// Threads that search and list.
-const SEARCH_THREADS: usize = 2;
-/// Threads that wait for the disk; several, so that their writes share a sync.
-const DISK_THREADS: usize = 8;
-/// Bodies, searches and writes that may wait.
-const QUICK_QUEUE: usize = 256;
 
 /// A face service over one engine and one database: [`super::router`] makes its routes, [`super::run`]
 /// serves them.
@@ -44,35 +38,47 @@ pub struct Service {
     engine: Engine,
     database: Database,
     options: ServeOptions,
-    bodies: Pool,
-    networks: Pool,
-    searches: Pool,
-    disk: Pool,
-    keys: Keys,
-    sessions: Sessions,
-    rates: Rates,
-    metrics: Metrics,
-    audit: Audit,
-    refusals: Refusals,
+    pools: Arc<Pools>,
+    gate: Arc<Gate>,
+    intake: Arc<Intake>,
+    ledger: Arc<Ledger>,
+    metrics: Arc<Metrics>,
     repeats: Arc<Repeats>,
     carried: Carried,
     policies: Policies,
     cool_downs: CoolDowns,
-    memory: Arc<Memory>,
-    connections: Arc<Connections>,
     /// When it was last seen why the service is not ready, and what was seen.
     looked: tokio::sync::Mutex<Option<(Instant, Vec<Unready>)>>,
     stopping: AtomicBool,
     began: SystemTime,
-    /// When the audit log was last read as a whole, and what came of it.
-    audit_checked: Mutex<AuditCheck>,
 }
+
+/// The routes' state, of which each handler and extractor takes the part that it needs and knows no other.
+#[derive(Debug, Clone)]
+pub(super) struct Parts(pub Arc<Service>);
+
+impl FromRef<Parts> for Arc<Service> {
+    fn from_ref(parts: &Parts) -> Self {
+        parts.0.clone()
+    }
+}
+
+macro_rules! parts {
+    ($($part:ident: $name:ident),*) => {
+        $(impl FromRef<Parts> for Arc<$part> {
+            fn from_ref(parts: &Parts) -> Self {
+                parts.0.$name.clone()
+            }
+        })*
+    };
+}
+parts!(Pools: pools, Gate: gate, Intake: intake, Ledger: ledger, Metrics: metrics);
 
 impl Service {
     /// Gets a service ready; nothing listens yet.
     ///
     /// # Errors
-    /// [`ServeError`] for options that cannot be kept, an address that others reach without keys and TLS,
+    /// [`crate::error::ServeError`] for options that cannot be kept, an address that others reach without keys and TLS,
     /// or files that cannot be read.
     pub fn new(engine: Engine, database: Database, options: ServeOptions) -> Result<Arc<Self>> {
         let limits = &options.limits;
@@ -81,7 +87,7 @@ impl Service {
         if is_open_to_others(&options.state) {
             tracing::warn!(folder = %options.state.display(), "others may write into the service's folder: chmod 700 it");
         }
-        let keys = Keys::open(KeyFile::in_folder(&options.state))?;
+        let keys = Arc::new(Keys::open(KeyFile::in_folder(&options.state))?);
         options.check_exposure(!keys.keyless())?;
         let policies = match &options.policies {
             Some(path) => Policies::load(path)?,
@@ -94,37 +100,24 @@ impl Service {
                 false => tracing::warn!("{room}"),
             }
         }
-        let audit = Audit::open(&options.state, options.audit_bytes)?;
-        // Opening it read it from its first line to its last.
-        let audit_checked = AuditCheck::sound(audit.lines());
-        let pool = |name: &str, threads, queue, door| {
-            Pool::new(name, threads, queue, door).map_err(|e| ServeError::Io {
-                place: name.to_string(),
-                doing: "starting threads",
-                reason: e.to_string(),
-            })
-        };
+        let ledger = Arc::new(Ledger::open(&options.state, options.audit_bytes, keys.clone(), limits.work())?);
+        let metrics = Arc::new(Metrics::new());
+        let pools = Arc::new(Pools::new(limits, metrics.clone())?);
+        let way_in = (options.listen.ip().is_loopback(), options.tls.is_some());
+        let (memory, dimension) = (Memory::of(limits), engine.dimension());
         Ok(Arc::new(Self {
-            bodies: pool("bodies", BODY_THREADS, QUICK_QUEUE, true)?,
-            networks: pool("networks", limits.workers, limits.queue, true)?,
-            searches: pool("searches", SEARCH_THREADS, QUICK_QUEUE, false)?,
-            disk: pool("disk", DISK_THREADS, QUICK_QUEUE, false)?,
-            keys,
-            sessions: Sessions::default(),
-            rates: Rates::default(),
-            metrics: Metrics::new(),
-            audit,
-            refusals: Refusals::default(),
+            gate: Arc::new(Gate::new(keys, ledger.clone(), limits, way_in)),
+            intake: Arc::new(Intake { limits: limits.clone(), memory, pools: pools.clone(), dimension }),
+            pools,
+            ledger,
+            metrics,
             repeats: Repeats::open(&options.state, database.writes())?,
             carried: Carried::default(),
             policies,
             cool_downs: CoolDowns::default(),
-            memory: Memory::of(limits),
-            connections: Connections::new(limits.connections, limits.address_connections),
             looked: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
             began: SystemTime::now(),
-            audit_checked: Mutex::new(audit_checked),
             engine,
             database,
             options,
@@ -147,19 +140,15 @@ impl Service {
         &self.options.limits
     }
 
-    pub(super) fn keys(&self) -> &Keys {
-        &self.keys
+    pub(super) fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
-    pub(super) fn sessions(&self) -> &Sessions {
-        &self.sessions
+    pub(super) fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
     }
 
-    pub(super) fn rates(&self) -> &Rates {
-        &self.rates
-    }
-
-    pub(super) fn metrics(&self) -> &Metrics {
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
@@ -180,10 +169,6 @@ impl Service {
         &self.carried
     }
 
-    pub(super) fn has_tls(&self) -> bool {
-        self.options.tls.is_some()
-    }
-
     /// Whether new requests should go elsewhere.
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
@@ -196,45 +181,19 @@ impl Service {
     /// Ends the threads, when what they have is done.
     pub(super) fn stop(&self) {
         self.begin_to_stop();
-        for pool in [&self.bodies, &self.networks, &self.searches, &self.disk] {
-            pool.stop();
-        }
-        self.audit.stop();
+        self.pools.stop();
+        self.ledger.stop();
         self.repeats.stop();
     }
 
-    pub(super) fn memory(&self) -> &Arc<Memory> {
-        &self.memory
-    }
-
-    pub(super) fn connections(&self) -> &Arc<Connections> {
-        &self.connections
-    }
-
-    async fn on<T: Send + 'static, E: Into<Problem> + Send + 'static>(
-        self: &Arc<Self>,
-        pool: &Pool,
-        rank: Rank,
-        within: Option<Duration>,
-        work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
+    /// [`Ledger::audited`].
+    pub(super) async fn audited<T>(
+        &self,
+        event: Event,
+        work: impl Future<Output = Result<T, Problem>>,
+        told: impl FnOnce(&T, &mut Event),
     ) -> Result<T, Problem> {
-        let service = self.clone();
-        let wait = within.map_or(self.limits().queue_wait(), |w| self.limits().queue_wait().min(w));
-        let deadline = within.map(|w| Instant::now() + w);
-        let done = pool.run(rank, wait, deadline, move || work(&service)).await;
-        if matches!(done, Err(Refused::Failed)) {
-            self.metrics.panicked();
-        }
-        done?.map_err(Into::into)
-    }
-
-    /// Runs what reads a large body.
-    pub(super) async fn with_bodies<T: Send + 'static>(
-        self: &Arc<Self>,
-        rank: Rank,
-        work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
-    ) -> Result<T, Problem> {
-        self.on(&self.bodies, rank, Some(self.limits().work()), move |_| work()).await
+        self.ledger.audited(event, work, told).await
     }
 
     /// Runs what needs the networks.
@@ -251,7 +210,8 @@ impl Service {
         rank: Rank,
         work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.on(&self.networks, rank, Some(self.limits().queue_wait() + self.limits().work()), work).await
+        let service = self.clone();
+        self.pools.networks(rank, move || work(&service)).await
     }
 
     /// Runs what reads and searches.
@@ -259,7 +219,8 @@ impl Service {
         self: &Arc<Self>,
         work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.on(&self.searches, Rank::Keyed, Some(self.limits().work()), work).await
+        let service = self.clone();
+        self.pools.searches(move || work(&service)).await
     }
 
     /// Runs what waits for the disk, to its end: a write that was begun cannot be taken back.
@@ -267,21 +228,14 @@ impl Service {
         self: &Arc<Self>,
         work: impl FnOnce(&Service) -> Result<T, E> + Send + 'static,
     ) -> Result<T, Problem> {
-        self.on(&self.disk, Rank::Keyed, None, work).await
+        let service = self.clone();
+        self.pools.disk(move || work(&service)).await
     }
 
     /// The counts that are read off when somebody asks for them; the galleries' are answered.
     pub(super) fn measure(&self) -> Result<Vec<GalleryStats>> {
-        let pools = [
-            ("bodies", &self.bodies),
-            ("networks", &self.networks),
-            ("searches", &self.searches),
-            ("disk", &self.disk),
-        ];
-        for (name, pool) in pools {
-            self.metrics.pool(name, pool.waiting(), pool.running());
-        }
-        self.metrics.audit(self.audit.lines(), self.audit.is_writable());
+        self.pools.measure();
+        self.metrics.audit(self.ledger.audit_lines(), self.ledger.is_writable());
         Ok(self.database.stats()?.galleries)
     }
 }

@@ -18,8 +18,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::durable::{io, sync_folder};
-use super::journal::failed;
+use super::disk::{failed, io, sync_folder};
 use super::layout::{self, Current};
 use super::lock::Lock;
 use super::ring::{self, Ring};

@@ -17,11 +17,12 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::Store;
 use super::codec::DataKey;
-use super::durable::{io as fault, sync_folder};
+use super::disk::{io as fault, sync_folder};
 use super::key::{KeyBytes, NONCE, TAG, random, seal, unseal};
+use super::layout::CACHES;
 use super::layout::wipe;
-use super::{CACHES, Store};
 use crate::error::StoreError;
 use crate::files;
 

@@ -7,18 +7,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::disk::{fault, io};
 use super::witness::Witness;
 use crate::error::StoreError;
-use crate::files;
-
-pub(super) fn io(path: &Path, doing: &'static str, e: &std::io::Error) -> StoreError {
-    StoreError::Io { path: path.display().to_string(), doing, reason: e.to_string() }
-}
-
-/// Makes the names in a folder durable.
-pub(super) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
-    files::sync_folder(folder).map_err(|e| io(folder, "syncing", &e))
-}
 
 struct Disk {
     settled: u64,
@@ -103,22 +94,4 @@ impl Durable {
         fault::point();
         Ok(())
     }
-}
-
-/// Where the crash tests end the process.
-pub(super) mod fault {
-    /// Ends the process at the point whose number (from 1) the environment names. Nothing outside tests.
-    #[cfg(test)]
-    pub(in crate::store) fn point() {
-        use std::sync::atomic::{AtomicU64, Ordering};
-        static PASSED: AtomicU64 = AtomicU64::new(0);
-        let number = PASSED.fetch_add(1, Ordering::SeqCst) + 1;
-        let chosen = std::env::var("KITH_TEST_ABORT_AT").ok().and_then(|n| n.parse().ok());
-        if chosen == Some(number) {
-            std::process::abort();
-        }
-    }
-
-    #[cfg(not(test))]
-    pub(in crate::store) fn point() {}
 }

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::path::Path;
 use std::sync::PoisonError;
 
+use super::disk::{fault, sync_folder};
 use super::journal::Journal;
 use super::layout::{self, Current};
 use super::sum::Sum;
 use super::view::View;
-use super::{DataKey, HeadRecord, Key, Store, Writing, codec, durable, migrate};
+use super::{DataKey, HeadRecord, Key, Store, Writing, codec, migrate};
 use crate::error::StoreError;
 
 /// Writes the journal of `current` out of entries (those of the head are passed over) and a head, and returns it when
@@ -40,7 +41,7 @@ pub(super) fn write<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     let names = (current.begun_journal(folder), current.journal(folder));
     let about = (migrate::FORMAT, head.id, head.write);
     let journal = Journal::create((&names.0, &names.1), about, summed, ends_with)?;
-    durable::sync_folder(folder)?;
+    sync_folder(folder)?;
     let head = written.take().unwrap_or_else(|| head.clone());
     Ok((journal, head))
 }
@@ -61,6 +62,31 @@ pub(super) fn view_of(
         }
         Err(e) => Err(e),
     }
+}
+
+/// What the database is gone on from.
+pub(super) struct Basis {
+    pub current: Current,
+    pub journal: Journal,
+    pub view: View,
+    pub head: HeadRecord,
+}
+
+/// Writes the database anew out of entries, makes that the current one, and goes on from it.
+pub(super) fn anew<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    folder: &Path,
+    current: &Current,
+    head: &HeadRecord,
+    entries: impl Iterator<Item = Result<(K, V), StoreError>>,
+) -> Result<Basis, StoreError> {
+    let next = current.next();
+    layout::remove(&next.records(folder))?;
+    let (journal, head) = write(folder, &next, head, entries)?;
+    fault::point();
+    layout::point_to(folder, &next)?;
+    fault::point();
+    let (view, _) = view_of(folder, &next, &journal)?;
+    Ok(Basis { current: next, journal, view, head })
 }
 
 impl Store {
@@ -92,7 +118,7 @@ impl Store {
             made = copied();
         }
         let (journal, head) = made?;
-        durable::fault::point();
+        fault::point();
         let mut pointed = layout::point_to(&self.folder, &current);
         if matches!(pointed, Err(StoreError::Full { .. })) && layout::give_room(&self.folder) {
             pointed = layout::point_to(&self.folder, &current);
@@ -104,7 +130,7 @@ impl Store {
             }
             return Err(e);
         }
-        durable::fault::point();
+        fault::point();
         self.turn_to(&mut writing, current, journal, head)
     }
 

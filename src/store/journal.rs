@@ -40,7 +40,7 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use super::durable::{fault, io};
+use super::disk::{failed, fault, io};
 use super::key::random;
 use super::{HeadRecord, Key, codec};
 use crate::error::StoreError;
@@ -134,15 +134,6 @@ pub(super) struct Scanned {
     pub end: u64,
     /// Stretches between frames that are none.
     pub damaged: Vec<Range<u64>>,
-}
-
-/// An error of the file system, told apart where the cause is that there is no room.
-pub(super) fn failed(path: &Path, doing: &'static str, e: &io::Error) -> StoreError {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    match e.kind() {
-        StorageFull | QuotaExceeded | FileTooLarge => StoreError::Full { path: path.display().to_string(), doing },
-        _ => io(path, doing, e),
-    }
 }
 
 impl Journal {

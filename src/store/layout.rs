@@ -5,10 +5,13 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::durable::io;
+use super::disk::{failed, io};
 use super::{journal, lock, ring, witness};
 use crate::error::StoreError;
 use crate::files::{self, Audience};
+
+/// The folder of what can be made again from the records.
+pub(super) const CACHES: &str = "index";
 
 pub(super) const CURRENT: &str = "CURRENT";
 const MARK: &str = "kith database";
@@ -167,8 +170,7 @@ pub(super) fn guessed(folder: &Path) -> Option<Current> {
 /// [`StoreError::Poisoned`]: it was made, and may not be on disk.
 pub(super) fn point_to(folder: &Path, current: &Current) -> Result<(), StoreError> {
     let path = folder.join(CURRENT);
-    files::write_whole(&path, current.text().as_bytes(), Audience::Owner)
-        .map_err(|e| journal::failed(&path, "writing", &e))?;
+    files::write_whole(&path, current.text().as_bytes(), Audience::Owner).map_err(|e| failed(&path, "writing", &e))?;
     files::sync_folder(folder).map_err(|e| StoreError::Poisoned {
         path: folder.display().to_string(),
         reason: format!("{CURRENT} was replaced, and the folder could not be synced: {e}"),
@@ -185,7 +187,7 @@ pub(super) fn only_beginnings(folder: &Path) -> Result<(), StoreError> {
     }
     let ours = |name: &String| {
         let heads = [RECORDS, JOURNAL, RING, CURRENT, RESERVE, SOCKET, witness::NAME];
-        name == lock::NAME || name == super::CACHES || heads.iter().any(|head| name.starts_with(head))
+        name == lock::NAME || name == CACHES || heads.iter().any(|head| name.starts_with(head))
     };
     if let Some(other) = names.iter().find(|n| !ours(n)) {
         return Err(StoreError::NotADatabase { path: path(), found: format!("it holds {other}") });
@@ -292,7 +294,7 @@ pub(super) fn keep_room(folder: &Path, more: u64) -> Result<(), StoreError> {
         }
         Ok(())
     });
-    grown.map_err(|e| journal::failed(&path, "keeping room for forgetting", &e))
+    grown.map_err(|e| failed(&path, "keeping room for forgetting", &e))
 }
 
 /// Gives the room back that was kept, and what [`hold_open`]'s files have taken since they were removed; whether there

@@ -36,7 +36,7 @@ impl Lock {
     /// locked all the same, and none is needed where there is none.
     pub(super) fn take(folder: &Path, wait: Duration) -> Result<Self, StoreError> {
         let path = folder.join(NAME);
-        let failed = |e: std::io::Error| super::journal::failed(&path, "taking the lock", &e);
+        let failed = |e: std::io::Error| super::disk::failed(&path, "taking the lock", &e);
         let start = Instant::now();
         let (mut file, read_only) = loop {
             let (mut file, read_only) = match files::open_private(&path) {

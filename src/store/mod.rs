@@ -32,6 +32,7 @@
 mod archive;
 mod cache;
 mod codec;
+mod disk;
 mod durable;
 mod generation;
 mod journal;
@@ -73,8 +74,6 @@ use view::View;
 
 use crate::error::StoreError;
 
-/// The folder of what can be made again from the records.
-const CACHES: &str = "index";
 /// Bytes that must fit on the disk for it not to be full.
 const PROBE: usize = 1 << 16;
 
@@ -155,7 +154,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`].
     pub(crate) fn size_on_disk(&self) -> Result<u64, StoreError> {
-        let size = |path: &Path| layout::size(path).map_err(|e| durable::io(path, "measuring", &e));
+        let size = |path: &Path| layout::size(path).map_err(|e| disk::io(path, "measuring", &e));
         let current = self.writing().current.clone();
         Ok(size(&current.journal(&self.folder))? + size(&current.records(&self.folder))?)
     }

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::sync::{Mutex, RwLock};
 use std::time::Duration;
 
-use super::durable::{Durable, fault};
-use super::generation;
+use super::disk::fault;
+use super::durable::Durable;
+use super::generation::{self, Basis, anew};
 use super::journal::Journal;
 use super::layout::{self, Current};
 use super::lock::{self, Lock};
@@ -31,14 +32,6 @@ pub(crate) struct OpenMode {
     pub repair: bool,
     /// Opens an encrypted database, and makes a new one encrypted.
     pub key: Option<MasterKey>,
-}
-
-/// What the database is gone on from.
-pub(super) struct Basis {
-    pub current: Current,
-    pub journal: Journal,
-    pub view: View,
-    pub head: HeadRecord,
 }
 
 /// A view whose every record is whole and accounted for.
@@ -146,7 +139,7 @@ fn look_before_locking(folder: &Path, create: bool) -> Result<(), StoreError> {
         if !create {
             return Err(StoreError::NotFound { path: shown() });
         }
-        files::private_folder(folder).map_err(|e| super::journal::failed(folder, "making the folder", &e))?;
+        files::private_folder(folder).map_err(|e| super::disk::failed(folder, "making the folder", &e))?;
     }
     if !folder.is_dir() {
         return Err(StoreError::NotADatabase { path: shown(), found: "it is a file".to_string() });
@@ -212,7 +205,7 @@ fn make(folder: &Path, lock: &Lock, key: Option<&MasterKey>) -> Result<Current, 
         Witness::create(folder, head.id, head.write)?;
         fault::point();
         layout::point_to(folder, &current)?;
-        super::durable::sync_folder(files::folder_of(folder))
+        super::disk::sync_folder(files::folder_of(folder))
     })();
     if let Err(e) = made {
         // Half a database is in nobody's way, but a full disk has no room for it. Once it is named it is whole.
@@ -411,23 +404,6 @@ fn from_journal(
         View::in_memory(&journal)?
     };
     Ok(Basis { current, journal, view, head })
-}
-
-/// Writes the database anew out of entries, makes that the current one, and goes on from it.
-pub(super) fn anew<K: AsRef<[u8]>, V: AsRef<[u8]>>(
-    folder: &Path,
-    current: &Current,
-    head: &HeadRecord,
-    entries: impl Iterator<Item = Result<(K, V), StoreError>>,
-) -> Result<Basis, StoreError> {
-    let next = current.next();
-    layout::remove(&next.records(folder))?;
-    let (journal, head) = generation::write(folder, &next, head, entries)?;
-    fault::point();
-    layout::point_to(folder, &next)?;
-    fault::point();
-    let (view, _) = generation::view_of(folder, &next, &journal)?;
-    Ok(Basis { current: next, journal, view, head })
 }
 
 /// Brings a database without a journal to this program's format.

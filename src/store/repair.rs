@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::generation::{Basis, anew};
 use super::journal::{FIRST, Found as FoundChange, Journal};
 use super::layout::Current;
 use super::notes::{Notes, finding};
-use super::open::{Basis, anew};
 use super::replay::Replayed;
 use super::ring::Ring;
 use super::sum::Sum;

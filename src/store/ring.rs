@@ -25,8 +25,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::durable::{fault, io, sync_folder};
-use super::journal::failed;
+use super::disk::{failed, fault, io, sync_folder};
 use super::key::{KEY, KeyBytes, MasterKey, NONCE, TAG, random, seal, unseal};
 use crate::error::StoreError;
 use crate::files::{self, Audience};

@@ -73,7 +73,7 @@ pub(super) fn guarded<T>(
             let place = at.map(|at| format!(" at {at:?}")).unwrap_or_default();
             Err(StoreError::Damaged { path: path(), what: format!("sled found corruption{place} while {doing}") })
         }
-        Ok(Err(sled::Error::Io(e))) => Err(super::journal::failed(folder, doing, &e)),
+        Ok(Err(sled::Error::Io(e))) => Err(super::disk::failed(folder, doing, &e)),
         Ok(Err(e)) => Err(StoreError::Io { path: path(), doing, reason: e.to_string() }),
         Err(_) => Err(StoreError::Damaged { path: path(), what: format!("sled gave up while {doing}") }),
     }
@@ -99,7 +99,7 @@ impl Sled {
         if files::room(path).or_else(|| files::room(files::folder_of(path))).is_some_and(|room| room < ROOM) {
             return Err(StoreError::Full { path: path.display().to_string(), doing: "opening the records" });
         }
-        files::private_folder(path).map_err(|e| super::journal::failed(path, "making the folder", &e))?;
+        files::private_folder(path).map_err(|e| super::disk::failed(path, "making the folder", &e))?;
         remove_half_made_snapshots(path);
         let config = sled::Config::new().path(path).flush_every_ms(None).cache_capacity(CACHE);
         let db = guarded(path, "opening", || {

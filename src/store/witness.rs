@@ -17,8 +17,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use super::durable::io;
-use super::journal::failed;
+use super::disk::{failed, io};
 use crate::error::StoreError;
 use crate::files::{self, Audience};
 
@@ -64,7 +63,7 @@ impl Witness {
         let path = folder.join(NAME);
         let bytes = [slot(&id, write), slot(&id, write)].concat();
         files::write_whole(&path, &bytes, Audience::Owner).map_err(|e| failed(&path, "writing", &e))?;
-        super::durable::sync_folder(folder)?;
+        super::disk::sync_folder(folder)?;
         let file = OpenOptions::new().write(true).open(&path).map_err(|e| io(&path, "opening", &e))?;
         Ok(Self { file, id, turn: 0 })
     }

@@ -161,7 +161,7 @@ impl Writer<'_> {
             }
             return Err(e);
         }
-        super::durable::fault::point();
+        super::disk::fault::point();
         let applied = {
             let mut view = store.view.write().unwrap_or_else(PoisonError::into_inner);
             // The journal has it: where sled fails, what is held is read from there.

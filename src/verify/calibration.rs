@@ -19,7 +19,7 @@ use std::sync::{PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::jackknife::{Replicate, reach};
+use super::replicate::{Replicate, reach};
 use crate::error::RefusalError;
 
 /// Equal distances cannot be parted by a threshold, so a point may rest on fewer impostor pairs than its rate allows:

@@ -3,15 +3,14 @@
 use rayon::prelude::*;
 
 use super::calibration::{Calibration, OperatingPoint};
-use super::jackknife::{GROUPS, GroupedDistances};
+use super::jackknife::GroupedDistances;
+use super::replicate::GROUPS;
+use super::slope::{Weight, slope};
 
 /// False-match rates that a record has points for, where the data supports them: 5, 2 and 1 in each
 /// decade, since a request between two points takes the stricter one.
 const RATES: [f64; 18] =
     [5e-1, 2e-1, 1e-1, 5e-2, 2e-2, 1e-2, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4, 1e-4, 5e-5, 2e-5, 1e-5, 5e-6, 2e-6, 1e-6];
-/// Steps of bisection for the slope: more than f32 can tell apart.
-const BISECTIONS: usize = 60;
-
 /// Distances of pairs of photos, and whose they are.
 #[derive(Default)]
 pub struct Distances {
@@ -98,34 +97,6 @@ pub(crate) fn operating_point(fmr: f64, genuine: &[f32], impostor: &[f32]) -> Op
     let point =
         OperatingPoint { fmr, distance, fnmr: refused as f64 / genuine.len() as f64, impostors_below: below as u64 };
     (point.impostors_below >= Calibration::LEAST_SUPPORT).then_some(point)
-}
-
-/// A function of a distance, of which a mean over many is wanted.
-pub(super) type Weight<'a> = &'a (dyn Fn(f32) -> f64 + Sync);
-/// Takes the mean of a function over all pairs of one kind.
-pub(super) type MeanOver<'a> = &'a dyn Fn(Weight) -> f64;
-
-/// The slope at which the derivative of the log likelihood, which falls with the slope, is zero.
-pub(super) fn slope(midpoint: f32, genuine: MeanOver, impostor: MeanOver) -> Result<f32, String> {
-    let derivative = |slope: f64| {
-        let part = |mean: MeanOver, wanted: f64| {
-            mean(&|d| {
-                let from_middle = f64::from(d) - f64::from(midpoint);
-                let similarity = 1.0 / (1.0 + (slope * from_middle).exp());
-                (similarity - wanted) * from_middle
-            })
-        };
-        part(genuine, 1.0) + part(impostor, 0.0)
-    };
-    let (mut low, mut high) = (0.0f64, 1e4f64);
-    if derivative(low) <= 0.0 {
-        return Err("genuine pairs are no nearer than impostor pairs: this model tells nobody apart".to_string());
-    }
-    for _ in 0..BISECTIONS {
-        let middle = (low + high) / 2.0;
-        if derivative(middle) > 0.0 { low = middle } else { high = middle }
-    }
-    Ok(low as f32)
 }
 
 #[cfg(test)]

@@ -5,31 +5,12 @@
 //! Statistics 17(4), 2001) asks the people instead: they are parted into [`GROUPS`] groups, the measurement
 //! is made again without all pairs that touch one group, and the spread of the answers is the error.
 
-use serde::{Deserialize, Serialize};
-
 use super::calibration::{Calibration, OperatingPoint};
-use super::fit::{Weight, slope};
+use super::replicate::{GROUPS, Replicate};
+use super::slope::{Weight, slope};
 
-/// Groups of people.
-pub(crate) const GROUPS: usize = 20;
-/// Two-sided 95% quantile of Student's t with [`GROUPS`] - 1 degrees of freedom.
-const T_95: f64 = 2.093_024;
 /// Bins of distances from 0 to 2: a ten-thousandth each.
 const BINS: usize = 20_000;
-
-/// The measurement without one group of people.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Replicate {
-    /// Distance at which similarity would be 50%.
-    pub midpoint: f32,
-    /// Steepness of the similarity scale.
-    pub slope: f32,
-    /// FMR at the distance of each of the record's operating points.
-    pub fmr: Vec<f64>,
-    /// FNMR there.
-    pub fnmr: Vec<f64>,
-}
 
 /// Counts of distances by the two groups of people that a pair touches.
 #[derive(Clone)]
@@ -111,14 +92,6 @@ fn rest(counts: &[u32], left_out: usize) -> Vec<u64> {
         }
     }
     sums
-}
-
-/// Half the width of the 95% interval of what the replicates measured.
-pub(super) fn reach(replicates: impl Iterator<Item = f64> + Clone) -> f64 {
-    let n = replicates.clone().count() as f64;
-    let mean = replicates.clone().sum::<f64>() / n;
-    let variance = replicates.map(|r| (r - mean).powi(2)).sum::<f64>() * (n - 1.0) / n;
-    T_95 * variance.sqrt()
 }
 
 #[cfg(test)]

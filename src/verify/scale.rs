@@ -3,7 +3,7 @@
 
 use super::Calibration;
 use super::calibration::{log_odds, percent};
-use super::jackknife::reach;
+use super::replicate::reach;
 
 /// Where same and different part, in percent.
 pub const HALF: f32 = 50.0;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
-use super::{Fault, Limits, Source};
+use super::kinds::{Fault, Limits, Source};
 use crate::files::spelled;
 use crate::serve::{ServeLimits, line_of, nearest};
 

@@ -4,10 +4,11 @@ use std::any::TypeId;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches};
 
 use super::file::{self, Written};
-use super::{Fault, InForce, Source, is_flag};
+use super::kinds::{Fault, InForce, Source};
 use crate::files::typed;
 
 /// Two ways to say one thing: the one of the higher layer counts.
@@ -28,6 +29,11 @@ pub(super) fn variable(name: &str) -> Option<(String, OsString)> {
     let name = if name == "log" { "log_form" } else { name };
     let variable = format!("{PREFIX}{}", name.to_uppercase());
     std::env::var_os(&variable).filter(|v| !v.is_empty()).map(|value| (variable, value))
+}
+
+/// Whether the command line itself says it.
+pub(super) fn is_flag(leaf: &ArgMatches, id: &str) -> bool {
+    leaf.try_contains_id(id).is_ok() && leaf.value_source(id) == Some(ValueSource::CommandLine)
 }
 
 pub(super) fn lower_layers(known: &[Arg], flags: &[&str], written: &mut Written, faults: &mut Vec<Fault>) -> Vec<Said> {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 use serde::Deserialize;
 
-use super::{Fault, InForce, Limits, Settings, Source, Written, file};
+use super::file::{self, Written};
+use super::kinds::{Fault, InForce, Limits, Settings, Source};
 use crate::serve::ServeLimits;
 
 const VARIABLE: &str = "KITH_LIMITS_";

@@ -5,22 +5,20 @@
 //! of each value; what is wrong is told with the place where it was said.
 
 mod file;
+mod kinds;
 mod layers;
 mod limits;
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
 
-use super::args::Args;
-use crate::files::spelled;
-use crate::serve::ServeLimits;
+use super::args::command::Args;
 use file::Written;
-use layers::{Said, in_force, lower_layers, variable, with};
+pub(super) use kinds::{Fault, InForce, Settings};
+use layers::{Said, in_force, is_flag, lower_layers, variable, with};
 pub(super) use limits::{limits_help, one_limit};
 
 /// Commands that take settings. The others take flags alone.
@@ -28,88 +26,6 @@ const COMMANDS: [&str; 4] = ["serve", "keys", "audit", "config"];
 /// Flags that say how the command itself answers, or that the service has no use for.
 const NO_SETTINGS: [&str; 9] =
     ["config", "limit", "json", "quiet", "help", "version", "gallery", "max_megapixels", "file"];
-/// Where a value was said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Source {
-    /// On the command line.
-    Flag(String),
-    /// In this variable of the environment.
-    Variable(String),
-    /// In this file, on this line.
-    File(PathBuf, usize),
-    /// Nowhere.
-    Default,
-}
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Flag(flag) => write!(f, "--{flag}"),
-            Self::Variable(name) => write!(f, "${name}"),
-            Self::File(path, line) => write!(f, "{}:{line}", spelled(path)),
-            Self::Default => f.write_str("default"),
-        }
-    }
-}
-
-/// Something that is wrong with the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Fault {
-    /// Where, as far as that is known.
-    pub place: Option<String>,
-    /// What, and what to do.
-    pub what: String,
-}
-
-impl Fault {
-    pub(super) fn at(place: impl ToString, what: impl Into<String>) -> Self {
-        Self { place: Some(place.to_string()), what: what.into() }
-    }
-}
-
-impl std::fmt::Display for Fault {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.place {
-            Some(place) => write!(f, "{place}: {}", self.what),
-            None => f.write_str(&self.what),
-        }
-    }
-}
-
-/// A setting as it is in force.
-#[derive(Debug, Clone)]
-pub(super) struct InForce {
-    pub name: String,
-    /// `None` where nothing was said and there is no default.
-    pub value: Option<String>,
-    pub source: Source,
-}
-
-/// What the layers came to.
-#[derive(Debug, Default)]
-pub(super) struct Settings {
-    /// The file of `--config`.
-    pub file: Option<PathBuf>,
-    /// Whether a file that was named could not be read at all.
-    pub unreadable: bool,
-    pub faults: Vec<Fault>,
-    /// Every setting, and every limit as `limits.NAME`.
-    pub in_force: Vec<InForce>,
-    pub limits: ServeLimits,
-}
-
-impl Settings {
-    /// # Errors
-    /// With every fault on a line of its own.
-    pub(super) fn faultless(&self) -> anyhow::Result<()> {
-        if self.faults.is_empty() {
-            return Ok(());
-        }
-        let lines: Vec<String> = self.faults.iter().map(ToString::to_string).collect();
-        Err(anyhow::anyhow!("{}", lines.join("\n")))
-    }
-}
-
 /// Reads a command line and, where its command takes settings, the layers beneath it.
 ///
 /// # Errors
@@ -180,10 +96,6 @@ fn leaf_of(matches: &ArgMatches) -> &ArgMatches {
     at
 }
 
-fn is_flag(leaf: &ArgMatches, id: &str) -> bool {
-    leaf.try_contains_id(id).is_ok() && leaf.value_source(id) == Some(ValueSource::CommandLine)
-}
-
 /// The file that holds settings: `--config`, `kith config check`'s own argument, or `$KITH_CONFIG`.
 fn file_of(leaf: &ArgMatches) -> Option<PathBuf> {
     let given = |id: &str| leaf.try_get_one::<PathBuf>(id).ok().flatten().cloned();
@@ -239,6 +151,3 @@ fn plain(error: &clap::Error) -> String {
     let words: Vec<&str> = first.trim_start_matches("error: ").split_whitespace().collect();
     words.join(" ")
 }
-
-/// What was said of a limit, by name, with its place.
-type Limits = BTreeMap<String, (toml::Value, Source)>;

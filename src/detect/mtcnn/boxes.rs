@@ -4,7 +4,8 @@
 //! box is as wide as the difference of its edges; after R-net and O-net it is one pixel wider.
 
 use super::nets::Maps;
-use super::pyramid::{CELL, STRIDE};
+use super::options::CELL;
+use super::pyramid::STRIDE;
 use crate::geometry::{BBox, Landmarks, Overlap, non_maximum_suppression};
 use crate::media::Frame;
 

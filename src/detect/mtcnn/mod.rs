@@ -11,8 +11,11 @@
 
 mod boxes;
 mod nets;
+mod options;
 mod pyramid;
 mod strips;
+
+pub use options::MtcnnOptions;
 
 use rayon::prelude::*;
 
@@ -26,31 +29,6 @@ use crate::media::{Frame, Raster, resize_area, resize_area_interleaved};
 use crate::nn::weights::TensorMap;
 use crate::nn::{Device, WeightSource, backend};
 use kith_kernels::Simd;
-
-/// What MTCNN can be told. The defaults are facenet-pytorch's.
-///
-/// ```
-/// let options = kith::MtcnnOptions { min_face: 40, ..Default::default() };
-/// assert_eq!(options.thresholds, [0.6, 0.7, 0.7]);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct MtcnnOptions {
-    /// Side of the smallest face looked for, in pixels; at least 12 (P-net's own window).
-    pub min_face: u32,
-    /// Least score that P-, R- and O-net let pass, each 0 to 1.
-    pub thresholds: [f32; 3],
-    /// Ratio between neighbouring levels of the pyramid, above 0 and below 1.
-    pub factor: f64,
-    /// A photo whose longer side is longer is treated as if it were this long: `min_face` grows in
-    /// proportion. `None`, the default, looks for `min_face` in photos of any size.
-    pub max_side: Option<u32>,
-}
-
-impl Default for MtcnnOptions {
-    fn default() -> Self {
-        Self { min_face: 20, thresholds: [0.6, 0.7, 0.7], factor: 0.709, max_side: None }
-    }
-}
 
 /// Architecture name, as the manifest has it.
 pub const ARCHITECTURE: &str = "mtcnn";
@@ -188,25 +166,6 @@ impl Mtcnn {
             answers.extend(batch.iter().map(|(c, _)| *c).zip(refined));
         }
         Ok(answers)
-    }
-}
-
-impl MtcnnOptions {
-    fn check(&self) -> Result<(), ModelError> {
-        let wrong = |option, received: String, expected| Err(ModelError::InvalidOption { option, received, expected });
-        if self.min_face < pyramid::CELL {
-            return wrong("min-face", self.min_face.to_string(), "at least 12 pixels");
-        }
-        if self.max_side.is_some_and(|side| side < pyramid::CELL) {
-            return wrong("max-side", format!("{:?}", self.max_side.unwrap_or_default()), "at least 12 pixels");
-        }
-        if self.thresholds.iter().any(|t| !(0.0..=1.0).contains(t)) {
-            return wrong("detection thresholds", format!("{:?}", self.thresholds), "between 0 and 1");
-        }
-        if !(self.factor > 0.0 && self.factor < 1.0) {
-            return wrong("pyramid factor", self.factor.to_string(), "above 0 and below 1");
-        }
-        Ok(())
     }
 }
 

@@ -1,10 +1,8 @@
 //! The image pyramid that P-net slides over.
 
-use super::MtcnnOptions;
+use super::options::{CELL, MtcnnOptions};
 use crate::media::{AreaRows, Frame, Raster};
 
-/// Side of P-net's window in pixels of its level.
-pub(super) const CELL: u32 = 12;
 /// Step of the window, in pixels of the level.
 pub(super) const STRIDE: u32 = 2;
 

@@ -26,6 +26,7 @@
 
 mod build;
 mod file;
+mod scratch;
 mod search;
 mod tune;
 
@@ -35,7 +36,7 @@ use super::rows::Rows;
 use super::table::Table;
 pub(crate) use build::Plan;
 pub(crate) use file::{Snapshot, Stamp, fingerprint};
-use search::Scratch;
+use scratch::Scratch;
 pub(crate) use tune::measured;
 
 /// No neighbour.

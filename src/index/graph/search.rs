@@ -5,10 +5,9 @@ use std::sync::PoisonError;
 use super::super::rows::{Probe, Rows};
 use super::super::{Allowed, Neighbour};
 use super::Graph;
+use super::scratch::{Candidate, SEEN, Scratch};
 use crate::vector::{CodedProbe, products_at};
 
-/// Marks a candidate whose neighbours have been looked at.
-const SEEN: u32 = 1 << 31;
 /// Pivots that a walk starts from.
 const STARTS: usize = 8;
 /// A walk that has to keep more candidates than this, times its width, since most are no answers, gives
@@ -20,53 +19,6 @@ const ASKED: usize = 128;
 const SELECTIVE: usize = 8;
 /// Candidates that are ranked by their vectors, beside twice those asked for.
 const RANKED: usize = 32;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Candidate {
-    pub product: i32,
-    /// With [`SEEN`] in its highest bit.
-    marked: u32,
-}
-
-impl Candidate {
-    pub(super) fn row(self) -> u32 {
-        self.marked & !SEEN
-    }
-}
-
-/// Working memory of a walk.
-#[derive(Debug, Default)]
-pub(super) struct Scratch {
-    /// The walk that last came to each row.
-    stamps: Vec<u8>,
-    epoch: u8,
-    /// Best first.
-    pub pool: Vec<Candidate>,
-    fresh: Vec<u32>,
-    products: Vec<i32>,
-    starts: Vec<(i32, u32)>,
-}
-
-impl Scratch {
-    fn begin(&mut self, rows: usize) {
-        self.pool.clear();
-        if self.stamps.len() < rows {
-            self.stamps.resize(rows, 0);
-        }
-        if self.epoch == u8::MAX {
-            self.stamps.fill(0);
-            self.epoch = 0;
-        }
-        self.epoch += 1;
-    }
-
-    /// Whether this walk comes to the row for the first time.
-    #[inline]
-    fn first_time(&mut self, row: u32) -> bool {
-        let stamp = &mut self.stamps[row as usize];
-        std::mem::replace(stamp, self.epoch) != self.epoch
-    }
-}
 
 impl Graph {
     pub(super) fn borrow(&self) -> Scratch {

@@ -28,86 +28,21 @@
 //! the network runs, so [`named`] tells them apart by that order; the shapes are checked after.
 
 mod blocks;
+mod proto;
 
 use std::collections::{BTreeMap, HashMap};
 
-use candle_core::{Device, Tensor};
 use prost::Message;
 
+use self::proto::{FLOAT, ModelProto};
 use super::TensorMap;
 use super::specs;
 use crate::error::WeightsError;
 
 /// What such a file begins with: the tag of the format version, a number.
 pub(super) const FIRST_BYTE: u8 = 0x08;
-/// `TensorProto`'s number for 32-bit floats.
-const FLOAT: i32 = 1;
-/// `TensorProto`'s number for tensors in another file.
-const EXTERNAL: i32 = 1;
 /// What torch's exporter puts before a number it gives.
 const NUMBER_PREFIX: &str = "onnx::Conv_";
-
-#[derive(Clone, PartialEq, Message)]
-struct ModelProto {
-    #[prost(int64, tag = "1")]
-    version: i64,
-    #[prost(message, optional, tag = "7")]
-    graph: Option<GraphProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct GraphProto {
-    #[prost(message, repeated, tag = "1")]
-    node: Vec<NodeProto>,
-    #[prost(message, repeated, tag = "5")]
-    initializer: Vec<TensorProto>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct NodeProto {
-    #[prost(string, repeated, tag = "1")]
-    input: Vec<String>,
-    #[prost(string, repeated, tag = "2")]
-    output: Vec<String>,
-    #[prost(string, tag = "4")]
-    op_type: String,
-    #[prost(message, repeated, tag = "5")]
-    attribute: Vec<AttributeProto>,
-}
-
-impl NodeProto {
-    fn integer(&self, attribute: &str) -> Option<i64> {
-        self.attribute.iter().find(|a| a.name == attribute).map(|a| a.i)
-    }
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct AttributeProto {
-    #[prost(string, tag = "1")]
-    name: String,
-    #[prost(int64, tag = "3")]
-    i: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct TensorProto {
-    #[prost(int64, repeated, tag = "1")]
-    dims: Vec<i64>,
-    #[prost(int32, tag = "2")]
-    data_type: i32,
-    #[prost(float, repeated, tag = "4")]
-    float_data: Vec<f32>,
-    #[prost(int32, repeated, tag = "5")]
-    int32_data: Vec<i32>,
-    #[prost(int64, repeated, tag = "7")]
-    int64_data: Vec<i64>,
-    #[prost(string, tag = "8")]
-    name: String,
-    #[prost(bytes = "vec", tag = "9")]
-    raw_data: Vec<u8>,
-    #[prost(int32, tag = "14")]
-    data_location: i32,
-}
 
 /// The f32 initialisers of the file, under the names that the file gives them.
 ///
@@ -136,37 +71,6 @@ pub(super) fn parse(bytes: &[u8], path: &str) -> Result<TensorMap, WeightsError>
         return Err(malformed("it holds no tensors of 32-bit floats".to_string()));
     }
     Ok(tensors)
-}
-
-impl TensorProto {
-    fn read(&self) -> Result<Tensor, String> {
-        if self.data_location == EXTERNAL {
-            return Err("its values lie in another file; save the model as one file".to_string());
-        }
-        let (dims, values) = (dims_of(&self.dims)?, self.floats()?);
-        if values.len() != dims.iter().product::<usize>() {
-            return Err(format!("it has {} values, which its dimensions {dims:?} do not say", values.len()));
-        }
-        Tensor::from_vec(values, dims, &Device::Cpu).map_err(|e| e.to_string())
-    }
-
-    fn floats(&self) -> Result<Vec<f32>, String> {
-        if self.raw_data.is_empty() {
-            return Ok(self.float_data.clone());
-        }
-        let (values, rest) = self.raw_data.as_chunks::<4>();
-        if self.data_type != FLOAT || !rest.is_empty() {
-            return Err(format!("{} bytes of type {} are no 32-bit floats", self.raw_data.len(), self.data_type));
-        }
-        Ok(values.iter().map(|b| f32::from_le_bytes(*b)).collect())
-    }
-}
-
-/// Dimensions whose product is a count.
-fn dims_of(dims: &[i64]) -> Result<Vec<usize>, String> {
-    let read: Option<Vec<usize>> = dims.iter().map(|&d| usize::try_from(d).ok()).collect();
-    let is_count = |dims: &Vec<usize>| dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d)).is_some();
-    read.filter(is_count).ok_or_else(|| format!("{dims:?} are no dimensions"))
 }
 
 /// The architecture that the tensors are for, told from names that only it has; `None` where they are

@@ -2,29 +2,13 @@
 
 mod fast;
 mod sface;
+mod tensor;
 
 pub(crate) use fast::{MOBILEFACENET_BLOCKS, YUNET_N, YUNET_S, YunetShape};
+pub use tensor::TensorSpec;
+use tensor::{pair, spec};
+
 pub(crate) use sface::{SFACE_BLOCKS, SFACE_DIMENSION, SFACE_LAST, sface_released};
-
-/// A tensor that an architecture needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TensorSpec {
-    /// Its name.
-    pub name: String,
-    /// Its shape, outermost dimension first; [`TensorSpec::ANY`] where any length will do.
-    pub shape: Vec<usize>,
-}
-
-impl TensorSpec {
-    /// A length that the file may choose, such as how many directions a trained subspace has.
-    pub const ANY: usize = 0;
-
-    /// Whether a tensor of that shape will do.
-    pub(super) fn admits(&self, shape: &[usize]) -> bool {
-        let fits = |(wanted, length): (&usize, &usize)| wanted == length || (*wanted == Self::ANY && *length > 0);
-        self.shape.len() == shape.len() && self.shape.iter().zip(shape).all(fits)
-    }
-}
 
 /// Names of the architectures that kith runs.
 pub fn architectures() -> &'static [&'static str] {
@@ -70,16 +54,6 @@ pub(super) fn numbered(architecture: &str) -> Vec<String> {
         "mobilefacenet" => fast::mobilefacenet_numbered(),
         _ => Vec::new(),
     }
-}
-
-fn spec(name: impl Into<String>, shape: &[usize]) -> TensorSpec {
-    TensorSpec { name: name.into(), shape: shape.to_vec() }
-}
-
-/// Weight and bias of a layer.
-fn pair(specs: &mut Vec<TensorSpec>, name: &str, weight: &[usize]) {
-    specs.push(spec(format!("{name}.weight"), weight));
-    specs.push(spec(format!("{name}.bias"), &weight[..1]));
 }
 
 /// The three networks under the prefixes `pnet`, `rnet`, `onet`.

@@ -5,17 +5,17 @@
 //! 2. Keys are the owner's to make: their counts are as many as there are keys and policies. People are counted up to
 //!    [`MOST_PEOPLE`]; only enrolled ones are, and of more the one goes whose count matters least.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use super::super::bounded_map::{BoundedMap, Bounds, Kept};
 use super::policy::CoolDown;
 
 /// Claimed people whose failures are remembered, at most.
 const MOST_PEOPLE: usize = 20_000;
 
 /// Whose failures.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(in super::super) enum Counted {
     /// Those of a key under a policy.
     Key { policy: String, key: String },
@@ -29,22 +29,36 @@ struct Tries {
     until: Option<Instant>,
 }
 
-impl Tries {
-    /// Whether they still keep somebody out, and since when they are: what matters least is the least.
-    fn weight(&self, now: Instant) -> (bool, Option<Instant>) {
-        (self.until.is_some_and(|u| u > now), self.failures.last().copied().max(self.until))
+impl Kept for Tries {
+    type Time = Instant;
+    /// Whether they still keep somebody out, and since when they are.
+    type Order = (bool, Option<Instant>);
+
+    fn is_over(&self, _: Instant) -> bool {
+        false
+    }
+
+    fn order(&self, now: Instant) -> Option<Self::Order> {
+        Some((self.until.is_some_and(|u| u > now), self.failures.last().copied().max(self.until)))
     }
 }
 
 /// Failures by who asks, and about whom.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in super::super) struct CoolDowns {
-    keys: Mutex<HashMap<Counted, Tries>>,
-    people: Mutex<HashMap<Counted, Tries>>,
+    keys: Mutex<BoundedMap<Counted, Tries>>,
+    people: Mutex<BoundedMap<Counted, Tries>>,
+}
+
+impl Default for CoolDowns {
+    fn default() -> Self {
+        let map = |entries| Mutex::new(BoundedMap::new(Bounds { entries, weight: usize::MAX, spare: 2 }));
+        Self { keys: map(usize::MAX), people: map(MOST_PEOPLE) }
+    }
 }
 
 impl CoolDowns {
-    fn of(&self, whose: &Counted) -> std::sync::MutexGuard<'_, HashMap<Counted, Tries>> {
+    fn of(&self, whose: &Counted) -> std::sync::MutexGuard<'_, BoundedMap<Counted, Tries>> {
         let tries = match whose {
             Counted::Key { .. } => &self.keys,
             Counted::Person { .. } => &self.people,
@@ -62,10 +76,11 @@ impl CoolDowns {
     pub(super) fn failed(&self, whose: &[Counted], rule: CoolDown, now: Instant) {
         for one in whose {
             let mut tries = self.of(one);
-            if matches!(one, Counted::Person { .. }) && tries.len() >= MOST_PEOPLE && !tries.contains_key(one) {
-                make_room(&mut tries, now);
+            if tries.get(one).is_none() {
+                tries.make_room(now);
+                tries.put(one.clone(), Tries::default());
             }
-            let entry = tries.entry(one.clone()).or_default();
+            let Some(entry) = tries.get_mut(one) else { continue };
             entry.failures.retain(|f| now.saturating_duration_since(*f) < rule.within_seconds.get());
             entry.failures.push(now);
             if entry.failures.len() >= rule.failures.get() {
@@ -74,15 +89,6 @@ impl CoolDowns {
             }
         }
     }
-}
-
-/// Takes out the half that matters least: seldom, since a look at all takes longer than a failure may.
-fn make_room(tries: &mut HashMap<Counted, Tries>, now: Instant) {
-    let mut weights: Vec<_> = tries.values().map(|t| t.weight(now)).collect();
-    let middle = weights.len() / 2;
-    let (_, least_kept, _) = weights.select_nth_unstable(middle);
-    let least_kept = *least_kept;
-    tries.retain(|_, t| t.weight(now) > least_kept);
 }
 
 #[cfg(test)]

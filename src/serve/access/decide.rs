@@ -13,12 +13,12 @@ use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 
 use super::evidence::Evidence;
-use super::judge::{Outcome, judge};
+use super::judge::{Outcome, Question, judge};
 use super::reason::Reason;
 use crate::json::json;
 use crate::serve::audit::Event;
@@ -27,21 +27,8 @@ use crate::serve::bodies::{PhotoFiles, PhotoTexts};
 use crate::serve::input::Form;
 use crate::serve::pool::Refused;
 use crate::serve::problem::Problem;
-use crate::serve::request::random_hex;
-use crate::serve::state::Service;
-
-/// What is asked.
-#[derive(Debug, Clone, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(in crate::serve) struct Question {
-    /// The policy's name.
-    pub(super) policy: String,
-    /// Who it is said to be; nobody, when not said: then the whole gallery is searched.
-    pub(super) person: Option<String>,
-    /// Which door, as the log will say. Failures are counted by key, whatever this is.
-    pub(super) door: Option<String>,
-}
+use crate::serve::random::random_hex;
+use crate::serve::state::{Parts, Service};
 
 /// A decision.
 #[derive(Debug, Serialize, ToSchema)]
@@ -72,18 +59,19 @@ pub(in crate::serve) struct DecisionView {
     request_body(content((PhotoFiles = "multipart/form-data"), (PhotoTexts = "application/json"), (Vec<u8> = "image/jpeg"))),
     responses((status = 200, body = DecisionView),
         (status = 503, body = Problem, content_type = "application/problem+json", description = "A denial too, as every other status is")))]
-pub(in super::super) async fn decide(State(service): State<Arc<Service>>, request: Request) -> Response {
+pub(in super::super) async fn decide(State(parts): State<Parts>, request: Request) -> Response {
+    let service = parts.0.clone();
     let shut = |problem: Problem| {
         let reason = Reason::of(&problem);
         service.metrics().decided("-", "deny", reason.text());
         problem.with("decision", "deny").with("reason", reason.text()).into_response()
     };
-    let (mut parts, body) = request.into_parts();
-    let known = match Known::<Decide>::from_request_parts(&mut parts, &service).await {
+    let (mut head, body) = request.into_parts();
+    let known = match Known::<Decide>::from_request_parts(&mut head, &parts).await {
         Ok(known) => known,
         Err(problem) => return shut(problem),
     };
-    let form = match Form::from_request(Request::from_parts(parts, body), &service).await {
+    let form = match Form::from_request(Request::from_parts(head, body), &parts).await {
         Ok(form) => form,
         Err(problem) => return settle(&service, &known.caller, None, Outcome::of(&problem)).await,
     };
@@ -150,7 +138,7 @@ async fn settle(service: &Arc<Service>, caller: &Caller, question: Option<&Quest
 /// The log gets its line even where the caller goes away meanwhile.
 async fn recorded(service: &Arc<Service>, event: Event) -> bool {
     let service = service.clone();
-    tokio::spawn(async move { service.record(event).await.is_some() }).await.unwrap_or(false)
+    tokio::spawn(async move { service.ledger().record(event).await.is_some() }).await.unwrap_or(false)
 }
 
 #[cfg(all(test, feature = "embedded-weights"))]

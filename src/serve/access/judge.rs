@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use axum::http::StatusCode;
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::Value;
+use utoipa::IntoParams;
 
 use super::cool_down::Counted;
-use super::decide::Question;
 use super::policy::Policy;
 use super::reason::Reason;
 use crate::json::json;
@@ -27,6 +28,19 @@ const MOST_PHOTOS: usize = 8;
 /// Longest claim that is looked up, in bytes: four times the longest name, which may be written less shortly than it is
 /// stored. Whoever claims a longer one claims nobody's.
 const LONGEST_CLAIM: usize = 800;
+
+/// What is asked.
+#[derive(Debug, Clone, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(in crate::serve) struct Question {
+    /// The policy's name.
+    pub(super) policy: String,
+    /// Who it is said to be; nobody, when not said: then the whole gallery is searched.
+    pub(super) person: Option<String>,
+    /// Which door, as the log will say. Failures are counted by key, whatever this is.
+    pub(super) door: Option<String>,
+}
 
 /// What came of a question.
 #[derive(Debug, Clone)]

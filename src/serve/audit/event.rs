@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::super::request::{Context, context};
+use super::super::context::{Context, context};
 use super::bounds;
 
 /// Something that happened. Never a photo, a template or a key.

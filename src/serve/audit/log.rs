@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::super::files::{Identity, create_private, io, open_private, sync_folder};
 use super::chain::{AuditHead, read_log};
 use super::event::Event;
-use super::key_changes::Noted;
+use super::noted::Noted;
 use super::segments::{head_in, lock_in, log_in, next_in, rotated_in};
 use crate::error::ServeError;
 use crate::files::hex;

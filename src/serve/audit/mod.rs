@@ -15,16 +15,19 @@
 
 mod bounds;
 mod chain;
+mod check;
 mod event;
 mod find;
 mod key_changes;
 mod log;
+mod noted;
 mod refusals;
 mod segments;
 mod tail;
 mod writer;
 
 pub use chain::{AuditHead, AuditReport, verify_log};
+pub(super) use check::AuditCheck;
 pub(super) use event::Event;
 pub(super) use find::{Sought, find_lines};
 pub use key_changes::{make_key, note_keys};
@@ -32,4 +35,4 @@ pub use log::ROTATE_BYTES;
 pub(super) use log::check_rotation;
 pub(super) use refusals::{Refusal, Refusals};
 pub use tail::last_lines;
-pub(super) use writer::Audit;
+pub(super) use writer::{Audit, Unwritable};

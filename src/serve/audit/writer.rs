@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 use super::super::auth::ApiKey;
 use super::super::files::io;
 use super::event::Event;
-use super::key_changes::Noted;
 use super::log::Log;
+use super::noted::Noted;
 use crate::error::ServeError;
 use crate::json::json;
 

@@ -9,17 +9,20 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 
 use super::super::audit::Event;
+use super::super::context::came_with;
 use super::super::input::gallery_of;
 use super::super::problem::Problem;
 use super::super::rank::{Asker, Rank};
-use super::super::request::came_with;
-use super::super::state::Service;
-use super::{ApiKey, CSRF_HEADER, Permit, Role, Session, Standing, cookie_of};
+use super::gate::Gate;
+use super::key::{ApiKey, Role};
+use super::known_keys::Standing;
+use super::rate::Permit;
+use super::session::{CSRF_HEADER, Session, cookie_of};
 use crate::DEFAULT_GALLERY;
 
 /// What a service without keys calls its callers.
@@ -88,10 +91,8 @@ impl Caller {
     }
 
     /// A place among the requests of this key.
-    pub(in super::super) fn place(&self, service: &Service, rank: Rank) -> Result<Permit, Problem> {
-        let limits = service.limits();
-        let (rate, concurrent) = (self.rate.or(limits.key_rate), self.concurrent.unwrap_or(limits.key_concurrent));
-        service.rates().take(&self.id, rank, rate, concurrent, Instant::now())
+    pub(in super::super) fn place(&self, gate: &Gate, rank: Rank) -> Result<Permit, Problem> {
+        gate.place(&self.id, rank, self.rate, self.concurrent)
     }
 }
 
@@ -106,10 +107,10 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// The caller with that key.
-fn caller_with(service: &Service, key: &str, headers: &HeaderMap) -> Result<Caller, Problem> {
-    match service.keys().check(key) {
+fn caller_with(gate: &Gate, key: &str, headers: &HeaderMap) -> Result<Caller, Problem> {
+    match gate.keys().check(key) {
         Standing::Valid(key) => Ok(Caller::of(key, None)),
-        Standing::Refused(_) if service.keys().keyless() => from_here(service, headers),
+        Standing::Refused(_) if gate.keys().keyless() => from_here(gate, headers),
         Standing::Refused(known) => {
             if let Some(key) = known {
                 came_with(&key.id, &key.name);
@@ -129,16 +130,16 @@ fn caller_with(service: &Service, key: &str, headers: &HeaderMap) -> Result<Call
 /// # Errors
 /// 401 for no key, a wrong one, or one that is no longer valid; 403 for a cookie without its token, or a
 /// page of another origin; 503 when the keys cannot be read.
-pub(in super::super) fn caller_of(service: &Service, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
+pub(in super::super) fn caller_of(gate: &Gate, method: &Method, headers: &HeaderMap) -> Result<Caller, Problem> {
     let unauthorized = |code, detail| Err(Problem::new(StatusCode::UNAUTHORIZED, code, detail));
     let caller = if let Some(key) = presented(headers) {
-        caller_with(service, key, headers)?
+        caller_with(gate, key, headers)?
     } else if let Some(cookie) = cookie_of(headers)
-        && let Some(session) = service.sessions().of(&cookie, Instant::now())
+        && let Some(session) = gate.sessions().of(&cookie, Instant::now())
     {
-        let Some(key) = service.keys().valid(&session.key) else {
+        let Some(key) = gate.keys().valid(&session.key) else {
             came_with(&session.key, "");
-            service.sessions().close(&cookie);
+            gate.sessions().close(&cookie);
             return unauthorized("auth.wrong_key", "the key of this session is no longer valid; log in again");
         };
         let token = headers.get(CSRF_HEADER).and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -148,8 +149,8 @@ pub(in super::super) fn caller_of(service: &Service, method: &Method, headers: &
             return Err(Problem::new(StatusCode::FORBIDDEN, "auth.csrf", detail));
         }
         Caller::of(key, Some(session))
-    } else if service.keys().keyless() {
-        from_here(service, headers)?
+    } else if gate.keys().keyless() {
+        from_here(gate, headers)?
     } else {
         return unauthorized("auth.no_key", "send a key as Authorization: Bearer KEY, or as x-api-key: KEY");
     };
@@ -159,11 +160,11 @@ pub(in super::super) fn caller_of(service: &Service, method: &Method, headers: &
 
 /// A caller without a key, where there are none. A browser on this machine would let any page that it
 /// shows ask too: one of another origin is refused, and so is a name that was made to lead here.
-fn from_here(service: &Service, headers: &HeaderMap) -> Result<Caller, Problem> {
+fn from_here(gate: &Gate, headers: &HeaderMap) -> Result<Caller, Problem> {
     let text = |name| headers.get(name).and_then(|v| v.to_str().ok());
     let refused = |detail: &str| Err(Problem::new(StatusCode::FORBIDDEN, "auth.origin", detail));
     let host = text(header::HOST).unwrap_or_default();
-    if service.options().listen.ip().is_loopback() && !host.is_empty() && !names_this_machine(host) {
+    if gate.is_local() && !host.is_empty() && !names_this_machine(host) {
         return refused("there are no keys, so only requests to localhost are answered");
     }
     let own = |origin: &str| origin.split_once("://").is_some_and(|(_, authority)| authority == host);
@@ -223,11 +224,15 @@ impl<R> May<R> {
     }
 }
 
-impl<R: Needs> FromRequestParts<Arc<Service>> for May<R> {
+impl<R: Needs, S> FromRequestParts<S> for May<R>
+where
+    S: Send + Sync,
+    Arc<Gate>: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Problem> {
-        let Known { caller, place, .. } = Known::<R>::from_request_parts(parts, service).await?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Known { caller, place, .. } = Known::<R>::from_request_parts(parts, state).await?;
         let gallery = gallery_of(parts.uri.query().unwrap_or_default())?;
         caller.need_gallery(&gallery)?;
         Ok(Self { caller, gallery, _place: place, _role: PhantomData })
@@ -242,14 +247,19 @@ pub(in super::super) struct Known<R> {
     _role: PhantomData<R>,
 }
 
-impl<R: Needs> FromRequestParts<Arc<Service>> for Known<R> {
+impl<R: Needs, S> FromRequestParts<S> for Known<R>
+where
+    S: Send + Sync,
+    Arc<Gate>: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Problem> {
-        service.keys_noted().await?;
-        let known = Self::of(service, caller_of(service, &parts.method, &parts.headers)?)?;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let gate = Arc::<Gate>::from_ref(state);
+        gate.keys_noted().await?;
+        let known = Self::of(&gate, caller_of(&gate, &parts.method, &parts.headers)?)?;
         if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<SocketAddr>>() {
-            service.connections().known(*peer, Self::RANK);
+            gate.connections().known(*peer, Self::RANK);
         }
         parts.extensions.insert(Asker { rank: Self::RANK, key: known.caller.id.clone() });
         Ok(known)
@@ -260,18 +270,18 @@ impl<R: Needs> Known<R> {
     /// Only calls for access decisions need that role.
     const RANK: Rank = if matches!(R::ROLE, Role::Decide) { Rank::Door } else { Rank::Keyed };
 
-    fn of(service: &Service, caller: Caller) -> Result<Self, Problem> {
+    fn of(gate: &Gate, caller: Caller) -> Result<Self, Problem> {
         caller.need(R::ROLE)?;
-        let place = caller.place(service, Self::RANK)?;
+        let place = caller.place(gate, Self::RANK)?;
         Ok(Self { caller, place, _role: PhantomData })
     }
 
     /// The caller whose key is in the path: an `<img>` sends no header.
-    pub(in super::super) async fn by_key(service: &Service, key: &str, headers: &HeaderMap) -> Result<Self, Problem> {
-        service.keys_noted().await?;
-        let caller = caller_with(service, key, headers)?;
+    pub(in super::super) async fn by_key(gate: &Gate, key: &str, headers: &HeaderMap) -> Result<Self, Problem> {
+        gate.keys_noted().await?;
+        let caller = caller_with(gate, key, headers)?;
         came_with(&caller.id, &caller.name);
-        Self::of(service, caller)
+        Self::of(gate, caller)
     }
 
     /// The caller in the gallery that the key is for: its only one, else the default one.
@@ -288,11 +298,15 @@ impl<R: Needs> Known<R> {
 #[derive(Debug)]
 pub(in super::super) struct AtHome<R>(pub May<R>);
 
-impl<R: Needs> FromRequestParts<Arc<Service>> for AtHome<R> {
+impl<R: Needs, S> FromRequestParts<S> for AtHome<R>
+where
+    S: Send + Sync,
+    Arc<Gate>: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, service: &Arc<Service>) -> Result<Self, Problem> {
-        Known::<R>::from_request_parts(parts, service).await?.at_home().map(Self)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        Known::<R>::from_request_parts(parts, state).await?.at_home().map(Self)
     }
 }
 

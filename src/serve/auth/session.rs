@@ -1,6 +1,5 @@
 //! Sessions of the page: a cookie that stands for a key, and a token that only the page's own scripts know.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,8 +7,9 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::super::bounded_map::{BoundedMap, Bounds, Kept};
 use super::super::problem::Problem;
-use super::super::request::random_hex;
+use super::super::random::random_hex;
 
 /// The header in which the page sends its token.
 pub(in super::super) const CSRF_HEADER: &str = "x-csrf-token";
@@ -33,9 +33,28 @@ pub(in super::super) struct Session {
 }
 
 /// By the digest of the cookie, so that the cookie itself is nowhere in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in super::super) struct Sessions {
-    open: Mutex<HashMap<[u8; 32], Session>>,
+    open: Mutex<BoundedMap<[u8; 32], Session>>,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { open: Mutex::new(BoundedMap::new(Bounds { entries: MOST, weight: usize::MAX, spare: 0 })) }
+    }
+}
+
+impl Kept for Session {
+    type Time = Instant;
+    type Order = Instant;
+
+    fn is_over(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.used) > IDLE || now.saturating_duration_since(self.begun) > LIFE
+    }
+
+    fn order(&self, _: Instant) -> Option<Instant> {
+        Some(self.used)
+    }
 }
 
 fn digest(cookie: &str) -> [u8; 32] {
@@ -43,10 +62,6 @@ fn digest(cookie: &str) -> [u8; 32] {
 }
 
 impl Session {
-    fn is_over(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.used) > IDLE || now.saturating_duration_since(self.begun) > LIFE
-    }
-
     /// Whether the token is this session's.
     pub(in super::super) fn knows(&self, token: &str) -> bool {
         self.csrf.as_bytes().ct_eq(token.as_bytes()).into()
@@ -59,14 +74,8 @@ impl Sessions {
         let (cookie, csrf) = (random_hex::<32>()?, random_hex::<32>()?);
         let session = Session { key: key.to_string(), csrf, begun: now, used: now };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if open.len() >= MOST {
-            open.retain(|_, s| !s.is_over(now));
-            while open.len() >= MOST {
-                let Some(oldest) = open.iter().min_by_key(|(_, s)| s.used).map(|(d, _)| *d) else { break };
-                open.remove(&oldest);
-            }
-        }
-        open.insert(digest(&cookie), session.clone());
+        open.make_room(now);
+        open.put(digest(&cookie), session.clone());
         Ok((cookie, session))
     }
 

@@ -13,10 +13,11 @@ use super::super::input::{Object, Options, Path};
 use super::super::problem::Problem;
 use super::super::routes::identify::embeddings;
 use super::super::state::Service;
+use super::alike::{scale, similarity};
+use super::ids;
 use super::options::Predictions;
 use super::recognition::like;
 use super::views::{ComparedEmbedding, RecognizedEmbedding, VectorAnswer};
-use super::{ids, scale, similarity};
 use crate::json::json;
 use crate::{Embedding, Engine};
 

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 
-use super::super::auth::{AtHome, Known, May, Read};
+use super::super::auth::{AtHome, Gate, Known, May, Read};
 use super::super::input::Path;
 use super::super::problem::Problem;
 use super::super::routes::faces::thumbnail_of;
@@ -31,10 +31,11 @@ pub(super) async fn image(
     responses((status = 200, body = Vec<u8>, content_type = "image/jpeg")))]
 pub(super) async fn image_by_key(
     State(service): State<Arc<Service>>,
+    State(gate): State<Arc<Gate>>,
     Path((api_key, image_id)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let may = Known::<Read>::by_key(&service, &api_key, &headers).await?.at_home()?;
+    let may = Known::<Read>::by_key(&gate, &api_key, &headers).await?.at_home()?;
     answer(&service, &may, &image_id).await
 }
 

@@ -13,6 +13,7 @@
 //! Where the two differ, kith refuses rather than guesses: plugins that it does not have, crops that were cut
 //! by somebody else (`detect_faces=false`), photos that its enrolment gate does not take.
 
+mod alike;
 mod embeddings;
 mod examples;
 mod fault;
@@ -24,18 +25,12 @@ mod recognition;
 mod subjects;
 mod views;
 
-use std::sync::Arc;
-
-use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(super) use fault::{Fault, fault};
 
-use super::problem::Problem;
-use super::state::Service;
-use crate::error::{Error, GalleryError};
-use crate::{Calibration, Engine, Result};
+use super::state::Parts;
 
 /// What every path here begins with.
 pub(super) const ROOT: &str = "/api/v1/";
@@ -46,7 +41,7 @@ pub(super) fn is_theirs(path: &str) -> bool {
 }
 
 /// Every route of theirs.
-pub(super) fn routes() -> OpenApiRouter<Arc<Service>> {
+pub(super) fn routes() -> OpenApiRouter<Parts> {
     OpenApiRouter::new()
         .routes(routes!(subjects::list, subjects::add, subjects::delete_all))
         .routes(routes!(subjects::list_at_slash))
@@ -63,27 +58,4 @@ pub(super) fn routes() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(embeddings::recognize))
         .routes(routes!(embeddings::verify_example))
         .routes(routes!(embeddings::verify))
-}
-
-/// What a gallery answers; nothing where there is none yet, since a collection is there from the start.
-fn or_none_yet<T: Default>(answer: Result<T>) -> Result<T> {
-    match answer {
-        Err(Error::Gallery(GalleryError::UnknownGallery { .. })) => Ok(T::default()),
-        other => other,
-    }
-}
-
-/// The record that similarities are read from. A similarity that rests on nothing would be taken for a measured
-/// one, so without a record there is none.
-fn scale(engine: &Engine) -> Result<&Calibration, Problem> {
-    let model = engine.model();
-    engine.calibration().filter(|c| c.model == model.as_str()).ok_or_else(|| {
-        let detail = format!("{model} has no calibration on this service, so there is no similarity to answer");
-        Problem::new(StatusCode::CONFLICT, "refusal.not_calibrated", detail)
-    })
-}
-
-/// The calibrated similarity of a distance, 0 to 1.
-fn similarity(scale: &Calibration, distance: f32) -> f32 {
-    scale.similarity(distance) / 100.0
 }

@@ -11,10 +11,11 @@ use super::super::bodies::{SourceAndTargetFiles, SourceAndTargetTexts, TheirPhot
 use super::super::input::{Form, Path, Upload};
 use super::super::problem::Problem;
 use super::super::state::Service;
+use super::alike::{or_none_yet, scale, similarity};
+use super::ids;
 use super::look::{look, look_at_one, versions};
 use super::options::{Detection, FaceOptions, Predictions, photo};
 use super::views::{Answer, ComparedFace, RecognizedFace, SeenFace, SimilarSubject, Verification, Verifications};
-use super::{ids, or_none_yet, scale, similarity};
 use crate::json::json;
 use crate::{Embedding, SearchPolicy};
 

@@ -13,7 +13,7 @@ use super::super::input::{Object, Path};
 use super::super::problem::Problem;
 use super::super::state::Service;
 use super::super::terms::Name;
-use super::or_none_yet;
+use super::alike::or_none_yet;
 use super::views::{Deleted, Subject, Subjects, Updated};
 use crate::error::{Error, GalleryError};
 use crate::json::json;

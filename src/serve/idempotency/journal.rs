@@ -20,16 +20,21 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use super::super::files::{io, open_private, write_private};
-use super::{LIFE, MOST, MOST_BYTES};
 use crate::error::ServeError;
 use crate::files::now_ms;
 
 const NAME: &str = "answers.log";
+/// How long a key is remembered.
+pub(super) const LIFE: Duration = Duration::from_secs(24 * 3600);
+/// Keys that are remembered, and bytes for them; beyond these the oldest of those that are done go.
+pub(super) const MOST: usize = 20_000;
+pub(super) const MOST_BYTES: usize = 32 << 20;
 /// Lines that may wait to be written.
 const QUEUE: usize = 4096;
 /// Lines that share an fsync, at most.

@@ -11,7 +11,6 @@
 
 mod journal;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,21 +22,17 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use journal::{Journal, Line, Slot, What};
+use journal::{Journal, Line, MOST, MOST_BYTES, Slot, What};
 
+use super::bounded_map::{BoundedMap, Bounds, Kept};
 use super::carried::Carried;
 use super::pool::Refused;
 use super::problem::Problem;
-use super::state::Service;
 use crate::error::ServeError;
 use crate::files::now_ms;
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
-const LIFE: Duration = Duration::from_secs(24 * 3600);
-/// Keys that are remembered, and bytes for them; beyond these the oldest of those that are done go.
-const MOST: usize = 20_000;
-const MOST_BYTES: usize = 32 << 20;
 const LONGEST: usize = 200;
 
 /// How far a write is.
@@ -51,51 +46,42 @@ enum State {
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Write {
     line: Line,
     state: State,
 }
 
-#[derive(Debug, Default)]
-struct Known {
-    by_slot: HashMap<Slot, Kept>,
-    weight: usize,
+impl Kept for Write {
+    /// Milliseconds since 1970.
+    type Time = u64;
+    type Order = u64;
+
+    fn is_over(&self, now_ms: u64) -> bool {
+        self.state != State::Running && self.line.is_over(now_ms)
+    }
+
+    fn order(&self, _: u64) -> Option<u64> {
+        (self.state != State::Running).then_some(self.line.since_ms)
+    }
+
+    fn weight(&self) -> usize {
+        self.line.weight()
+    }
+}
+
+/// The writes that are known.
+#[derive(Debug)]
+struct Known(BoundedMap<Slot, Write>);
+
+impl Default for Known {
+    fn default() -> Self {
+        Self(BoundedMap::new(Bounds { entries: MOST, weight: MOST_BYTES, spare: 16 }))
+    }
 }
 
 impl Known {
     fn put(&mut self, line: Line, state: State) {
-        self.weight += line.weight();
-        if let Some(before) = self.by_slot.insert(line.slot, Kept { line, state }) {
-            self.weight -= before.line.weight();
-        }
-    }
-
-    fn remove(&mut self, slot: &Slot) {
-        if let Some(before) = self.by_slot.remove(slot) {
-            self.weight -= before.line.weight();
-        }
-    }
-
-    /// Makes room for one more: what is over goes, and then the oldest; what runs stays.
-    fn make_room(&mut self, now_ms: u64) {
-        if self.by_slot.len() < MOST && self.weight < MOST_BYTES {
-            return;
-        }
-        let mut ended: Vec<(u64, Slot)> = self
-            .by_slot
-            .values()
-            .filter(|k| k.state != State::Running)
-            .map(|k| (k.line.since_ms, k.line.slot))
-            .collect();
-        ended.sort_unstable();
-        for (since, slot) in ended {
-            // Some more than must go, so that not every request looks through them all.
-            let roomy = self.by_slot.len() < MOST - MOST / 16 && self.weight < MOST_BYTES - MOST_BYTES / 16;
-            if roomy && now_ms.saturating_sub(since) <= LIFE.as_millis() as u64 {
-                break;
-            }
-            self.remove(&slot);
-        }
+        self.0.put(line.slot, Write { line, state });
     }
 }
 
@@ -122,10 +108,10 @@ pub(super) struct Repeats {
 #[derive(Debug, Clone)]
 pub(super) struct Again(Option<[u8; 32]>);
 
-impl FromRequestParts<Arc<Service>> for Again {
+impl<S: Sync> FromRequestParts<S> for Again {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Service>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let Some(key) = parts.headers.get(&KEY) else { return Ok(Self(None)) };
         let key = key.to_str().unwrap_or_default();
         if key.is_empty() || key.len() > LONGEST {
@@ -145,10 +131,10 @@ impl FromRequestParts<Arc<Service>> for Again {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Once;
 
-impl FromRequestParts<Arc<Service>> for Once {
+impl<S: Sync> FromRequestParts<S> for Once {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &Arc<Service>) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         if parts.headers.contains_key(&KEY) {
             let detail = "this call takes no idempotency-key: what it answers is kept nowhere, and is not given again; \
                           look whether a try before was done";
@@ -253,16 +239,16 @@ impl Repeats {
     fn find(&self, slot: Slot, body: [u8; 32], now_ms: u64, writes: u64) -> Result<Found, Problem> {
         let mut known = self.known();
         let conflict = |code, detail| Err(Problem::new(StatusCode::CONFLICT, code, detail));
-        match known.by_slot.get(&slot).filter(|k| k.state == State::Running || !k.line.is_over(now_ms)) {
-            Some(Kept { line, .. }) if line.body != body => {
+        match known.0.get(&slot).filter(|k| k.state == State::Running || !k.line.is_over(now_ms)) {
+            Some(Write { line, .. }) if line.body != body => {
                 let detail = "this idempotency-key was sent with another body before";
                 Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "request.idempotency_mismatch", detail))
             }
-            Some(Kept { state: State::Running, .. }) => {
+            Some(Write { state: State::Running, .. }) => {
                 let detail = "the first request with this idempotency-key is still running";
                 conflict("request.idempotency_running", detail).map_err(|p: Problem| p.retry_after(1))
             }
-            Some(Kept { line, state }) if matches!(line.what, What::Done { .. }) => {
+            Some(Write { line, state }) if matches!(line.what, What::Done { .. }) => {
                 Ok(Found::Done(line.clone(), *state == State::Ended))
             }
             Some(_) => conflict(
@@ -271,7 +257,7 @@ impl Repeats {
                  came of it: look whether it was done, and if not, send it with a new key",
             ),
             None => {
-                known.make_room(now_ms);
+                known.0.make_room(now_ms);
                 let line = Line { slot, body, since_ms: now_ms, writes: Some(writes), what: What::Begun };
                 known.put(line.clone(), State::Running);
                 Ok(Found::New(line))
@@ -307,7 +293,7 @@ impl Turn {
     ) -> Result<Response, Problem> {
         if !self.repeats.journal.append(&self.line, true).await {
             self.ended = true;
-            self.repeats.known().remove(&self.line.slot);
+            self.repeats.known().0.remove(&self.line.slot);
             return Err(unwritable(
                 "the idempotency-key cannot be stored, so the write was not begun; send it again later",
             ));
@@ -319,7 +305,7 @@ impl Turn {
                 let dropped = Line { what: What::Dropped, ..self.line.clone() };
                 // Lost, it leaves a key that is not known to have failed: no write is done twice for that.
                 self.repeats.journal.append(&dropped, false).await;
-                self.repeats.known().remove(&self.line.slot);
+                self.repeats.known().0.remove(&self.line.slot);
                 return Err(problem);
             }
             Err(problem) => return Err(problem),

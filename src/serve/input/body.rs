@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use super::super::memory::Held;
 use super::super::problem::Problem;
 use super::super::rank::{Asker, Rank};
-use super::super::state::Service;
+use super::intake::Intake;
 
 /// Greatest body of a stranger: what opens a session is a key.
 const STRANGERS_BYTES: usize = 4096;
@@ -38,9 +38,9 @@ impl Came {
     ///
     /// # Errors
     /// 400, 408, 413, or 503 where there is no memory for it.
-    pub(super) async fn all_of(request: Request, service: &Arc<Service>) -> Result<Self, Problem> {
+    pub(super) async fn all_of(request: Request, intake: &Intake) -> Result<Self, Problem> {
         let asker = request.extensions().get::<Asker>().cloned().unwrap_or_else(Asker::stranger);
-        let (rank, limits, body) = (asker.rank, service.limits(), request.into_body());
+        let (rank, limits, body) = (asker.rank, &intake.limits, request.into_body());
         let (most, time) = match rank {
             Rank::Stranger => (limits.body_bytes.min(STRANGERS_BYTES), limits.body().min(STRANGERS_TIME)),
             Rank::Keyed | Rank::Door => (limits.body_bytes, limits.body()),
@@ -53,7 +53,7 @@ impl Came {
         if stated.is_some_and(|n| n > most) {
             return Err(too_large());
         }
-        let mut held = service.memory().nothing(asker);
+        let mut held = intake.memory.nothing(asker);
         let mut bytes = Vec::new();
         let read = async {
             let mut pieces = body.into_data_stream();
@@ -87,13 +87,13 @@ impl Came {
 
 /// What `read` makes of a body.
 pub(super) async fn parse<T: Send + 'static>(
-    service: &Arc<Service>,
+    intake: &Intake,
     came: Came,
     read: impl FnOnce(Came) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     match came.bytes.len() <= PARSED_AT_ONCE {
         true => read(came),
-        false => service.with_bodies(came.rank, move || read(came)).await,
+        false => intake.pools.bodies(came.rank, move || read(came)).await,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+use axum::extract::{DefaultBodyLimit, FromRef, FromRequest, Multipart, Request};
 use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,10 +15,11 @@ use sha2::{Digest, Sha256};
 
 use super::super::memory::Held;
 use super::super::problem::Problem;
-use super::super::state::Service;
 use super::body::{Came, parse};
+use super::intake::Intake;
 use super::json::{Json, Members, bounded};
-use super::{Kind, MOST_FIELDS, Pairs, options_of, query_without_gallery, too_many, wrong_kind};
+use super::kind::{Kind, wrong_kind};
+use super::query::{MOST_FIELDS, Pairs, options_of, query_without_gallery, too_many};
 
 /// Longest name of a photo that is kept.
 const LONGEST_NAME: usize = 120;
@@ -104,10 +105,15 @@ fn no_photo(field: &str) -> Problem {
     Problem::bad("request.no_photo", detail)
 }
 
-impl FromRequest<Arc<Service>> for Form {
+impl<S> FromRequest<S> for Form
+where
+    S: Send + Sync,
+    Arc<Intake>: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request(request: Request, service: &Arc<Service>) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let intake = Arc::<Intake>::from_ref(state);
         let kind = Kind::of(request.headers());
         if kind == Kind::Other {
             return Err(wrong_kind("multipart/form-data, application/json, or an image"));
@@ -117,7 +123,7 @@ impl FromRequest<Arc<Service>> for Form {
         let (parts, content) = request.into_parts();
         let mut head = Request::new(Body::empty()).into_parts().0;
         (head.headers, head.extensions) = (parts.headers.clone(), parts.extensions.clone());
-        let came = Came::all_of(Request::from_parts(parts, content), service).await?;
+        let came = Came::all_of(Request::from_parts(parts, content), &intake).await?;
         let read = move |came: Came| {
             let whole = (kind != Kind::Multipart).then(|| came.digest());
             let mut fields = Fields { photos: Vec::new(), pairs: Vec::new(), held: came.held };
@@ -130,7 +136,7 @@ impl FromRequest<Arc<Service>> for Form {
             let digest = whole.unwrap_or_else(|| fields.digest());
             Ok((fields, digest))
         };
-        let (fields, digest) = parse(service, came, read).await?;
+        let (fields, digest) = parse(&intake, came, read).await?;
         // What is said twice is a mistake somewhere.
         let said: HashSet<&String> = pairs.iter().map(|(name, _)| name).collect();
         if let Some((name, _)) = fields.pairs.iter().find(|(name, _)| said.contains(name)) {

@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor,
 use serde_json::{Map, Number, Value};
 
 use super::super::problem::Problem;
-use super::too_many;
+use super::query::too_many;
 
 /// Refuses text with more than `most` values, before anything is made of them: a value takes many times the byte
 /// or two that it can be written in.

@@ -67,7 +67,7 @@ pub(super) fn noted(
     let work = async { Ok::<_, Problem>(work(request)) };
     let audited = runtime.block_on(async {
         match changes {
-            true => service.noted_write(event, work, told).await,
+            true => service.ledger().noted_write(event, work, told).await,
             false => service.audited(event, work, told).await,
         }
     });

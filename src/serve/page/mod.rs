@@ -4,7 +4,7 @@
 //! Its files are in the binary and hold no data, so they are answered without a key; whatever the page shows
 //! it asks of the API like any other client.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use axum::Router;
 use axum::extract::Path;
@@ -14,7 +14,7 @@ use axum::routing::get;
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
-use super::state::Service;
+use super::state::Parts;
 use crate::files::hex;
 
 /// Nothing from elsewhere, nothing inline; `blob:` for photos that the browser holds itself.
@@ -78,7 +78,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 });
 
 /// The page's own routes: everything at `/` that is not the API.
-pub(super) fn routes() -> Router<Arc<Service>> {
+pub(super) fn routes() -> Router<Parts> {
     Router::new()
         .route("/", get(async |headers: HeaderMap| answer("index.html", &headers)))
         .route("/docs", get(async |headers: HeaderMap| answer("docs.html", &headers)))

@@ -13,13 +13,15 @@ use super::backups::{self, BackupFile};
 use crate::GalleryStats;
 use crate::json::json;
 use crate::serve::access::PolicyRoom;
-use crate::serve::audit::{Event, Sought, find_lines};
+use crate::serve::audit::{AuditCheck, Event, Sought, find_lines};
 use crate::serve::auth::{Admin, Known, Read};
 use crate::serve::files::{io, make_private_folder};
 use crate::serve::idempotency::Once;
 use crate::serve::input::{Options, flag};
+use crate::serve::ledger::Ledger;
+use crate::serve::pools::Pools;
 use crate::serve::problem::Problem;
-use crate::serve::state::{AuditCheck, DiskRoom, Service, Work};
+use crate::serve::state::{DiskRoom, Service, Work};
 
 /// A gallery in numbers.
 #[derive(Debug, Serialize, ToSchema)]
@@ -128,7 +130,7 @@ pub(super) async fn stats(State(service): State<Arc<Service>>, known: Known<Read
         policies: rooms.into_iter().filter(|r| known.caller.reaches(&r.gallery)).collect(),
         disk: service.disk_room(),
         last_backup,
-        audit_checked: service.audit_checked(),
+        audit_checked: service.ledger().audit_checked(),
         work: service.worked(),
     }))
 }
@@ -340,11 +342,13 @@ pub(super) async fn audit(
 #[utoipa::path(post, path = "/v1/audit/check", tag = "service", operation_id = "check_audit",
     responses((status = 200, body = AuditCheck)))]
 pub(super) async fn check_audit(
-    State(service): State<Arc<Service>>,
+    State(ledger): State<Arc<Ledger>>,
+    State(pools): State<Arc<Pools>>,
     known: Known<Admin>,
 ) -> Result<Json<AuditCheck>, Problem> {
     sees_all(&known)?;
-    let work = service.with_disk(|s| Ok::<_, Problem>(s.check_audit()));
+    let whole = ledger.clone();
+    let work = pools.disk(move || Ok::<_, Problem>(whole.check_audit()));
     let told = |c: &AuditCheck, e: &mut Event| e.evidence = json!({ "sound": c.sound, "lines": c.lines });
-    Ok(Json(service.audited(known.caller.event("check audit"), work, told).await?))
+    Ok(Json(ledger.audited(known.caller.event("check audit"), work, told).await?))
 }

@@ -11,9 +11,10 @@ use utoipa::ToSchema;
 
 use crate::json::json;
 use crate::serve::audit::Event;
-use crate::serve::auth::{Admin, ApiKey, Caller, Known, NewKey, Role};
+use crate::serve::auth::{Admin, ApiKey, Caller, Gate, Known, NewKey, Role};
 use crate::serve::idempotency::Once;
 use crate::serve::input::{Object, Path};
+use crate::serve::pools::Pools;
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 use crate::serve::terms::Name;
@@ -69,9 +70,13 @@ fn reaches_all(caller: &Caller) -> Result<(), Problem> {
 /// The keys, without what opens
 #[utoipa::path(get, path = "/v1/keys", tag = "service", operation_id = "list_keys",
     responses((status = 200, body = KeyList)))]
-pub(super) async fn list(State(service): State<Arc<Service>>, known: Known<Admin>) -> Result<Json<KeyList>, Problem> {
+pub(super) async fn list(
+    State(gate): State<Arc<Gate>>,
+    State(pools): State<Arc<Pools>>,
+    known: Known<Admin>,
+) -> Result<Json<KeyList>, Problem> {
     reaches_all(&known.caller)?;
-    let keys = service.with_searches(|s| Ok::<_, Problem>(s.keys().file().list()?)).await?;
+    let keys = pools.searches(move || gate.keys().file().list()).await?;
     Ok(Json(KeyList { keys: keys.into_iter().rev().map(Into::into).collect() }))
 }
 
@@ -118,7 +123,7 @@ pub(super) async fn make(
 ) -> Result<(StatusCode, Json<MadeKey>), Problem> {
     reaches_all(&known.caller)?;
     let WantedKey { name, roles, galleries, days, rate, concurrent } = wanted;
-    if service.keys().keyless() && !roles.contains(&Role::Admin) {
+    if service.gate().keys().keyless() && !roles.contains(&Role::Admin) {
         let detail = "the first key must have the role admin: after it nobody without a key may make another";
         return Err(Problem::bad("request.first_key", detail));
     }
@@ -126,7 +131,7 @@ pub(super) async fn make(
     let new = NewKey { name, roles, galleries, expires_ms, rate, concurrent };
     let event = Event { evidence: json!({ "name": new.name, "roles": new.roles }), ..known.caller.event("make key") };
     let work = move |s: &Service| -> Result<MadeKey, Problem> {
-        let (key, secret) = s.keys().file().add(new)?;
+        let (key, secret) = s.gate().keys().file().add(new)?;
         Ok(MadeKey { secret: secret.to_string(), key: key.into() })
     };
     let told = |made: &MadeKey, e: &mut Event| {
@@ -146,7 +151,7 @@ pub(super) async fn revoke(
 ) -> Result<Json<KeyView>, Problem> {
     reaches_all(&known.caller)?;
     let event = Event { evidence: json!({ "id": id }), ..known.caller.event("end key") };
-    let work = move |s: &Service| -> Result<KeyView, Problem> { Ok(s.keys().file().revoke(&id)?.into()) };
+    let work = move |s: &Service| -> Result<KeyView, Problem> { Ok(s.gate().keys().file().revoke(&id)?.into()) };
     let told = |key: &KeyView, e: &mut Event| e.evidence = json!({ "id": key.id, "name": key.name });
     Ok(Json(service.in_time(service.audited_write(event, work, told)).await?))
 }

@@ -26,7 +26,7 @@ use super::access;
 use super::compreface;
 use super::problem::Problem;
 use super::request::around;
-use super::state::Service;
+use super::state::{Parts, Service};
 
 /// The routes of a service, to be driven with a socket ([`super::run`]) or without.
 pub fn router(service: Arc<Service>) -> Router {
@@ -38,10 +38,10 @@ pub fn router(service: Arc<Service>) -> Router {
         .fallback(nothing)
         .method_not_allowed_fallback(not_so)
         .layer(from_fn_with_state(service.clone(), around))
-        .with_state(service)
+        .with_state(Parts(service))
 }
 
-fn documented() -> OpenApiRouter<Arc<Service>> {
+fn documented() -> OpenApiRouter<Parts> {
     OpenApiRouter::new()
         .routes(routes!(health::live))
         .routes(routes!(health::ready))

@@ -1,7 +1,5 @@
 //! `/openapi.json`: the API's description, made from the handlers themselves.
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::header;
@@ -17,7 +15,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::serve::compreface::{self, Fault};
 use crate::serve::problem::Problem;
-use crate::serve::state::Service;
+use crate::serve::state::Parts;
 
 /// Everything but these needs a key in a header.
 const OPEN: [&str; 5] =
@@ -139,7 +137,7 @@ fn complete_operation(path: &str, operation: &mut Operation) {
 }
 
 /// The route that answers it.
-pub(super) fn route(api: OpenApi, dimension: usize) -> Router<Arc<Service>> {
+pub(super) fn route(api: OpenApi, dimension: usize) -> Router<Parts> {
     let text = complete(api, dimension).to_json().unwrap_or_else(|e| {
         tracing::error!(error = %e, "the API's description cannot be written");
         "{}".to_string()

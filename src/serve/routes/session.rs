@@ -12,11 +12,11 @@ use utoipa::ToSchema;
 
 use crate::json::json;
 use crate::serve::audit::Event;
-use crate::serve::auth::{Caller, Role, Standing, caller_of, clear_cookie, cookie_of, set_cookie};
+use crate::serve::auth::{Caller, Gate, Role, Standing, caller_of, clear_cookie, cookie_of, set_cookie};
+use crate::serve::context::{LOG_IN, asked_from, came_with};
 use crate::serve::input::Object;
+use crate::serve::ledger::Ledger;
 use crate::serve::problem::Problem;
-use crate::serve::request::{LOG_IN, asked_from, came_with};
-use crate::serve::state::Service;
 
 /// A key to open a session with.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -42,38 +42,36 @@ pub(in crate::serve) struct SessionView {
     keys: bool,
 }
 
-fn view(service: &Service, caller: Caller) -> SessionView {
+fn view(gate: &Gate, caller: Caller) -> SessionView {
     SessionView {
         id: caller.id,
         name: caller.name,
         roles: caller.roles.into_iter().collect(),
         galleries: caller.galleries.map(|g| g.into_iter().collect()),
         csrf: caller.session.map(|s| s.csrf),
-        keys: !service.keys().keyless(),
+        keys: !gate.keys().keyless(),
     }
 }
 
 /// Who am I, and what may I do?
 #[utoipa::path(get, path = "/session", tag = "session", operation_id = "show_session",
     responses((status = 200, body = SessionView), (status = 401, body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn show(
-    State(service): State<Arc<Service>>,
-    headers: HeaderMap,
-) -> Result<Json<SessionView>, Problem> {
-    let caller = caller_of(&service, &Method::GET, &headers)?;
-    Ok(Json(view(&service, caller)))
+pub(super) async fn show(State(gate): State<Arc<Gate>>, headers: HeaderMap) -> Result<Json<SessionView>, Problem> {
+    let caller = caller_of(&gate, &Method::GET, &headers)?;
+    Ok(Json(view(&gate, caller)))
 }
 
 /// Gives a browser a cookie for a key
 #[utoipa::path(post, path = "/session", tag = "session", operation_id = "open_session", request_body = Login,
     responses((status = 200, body = SessionView), (status = 401, body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn open(
-    State(service): State<Arc<Service>>,
+    State(gate): State<Arc<Gate>>,
+    State(ledger): State<Arc<Ledger>>,
     Object(login, _): Object<Login>,
 ) -> Result<Response, Problem> {
-    service.keys_noted().await?;
+    gate.keys_noted().await?;
     let key = zeroize::Zeroizing::new(login.key);
-    let key = match service.keys().check(key.trim()) {
+    let key = match gate.keys().check(key.trim()) {
         Standing::Valid(key) => key,
         Standing::Refused(known) => {
             if let Some(key) = known {
@@ -87,16 +85,16 @@ pub(super) async fn open(
             return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "auth.keys_unreadable", detail));
         }
     };
-    let (cookie, session) = service.sessions().open(&key.id, Instant::now())?;
+    let (cookie, session) = gate.sessions().open(&key.id, Instant::now())?;
     let event = Event::new(&key.id, &key.name, LOG_IN);
     let told = |(): &(), e: &mut Event| e.evidence = json!({ "from": asked_from() });
-    if let Err(problem) = service.audited(event, async { Ok(()) }, told).await {
-        service.sessions().close(&cookie);
+    if let Err(problem) = ledger.audited(event, async { Ok(()) }, told).await {
+        gate.sessions().close(&cookie);
         return Err(problem);
     }
-    let answer = Json(view(&service, Caller::of(key, Some(session))));
+    let answer = Json(view(&gate, Caller::of(key, Some(session))));
     let mut response = answer.into_response();
-    if let Some(cookie) = set_cookie(&cookie, service.has_tls()) {
+    if let Some(cookie) = set_cookie(&cookie, gate.has_tls()) {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }
     Ok(response)
@@ -105,12 +103,16 @@ pub(super) async fn open(
 /// Ends the session
 #[utoipa::path(delete, path = "/session", tag = "session", operation_id = "close_session",
     responses((status = 204), (status = 401, body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn close(State(service): State<Arc<Service>>, headers: HeaderMap) -> Result<Response, Problem> {
-    let caller = caller_of(&service, &Method::DELETE, &headers)?;
+pub(super) async fn close(
+    State(gate): State<Arc<Gate>>,
+    State(ledger): State<Arc<Ledger>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let caller = caller_of(&gate, &Method::DELETE, &headers)?;
     if let Some(cookie) = cookie_of(&headers) {
         // Closed whatever comes of the line.
-        service.sessions().close(&cookie);
-        service.audited(caller.event("log out"), async { Ok(()) }, |(), _| {}).await?;
+        gate.sessions().close(&cookie);
+        ledger.audited(caller.event("log out"), async { Ok(()) }, |(), _| {}).await?;
     }
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, clear_cookie(service.has_tls()))]).into_response())
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, clear_cookie(gate.has_tls()))]).into_response())
 }

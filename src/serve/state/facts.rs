@@ -1,12 +1,10 @@
 //! What is told of the service itself: on its health page, and in the log's first and last lines.
 
-use std::sync::PoisonError;
 use std::time::SystemTime;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::super::audit::verify_log;
 use super::Service;
 use crate::files::now_ms;
 
@@ -17,19 +15,6 @@ pub(in super::super) struct DiskRoom {
     free_bytes: u64,
     /// Bytes that it holds.
     total_bytes: u64,
-}
-
-/// What came of reading the whole audit log.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub(in super::super) struct AuditCheck {
-    /// When: milliseconds since 1970.
-    checked_ms: u64,
-    /// Whether every line was in its place and unchanged.
-    pub sound: bool,
-    /// Lines that were read.
-    pub lines: u64,
-    /// What is wrong, where something is.
-    fault: Option<String>,
 }
 
 /// What was answered since the service began.
@@ -45,27 +30,7 @@ pub(in super::super) struct Work {
     taken_ms: u64,
 }
 
-impl AuditCheck {
-    pub(super) fn sound(lines: u64) -> Self {
-        Self { checked_ms: now_ms(), sound: true, lines, fault: None }
-    }
-}
-
 impl Service {
-    /// Reads the whole audit log.
-    pub(in super::super) fn check_audit(&self) -> AuditCheck {
-        let check = match verify_log(&self.options.state, None) {
-            Ok(report) => AuditCheck::sound(report.head.lines),
-            Err(e) => AuditCheck { sound: false, fault: Some(e.to_string()), ..AuditCheck::sound(self.audit.lines()) },
-        };
-        *self.audit_checked.lock().unwrap_or_else(PoisonError::into_inner) = check.clone();
-        check
-    }
-
-    pub(in super::super) fn audit_checked(&self) -> AuditCheck {
-        self.audit_checked.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
     pub(in super::super) fn worked(&self) -> Work {
         let since = self.began.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let (answered, refused, taken_ms) = self.metrics.totals();
@@ -87,7 +52,7 @@ impl Service {
     /// Says in the log what serves here, over what, within which bounds. Policies have lines of their own.
     pub(in super::super) fn tell_start(&self, address: std::net::SocketAddr) {
         let (engine, limits) = (&self.engine, &self.options.limits);
-        let scheme = if self.has_tls() { "https" } else { "http" };
+        let scheme = if self.gate.has_tls() { "https" } else { "http" };
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"),
             model = %engine.model(),
@@ -127,8 +92,8 @@ impl Service {
         let policies = self.rooms(None).len();
         tracing::info!(
             policies,
-            audit_lines = self.audit.lines(),
-            keys = !self.keys.keyless(),
+            audit_lines = self.ledger.audit_lines(),
+            keys = !self.gate.keys().keyless(),
             "listening on {scheme}://{address}"
         );
     }
@@ -137,7 +102,7 @@ impl Service {
     pub(in super::super) fn tell_end(&self) {
         let work = self.worked();
         let seconds = now_ms().saturating_sub(work.since_ms) / 1000;
-        let (answered, refused, audit_lines) = (work.answered, work.refused, self.audit.lines());
+        let (answered, refused, audit_lines) = (work.answered, work.refused, self.ledger.audit_lines());
         tracing::info!(answered, refused, seconds, audit_lines, "stopped: every request that was begun is answered");
     }
 }

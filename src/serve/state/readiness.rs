@@ -5,24 +5,10 @@ use std::time::{Duration, Instant};
 
 use super::super::problem::Problem;
 use super::Service;
+use super::unready::Unready;
 
 /// How long a look at whether the service is ready stays true.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// Something that keeps the service from doing all that it is there for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(in super::super) struct Unready {
-    /// A stable code.
-    pub code: String,
-    /// In words. Whoever reaches the service may read it: no path, no name.
-    pub detail: String,
-}
-
-impl Unready {
-    fn new(code: &str, detail: impl Into<String>) -> Self {
-        Self { code: code.to_string(), detail: detail.into() }
-    }
-}
 
 impl Service {
     /// Every reason why the service is not ready, as of a moment ago; none where it is. Anybody may ask that, as often as
@@ -42,7 +28,7 @@ impl Service {
         if self.is_stopping() {
             reasons.push(Unready::new("overload.stopping", "the service is stopping"));
         }
-        if let Some(fault) = self.audit.look().await {
+        if let Some(fault) = self.ledger.look().await {
             let detail = format!("the audit log cannot be written, so nothing is changed or decided: {}", fault.why);
             reasons.push(Unready::new("audit.unwritable", detail));
         }

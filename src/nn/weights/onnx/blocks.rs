@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use candle_core::{Device, Tensor};
 
-use super::{NodeProto, TensorMap, TensorProto, dims_of};
+use super::super::TensorMap;
+use super::proto::{NodeProto, TensorProto, dims_of};
 
 const INT8: i32 = 3;
 const INT64: i32 = 7;
@@ -115,7 +116,7 @@ impl TensorProto {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{AttributeProto, FLOAT};
+    use super::super::proto::{AttributeProto, FLOAT};
     use super::*;
 
     fn int8(name: &str, dims: &[i64], values: &[i8]) -> TensorProto {

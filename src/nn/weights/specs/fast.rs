@@ -1,6 +1,6 @@
 //! Tensors of the fast pair: YuNet and MobileFaceNet, with batch normalisation folded in.
 
-use super::{TensorSpec, pair};
+use super::tensor::{TensorSpec, pair};
 
 /// Channels of a YuNet.
 pub(crate) struct YunetShape {

@@ -1,6 +1,6 @@
 //! Tensors of SFace, as kith stores them: batch normalisation folded into the layer before it or after it.
 
-use super::{TensorSpec, pair, spec};
+use super::tensor::{TensorSpec, pair, spec};
 
 /// A block of SFace: 3x3 over each channel alone, then 1x1, each followed by a PReLU.
 pub(crate) struct SfaceBlock {

@@ -1,17 +1,15 @@
 //! What the service puts into its audit log, and what it does not do or answer before that is done.
 
-use std::sync::Arc;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
-use axum::response::Response;
-use serde::Serialize;
 
-use super::super::audit::{Event, Refusal};
-use super::super::idempotency::{Again, Asked, goes_on};
-use super::super::pool::Refused;
-use super::super::problem::Problem;
-use super::Service;
+use super::audit::{Audit, AuditCheck, Event, Refusal, Refusals, Unwritable};
+use super::auth::Keys;
+use super::problem::Problem;
+use crate::error::ServeError;
 
 /// What the first of a change's two lines says of it.
 const BEGUN: &str = "begun";
@@ -36,10 +34,61 @@ fn outcome<T>(mut event: Event, answer: &Result<T, Problem>, told: impl FnOnce(&
     event
 }
 
-impl Service {
+/// The part of the service that writes down what is asked and done.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    audit: Audit,
+    refusals: Refusals,
+    keys: Arc<Keys>,
+    /// How long a line may take to be on disk.
+    patience: Duration,
+    /// The service's folder.
+    state: PathBuf,
+    /// When the audit log was last read as a whole, and what came of it.
+    checked: Mutex<AuditCheck>,
+}
+
+impl Ledger {
+    /// # Errors
+    /// Those of [`Audit::open`].
+    pub(super) fn open(state: &Path, bytes: u64, keys: Arc<Keys>, patience: Duration) -> Result<Self, ServeError> {
+        let audit = Audit::open(state, bytes)?;
+        // Opening it read it from its first line to its last.
+        let checked = Mutex::new(AuditCheck::sound(audit.lines()));
+        Ok(Self { audit, refusals: Refusals::default(), keys, patience, state: state.to_path_buf(), checked })
+    }
+
+    pub(super) fn stop(&self) {
+        self.audit.stop();
+    }
+
+    pub(super) fn audit_lines(&self) -> u64 {
+        self.audit.lines()
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        self.audit.is_writable()
+    }
+
+    /// Why the log cannot be written, where it cannot.
+    pub(super) async fn look(&self) -> Option<Unwritable> {
+        self.audit.look().await
+    }
+
+    /// Reads the whole audit log.
+    pub(super) fn check_audit(&self) -> AuditCheck {
+        let check = AuditCheck::of(&self.state, self.audit.lines());
+        *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = check.clone();
+        check
+    }
+
+    pub(super) fn audit_checked(&self) -> AuditCheck {
+        self.checked.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Puts an event into the audit log; the number of its line, nothing where that is not on disk in time.
-    pub(in super::super) async fn record(&self, event: Event) -> Option<u64> {
-        tokio::time::timeout(self.limits().work(), self.audit.record(event)).await.ok().flatten()
+    pub(super) async fn record(&self, event: Event) -> Option<u64> {
+        tokio::time::timeout(self.patience, self.audit.record(event)).await.ok().flatten()
     }
 
     /// Does `work`, and puts what came of it into the audit log before it is answered; `told` says what
@@ -47,7 +96,7 @@ impl Service {
     ///
     /// # Errors
     /// What the work failed with, or 503 when the log cannot be written.
-    pub(in super::super) async fn audited<T>(
+    pub(super) async fn audited<T>(
         &self,
         event: Event,
         work: impl Future<Output = Result<T, Problem>>,
@@ -60,8 +109,8 @@ impl Service {
         }
     }
 
-    /// [`Service::audited_write`] wherever it runs; a caller who goes away ends it.
-    pub(in super::super) async fn noted_write<T>(
+    /// A change with its two lines (see `Service::audited_write`), wherever it runs; a caller who goes away ends it.
+    pub(super) async fn noted_write<T>(
         &self,
         event: Event,
         work: impl Future<Output = Result<T, Problem>>,
@@ -77,59 +126,9 @@ impl Service {
         Err(unwritable(&format!("line {line} says that the change was begun, and none that it was made; it was")))
     }
 
-    /// Does what changes something: its line is in the audit log before anything is changed, and another that says what
-    /// came of it before that is answered. It goes on to that line when the caller goes away. It takes as long as the
-    /// disk does: see [`Service::once`] and [`Service::in_time`].
-    ///
-    /// # Errors
-    /// What the work failed with, or 503 when the log cannot be written: before the change nothing is done, and after it
-    /// the answer says that it was.
-    pub(in super::super) fn audited_write<T, W, D>(
-        self: &Arc<Self>,
-        event: Event,
-        work: W,
-        told: D,
-    ) -> impl Future<Output = Result<T, Problem>> + Send + use<T, W, D>
-    where
-        T: Send + 'static,
-        W: FnOnce(&Service) -> Result<T, Problem> + Send + 'static,
-        D: FnOnce(&T, &mut Event) + Send + 'static,
-    {
-        let service = self.clone();
-        async move {
-            let whole = service.clone();
-            let whole = async move { whole.noted_write(event, whole.with_disk(work), told).await };
-            service.carried.spawn(whole).await.unwrap_or_else(|_| {
-                service.metrics.panicked();
-                Err(Refused::Failed.into())
-            })
-        }
-    }
-
-    /// What came of a write, for a caller who waits no longer than the service allows; it goes on all the same.
-    pub(in super::super) async fn in_time<T>(
-        &self,
-        write: impl Future<Output = Result<T, Problem>>,
-    ) -> Result<T, Problem> {
-        tokio::time::timeout(self.limits().write(), write).await.unwrap_or_else(|_| Err(goes_on()))
-    }
-
-    /// Does a write of this caller once, however often it is sent with that key: see `Repeats::once`.
-    pub(in super::super) async fn once<T: Serialize + Send + 'static>(
-        &self,
-        caller: &str,
-        again: Again,
-        body: [u8; 32],
-        status: StatusCode,
-        write: impl Future<Output = Result<T, Problem>> + Send + 'static,
-    ) -> Result<Response, Problem> {
-        let asked = Asked { caller, again, body, writes: self.database.writes() };
-        self.repeats.once(&self.carried, self.limits().write(), asked, status, write).await
-    }
-
     /// Puts a refused request into the audit log, after the changes of keys that it may be due to. It is refused
     /// whatever comes of its line.
-    pub(in super::super) async fn note_refusal(&self, refusal: &Refusal) {
+    pub(super) async fn note_refusal(&self, refusal: &Refusal) {
         self.note_keys().await;
         for event in self.refusals.refused(refusal, Instant::now()) {
             self.record(event).await;
@@ -140,7 +139,7 @@ impl Service {
     ///
     /// # Errors
     /// 503 where the log does not say yet what the file of keys does: a key that it does not know lets nobody in.
-    pub(in super::super) async fn keys_noted(&self) -> Result<(), Problem> {
+    pub(super) async fn keys_noted(&self) -> Result<(), Problem> {
         self.note_keys()
             .await
             .then_some(())
@@ -157,7 +156,7 @@ impl Service {
     }
 
     /// What is to be noted without being asked: changed keys, and counts of refusals.
-    pub(in super::super) async fn look_after(&self) {
+    pub(super) async fn look_after(&self) {
         self.audit.look().await;
         self.note_keys().await;
         for event in self.refusals.due(Instant::now()) {
@@ -166,7 +165,7 @@ impl Service {
     }
 
     /// What is left to be noted when the service stops.
-    pub(in super::super) async fn last_words(&self) {
+    pub(super) async fn last_words(&self) {
         self.note_keys().await;
         for event in self.refusals.last() {
             self.record(event).await;

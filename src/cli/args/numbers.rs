@@ -5,13 +5,13 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 /// Longest time that can be said, in seconds: a year.
-pub(super) const LONGEST_SECONDS: f64 = 31_536_000.0;
+pub(in crate::cli) const LONGEST_SECONDS: f64 = 31_536_000.0;
 
 /// A share of comparisons: `0.001`, `1e-3`, `0.1%` or `1/1000`.
 ///
 /// # Errors
 /// For what is none of these, or not above 0 and below 1.
-pub(super) fn rate(text: &str) -> Result<f64, String> {
+pub(in crate::cli) fn rate(text: &str) -> Result<f64, String> {
     let number = |text: &str| text.trim().parse::<f64>().ok();
     let share = match (text.trim().strip_suffix('%'), text.split_once('/')) {
         (Some(percent), _) => number(percent).map(|p| p / 100.0),
@@ -23,7 +23,7 @@ pub(super) fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// A parser of numbers from `least` to `most`, both included.
-pub(super) fn within<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
+pub(in crate::cli) fn within<T>(least: T, most: T) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
 where
     T: FromStr + PartialOrd + Display + Copy + Send + Sync + 'static,
 {

@@ -1,17 +1,16 @@
-//! What can be said about keys, exports and changes of model.
+//! Where the key of an encrypted database comes from.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use clap::{Args as Group, Subcommand};
+use clap::Args as Group;
 
-use super::gallery_args::Place;
 use crate::MasterKey;
 use crate::files::spelled;
 
 /// Where the key of an encrypted database comes from. It is never printed.
 #[derive(Debug, Group)]
-pub(super) struct KeySource {
+pub(in crate::cli) struct KeySource {
     /// Open an encrypted database with the key in this file, or make a new one encrypted; $KITH_KEY (the
     /// key itself) counts when neither this nor --key-command is said
     #[arg(long, global = true, value_name = "FILE")]
@@ -22,7 +21,7 @@ pub(super) struct KeySource {
 }
 
 impl KeySource {
-    pub(super) fn key(&self) -> anyhow::Result<Option<MasterKey>> {
+    pub(in crate::cli) fn key(&self) -> anyhow::Result<Option<MasterKey>> {
         match (&self.key_file, &self.key_command) {
             (Some(path), _) => Ok(Some(from_file(path)?)),
             (None, Some(command)) => Ok(Some(from_command(command)?)),
@@ -40,7 +39,7 @@ fn named(source: &str, key: Result<MasterKey, crate::error::StoreError>) -> anyh
 }
 
 /// The key in a file.
-pub(super) fn from_file(path: &Path) -> anyhow::Result<MasterKey> {
+pub(in crate::cli) fn from_file(path: &Path) -> anyhow::Result<MasterKey> {
     let shown = spelled(path);
     let text = std::fs::read_to_string(path).map_err(|e| anyhow::anyhow!("{shown}: reading the key: {e}"))?;
     warn_of_readers(path);
@@ -59,7 +58,7 @@ fn warn_of_readers(path: &Path) {
 fn warn_of_readers(_: &Path) {}
 
 /// The key that a command prints. Its standard error goes to ours, so that it can ask.
-pub(super) fn from_command(command: &str) -> anyhow::Result<MasterKey> {
+pub(in crate::cli) fn from_command(command: &str) -> anyhow::Result<MasterKey> {
     let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
     let output = Command::new(shell)
         .args([flag, command])
@@ -71,66 +70,4 @@ pub(super) fn from_command(command: &str) -> anyhow::Result<MasterKey> {
     anyhow::ensure!(output.status.success(), "--key-command: the command failed ({})", output.status);
     let text = std::str::from_utf8(&text).map_err(|_| anyhow::anyhow!("--key-command: what it printed is not text"))?;
     named("--key-command", MasterKey::parse(text))
-}
-
-#[derive(Debug, Group)]
-pub(super) struct KeyArgs {
-    #[command(subcommand)]
-    pub action: KeyAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum KeyAction {
-    /// Draw a new key and write it into a new file that only you can read
-    New {
-        /// The file to make
-        file: PathBuf,
-    },
-}
-
-#[derive(Debug, Group)]
-pub(super) struct ExportArgs {
-    /// The folder to make: gallery.jsonl and vectors.npy. Not encrypted, whatever the database is
-    pub folder: PathBuf,
-    /// Kept chips and thumbnails too
-    #[arg(long)]
-    pub chips: bool,
-    #[command(flatten)]
-    pub place: Place,
-}
-
-#[derive(Debug, Group)]
-pub(super) struct ImportArgs {
-    /// What `kith export` made
-    pub folder: PathBuf,
-    #[command(flatten)]
-    pub place: Place,
-}
-
-#[derive(Debug, Group)]
-pub(super) struct Reembed {
-    /// A folder with the photos that the faces were enrolled from, found by their bytes, whatever they
-    /// are called now (may be said again)
-    #[arg(long, value_name = "FOLDER")]
-    pub photos: Vec<PathBuf>,
-    /// Drop the faces for which there is neither a fitting chip nor the photo
-    #[arg(long)]
-    pub leave_out: bool,
-    #[command(flatten)]
-    pub place: Place,
-}
-
-#[derive(Debug, Group)]
-pub(super) struct Rekey {
-    /// The new key: from this file
-    #[arg(long, value_name = "FILE", required_unless_present_any = ["new_key_command", "plain"])]
-    pub new_key_file: Option<PathBuf>,
-    /// The new key: what this command prints
-    #[arg(long, value_name = "COMMAND", conflicts_with = "new_key_file")]
-    pub new_key_command: Option<String>,
-    /// No key: make the database plain
-    #[arg(long, conflicts_with_all = ["new_key_file", "new_key_command"])]
-    pub plain: bool,
-    #[command(flatten)]
-    pub place: Place,
 }

@@ -2,13 +2,13 @@
 
 use clap::{Args as Group, ValueEnum};
 
-use super::args::Common;
-use super::gallery_args::Place;
-use super::output;
+use super::super::output;
+use super::common::Common;
+use super::place::Place;
 use crate::{Database, IndexChoice, IndexStats, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Kind {
+pub(in crate::cli) enum Kind {
     /// The exact scan in a small gallery, the graph in a large one
     Auto,
     /// Every vector is looked at
@@ -32,7 +32,7 @@ impl From<Kind> for IndexChoice {
 
 /// What answers a search.
 #[derive(Debug, Group)]
-pub(super) struct Way {
+pub(in crate::cli) struct Way {
     /// What answers the search of the gallery
     #[arg(long, value_enum, default_value = "auto", value_name = "KIND")]
     pub index: Kind,
@@ -40,7 +40,7 @@ pub(super) struct Way {
 
 impl Way {
     /// Sees to it that the gallery is searched so; a graph that is missing is built, with a bar.
-    pub(super) fn prepare(&self, common: &Common, database: &Database, gallery: &str) -> Result<()> {
+    pub(in crate::cli) fn prepare(&self, common: &Common, database: &Database, gallery: &str) -> Result<()> {
         if database.galleries().iter().any(|g| g == gallery) {
             with_bar(common, |told| database.use_index(gallery, self.index.into(), told))?;
         }
@@ -49,7 +49,7 @@ impl Way {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct Reindex {
+pub(in crate::cli) struct Reindex {
     #[command(flatten)]
     pub way: Way,
     #[command(flatten)]
@@ -57,7 +57,7 @@ pub(super) struct Reindex {
 }
 
 /// Runs what reports faces done and all faces, under a bar.
-pub(super) fn with_bar(
+pub(in crate::cli) fn with_bar(
     common: &Common,
     work: impl FnOnce(&dyn Fn(usize, usize)) -> Result<IndexStats>,
 ) -> Result<IndexStats> {

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args as Group, Subcommand, ValueEnum};
 
-use super::gallery_args::Place;
+use super::super::settings::{limits_help, one_limit};
 use super::numbers::within;
-use super::settings::{limits_help, one_limit};
+use super::place::Place;
 use crate::files::spelled;
 use crate::serve::{ROTATE_BYTES, Role, ServeOptions};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum LogForm {
+pub(in crate::cli) enum LogForm {
     /// Lines for people
     Text,
     /// An object a line, for programs
@@ -21,7 +21,7 @@ pub(super) enum LogForm {
 
 /// Where the service keeps its keys and its audit log.
 #[derive(Debug, Group)]
-pub(super) struct StatePlace {
+pub(in crate::cli) struct StatePlace {
     /// A TOML file that says what the flags do: `listen = "0.0.0.0:8321"`, and so on. Flags count over the
     /// environment ($KITH_LISTEN) over this file; its paths begin at its own folder
     #[arg(long, global = true, value_name = "FILE")]
@@ -36,7 +36,7 @@ pub(super) struct StatePlace {
 
 impl StatePlace {
     /// The folder, which has to be there: a name that is mistyped must not pass as an empty one.
-    pub(super) fn kept(&self) -> anyhow::Result<PathBuf> {
+    pub(in crate::cli) fn kept(&self) -> anyhow::Result<PathBuf> {
         let folder = self.folder()?;
         let shown = spelled(&folder);
         anyhow::ensure!(
@@ -46,7 +46,7 @@ impl StatePlace {
         Ok(folder)
     }
 
-    pub(super) fn folder(&self) -> anyhow::Result<PathBuf> {
+    pub(in crate::cli) fn folder(&self) -> anyhow::Result<PathBuf> {
         if let Some(folder) = &self.state {
             return Ok(folder.clone());
         }
@@ -61,7 +61,7 @@ impl StatePlace {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct Serve {
+pub(in crate::cli) struct Serve {
     /// Where to listen. Anywhere but on this machine alone needs keys and TLS
     #[arg(long, value_name = "ADDRESS:PORT", default_value = ServeOptions::LISTEN)]
     pub listen: SocketAddr,
@@ -97,17 +97,17 @@ pub(super) struct Serve {
     #[command(flatten)]
     pub at: StatePlace,
     #[command(flatten)]
-    pub way: super::index_args::Way,
+    pub way: super::index::Way,
 }
 
 #[derive(Debug, Group)]
-pub(super) struct ConfigArgs {
+pub(in crate::cli) struct ConfigArgs {
     #[command(subcommand)]
     pub action: ConfigAction,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum ConfigAction {
+pub(in crate::cli) enum ConfigAction {
     /// Say what `kith serve` would start with and where each value was said, and whether it would start.
     /// Exit codes: 0 it would, 1 something is wrong (each thing is named), 2 a file could not be read
     Check {
@@ -120,7 +120,7 @@ pub(super) enum ConfigAction {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct KeysArgs {
+pub(in crate::cli) struct KeysArgs {
     #[command(subcommand)]
     pub action: KeysAction,
     #[command(flatten)]
@@ -128,7 +128,7 @@ pub(super) struct KeysArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum KeysAction {
+pub(in crate::cli) enum KeysAction {
     /// Make a key and show it, once
     New {
         /// What it is for
@@ -165,7 +165,7 @@ fn role(text: &str) -> Result<Role, String> {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct AuditArgs {
+pub(in crate::cli) struct AuditArgs {
     #[command(subcommand)]
     pub action: AuditAction,
     #[command(flatten)]
@@ -173,7 +173,7 @@ pub(super) struct AuditArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum AuditAction {
+pub(in crate::cli) enum AuditAction {
     /// Read the whole log: is every line there, unchanged and in order?
     Verify {
         /// A head that was noted before, as LINES:SHA256: the log must still hold it

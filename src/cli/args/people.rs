@@ -1,82 +1,19 @@
 //! What can be said about galleries and the people in them.
 
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args as Group, Subcommand, ValueEnum};
 
-use super::args::Stored;
-use super::numbers::{LONGEST_SECONDS, rate, within};
-use super::store_args::KeySource;
-use crate::files::typed;
-use crate::nn::weights::data_folder;
-use crate::{
-    By, DEFAULT_GALLERY, Database, DatabaseOptions, EnrolOptions, PersonFilter, Result, SearchPolicy, in_turn,
-};
-
-/// Which database and gallery.
-#[derive(Debug, Group)]
-pub(super) struct Place {
-    /// The database's folder; $KITH_DB, or `kith/faces` in your data folder, when not said
-    #[arg(long, global = true, value_name = "FOLDER")]
-    pub db: Option<PathBuf>,
-    /// The gallery in it
-    #[arg(long, global = true, default_value = DEFAULT_GALLERY, value_name = "NAME", value_parser = name())]
-    pub gallery: String,
-    /// Wait this long for another process to let go of the database. A running service answers without a wait
-    #[arg(long, global = true, default_value_t = 60.0, value_name = "SECONDS",
-        value_parser = within(0.0, LONGEST_SECONDS))]
-    pub wait: f64,
-    #[command(flatten)]
-    pub key: KeySource,
-}
-
-impl Place {
-    pub(super) fn folder(&self) -> anyhow::Result<PathBuf> {
-        let given = std::env::var_os("KITH_DB").filter(|v| !v.is_empty()).map(PathBuf::from);
-        let own = || Some(data_folder()?.join("faces"));
-        let folder = self.db.clone().or(given).or_else(own);
-        folder.ok_or_else(|| anyhow::anyhow!("no home folder is known; say --db FOLDER"))
-    }
-
-    pub(super) fn wait(&self) -> Duration {
-        Duration::try_from_secs_f64(self.wait).unwrap_or(Duration::MAX)
-    }
-
-    /// The database: opened when it is its turn, or the running service that answers for it.
-    pub(super) fn open(&self, create: bool) -> anyhow::Result<Database> {
-        let database = Database::join(self.folder()?, &self.options(create)?, &waiting)?;
-        for note in database.notes() {
-            super::output::complain(note);
-        }
-        Ok(database)
-    }
-
-    /// Does what needs the database for itself when it is its turn. A service that has it open is not waited for.
-    pub(super) fn alone<T>(
-        &self,
-        options: &DatabaseOptions,
-        mut work: impl FnMut(&Path, &DatabaseOptions) -> Result<T>,
-    ) -> anyhow::Result<T> {
-        let folder = self.folder()?;
-        let now = DatabaseOptions { wait: Duration::ZERO, ..options.clone() };
-        Ok(in_turn(&folder, options.wait, &waiting, || work(&folder, &now))?)
-    }
-
-    pub(super) fn options(&self, create: bool) -> anyhow::Result<DatabaseOptions> {
-        Ok(DatabaseOptions { create, wait: self.wait(), key: self.key.key()? })
-    }
-}
-
-/// Says for whom the command waits.
-fn waiting(holder: &str) {
-    eprintln!("kith: waiting for {holder}, which has the database open (--wait says how long)");
-}
+use super::common::{Count, Stored};
+use super::index::Way;
+use super::names::{label, name};
+use super::numbers::{rate, within};
+use super::place::Place;
+use crate::{By, EnrolOptions, PersonFilter, SearchPolicy};
 
 /// How a gallery is searched.
 #[derive(Debug, Group)]
-pub(super) struct Search {
+pub(in crate::cli) struct Search {
     /// Share of strangers who may be taken for somebody in the gallery
     #[arg(long, value_name = "RATE", default_value_t = SearchPolicy::DEFAULT_FPIR, value_parser = rate)]
     pub max_fpir: f64,
@@ -88,21 +25,8 @@ pub(super) struct Search {
     pub threshold: Option<f32>,
 }
 
-/// A name of whatever bytes: what is not UTF-8 is written as for a folder of that name.
-pub(super) fn name() -> impl TypedValueParser<Value = String> {
-    OsStringValueParser::new().map(typed)
-}
-
-/// `KEY=VALUE`
-pub(super) fn label() -> impl TypedValueParser<Value = (String, String)> {
-    OsStringValueParser::new().try_map(|said| match typed(said).split_once('=') {
-        Some((key, value)) => Ok((key.to_string(), value.to_string())),
-        None => Err("a label is KEY=VALUE"),
-    })
-}
-
 #[derive(Debug, Group)]
-pub(super) struct Enroll {
+pub(in crate::cli) struct Enroll {
     /// The person's name
     #[arg(required_unless_present = "dir", conflicts_with = "dir", value_parser = name())]
     pub name: Option<String>,
@@ -121,7 +45,7 @@ pub(super) struct Enroll {
     #[arg(long)]
     pub largest: bool,
     #[command(flatten)]
-    pub count: super::args::Count,
+    pub count: Count,
     /// Enrol in spite of these refusals
     #[arg(long, value_name = "REFUSAL", value_delimiter = ',', value_parser = EnrolOptions::REFUSALS)]
     pub allow: Vec<String>,
@@ -142,13 +66,13 @@ pub(super) struct Enroll {
     #[command(flatten)]
     pub search: Search,
     #[command(flatten)]
-    pub way: super::index_args::Way,
+    pub way: Way,
     #[command(flatten)]
     pub place: Place,
 }
 
 impl Enroll {
-    pub(super) fn options(&self) -> EnrolOptions {
+    pub(in crate::cli) fn options(&self) -> EnrolOptions {
         EnrolOptions {
             selection: self.count.selection(self.largest),
             allow: self.allow.clone(),
@@ -168,7 +92,7 @@ impl Enroll {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum Stand {
+pub(in crate::cli) enum Stand {
     /// A person's nearest face counts
     Best,
     /// The mean of a person's faces counts
@@ -176,7 +100,7 @@ pub(super) enum Stand {
 }
 
 impl Stand {
-    pub(super) fn by(self) -> By {
+    pub(in crate::cli) fn by(self) -> By {
         match self {
             Stand::Best => By::Best,
             Stand::Mean => By::Mean,
@@ -186,7 +110,7 @@ impl Stand {
 
 /// Who is meant.
 #[derive(Debug, Group)]
-pub(super) struct Who {
+pub(in crate::cli) struct Who {
     /// Only people in this group (said again: in all of them)
     #[arg(long, value_name = "NAME", value_parser = name())]
     pub group: Vec<String>,
@@ -196,13 +120,13 @@ pub(super) struct Who {
 }
 
 impl Who {
-    pub(super) fn filter(&self) -> PersonFilter {
+    pub(in crate::cli) fn filter(&self) -> PersonFilter {
         PersonFilter { groups: self.group.clone(), labels: self.label.iter().cloned().collect() }
     }
 }
 
 #[derive(Debug, Group)]
-pub(super) struct Identify {
+pub(in crate::cli) struct Identify {
     /// The photos
     #[arg(required = true, value_name = "IMG")]
     pub images: Vec<PathBuf>,
@@ -220,13 +144,13 @@ pub(super) struct Identify {
     #[command(flatten)]
     pub who: Who,
     #[command(flatten)]
-    pub way: super::index_args::Way,
+    pub way: Way,
     #[command(flatten)]
     pub place: Place,
 }
 
 impl Identify {
-    pub(super) fn policy(&self) -> SearchPolicy {
+    pub(in crate::cli) fn policy(&self) -> SearchPolicy {
         SearchPolicy {
             top: self.top,
             max_fpir: self.search.max_fpir,
@@ -239,7 +163,7 @@ impl Identify {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct People {
+pub(in crate::cli) struct People {
     #[command(subcommand)]
     pub action: Option<PeopleAction>,
     #[command(flatten)]
@@ -249,7 +173,7 @@ pub(super) struct People {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum PeopleAction {
+pub(in crate::cli) enum PeopleAction {
     /// A person and their faces
     Show {
         /// Who
@@ -310,7 +234,7 @@ pub(super) enum PeopleAction {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct Forget {
+pub(in crate::cli) struct Forget {
     /// Who
     #[arg(required_unless_present = "face", conflicts_with = "face", value_parser = name())]
     pub name: Option<String>,
@@ -326,7 +250,7 @@ pub(super) struct Forget {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct Check {
+pub(in crate::cli) struct Check {
     /// Remove what is damaged, say what was lost, and keep the rest
     #[arg(long)]
     pub repair: bool,
@@ -335,7 +259,7 @@ pub(super) struct Check {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct BackupArgs {
+pub(in crate::cli) struct BackupArgs {
     /// The file to write
     pub file: PathBuf,
     /// Write over a file that is there
@@ -350,7 +274,7 @@ pub(super) struct BackupArgs {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct RestoreArgs {
+pub(in crate::cli) struct RestoreArgs {
     /// The backup
     pub file: PathBuf,
     /// Of an encrypted database: the newest copy of its key ring, or the ring in the living database

@@ -4,21 +4,21 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as Group, Subcommand, ValueEnum};
 
-use super::args::Common;
-use super::gallery_args::Stand;
+use super::common::Common;
 use super::numbers::within;
+use super::people::Stand;
 use crate::eval::{EmbeddingCache, FOLDS};
 use crate::train::ClassicOptions;
 use crate::{Engine, FaceChoice};
 
 #[derive(Debug, Group)]
-pub(super) struct Eval {
+pub(in crate::cli) struct Eval {
     #[command(subcommand)]
     pub what: EvalWhat,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum EvalWhat {
+pub(in crate::cli) enum EvalWhat {
     /// Verification: judge pairs of photos, with one model or several side by side
     Pairs(EvalPairs),
     /// Open-set identification: enrol some people of a folder, search for them and for strangers
@@ -30,7 +30,7 @@ pub(super) enum EvalWhat {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum WhichFace {
+pub(in crate::cli) enum WhichFace {
     /// The one nearest the photo's centre
     Central,
     /// The largest
@@ -40,7 +40,7 @@ pub(super) enum WhichFace {
 }
 
 impl WhichFace {
-    pub(super) fn choice(self) -> FaceChoice {
+    pub(in crate::cli) fn choice(self) -> FaceChoice {
         match self {
             WhichFace::Central => FaceChoice::Central,
             WhichFace::Largest => FaceChoice::Largest,
@@ -51,7 +51,7 @@ impl WhichFace {
 
 /// What every evaluation of embedders takes.
 #[derive(Debug, Group)]
-pub(super) struct Evaluated {
+pub(in crate::cli) struct Evaluated {
     /// Models to evaluate side by side, parted by commas; --model alone when not said
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     pub models: Vec<String>,
@@ -70,15 +70,15 @@ pub(super) struct Evaluated {
 }
 
 impl Evaluated {
-    pub(super) fn names(&self, common: &Common) -> Vec<String> {
+    pub(in crate::cli) fn names(&self, common: &Common) -> Vec<String> {
         if self.models.is_empty() { vec![common.model_name().to_string()] } else { self.models.clone() }
     }
 
-    pub(super) fn engines(&self, common: &Common) -> anyhow::Result<Vec<Engine>> {
+    pub(in crate::cli) fn engines(&self, common: &Common) -> anyhow::Result<Vec<Engine>> {
         self.names(common).iter().map(|name| Ok(common.builder()?.model(name).build()?)).collect()
     }
 
-    pub(super) fn cache(&self, common: &Common, engine: &Engine) -> anyhow::Result<EmbeddingCache> {
+    pub(in crate::cli) fn cache(&self, common: &Common, engine: &Engine) -> anyhow::Result<EmbeddingCache> {
         let Some(folder) = &self.cache else { return Ok(EmbeddingCache::none()) };
         let setup = format!(
             "detector {}, faces from {} pixels, longer side {:?}, {:?}, filled up beyond the edges, turned where need be",
@@ -94,7 +94,7 @@ impl Evaluated {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct EvalPairs {
+pub(in crate::cli) struct EvalPairs {
     /// LFW's pairs.txt, a CSV file (file_x,file_y,same), or a folder with one folder of photos for each
     /// person, from which pairs are drawn
     #[arg(value_name = "FILE")]
@@ -116,7 +116,7 @@ pub(super) struct EvalPairs {
 }
 
 impl EvalPairs {
-    pub(super) fn images(&self) -> PathBuf {
+    pub(in crate::cli) fn images(&self) -> PathBuf {
         beside(&self.list, self.images.as_ref())
     }
 }
@@ -128,13 +128,13 @@ fn beside(list: &Path, images: Option<&PathBuf>) -> PathBuf {
 }
 
 impl EvalDetect {
-    pub(super) fn images(&self) -> PathBuf {
+    pub(in crate::cli) fn images(&self) -> PathBuf {
         beside(&self.boxes, self.images.as_ref())
     }
 }
 
 #[derive(Debug, Group)]
-pub(super) struct EvalIdentify {
+pub(in crate::cli) struct EvalIdentify {
     /// A folder with one folder of photos for each person
     pub people: PathBuf,
     /// Share of those who have enough photos to enrol; everybody else is a stranger
@@ -151,7 +151,7 @@ pub(super) struct EvalIdentify {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct EvalAlignment {
+pub(in crate::cli) struct EvalAlignment {
     /// A folder with one folder of photos for each person
     pub people: PathBuf,
     /// Folds of people: the choice is made on all but one, and tried on that one
@@ -163,7 +163,7 @@ pub(super) struct EvalAlignment {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct EvalDetect {
+pub(in crate::cli) struct EvalDetect {
     /// Labelled boxes as CSV: file,x0,y0,x1,y1 and optionally five landmarks as x,y; a line with a file
     /// alone is a photo without a face, a last column `ignore` a face that need not be found
     #[arg(long, value_name = "FILE")]
@@ -177,13 +177,13 @@ pub(super) struct EvalDetect {
 }
 
 #[derive(Debug, Group)]
-pub(super) struct Train {
+pub(in crate::cli) struct Train {
     #[command(subcommand)]
     pub what: TrainWhat,
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum TrainWhat {
+pub(in crate::cli) enum TrainWhat {
     /// Eigenfaces: the directions in which faces differ most (Turk and Pentland, 1991)
     Eigenfaces {
         #[command(flatten)]
@@ -204,7 +204,7 @@ pub(super) enum TrainWhat {
 
 /// What the training of both takes.
 #[derive(Debug, Group)]
-pub(super) struct TrainClassic {
+pub(in crate::cli) struct TrainClassic {
     /// A folder with one folder of photos for each person
     #[arg(value_name = "PEOPLE")]
     pub people: PathBuf,

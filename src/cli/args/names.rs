@@ -1,0 +1,18 @@
+//! Names and labels as arguments.
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+
+use crate::files::typed;
+
+/// A name of whatever bytes: what is not UTF-8 is written as for a folder of that name.
+pub(in crate::cli) fn name() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(typed)
+}
+
+/// `KEY=VALUE`
+pub(in crate::cli) fn label() -> impl TypedValueParser<Value = (String, String)> {
+    OsStringValueParser::new().try_map(|said| match typed(said).split_once('=') {
+        Some((key, value)) => Ok((key.to_string(), value.to_string())),
+        None => Err("a label is KEY=VALUE"),
+    })
+}

@@ -1,0 +1,80 @@
+//! What can be said of photos alone: compare, verify, detect, embed, calibrate.
+
+use std::path::PathBuf;
+
+use clap::Args as Group;
+
+use super::common::{Count, Line};
+
+#[derive(Debug, Group)]
+pub(in crate::cli) struct Compare {
+    /// The first photo
+    pub a: PathBuf,
+    /// The second photo
+    pub b: PathBuf,
+    /// Write the similarity picture here (.png, .jpg, .webp, .bmp, .tif)
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Lay the picture out as the first version of this program did: both photos stretched to 800x600
+    #[arg(long)]
+    pub seed_layout: bool,
+    #[command(flatten)]
+    pub count: Count,
+    #[command(flatten)]
+    pub line: Line,
+}
+
+#[derive(Debug, Group)]
+pub(in crate::cli) struct Verify {
+    /// The first photo
+    pub a: PathBuf,
+    /// The second photo
+    pub b: PathBuf,
+    /// Where a photo shows several faces, take the largest instead of refusing
+    #[arg(long)]
+    pub largest: bool,
+    #[command(flatten)]
+    pub count: Count,
+    #[command(flatten)]
+    pub line: Line,
+}
+
+#[derive(Debug, Group)]
+pub(in crate::cli) struct Detect {
+    /// The photos
+    #[arg(required = true, value_name = "IMG")]
+    pub images: Vec<PathBuf>,
+    /// Write a copy of each photo with the faces marked, and each face's chip, into this folder
+    #[arg(long, short, value_name = "FOLDER")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(Debug, Group)]
+pub(in crate::cli) struct Embed {
+    /// The photos
+    #[arg(required = true, value_name = "IMG")]
+    pub images: Vec<PathBuf>,
+    /// Write the vectors here: .npy (one row a face) or .json
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Embed the largest face of each photo only
+    #[arg(long)]
+    pub largest: bool,
+}
+
+#[derive(Debug, Group)]
+pub(in crate::cli) struct Calibrate {
+    /// A folder with one folder of photos for each person; of several faces the one nearest the
+    /// centre counts
+    #[arg(required_unless_present = "show")]
+    pub people: Option<PathBuf>,
+    /// Write the record here
+    #[arg(long, short, value_name = "FILE", required_unless_present = "show")]
+    pub output: Option<PathBuf>,
+    /// Measure nothing: show the record that the model has now
+    #[arg(long, conflicts_with_all = ["people", "output", "source"])]
+    pub show: bool,
+    /// What to say of the photos' origin in the record
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
+}
