@@ -7,9 +7,10 @@ use super::args::photos::Calibrate;
 use super::codes::DONE;
 use super::output;
 use super::targets::spare;
+use crate::error::RefusalError;
 use crate::eval::people_of;
 use crate::files::{Audience, spelled, write_whole};
-use crate::verify::{Calibration, fpir, rate_interval};
+use crate::verify::{Calibration, ImpostorReport, RateHere, fpir, rate_interval};
 use crate::{LabelledPhoto, SearchPolicy};
 
 /// Rates whose thresholds are shown, measured or not.
@@ -20,6 +21,9 @@ const CURVE: [f32; 7] = [99.0, 90.0, 75.0, 50.0, 25.0, 10.0, 1.0];
 const GALLERIES: [usize; 7] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000];
 
 pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
+    if command.from_gallery {
+        return from_gallery(common, command);
+    }
     let (Some(people), Some(output)) = (&command.people, &command.output) else { return show(common) };
     spare(output, &[], false)?;
     let photos = labelled(people)?;
@@ -48,6 +52,75 @@ pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
     output::line(&format!("{}:", spelled(output)));
     print(record)?;
     Ok(DONE)
+}
+
+/// The record held against the people of a gallery.
+fn from_gallery(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
+    if let Some(output) = &command.output {
+        spare(output, &[], false)?;
+    }
+    let gallery = command.place.gallery.as_str();
+    let database = command.place.open(false)?;
+    let engine = common.engine_for(&database, gallery)?;
+    engine.judge(crate::Policy::default())?;
+    let record = engine.calibration().ok_or_else(|| anyhow::anyhow!("{} has no calibration", engine.model()))?;
+    let report = database.impostors(gallery, record)?;
+    if let Some(output) = &command.output {
+        let of_theirs = format!(
+            "false matches: {} pairs of {} faces of {} enrolled people; false non-matches: {}",
+            report.pairs, report.faces, report.people, record.source
+        );
+        let source = command.source.clone().unwrap_or(of_theirs);
+        let own = report.record(record, &source).map_err(|reason| RefusalError::CannotCalibrate { reason })?;
+        let text = serde_json::to_string_pretty(&own)? + "\n";
+        write_whole(output, text.as_bytes(), Audience::Umask)
+            .map_err(|e| anyhow::anyhow!("{}: {e}", spelled(output)))?;
+    }
+    if common.json {
+        output::json(&report)?;
+        return Ok(DONE);
+    }
+    output::line(&verdict_on(&report));
+    output::line(&format!(
+        "gallery {gallery}: {} pairs of {} faces of {} people; record {}",
+        report.pairs, report.faces, report.people, report.calibration
+    ));
+    output::line("");
+    let head = ["threshold", "FMR in the record", "FMR here", "95% of it", "pairs below"].map(str::to_string).to_vec();
+    let row = |r: &RateHere| {
+        vec![
+            format!("{:.4}", r.distance),
+            format!("{:.0e}", r.record_fmr),
+            format!("{:.2e}", r.fmr),
+            r.interval.map_or("-".to_string(), |(low, high)| format!("{low:.1e} to {high:.1e}")),
+            r.below.to_string(),
+        ]
+    };
+    output::table(&[vec![head], report.rates.iter().map(row).collect()].concat());
+    if !report.nearest.is_empty() {
+        output::line("");
+        output::line("the nearest people; two names of one person would be here (`kith people merge`):");
+        report.nearest.iter().for_each(|n| output::line(&format!("{:.4}  {} and {}", n.distance, n.a, n.b)));
+    }
+    if let Some(output) = &command.output {
+        output::line("");
+        output::line(&format!("{}: a record for --calibration", spelled(output)));
+    }
+    Ok(DONE)
+}
+
+/// The first thing to know: how the gallery compares with the record.
+fn verdict_on(report: &ImpostorReport) -> String {
+    match report.times_the_record() {
+        Some((at, times)) => format!(
+            "false matches {times:.1} times as often as the record says, at its threshold for {:.0e} ({} pairs)",
+            at.record_fmr, at.below
+        ),
+        None => format!(
+            "too few pairs of different people match at any threshold to say whether the record's rates hold here: {}",
+            report.pairs
+        ),
+    }
 }
 
 /// The record that verdicts of this model rest on.

@@ -8,7 +8,9 @@ use super::codes::DONE;
 use super::output;
 use super::targets::spare;
 use crate::By;
-use crate::eval::{self, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification, people_of};
+use crate::eval::{
+    self, AgainstRecord, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification, people_of,
+};
 use crate::files::{Audience, spelled, write_whole};
 
 pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
@@ -64,7 +66,26 @@ fn write_page(path: &Path, html: &str) -> anyhow::Result<()> {
     write_whole(path, html.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(path)))
 }
 
+/// How the pairs compare with the record, in a sentence: the first thing to know of one's own photos.
+fn against_record(name: &str, r: &AgainstRecord) -> String {
+    let times =
+        |times: Option<f64>, few: String| times.map_or(few, |t| format!("{t:.1} times as often as the record says"));
+    format!(
+        "{name}: false matches {}; pairs turned away {} (threshold {:.4}: FMR {:.1e}, record {:.0e}; FNMR {:.4}, record {:.4})",
+        times(r.times_fmr, format!("too few to compare ({})", r.false_matches)),
+        times(r.times_fnmr, "too few to compare".to_string()),
+        r.distance,
+        r.fmr,
+        r.record_fmr,
+        r.fnmr,
+        r.record_fnmr
+    )
+}
+
 fn print_pairs(v: &Verification, page: Option<&Path>) {
+    for (name, r) in v.models.iter().filter_map(|m| Some((&m.name, m.against_record.as_ref()?))) {
+        output::line(&against_record(name, r));
+    }
     output::line(&v.source);
     output::line(&format!(
         "{} genuine and {} impostor pairs of {} photos; no usable face in {} photos ({} genuine, {} impostor pairs)",

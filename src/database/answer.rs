@@ -2,9 +2,10 @@
 
 use super::Database;
 use super::wire::{Claim, Hello, PROGRAM, PROTOCOL, Request, encode};
-use crate::error::{Result, StoreError};
+use crate::error::{RefusalError, Result, StoreError};
 use crate::gallery::{self, FaceAnew, NewFace, Pending};
 use crate::vector::Embedding;
+use crate::verify::Calibration;
 
 /// A conversation with a command about the galleries of this process.
 #[derive(Debug)]
@@ -74,6 +75,10 @@ impl<'a> Conversation<'a> {
             Request::Stats => encode(&database.stats()?),
             Request::ModelOf { gallery } => encode(&database.model_of(&gallery)),
             Request::DetectorOf { gallery } => encode(&database.detector_of(&gallery)),
+            Request::Impostors { gallery, record } => {
+                let record = Calibration::parse(&record).map_err(|reason| RefusalError::CannotCalibrate { reason })?;
+                encode(&database.impostors(&gallery, &record)?)
+            }
             Request::People { gallery, filter } => encode(&database.people(&gallery, &filter)?),
             Request::PeoplePage { gallery, filter, containing, after, limit } => {
                 encode(&database.people_page(&gallery, &filter, containing.as_deref(), after.as_deref(), limit)?)

@@ -3,15 +3,31 @@
 use super::Home::{Here, There};
 use super::wire::Request as Ask;
 use super::{Database, text};
-use crate::error::Result;
+use crate::error::{RefusalError, Result};
 use crate::gallery::{
     self, Enrolled, EnrolledFace, FacePage, Identification, Nearest, PeopleOrder, PeoplePage, PeopleSlice, Person,
     PersonFilter, SearchPolicy,
 };
 use crate::vector::{Embedding, ModelId};
-use crate::verify::{Calibration, Threshold};
+use crate::verify::{Calibration, ImpostorReport, Threshold};
 
 impl Database {
+    /// Holds a calibration record against the impostor pairs of a gallery: all pairs of faces of two people, of at most
+    /// 10,000 faces.
+    ///
+    /// # Errors
+    /// [`crate::error::GalleryError::UnknownGallery`].
+    pub fn impostors(&self, gallery: &str, record: &Calibration) -> Result<ImpostorReport> {
+        match &self.0 {
+            Here(d) => d.impostors(gallery, record),
+            There(c) => {
+                let failed = |e: serde_json::Error| RefusalError::CannotCalibrate { reason: e.to_string() };
+                let record = serde_json::to_string(record).map_err(failed)?;
+                c.ask(&Ask::Impostors { gallery: text(gallery), record })
+            }
+        }
+    }
+
     /// The people of a gallery, by name.
     ///
     /// # Errors

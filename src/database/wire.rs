@@ -85,6 +85,11 @@ pub(crate) enum Request {
     DetectorOf {
         gallery: String,
     },
+    Impostors {
+        gallery: String,
+        /// As JSON.
+        record: String,
+    },
     People {
         gallery: String,
         filter: PersonFilter,

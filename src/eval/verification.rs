@@ -13,7 +13,7 @@ use super::{EmbeddingCache, Machine};
 use crate::engine::{Engine, FaceChoice};
 use crate::error::{EvalError, Result};
 use crate::media::Limits;
-use crate::verify::Policy;
+use crate::verify::{Calibration, OperatingPoint, Policy};
 
 /// Mistakes of each kind that a report shows.
 const MISTAKES: usize = 6;
@@ -75,6 +75,8 @@ pub struct ModelVerification {
     pub tar_at_far: Vec<TarAtFar>,
     /// Error rates on these pairs at the calibrated default threshold, where the model has a calibration.
     pub at_default: Option<AtDefault>,
+    /// How these pairs compare with the calibration record's, where the model has one.
+    pub against_record: Option<AgainstRecord>,
     /// Both error rates over all thresholds.
     pub curve: Vec<CurvePoint>,
     /// Pairs by distance.
@@ -97,6 +99,52 @@ pub struct AtDefault {
     pub measured: CurvePoint,
     /// Share of pairs decided rightly.
     pub accuracy: f64,
+}
+
+/// Error rates of these pairs beside those that the calibration record states, at one of its thresholds: the default one
+/// where enough impostor pairs match there, else the strictest where they do, else the default one all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct AgainstRecord {
+    /// The threshold.
+    pub distance: f32,
+    /// False-match rate that the record states there.
+    pub record_fmr: f64,
+    /// And the false non-match rate.
+    pub record_fnmr: f64,
+    /// The false-match rate of these pairs.
+    pub fmr: f64,
+    /// And their false non-match rate.
+    pub fnmr: f64,
+    /// Impostor pairs that match.
+    pub false_matches: u64,
+    /// How many times as often as the record says impostors match; none where fewer than 30 do.
+    pub times_fmr: Option<f64>,
+    /// How many times as often genuine pairs are turned away; none where fewer than 30 are, or the record has none.
+    pub times_fnmr: Option<f64>,
+}
+
+impl AgainstRecord {
+    fn of(scores: &Scores, record: &Calibration) -> Option<Self> {
+        let firm = |count: f64| count >= Calibration::LEAST_SUPPORT as f64;
+        let (genuine, impostor) = (scores.genuine().len() as f64, scores.impostor().len() as f64);
+        let matched = |p: &&OperatingPoint| (scores.at(p.distance).fmr * impostor).round();
+        let default = record.at_fmr(Calibration::MIDPOINT_FMR).ok()?;
+        let strictest = || record.points.iter().rev().find(|p| firm(matched(p)));
+        let point = Some(default).filter(|p| firm(matched(p))).or_else(strictest).unwrap_or(default);
+        let here = scores.at(point.distance);
+        let false_matches = matched(&point);
+        let turned_away = (here.fnmr * genuine).round();
+        Some(Self {
+            distance: point.distance,
+            record_fmr: point.fmr,
+            record_fnmr: point.fnmr,
+            fmr: here.fmr,
+            fnmr: here.fnmr,
+            false_matches: false_matches as u64,
+            times_fmr: firm(false_matches).then_some(here.fmr / point.fmr),
+            times_fnmr: (firm(turned_away) && point.fnmr > 0.0).then(|| here.fnmr / point.fnmr),
+        })
+    }
 }
 
 /// A pair on the wrong side.
@@ -173,6 +221,7 @@ fn one_model(engine: &Engine, name: &str, list: &PairList, distances: &[f32]) ->
             accuracy: right / list.pairs.len() as f64,
         })
     });
+    let against_record = engine.calibration().and_then(|record| AgainstRecord::of(&scores, record));
     let (worst_genuine, worst_impostor) = mistakes(list, distances, best.distance);
     Ok(ModelVerification {
         name: name.to_string(),
@@ -186,6 +235,7 @@ fn one_model(engine: &Engine, name: &str, list: &PairList, distances: &[f32]) ->
         d_prime: scores.d_prime(),
         tar_at_far: scores.tar_at_far(),
         at_default,
+        against_record,
         curve: scores.curve(),
         histogram: scores.histogram(),
         worst_genuine,

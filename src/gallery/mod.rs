@@ -15,6 +15,7 @@ mod enroll;
 mod export;
 mod identify;
 mod import;
+mod impostors;
 mod labels;
 mod listing;
 mod merging;

@@ -6,7 +6,7 @@
 //! is made again without all pairs that touch one group, and the spread of the answers is the error.
 
 use super::calibration::{Calibration, OperatingPoint};
-use super::replicate::{GROUPS, Replicate};
+use super::replicate::{GROUPS, Replicate, reach};
 use super::slope::{Weight, slope};
 
 /// Bins of distances from 0 to 2: a ten-thousandth each.
@@ -42,6 +42,46 @@ impl GroupedDistances {
         let (first, second) = ((a % GROUPS).min(b % GROUPS), (a % GROUPS).max(b % GROUPS));
         let counts = if a == b { &mut self.genuine } else { &mut self.impostor };
         counts[(first * GROUPS + second) * BINS + bin(distance)] += 1;
+    }
+
+    /// Impostor pairs counted.
+    pub(crate) fn impostor_pairs(&self) -> u64 {
+        self.impostor.iter().map(|&n| u64::from(n)).sum()
+    }
+
+    /// Impostor pairs at or below a distance, to a ten-thousandth.
+    pub(crate) fn impostors_below(&self, distance: f32) -> u64 {
+        self.impostor.chunks_exact(BINS).flat_map(|counts| &counts[..=bin(distance)]).map(|&n| u64::from(n)).sum()
+    }
+
+    /// The largest distance that leaves at most that share of impostor pairs below, and how many those are, where they
+    /// are enough.
+    pub(crate) fn impostor_threshold(&self, fmr: f64) -> Option<(f32, u64)> {
+        let all = rest(&self.impostor, GROUPS);
+        let allowed = (fmr * all.iter().sum::<u64>() as f64 + 1e-9).floor() as u64;
+        let mut below = 0;
+        let first_beyond = all.iter().position(|&n| {
+            below += n;
+            below > allowed
+        })?;
+        let inside = below - all[first_beyond];
+        (inside >= Calibration::LEAST_SUPPORT).then_some((first_beyond as f32 * (2.0 / BINS as f32), inside))
+    }
+
+    /// The 95% interval of the share of impostor pairs at or below a distance; none where a group of people holds too
+    /// much of them, or there are fewer people than groups.
+    pub(crate) fn impostor_interval(&self, distance: f32, share: f64) -> Option<(f64, f64)> {
+        let whole = self.impostor_pairs();
+        let without: Option<Vec<f64>> = (0..GROUPS)
+            .map(|left_out| {
+                let rest = rest(&self.impostor, left_out);
+                let of = rest.iter().sum::<u64>();
+                let below: u64 = rest[..=bin(distance)].iter().sum();
+                (of > 0 && of < whole).then(|| below as f64 / of as f64)
+            })
+            .collect();
+        let reach = reach(without?.into_iter());
+        Some(((share - reach).max(0.0), (share + reach).min(1.0)))
     }
 
     /// One replicate a group; nothing where a group holds too much of the data for the rest to be measured.

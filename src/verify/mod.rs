@@ -3,6 +3,7 @@
 
 mod calibration;
 mod fit;
+mod impostors;
 mod interval;
 mod jackknife;
 mod replicate;
@@ -15,7 +16,9 @@ mod verdict;
 pub use calibration::{Calibration, OperatingPoint};
 pub(crate) use fit::operating_point;
 pub use fit::{Distances, fit_calibration};
+pub use impostors::{ImpostorReport, NearPair, RateHere, ThresholdHere};
 pub use interval::rate_interval;
+pub(crate) use jackknife::GroupedDistances;
 pub use replicate::Replicate;
 pub(crate) use scale::nearness;
 pub use scale::{HALF, percent_text};

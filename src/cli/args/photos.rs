@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args as Group;
 
 use super::common::{Count, Line};
+use super::place::Place;
 
 #[derive(Debug, Group)]
 pub(in crate::cli) struct Compare {
@@ -66,15 +67,21 @@ pub(in crate::cli) struct Embed {
 pub(in crate::cli) struct Calibrate {
     /// A folder with one folder of photos for each person; of several faces the one nearest the
     /// centre counts
-    #[arg(required_unless_present = "show")]
+    #[arg(required_unless_present_any = ["show", "from_gallery"])]
     pub people: Option<PathBuf>,
     /// Write the record here
-    #[arg(long, short, value_name = "FILE", required_unless_present = "show")]
+    #[arg(long, short, value_name = "FILE", required_unless_present_any = ["show", "from_gallery"])]
     pub output: Option<PathBuf>,
+    /// Measure how often the people enrolled in a gallery are taken for one another, and hold the model's record against
+    /// that; no photos are needed. With -o, write the record with the gallery's own thresholds
+    #[arg(long, conflicts_with_all = ["people", "show"])]
+    pub from_gallery: bool,
     /// Measure nothing: show the record that the model has now
     #[arg(long, conflicts_with_all = ["people", "output", "source"])]
     pub show: bool,
     /// What to say of the photos' origin in the record
     #[arg(long, value_name = "TEXT")]
     pub source: Option<String>,
+    #[command(flatten)]
+    pub place: Place,
 }

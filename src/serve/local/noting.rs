@@ -162,6 +162,7 @@ impl Deed {
             | Request::Stats
             | Request::ModelOf { .. }
             | Request::DetectorOf { .. }
+            | Request::Impostors { .. }
             | Request::People { .. }
             | Request::PeoplePage { .. }
             | Request::FacesPage { .. }
