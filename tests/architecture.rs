@@ -148,7 +148,7 @@ fn candle_and_io_stay_where_they_belong() {
             let own = ["serde_json::json!", "serde_json::json;", "json, Value", "Value, json"];
             let makes_json = own.iter().any(|w| code.contains(w));
             assert!(!makes_json || room == KNOWS_JSON_MACRO, "{shown} makes JSON without crate::json::json");
-            let kernel = KERNELS.iter().any(|k| file.ends_with(k) || file.parent().is_some_and(|f| f.ends_with(k)));
+            let kernel = KERNELS.iter().any(|k| file.ancestors().any(|folder| folder.ends_with(k)));
             assert!(!code.contains("axum") || room == KNOWS_AXUM, "{shown} names axum");
             assert!(!code.contains("nalgebra::") || room == KNOWS_NALGEBRA, "{shown} names nalgebra");
             assert!(!code.contains("sled::") || room == KNOWS_SLED, "{shown} names sled");

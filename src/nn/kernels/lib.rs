@@ -6,31 +6,55 @@
 //! numbers, or over maps of halves; steps that follow each other over large maps run row by row, from the rows of the
 //! input on.
 
+#[path = "program/fuse/run.rs"]
 mod band;
+#[path = "program/fuse/join.rs"]
 mod chain;
+#[path = "program/ops/conv.rs"]
 mod conv;
+#[path = "f32/depthwise.rs"]
 mod depthwise;
+#[path = "lanes/f16.rs"]
 mod half_lanes;
+#[path = "f16/tile.rs"]
 mod half_tile;
+#[path = "f16/pack.rs"]
 mod halves;
+#[path = "program/input.rs"]
 mod input;
+#[path = "program/ops/int16.rs"]
 mod integer;
+#[path = "lanes/int16.rs"]
 mod integer_lanes;
+#[path = "int16/tile.rs"]
 mod integer_tile;
 mod lanes;
+#[path = "program/layout.rs"]
 mod layout;
+#[path = "lanes/aligned.rs"]
 mod lines;
+#[path = "program/lower.rs"]
 mod lower;
+#[path = "program/ops/map.rs"]
 mod map_ops;
+#[path = "program/ops/mod.rs"]
 mod ops;
+#[path = "f32/pack.rs"]
 mod pack;
+#[path = "program/plan.rs"]
 mod plan;
+#[path = "program/builder.rs"]
 mod program;
+#[path = "f32/rows.rs"]
 mod rows;
+#[path = "program/run.rs"]
 mod run;
 mod simd;
+#[path = "program/team.rs"]
 mod team;
+#[path = "f32/tile.rs"]
 mod tile;
+#[path = "f32/winograd.rs"]
 mod winograd;
 
 pub use depthwise::DepthwiseConv;
