@@ -500,7 +500,7 @@ mod tests {
             let output = layers.program(simd, kind).unwrap().run(2, fill).remove(0);
             let by = format!("the {simd} program in {}", kind.name());
             let room = match kind {
-                Arithmetic::Half => 7e-3,
+                Arithmetic::F16 => 7e-3,
                 _ => 4.5e-3,
             };
             hold_embeddings(&golden, &by, output.chunks(DIMENSION).map(<[f32]>::to_vec).collect(), room);

@@ -205,7 +205,7 @@ mod tests {
     /// What this process can compute in instead of f32; what `auto` prefers is last.
     fn others() -> Vec<(PrecisionChoice, Arithmetic)> {
         let simd = Simd::chosen().unwrap();
-        let all = [(PrecisionChoice::Int16, Arithmetic::Int16), (PrecisionChoice::F16, Arithmetic::Half)];
+        let all = [(PrecisionChoice::Int16, Arithmetic::Int16), (PrecisionChoice::F16, Arithmetic::F16)];
         let (here, missing): (Vec<_>, Vec<_>) = all.into_iter().partition(|(_, kind)| kind.runs_by(simd));
         let lacks = |choice| crate::require::processor_lacks(format_args!("{simd} has no kernels here for {choice}"));
         missing.iter().for_each(|(choice, _)| lacks(choice));

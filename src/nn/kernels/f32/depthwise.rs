@@ -7,37 +7,33 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-#[cfg(target_arch = "aarch64")]
-use super::lanes::Neon;
-#[cfg(target_arch = "x86_64")]
-use super::lanes::{Avx2, Avx512};
-use super::lanes::{LANES, Number, Plain, Vectors, load_each};
-use super::lines::Lines;
-use super::pack::{Activation, ConvWeights};
-use crate::Simd;
+use crate::f32::pack::{Activation, ConvWeights};
+use crate::lanes::aligned::Aligned;
+use crate::lanes::{LANES, Number, Vectors, by_path, compiled, for_each_path, load_each};
+use crate::simd::Simd;
 
 /// A convolution of each channel alone, ready for the kernels. Cheap to clone.
 #[derive(Clone)]
-pub struct DepthwiseConv(pub(super) Arc<Packed>);
+pub struct DepthwiseConv(pub(crate) Arc<Packed>);
 
 /// Of numbers that maps hold.
-pub(super) struct Packed<N: 'static = f32> {
+pub(crate) struct Packed<N: 'static = f32> {
     pub channels: usize,
     pub window: (usize, usize),
     pub stride: usize,
     pub padding: (usize, usize),
     /// `[window rows, window columns, channels]`, channels filled up to whole vectors.
-    pub weights: Lines,
-    pub bias: Lines,
+    pub weights: Aligned,
+    pub bias: Aligned,
     /// One a channel, of a PReLU.
-    pub slopes: Option<Lines>,
+    pub slopes: Option<Aligned>,
     pub least: N,
     pub greatest: N,
     pub kernel: unsafe fn(&Run<N>),
 }
 
 /// Neighbouring results in a row.
-pub(super) struct Run<'a, N = f32> {
+pub(crate) struct Run<'a, N = f32> {
     /// The first one's window, how far from there each row of it begins, and the numbers from a pixel to the next.
     pub from: *const N,
     pub lines: &'a [usize],
@@ -78,45 +74,37 @@ impl DepthwiseConv {
         let slopes = match &conv.activation {
             Activation::PRelu(slopes) => {
                 assert_eq!(slopes.len(), conv.outputs, "slopes");
-                let mut lines = Lines::zeros(filled);
-                lines.numbers_mut()[..slopes.len()].copy_from_slice(slopes);
+                let mut lines = Aligned::zeros(filled);
+                lines.values_mut()[..slopes.len()].copy_from_slice(slopes);
                 Some(lines)
             }
             _ => None,
         };
-        let mut weights = Lines::zeros(filled * taps);
+        let mut weights = Aligned::zeros(filled * taps);
         for (channel, kernel) in conv.weight.chunks_exact(taps).enumerate() {
             for (tap, &value) in kernel.iter().enumerate() {
-                weights.numbers_mut()[tap * filled + channel] = value;
+                weights.values_mut()[tap * filled + channel] = value;
             }
         }
-        let mut bias = Lines::zeros(filled);
-        bias.numbers_mut()[..conv.bias.len()].copy_from_slice(conv.bias);
-        let kernel = match simd {
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx2 => run_avx2,
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 => run_avx512,
-            #[cfg(target_arch = "aarch64")]
-            Simd::Neon => run_neon,
-            _ => run_plain,
-        };
+        let mut bias = Aligned::zeros(filled);
+        bias.values_mut()[..conv.bias.len()].copy_from_slice(conv.bias);
+        let kernel: unsafe fn(&Run) = by_path!(simd => run);
         let (channels, window, stride, padding) = (conv.outputs, conv.window, conv.stride, conv.padding);
         Self(Arc::new(Packed { channels, window, stride, padding, weights, bias, slopes, least, greatest, kernel }))
     }
 
-    pub(super) fn packed(&self) -> &Arc<Packed> {
+    pub(crate) fn packed(&self) -> &Arc<Packed> {
         &self.0
     }
 }
 
 impl<N: Number> Packed<N> {
     /// Multiplications for one pixel of the result.
-    pub(super) fn products(&self) -> usize {
+    pub(crate) fn products(&self) -> usize {
         self.channels * self.window.0 * self.window.1
     }
 
-    pub(super) fn vectors(&self) -> usize {
+    pub(crate) fn vectors(&self) -> usize {
         self.channels.div_ceil(LANES)
     }
 
@@ -126,7 +114,7 @@ impl<N: Number> Packed<N> {
     /// Every window may be read over all vectors of channels, every result written, and nothing else
     /// touches either meanwhile.
     #[expect(clippy::too_many_arguments, reason = "the addresses of one run")]
-    pub(super) unsafe fn run(
+    pub(crate) unsafe fn run(
         &self,
         from: *const N,
         lines: &[usize],
@@ -146,9 +134,9 @@ impl<N: Number> Packed<N> {
             count,
             window: self.window,
             vectors: self.vectors(),
-            weights: N::of(self.weights.numbers()).as_ptr(),
-            bias: N::of(self.bias.numbers()).as_ptr(),
-            slopes: self.slopes.as_ref().map_or(std::ptr::null(), |slopes| N::of(slopes.numbers()).as_ptr()),
+            weights: N::of(self.weights.values()).as_ptr(),
+            bias: N::of(self.bias.values()).as_ptr(),
+            slopes: self.slopes.as_ref().map_or(std::ptr::null(), |slopes| N::of(slopes.values()).as_ptr()),
             least: self.least,
             greatest: self.greatest,
         };
@@ -158,38 +146,12 @@ impl<N: Number> Packed<N> {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn run_avx2(run: &Run) {
-    // SAFETY: handed on to the caller.
-    unsafe { run_body::<Avx2, 4>(run, 0..run.count, 0..run.vectors * LANES) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn run_avx512(run: &Run) {
-    // SAFETY: handed on to the caller.
-    unsafe { run_body::<Avx512, 8>(run, 0..run.count, 0..run.vectors * LANES) }
-}
-
-#[cfg(target_arch = "aarch64")]
-#[target_feature(enable = "neon")]
-unsafe fn run_neon(run: &Run) {
-    // SAFETY: handed on to the caller.
-    unsafe { run_body::<Neon, 4>(run, 0..run.count, 0..run.vectors * LANES) }
-}
-
-unsafe fn run_plain(run: &Run) {
-    // SAFETY: handed on to the caller.
-    unsafe { run_body::<Plain, 1>(run, 0..run.count, 0..run.vectors * LANES) }
-}
-
 /// Those of the results, in those channels, whole vectors of them.
 ///
 /// # Safety
 /// As for [`Packed::run`], and the processor has the instructions of `V`.
 #[inline(always)]
-pub(super) unsafe fn run_body<V: Vectors, const P: usize>(
+pub(crate) unsafe fn run_body<V: Vectors, const P: usize>(
     run: &Run<V::Number>,
     results: Range<usize>,
     channels: Range<usize>,
@@ -303,132 +265,15 @@ unsafe fn three_by_three<V: Vectors, const P: usize>(run: &Run<V::Number>, first
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use candle_core::{Device, Tensor};
-    use rand::{Rng, SeedableRng};
-    use rand_chacha::ChaCha8Rng;
+macro_rules! path {
+    ($name:ident, $lanes:ty, $pixels:tt, $vectors:tt, $block:literal $(, $feature:literal)?) => {
+        mod $name {
+            use super::*;
 
-    use crate::Simd;
-    use crate::{Activation, ConvWeights, DepthwiseConv, PackedConv, ProgramBuilder};
-
-    fn random(count: usize, rng: &mut ChaCha8Rng) -> Vec<f32> {
-        (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
-    }
-
-    fn hold(got: &[f32], wanted: &Tensor, what: &str) {
-        let wanted: Vec<f32> = wanted.permute((0, 2, 3, 1)).unwrap().flatten_all().unwrap().to_vec1().unwrap();
-        assert_eq!(got.len(), wanted.len(), "{what}");
-        for (g, w) in got.iter().zip(&wanted) {
-            assert!((g - w).abs() < 1e-4, "{what}: {g} for {w}");
+            compiled!([$($feature)?]
+                fn run(run: &Run) = run_body::<$lanes, $block>(run, 0..run.count, 0..run.vectors * LANES);
+            );
         }
-    }
-
-    /// A 1x1 convolution, then one of each channel alone; beside it the same map half as large, added back.
-    #[test]
-    fn every_path_gives_candles_convolutions_and_sums() {
-        let mut rng = ChaCha8Rng::seed_from_u64(31);
-        for case in 0..30 {
-            let (n, channels, inputs) = (rng.random_range(1..3), rng.random_range(1..70), rng.random_range(1..5));
-            let window = [(3, 3), (7, 7), (1, 5), (2, 2)][case % 4];
-            let (stride, padded) = (rng.random_range(1..3), rng.random_range(0..2));
-            let padding = (padded * (window.0 / 2), padded * (window.1 / 2));
-            let (rows, columns) = (2 * rng.random_range(4..9), 2 * rng.random_range(4..25));
-            let slopes = random(channels, &mut rng);
-            let activations =
-                [Activation::None, Activation::Relu, Activation::Relu6, Activation::PRelu(slopes.clone())];
-            let activation = activations[case % 7 % 4].clone();
-            let taps = window.0 * window.1;
-            let (mix, weight) = (random(channels * inputs, &mut rng), random(channels * taps, &mut rng));
-            // So large that six is passed.
-            let weight: Vec<f32> = weight.iter().map(|w| 3.0 * w).collect();
-            let bias = random(channels, &mut rng);
-            let values = random(n * rows * columns * inputs, &mut rng);
-
-            let cpu = &Device::Cpu;
-            let x = Tensor::from_slice(&values, (n, rows, columns, inputs), cpu).unwrap();
-            let x = x.permute((0, 3, 1, 2)).unwrap().contiguous().unwrap();
-            let mixed =
-                x.conv2d(&Tensor::from_slice(&mix, (channels, inputs, 1, 1), cpu).unwrap(), 0, 1, 1, 1).unwrap();
-            let kernel = Tensor::from_slice(&weight, (channels, 1, window.0, window.1), cpu).unwrap();
-            let bordered = mixed.pad_with_zeros(2, padding.0, padding.0).unwrap();
-            let bordered = bordered.pad_with_zeros(3, padding.1, padding.1).unwrap();
-            let alone = bordered.conv2d(&kernel, 0, stride, 1, channels).unwrap();
-            let alone = alone.broadcast_add(&Tensor::from_slice(&bias, (1, channels, 1, 1), cpu).unwrap()).unwrap();
-            let alone = match activation {
-                Activation::Relu => alone.relu().unwrap(),
-                Activation::Relu6 => alone.clamp(0f32, 6f32).unwrap(),
-                Activation::PRelu(_) => {
-                    let slopes = Tensor::from_slice(&slopes, (1, channels, 1, 1), cpu).unwrap();
-                    let below = (&alone - alone.relu().unwrap()).unwrap();
-                    (alone.relu().unwrap() + below.broadcast_mul(&slopes).unwrap()).unwrap()
-                }
-                Activation::None => alone,
-            };
-            let coarse = mixed.max_pool2d(2).unwrap();
-            let sum = (&mixed + coarse.upsample_nearest2d(rows, columns).unwrap()).unwrap();
-
-            for simd in Simd::available() {
-                let weights = |weight, inputs, window, bias, stride, padding, activation| ConvWeights {
-                    weight,
-                    outputs: channels,
-                    inputs,
-                    window,
-                    bias,
-                    stride,
-                    padding,
-                    activation,
-                };
-                let mixing = weights(&mix[..], inputs, (1, 1), &[][..], 1, (0, 0), Activation::None);
-                let each = weights(&weight[..], 1, window, &bias[..], stride, padding, activation.clone());
-                let (mut builder, input) = ProgramBuilder::new(rows, columns, inputs);
-                let mixed = builder.conv_to_new(&PackedConv::new(&mixing, simd), input);
-                let coarse = builder.map(rows / 2, columns / 2, channels);
-                builder.step();
-                let alone_map = builder.depthwise_to_new(&DepthwiseConv::new(&each, simd), mixed);
-                builder.max_pool(mixed, coarse, 2, 2).step().add_coarser(coarse, mixed, 2);
-                let program = builder.finish(&[alone_map.into(), mixed.into()], simd);
-                let row = columns * inputs;
-                for _ in 0..2 {
-                    let answers = program.run(n, |i, out| {
-                        (0..rows).for_each(|y| out.row(y).copy_from_slice(&values[(i * rows + y) * row..][..row]));
-                    });
-                    let what =
-                        format!("case {case} by {simd}: {n} of {rows}x{columns}x{channels}, {window:?} at {stride}");
-                    hold(&answers[0], &alone, &what);
-                    hold(&answers[1], &sum, &what);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_no_number_stays_none() {
-        for simd in Simd::available() {
-            for activation in [Activation::None, Activation::Relu, Activation::Relu6, Activation::PRelu(vec![0.5; 2])] {
-                let weights = |weight, inputs, bias, activation| ConvWeights {
-                    weight,
-                    outputs: 2,
-                    inputs,
-                    window: (1, 1),
-                    bias,
-                    stride: 1,
-                    padding: (0, 0),
-                    activation,
-                };
-                let copy = weights(&[1.0, 0.0, 0.0, 1.0], 2, &[][..], Activation::None);
-                let each = weights(&[1.0, 1.0], 1, &[f32::NAN, 0.0], activation.clone());
-                let (mut builder, input) = ProgramBuilder::new(2, 5, 2);
-                let copied = builder.conv_to_new(&PackedConv::new(&copy, simd), input);
-                builder.step();
-                let alone = builder.depthwise_to_new(&DepthwiseConv::new(&each, simd), copied);
-                let answers = builder.finish(&[alone.into()], simd).run(1, |_, out| {
-                    (0..2).for_each(|y| out.row(y).fill(1.0));
-                });
-                for pixel in answers[0].chunks(2) {
-                    assert!(pixel[0].is_nan() && pixel[1] == 1.0, "{simd} {activation:?}: {pixel:?}");
-                }
-            }
-        }
-    }
+    };
 }
+for_each_path!(path);

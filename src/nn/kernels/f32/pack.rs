@@ -2,10 +2,19 @@
 
 use std::sync::Arc;
 
-use super::lanes::LANES;
-use super::lines::Lines;
-use super::tile::{After, Kernels, Transforms};
-use crate::Simd;
+use crate::f32::tile::{After, Kernels};
+use crate::f32::winograd::Transforms;
+use crate::lanes::LANES;
+use crate::lanes::aligned::Aligned;
+use crate::simd::Simd;
+
+/// Results along an axis, and products of inputs and outputs, between which Winograd's tiles pay: for small maps
+/// or many channels, reading weights four times as large costs more than the multiplications that are saved. On
+/// instruction sets with narrower vectors, multiplications count for more.
+const LEAST: usize = 8;
+const MOST: usize = 40_000;
+const LEAST_OF_WIDE_PATHS: usize = 12;
+const MOST_OF_WIDE_PATHS: usize = 16_000;
 
 /// What follows a convolution.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,11 +55,11 @@ pub struct PackedConv {
     packed: Arc<Packed>,
     /// Panel by panel: `[window rows, window columns, inputs, channels of the panel]`. All panels are
     /// as wide as the path's widest tile but the last, which is as wide as it must be.
-    weights: Arc<Lines>,
+    weights: Arc<Aligned>,
 }
 
 /// All of a packed convolution but its weights, which a program gathers in one place.
-pub(super) struct Packed {
+pub(crate) struct Packed {
     pub kernels: &'static Kernels,
     pub transforms: &'static Transforms,
     pub outputs: usize,
@@ -58,8 +67,8 @@ pub(super) struct Packed {
     pub window: (usize, usize),
     pub stride: usize,
     pub padding: (usize, usize),
-    bias: Lines,
-    slope: Option<Lines>,
+    bias: Aligned,
+    slope: Option<Aligned>,
     activation: Activation,
 }
 
@@ -76,7 +85,7 @@ impl PackedConv {
         assert!(conv.stride > 0 && conv.outputs > 0 && conv.inputs * rows * columns > 0, "an empty convolution");
         let taps = rows * columns;
         let vectors = conv.outputs.div_ceil(LANES);
-        let mut weights = Lines::zeros(vectors * LANES * taps * conv.inputs);
+        let mut weights = Aligned::zeros(vectors * LANES * taps * conv.inputs);
         let wide = kernels.wide();
         let depth = taps * conv.inputs;
         for (output, kernel) in conv.weight.chunks_exact(depth).enumerate() {
@@ -85,19 +94,19 @@ impl PackedConv {
             let start = panel * wide * LANES * depth + output % (wide * LANES);
             for (input, plane) in kernel.chunks_exact(taps).enumerate() {
                 for (tap, &value) in plane.iter().enumerate() {
-                    weights.numbers_mut()[start + (tap * conv.inputs + input) * width] = value;
+                    weights.values_mut()[start + (tap * conv.inputs + input) * width] = value;
                 }
             }
         }
         let slope = match &conv.activation {
             Activation::PRelu(slope) => {
                 assert_eq!(slope.len(), conv.outputs, "slopes");
-                Some(Lines::of(slope))
+                Some(Aligned::of(slope))
             }
             _ => None,
         };
-        let mut bias = Lines::zeros(vectors * LANES);
-        bias.numbers_mut()[..conv.bias.len()].copy_from_slice(conv.bias);
+        let mut bias = Aligned::zeros(vectors * LANES);
+        bias.values_mut()[..conv.bias.len()].copy_from_slice(conv.bias);
         let packed = Packed {
             kernels,
             transforms: Transforms::of(simd),
@@ -123,17 +132,26 @@ impl PackedConv {
         self.packed.outputs
     }
 
-    pub(super) fn packed(&self) -> &Arc<Packed> {
+    /// Whether a result of `rows` x `columns` is computed by Winograd's tiles.
+    pub(crate) fn by_winograd(&self, rows: usize, columns: usize) -> bool {
+        let packed = &self.packed;
+        let wide = packed.kernels.wide() > 1;
+        let (least, most) = if wide { (LEAST_OF_WIDE_PATHS, MOST_OF_WIDE_PATHS) } else { (LEAST, MOST) };
+        let shape = packed.window == (3, 3) && packed.stride == 1 && packed.inputs.is_multiple_of(LANES);
+        shape && rows.min(columns) >= least && packed.inputs * packed.outputs <= most
+    }
+
+    pub(crate) fn packed(&self) -> &Arc<Packed> {
         &self.packed
     }
 
-    pub(super) fn weights(&self) -> &[f32] {
-        self.weights.numbers()
+    pub(crate) fn weights(&self) -> &[f32] {
+        self.weights.values()
     }
 }
 
 /// One panel of output channels.
-pub(super) struct Panel {
+pub(crate) struct Panel {
     /// First output channel.
     pub first: usize,
     /// Vectors of output channels.
@@ -144,30 +162,30 @@ pub(super) struct Panel {
 
 impl Panel {
     /// The panel's part of a convolution's weights, which have `depth` numbers an output channel.
-    pub(super) fn weights<'a, N>(&self, all: &'a [N], depth: usize) -> &'a [N] {
+    pub(crate) fn weights<'a, N>(&self, all: &'a [N], depth: usize) -> &'a [N] {
         &all[self.first * depth..][..self.vectors * LANES * depth]
     }
 }
 
 impl Packed {
     /// Products that go into one output.
-    pub(super) fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.window.0 * self.window.1 * self.inputs
     }
 
-    pub(super) fn vectors(&self) -> usize {
+    pub(crate) fn vectors(&self) -> usize {
         self.outputs.div_ceil(LANES)
     }
 
-    pub(super) fn panels(&self) -> usize {
+    pub(crate) fn panels(&self) -> usize {
         self.vectors().div_ceil(self.kernels.wide())
     }
 
-    pub(super) fn panel(&self, panel: usize) -> Panel {
+    pub(crate) fn panel(&self, panel: usize) -> Panel {
         let wide = self.kernels.wide();
         let first = panel * wide * LANES;
         let vectors = wide.min(self.vectors() - panel * wide);
-        let lanes = |of: &Lines| of.numbers()[first..first + vectors * LANES].as_ptr();
+        let lanes = |of: &Aligned| of.values()[first..first + vectors * LANES].as_ptr();
         let after = match (&self.activation, &self.slope) {
             (Activation::Relu, _) => After::Relu,
             (Activation::Relu6, _) => After::Relu6,

@@ -8,12 +8,8 @@
 //! Tiles cover whole vectors of columns and may run beyond the row's width; what they compute there
 //! comes from, and goes to, columns that nobody reads.
 
-#[cfg(target_arch = "aarch64")]
-use super::lanes::Neon;
-#[cfg(target_arch = "x86_64")]
-use super::lanes::{Avx2, Avx512};
-use super::lanes::{LANES, Lanes, Plain, load_each};
-use crate::Simd;
+use crate::lanes::{LANES, Lanes, by_path, compiled, for_each_path, load_each};
+use crate::simd::Simd;
 
 /// Channels of a row of a map, each `stride` numbers apart.
 pub struct Row {
@@ -140,48 +136,19 @@ impl<const K: usize> RowConv<K> {
         // SAFETY: a `Simd` is only made where the processor has its instructions. Vectors of columns begin below `width`, so
         // they end within the stride of `out`; reads of the window go at most two numbers beyond the last
         // vector of a channel, which a `Row` has room for. Weights, bias and slope hold all blocks.
-        unsafe {
-            match self.simd {
-                #[cfg(target_arch = "x86_64")]
-                Simd::Avx2 => all_avx2(&job),
-                #[cfg(target_arch = "x86_64")]
-                Simd::Avx512 => all_avx512(&job),
-                #[cfg(target_arch = "aarch64")]
-                Simd::Neon => all_neon(&job),
-                _ => all::<Plain, K>(&job),
-            }
-        }
+        unsafe { by_path!(self.simd => all(&job)) }
     }
 
     /// Writes the greatest of each 2x2 window of two rows of results, `width` columns wide; of a window
     /// that hangs over the edge what is inside counts.
     pub fn pool(&self, upper: &Row, lower: &Row, width: usize, out: &mut Row) {
-        match self.simd {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: a `Simd` is only made where the processor has its instructions.
-            Simd::Avx512 => unsafe { pool_avx512(upper, lower, width, out) },
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: as above.
-            Simd::Avx2 => unsafe { pool_avx2(upper, lower, width, out) },
-            _ => pool(upper, lower, width, out),
-        }
+        // SAFETY: a `Simd` is only made where the processor has its instructions.
+        unsafe { by_path!(self.simd => pool(upper, lower, width, out)) }
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn pool_avx512(upper: &Row, lower: &Row, width: usize, out: &mut Row) {
-    pool(upper, lower, width, out);
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-unsafe fn pool_avx2(upper: &Row, lower: &Row, width: usize, out: &mut Row) {
-    pool(upper, lower, width, out);
-}
-
 #[inline(always)]
-fn pool(upper: &Row, lower: &Row, width: usize, out: &mut Row) {
+fn pool_body(upper: &Row, lower: &Row, width: usize, out: &mut Row) {
     let pairs = width / 2;
     for (channel, greatest) in out.channels_mut().enumerate() {
         let (u, l) = (&upper.channel(channel)[..width], &lower.channel(channel)[..width]);
@@ -197,27 +164,6 @@ fn pool(upper: &Row, lower: &Row, width: usize, out: &mut Row) {
     }
 }
 
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn all_avx2<const K: usize>(job: &Job<K>) {
-    // SAFETY: handed on to the caller.
-    unsafe { all::<Avx2, K>(job) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn all_avx512<const K: usize>(job: &Job<K>) {
-    // SAFETY: handed on to the caller.
-    unsafe { all::<Avx512, K>(job) }
-}
-
-#[cfg(target_arch = "aarch64")]
-#[target_feature(enable = "neon")]
-unsafe fn all_neon<const K: usize>(job: &Job<K>) {
-    // SAFETY: handed on to the caller.
-    unsafe { all::<Neon, K>(job) }
-}
-
 /// All columns, tile by tile, and for each tile all output channels, block by block: so the tile's part of
 /// the input stays in the nearest cache while the weights pass over it.
 ///
@@ -225,41 +171,28 @@ unsafe fn all_neon<const K: usize>(job: &Job<K>) {
 /// The processor has the instructions of `L`; the rows may be read over `job.vectors` vectors and `K - 1`
 /// numbers more, in every channel, and `out` written over as many; weights, bias and slope hold the blocks.
 #[inline(always)]
-unsafe fn all<L: Lanes, const K: usize>(job: &Job<K>) {
+unsafe fn all_body<L: Lanes, const K: usize>(job: &Job<K>) {
     let mut at = 0;
     while at < job.vectors {
         let v = job.widest.min(job.vectors - at);
         let mut first = 0;
         for &block in job.blocks {
-            // SAFETY: handed on to the caller.
-            unsafe {
-                match (block, v) {
-                    (1, 1) => tile::<L, K, 1, 1>(job, first, at),
-                    (1, 2) => tile::<L, K, 1, 2>(job, first, at),
-                    (1, _) => tile::<L, K, 1, 3>(job, first, at),
-                    (2, 1) => tile::<L, K, 2, 1>(job, first, at),
-                    (2, 2) => tile::<L, K, 2, 2>(job, first, at),
-                    (2, _) => tile::<L, K, 2, 3>(job, first, at),
-                    (3, 1) => tile::<L, K, 3, 1>(job, first, at),
-                    (3, 2) => tile::<L, K, 3, 2>(job, first, at),
-                    (3, _) => tile::<L, K, 3, 3>(job, first, at),
-                    (4, 1) => tile::<L, K, 4, 1>(job, first, at),
-                    (4, 2) => tile::<L, K, 4, 2>(job, first, at),
-                    (4, _) => tile::<L, K, 4, 3>(job, first, at),
-                    (5, 1) => tile::<L, K, 5, 1>(job, first, at),
-                    (5, 2) => tile::<L, K, 5, 2>(job, first, at),
-                    (5, _) => tile::<L, K, 5, 3>(job, first, at),
-                    (6, 1) => tile::<L, K, 6, 1>(job, first, at),
-                    (6, 2) => tile::<L, K, 6, 2>(job, first, at),
-                    (6, _) => tile::<L, K, 6, 3>(job, first, at),
-                    (7, 1) => tile::<L, K, 7, 1>(job, first, at),
-                    (7, 2) => tile::<L, K, 7, 2>(job, first, at),
-                    (7, _) => tile::<L, K, 7, 3>(job, first, at),
-                    (_, 1) => tile::<L, K, 8, 1>(job, first, at),
-                    (_, 2) => tile::<L, K, 8, 2>(job, first, at),
-                    (_, _) => tile::<L, K, 8, 3>(job, first, at),
-                }
+            macro_rules! by_size {
+                ($($outputs:literal)+; $most:literal) => {
+                    match (block, v) {
+                        $(
+                            ($outputs, 1) => tile::<L, K, $outputs, 1>(job, first, at),
+                            ($outputs, 2) => tile::<L, K, $outputs, 2>(job, first, at),
+                            ($outputs, _) => tile::<L, K, $outputs, 3>(job, first, at),
+                        )+
+                        (_, 1) => tile::<L, K, $most, 1>(job, first, at),
+                        (_, 2) => tile::<L, K, $most, 2>(job, first, at),
+                        (_, _) => tile::<L, K, $most, 3>(job, first, at),
+                    }
+                };
             }
+            // SAFETY: handed on to the caller.
+            unsafe { by_size!(1 2 3 4 5 6 7; 8) }
             first += block;
         }
         at += v;
@@ -269,7 +202,7 @@ unsafe fn all<L: Lanes, const K: usize>(job: &Job<K>) {
 /// Output channels `first` to `first + N` of `V` vectors of columns, the first of them vector `at`.
 ///
 /// # Safety
-/// As for [`all`].
+/// As for [`all_body`].
 #[inline(always)]
 unsafe fn tile<L: Lanes, const K: usize, const N: usize, const V: usize>(job: &Job<K>, first: usize, at: usize) {
     // SAFETY: the caller holds the pointers valid for what is read and written here.
@@ -305,6 +238,20 @@ unsafe fn tile<L: Lanes, const K: usize, const N: usize, const V: usize>(job: &J
         }
     }
 }
+
+macro_rules! path {
+    ($name:ident, $lanes:ty, $pixels:tt, $vectors:tt, $block:literal $(, $feature:literal)?) => {
+        mod $name {
+            use super::*;
+
+            compiled!([$($feature)?]
+                fn all<K>(job: &Job<K>) = all_body::<$lanes, K>(job);
+                fn pool(upper: &Row, lower: &Row, width: usize, out: &mut Row) = pool_body(upper, lower, width, out);
+            );
+        }
+    };
+}
+for_each_path!(path);
 
 #[cfg(test)]
 mod tests {

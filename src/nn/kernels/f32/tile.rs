@@ -6,16 +6,15 @@
 
 use std::ops::Range;
 
-use super::lanes::{LANES, Lanes, Number, Vectors, fetch_each, load_each};
-use super::winograd::{Gather, Spread, gather_body, spread_body};
-use crate::Simd;
+use crate::lanes::{LANES, MapProducts, Number, Products, Vectors, by_path, compiled, for_each_path, tile_table};
+use crate::simd::Simd;
 
 /// Pixels in the tallest tile of any path.
-pub(super) const TALLEST: usize = 12;
+pub(crate) const TALLEST: usize = 12;
 
 /// What happens to a sum before it is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum After {
+pub(crate) enum After {
     Nothing,
     Relu,
     /// Bounded by zero and six.
@@ -30,7 +29,7 @@ impl After {
     /// # Safety
     /// The slopes can be read, and the processor has the instructions.
     #[inline(always)]
-    pub(super) unsafe fn apply<V: Vectors>(self, v: V::Vector, n: usize) -> V::Vector {
+    pub(crate) unsafe fn apply<V: Vectors>(self, v: V::Vector, n: usize) -> V::Vector {
         // SAFETY: handed on to the caller.
         unsafe {
             let zero = V::splat(&V::Number::ZERO);
@@ -46,7 +45,7 @@ impl After {
 }
 
 /// One tile: `pixels` of it by one panel of output channels.
-pub(super) struct Tile<'a, N = f32> {
+pub(crate) struct Tile<'a, N = f32> {
     /// Where the window of each pixel begins.
     pub pixels: [*const N; TALLEST],
     /// Where each run begins, counted from the window's beginning.
@@ -66,11 +65,11 @@ pub(super) struct Tile<'a, N = f32> {
     pub ahead: (*const N, usize),
 }
 
-pub(super) type TileKernel<N> = unsafe fn(&Tile<N>);
+pub(crate) type TileKernel<N> = unsafe fn(&Tile<N>);
 
 /// Tiles of as many pixels each, of one panel of output channels, side by side: what they read and write lies at even
 /// steps.
-pub(super) struct Tiles<'a, N = f32> {
+pub(crate) struct Tiles<'a, N = f32> {
     pub count: usize,
     /// Where the first pixel's window begins, and the numbers from there to the next one's.
     pub from: *const N,
@@ -85,10 +84,10 @@ pub(super) struct Tiles<'a, N = f32> {
     pub out_step: usize,
 }
 
-pub(super) type TilesKernel<N> = unsafe fn(&Tiles<N>);
+pub(crate) type TilesKernel<N> = unsafe fn(&Tiles<N>);
 
 /// Windows of a row over one map, all channels alike.
-pub(super) struct Windows<N = f32> {
+pub(crate) struct Windows<N = f32> {
     /// How many, and the numbers from a window to the next and from a result to the next.
     pub count: usize,
     pub step: usize,
@@ -105,7 +104,7 @@ pub(super) struct Windows<N = f32> {
 }
 
 /// The functions of one path over maps of such numbers.
-pub(super) struct Kernels<N: 'static = f32> {
+pub(crate) struct Kernels<N: 'static = f32> {
     /// By vectors of output channels (from 1), then by pixels (from 1).
     pub tiles: &'static [&'static [TileKernel<N>]],
     pub even: &'static [&'static [TilesKernel<N>]],
@@ -116,48 +115,20 @@ pub(super) struct Kernels<N: 'static = f32> {
     pub add: unsafe fn(*const N, *mut N, usize),
 }
 
-/// Winograd's transform of an input tile, and of a tile of products.
-pub(super) struct Transforms {
-    pub spread: unsafe fn(&Spread),
-    pub gather: unsafe fn(&Gather),
-}
-
 impl Kernels {
-    pub(super) fn of(simd: Simd) -> &'static Self {
-        match simd {
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx2 => &avx2::KERNELS,
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 => &avx512::KERNELS,
-            #[cfg(target_arch = "aarch64")]
-            Simd::Neon => &neon::KERNELS,
-            _ => &plain::KERNELS,
-        }
-    }
-}
-
-impl Transforms {
-    pub(super) fn of(simd: Simd) -> &'static Self {
-        match simd {
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx2 => &avx2::TRANSFORMS,
-            #[cfg(target_arch = "x86_64")]
-            Simd::Avx512 => &avx512::TRANSFORMS,
-            #[cfg(target_arch = "aarch64")]
-            Simd::Neon => &neon::TRANSFORMS,
-            _ => &plain::TRANSFORMS,
-        }
+    pub(crate) fn of(simd: Simd) -> &'static Self {
+        by_path!(simd => &KERNELS)
     }
 }
 
 impl<N> Kernels<N> {
     /// Pixels in this path's tallest tile.
-    pub(super) fn tall(&self) -> usize {
+    pub(crate) fn tall(&self) -> usize {
         self.tiles[0].len()
     }
 
     /// Vectors of output channels in this path's widest tile.
-    pub(super) fn wide(&self) -> usize {
+    pub(crate) fn wide(&self) -> usize {
         self.tiles.len()
     }
 
@@ -168,7 +139,7 @@ impl<N> Kernels<N> {
     /// read over every run (of halves, where a run is odd, one behind it, too), those of `add` and `out` over `vectors` vectors, and nothing else writes to
     /// what is read or touches what is written meanwhile (`add` may be `out`). `weights`, `bias` and
     /// slopes are as long as [`Tile`] says.
-    pub(super) unsafe fn tile(&self, pixels: usize, vectors: usize, tile: &Tile<N>) {
+    pub(crate) unsafe fn tile(&self, pixels: usize, vectors: usize, tile: &Tile<N>) {
         // SAFETY: handed on to the caller.
         unsafe { self.tiles[vectors - 1][pixels - 1](tile) }
     }
@@ -177,7 +148,7 @@ impl<N> Kernels<N> {
     ///
     /// # Safety
     /// As for [`Self::tile`]: every window and result of those pixels.
-    pub(super) unsafe fn line(&self, count: usize, vectors: usize, mut tiles: Tiles<N>) {
+    pub(crate) unsafe fn line(&self, count: usize, vectors: usize, mut tiles: Tiles<N>) {
         let all = count.div_ceil(self.tall());
         let (each, larger) = (count / all, count % all);
         for (pixels, count) in [(each + 1, larger), (each, all - larger)] {
@@ -193,39 +164,45 @@ impl<N> Kernels<N> {
 }
 
 /// What a tile is summed of.
-struct Terms<'a, const P: usize> {
-    pixels: [*const f32; P],
-    runs: &'a [usize],
-    run: usize,
-    weights: *const f32,
-    bias: *const f32,
-    ahead: (*const f32, usize),
+pub(crate) struct Terms<'a, E, const P: usize> {
+    pub pixels: [*const E; P],
+    pub runs: &'a [usize],
+    pub run: usize,
+    pub weights: *const E,
+    pub ahead: (*const E, usize),
 }
 
-/// The sums of a tile; `AHEAD` is whether what it names is asked for.
+/// Adds the products of a tile to its sums; `AHEAD` is whether what it names is prefetched.
 ///
 /// # Safety
 /// As for [`Kernels::tile`], with `P` pixels and `N` vectors.
 #[inline(always)]
-unsafe fn sum<L: Lanes, const P: usize, const N: usize, const AHEAD: bool>(t: &Terms<P>) -> [[L::Vector; N]; P] {
+pub(crate) unsafe fn sum<D: Products<E>, E, const P: usize, const N: usize, const AHEAD: bool>(
+    t: &Terms<E, P>,
+    first: [D::Sums; N],
+) -> [[D::Sums; N]; P] {
     // SAFETY: the caller holds the pointers valid for what is read here.
     unsafe {
-        let bias = load_each::<L, N>(t.bias, LANES);
-        let mut sums = [bias; P];
+        let mut sums = [first; P];
         let mut weights = t.weights;
         let (mut ahead, step) = t.ahead;
         for &begin in t.runs {
-            for i in begin..begin + t.run {
-                let w = load_each::<L, N>(weights, LANES);
-                weights = weights.add(N * LANES);
+            for i in (begin..begin + t.run).step_by(D::STEP) {
+                let mut w = first;
+                for (n, w) in w.iter_mut().enumerate() {
+                    *w = D::load_weights(weights.add(n * LANES * D::STEP));
+                }
+                weights = weights.add(N * LANES * D::STEP);
                 if AHEAD {
-                    fetch_each::<L, N>(ahead);
+                    for line in 0..N {
+                        D::prefetch(ahead.wrapping_byte_add(64 * line));
+                    }
                     ahead = ahead.wrapping_byte_add(step);
                 }
                 for (sums, pixel) in sums.iter_mut().zip(t.pixels) {
-                    let x = L::splat(pixel.add(i));
+                    let x = D::splat_values(pixel.add(i));
                     for (sum, w) in sums.iter_mut().zip(w) {
-                        *sum = L::multiply_add(x, w, *sum);
+                        *sum = D::add_products(x, w, *sum);
                     }
                 }
             }
@@ -234,46 +211,89 @@ unsafe fn sum<L: Lanes, const P: usize, const N: usize, const AHEAD: bool>(t: &T
     }
 }
 
+/// The sums of a tile over maps of `E`, as values.
+///
 /// # Safety
 /// As for [`Kernels::tile`], with `P` pixels and `N` vectors.
 #[inline(always)]
-unsafe fn tile_body<L: Lanes, const P: usize, const N: usize>(t: &Tile) {
+unsafe fn values<D: MapProducts<E>, E: Number, const P: usize, const N: usize, const AHEAD: bool>(
+    t: &Terms<E, P>,
+    bias: *const f32,
+) -> [[<D::Out as Vectors>::Vector; N]; P] {
+    // SAFETY: the caller holds the pointers valid for what is read here.
+    unsafe {
+        let mut first = [D::begin(bias); N];
+        for (n, first) in first.iter_mut().enumerate() {
+            *first = D::begin(bias.add(n * LANES));
+        }
+        let sums = sum::<D, E, P, N, AHEAD>(t, first);
+        let mut values = [[D::Out::splat(&E::ZERO); N]; P];
+        for (values, sums) in values.iter_mut().zip(sums) {
+            for (v, sum) in values.iter_mut().zip(sums) {
+                *v = D::finish(sum);
+            }
+        }
+        values
+    }
+}
+
+/// Adds to a tile's values what `add` names, activates and writes them.
+///
+/// # Safety
+/// As for [`Kernels::tile`], with `P` pixels and `N` vectors.
+#[inline(always)]
+pub(crate) unsafe fn write<V: Vectors, const P: usize, const N: usize>(
+    mut values: [[V::Vector; N]; P],
+    add: &Option<[*const V::Number; TALLEST]>,
+    after: After,
+    out: &[*mut V::Number; TALLEST],
+) {
+    // Pass by pass, so that every loop unrolls: one index that is not constant, and the compiler keeps all sums
+    // in memory, from their first product on.
     // SAFETY: the caller holds the pointers valid for what is read and written here.
     unsafe {
-        let terms = Terms::<P> {
-            pixels: std::array::from_fn(|p| t.pixels[p]),
-            runs: t.runs,
-            run: t.run,
-            weights: t.weights,
-            bias: t.bias,
-            ahead: t.ahead,
-        };
-        // Where nothing is asked for, the asking would take the place of loads.
-        let mut sums = if t.ahead.1 == 0 { sum::<L, P, N, false>(&terms) } else { sum::<L, P, N, true>(&terms) };
-        if let Some(add) = &t.add {
-            for (sums, from) in sums.iter_mut().zip(add) {
-                for (n, sum) in sums.iter_mut().enumerate() {
-                    *sum = L::add(*sum, L::load(from.add(n * LANES)));
+        if let Some(add) = add {
+            for (values, from) in values.iter_mut().zip(add) {
+                for (n, v) in values.iter_mut().enumerate() {
+                    *v = V::add(*v, V::load(from.add(n * LANES)));
                 }
             }
         }
-        for s in &mut sums {
-            for (n, v) in s.iter_mut().enumerate() {
-                *v = t.after.apply::<L>(*v, n);
+        for values in &mut values {
+            for (n, v) in values.iter_mut().enumerate() {
+                *v = after.apply::<V>(*v, n);
             }
         }
-        for (out, s) in t.out.iter().zip(sums) {
-            for (n, v) in s.into_iter().enumerate() {
-                L::store(out.add(n * LANES), v);
+        for (out, values) in out.iter().zip(values) {
+            for (n, v) in values.into_iter().enumerate() {
+                V::store(out.add(n * LANES), v);
             }
         }
     }
 }
 
 /// # Safety
+/// As for [`Kernels::tile`], with `P` pixels and `N` vectors.
+#[inline(always)]
+pub(crate) unsafe fn tile_body<D: MapProducts<E>, E: Number, const P: usize, const N: usize>(t: &Tile<E>) {
+    // SAFETY: the caller holds the pointers valid for what is read and written here.
+    unsafe {
+        let mut pixels = [t.pixels[0]; P];
+        pixels.copy_from_slice(&t.pixels[..P]);
+        let terms = Terms { pixels, runs: t.runs, run: t.run, weights: t.weights, ahead: t.ahead };
+        // Where nothing is prefetched, the instructions for it would take the place of loads.
+        let values = match t.ahead.1 {
+            0 => values::<D, E, P, N, false>(&terms, t.bias),
+            _ => values::<D, E, P, N, true>(&terms, t.bias),
+        };
+        write::<D::Out, P, N>(values, &t.add, t.after, &t.out);
+    }
+}
+
+/// # Safety
 /// As for [`Kernels::line`], with `P` pixels and `N` vectors.
 #[inline(always)]
-unsafe fn even_body<L: Lanes, const P: usize, const N: usize>(t: &Tiles) {
+pub(crate) unsafe fn even_body<D: MapProducts<E>, E: Number, const P: usize, const N: usize>(t: &Tiles<E>) {
     let ahead = (std::ptr::null(), 0);
     let (mut from, mut out) = (t.from, t.out);
     for _ in 0..t.count {
@@ -284,16 +304,16 @@ unsafe fn even_body<L: Lanes, const P: usize, const N: usize>(t: &Tiles) {
                 *pixel = from;
                 from = from.wrapping_add(t.step);
             }
-            let terms = Terms { pixels, runs: t.runs, run: t.run, weights: t.weights, bias: t.bias, ahead };
-            let mut sums = sum::<L, P, N, false>(&terms);
-            for s in &mut sums {
-                for (n, v) in s.iter_mut().enumerate() {
-                    *v = t.after.apply::<L>(*v, n);
+            let terms = Terms { pixels, runs: t.runs, run: t.run, weights: t.weights, ahead };
+            let mut values = values::<D, E, P, N, false>(&terms, t.bias);
+            for values in &mut values {
+                for (n, v) in values.iter_mut().enumerate() {
+                    *v = t.after.apply::<D::Out>(*v, n);
                 }
             }
-            for s in sums {
-                for (n, v) in s.into_iter().enumerate() {
-                    L::store(out.add(n * LANES), v);
+            for values in values {
+                for (n, v) in values.into_iter().enumerate() {
+                    D::Out::store(out.add(n * LANES), v);
                 }
                 out = out.wrapping_add(t.out_step);
             }
@@ -306,7 +326,7 @@ unsafe fn even_body<L: Lanes, const P: usize, const N: usize>(t: &Tiles) {
 /// # Safety
 /// The windows may be read and `out` written over those channels, whole vectors; the processor has the instructions.
 #[inline(always)]
-pub(super) unsafe fn window_body<V: Vectors>(
+pub(crate) unsafe fn window_body<V: Vectors>(
     w: &Windows<V::Number>,
     channels: Range<usize>,
     fold: impl Fn(V::Vector, V::Vector) -> V::Vector,
@@ -342,80 +362,36 @@ pub(super) unsafe fn window_body<V: Vectors>(
 /// # Safety
 /// Those channels of both, whole vectors, may be read, and those of `to` written; the processor has the instructions.
 #[inline(always)]
-pub(super) unsafe fn add_body<V: Vectors>(from: *const V::Number, to: *mut V::Number, channels: Range<usize>) {
+pub(crate) unsafe fn add_body<V: Vectors>(from: *const V::Number, to: *mut V::Number, channels: Range<usize>) {
     for channel in channels.step_by(V::WIDTH) {
         // SAFETY: the caller holds the pointers valid for what is read and written here.
         unsafe { V::store(to.add(channel), V::add(V::load(to.add(channel)), V::load(from.add(channel)))) }
     }
 }
 
-/// The functions of one path, compiled for its instructions.
 macro_rules! path {
-    ($name:ident, $lanes:ty, [$($pixels:literal)+], [$($vectors:literal)+] $(, $feature:literal)?) => {
+    ($name:ident, $lanes:ty, $pixels:tt, $vectors:tt, $block:literal $(, $feature:literal)?) => {
         mod $name {
             use super::*;
 
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn tile<const P: usize, const N: usize>(t: &Tile) {
-                // SAFETY: handed on to the caller.
-                unsafe { tile_body::<$lanes, P, N>(t) }
-            }
-
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn even<const P: usize, const N: usize>(t: &Tiles) {
-                // SAFETY: handed on to the caller.
-                unsafe { even_body::<$lanes, P, N>(t) }
-            }
-
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn greatest(w: &Windows) {
-                // SAFETY: handed on to the caller.
-                unsafe { window_body::<$lanes>(w, 0..w.vectors * LANES, |a, b| <$lanes>::max(a, b), None) }
-            }
-
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn mean(w: &Windows, factor: f32) {
-                // SAFETY: handed on to the caller.
-                unsafe { window_body::<$lanes>(w, 0..w.vectors * LANES, |a, b| <$lanes>::add(a, b), Some(factor)) }
-            }
-
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn add(from: *const f32, to: *mut f32, vectors: usize) {
-                // SAFETY: handed on to the caller.
-                unsafe { add_body::<$lanes>(from, to, 0..vectors * LANES) }
-            }
-
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn spread(s: &Spread) {
-                // SAFETY: handed on to the caller.
-                unsafe { spread_body::<$lanes>(s) }
-            }
-
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn gather(g: &Gather) {
-                // SAFETY: handed on to the caller.
-                unsafe { gather_body::<$lanes>(g) }
-            }
+            compiled!([$($feature)?]
+                fn tile<P, N>(t: &Tile) = tile_body::<$lanes, f32, P, N>(t);
+                fn even<P, N>(t: &Tiles) = even_body::<$lanes, f32, P, N>(t);
+                fn greatest(w: &Windows) = window_body::<$lanes>(w, 0..w.vectors * LANES, |a, b| <$lanes>::max(a, b), None);
+                fn mean(w: &Windows, factor: f32) =
+                    window_body::<$lanes>(w, 0..w.vectors * LANES, |a, b| <$lanes>::add(a, b), Some(factor));
+                fn add(from: *const f32, to: *mut f32, vectors: usize) =
+                    add_body::<$lanes>(from, to, 0..vectors * LANES);
+            );
 
             pub(super) static KERNELS: Kernels = Kernels {
-                tiles: path!(@tiles tile, [$($pixels)+], [$($vectors)+]),
-                even: path!(@tiles even, [$($pixels)+], [$($vectors)+]),
+                tiles: tile_table!(tile, $pixels, $vectors),
+                even: tile_table!(even, $pixels, $vectors),
                 greatest,
                 mean,
                 add,
             };
-
-            pub(super) static TRANSFORMS: Transforms = Transforms { spread, gather };
         }
     };
-    (@tiles $kernel:ident, $pixels:tt, [$($vectors:literal)+]) => { &[$(path!(@row $kernel, $vectors, $pixels)),+] };
-    (@row $kernel:ident, $vectors:literal, [$($pixels:literal)+]) => { &[$($kernel::<$pixels, $vectors>),+] };
 }
-
-path!(plain, crate::lanes::Plain, [1 2], [1]);
-#[cfg(target_arch = "x86_64")]
-path!(avx2, crate::lanes::Avx2, [1 2 3 4 5 6], [1], "avx2,fma");
-#[cfg(target_arch = "x86_64")]
-path!(avx512, crate::lanes::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2], "avx512f");
-#[cfg(target_arch = "aarch64")]
-path!(neon, crate::lanes::Neon, [1 2 3 4 5 6], [1], "neon");
+for_each_path!(path);

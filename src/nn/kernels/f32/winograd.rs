@@ -6,27 +6,16 @@
 //! results (`A^T m A`). Its points are 0, 1, -1, 2, -2 and infinity; in f32 the result differs from the
 //! direct sum by about 1e-5 of its size.
 
-use std::cell::RefCell;
-use std::ops::Range;
-use std::sync::Arc;
-
-use super::conv::ConvOp;
-use super::lanes::{LANES, Lanes, load_each};
-use super::layout::View;
-use super::lines::Lines;
-use super::ops::{Bases, part};
-use super::pack::{Packed, PackedConv};
-use super::tile::{After, TALLEST, Tile};
+use crate::f32::tile::After;
+use crate::lanes::{LANES, Lanes, by_path, compiled, for_each_path, load_each};
+use crate::simd::Simd;
 
 /// Rows and columns of results in a tile, and of what they are computed from.
-const RESULTS: usize = 4;
+pub(crate) const RESULTS: usize = 4;
 const SEEN: usize = RESULTS + 2;
-const POINTS: usize = SEEN * SEEN;
-/// Tiles that go through at once: their spread numbers stay in a core's second cache.
-const BLOCK: usize = 24;
-
+pub(crate) const POINTS: usize = SEEN * SEEN;
 /// An input tile on its way to its 36 numbers a channel.
-pub(super) struct Spread {
+pub(crate) struct Spread {
     pub from: *const f32,
     /// Numbers from a row of the map to the next, and from a pixel to the next.
     pub row: usize,
@@ -38,7 +27,7 @@ pub(super) struct Spread {
 }
 
 /// 36 sums a channel on their way to 4x4 results.
-pub(super) struct Gather {
+pub(crate) struct Gather {
     pub from: *const f32,
     pub point: usize,
     pub to: *mut f32,
@@ -102,7 +91,7 @@ unsafe fn gather_line<L: Lanes>(m: [L::Vector; SEEN]) -> [L::Vector; RESULTS] {
 /// All that [`Spread`] names can be read and written, and the processor has the instructions.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // columns of a matrix: no iterator walks them
-pub(super) unsafe fn spread_body<L: Lanes>(s: &Spread) {
+unsafe fn spread_body<L: Lanes>(s: &Spread) {
     // SAFETY: handed on to the caller.
     unsafe {
         for v in 0..s.vectors {
@@ -127,7 +116,7 @@ pub(super) unsafe fn spread_body<L: Lanes>(s: &Spread) {
 /// All that [`Gather`] names can be read and written, and the processor has the instructions.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // columns of a matrix: no iterator walks them
-pub(super) unsafe fn gather_body<L: Lanes>(g: &Gather) {
+unsafe fn gather_body<L: Lanes>(g: &Gather) {
     // SAFETY: handed on to the caller.
     unsafe {
         for v in 0..g.vectors {
@@ -154,7 +143,7 @@ pub(super) unsafe fn gather_body<L: Lanes>(g: &Gather) {
 }
 
 /// `G g G^T` of the nine numbers of one input and output channel, in f64.
-fn spread_weights(g: [f32; 9]) -> [f32; POINTS] {
+pub(crate) fn spread_weights(g: [f32; 9]) -> [f32; POINTS] {
     const G: [[f64; 3]; SEEN] = [
         [1.0 / 4.0, 0.0, 0.0],
         [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
@@ -172,206 +161,35 @@ fn spread_weights(g: [f32; 9]) -> [f32; POINTS] {
     })
 }
 
-/// A convolution by tiles, with its addresses.
-pub(super) struct Winograd {
-    conv: Arc<Packed>,
-    /// Which of the program's weights are its own: panel by panel `[36, inputs, channels of the panel]`.
-    weights: Range<usize>,
-    from: View,
-    to: View,
-    add: Option<View>,
-    rows: usize,
-    columns: usize,
-}
-
-/// Results along an axis, and products of inputs and outputs, between which tiles pay: for small maps
-/// or many channels, reading weights four times as large costs more than the products that are saved. On
-/// paths that multiply more slowly, the products count for more.
-const LEAST: usize = 8;
-const MOST: usize = 40_000;
-const LEAST_OF_WIDE_PATHS: usize = 12;
-const MOST_OF_WIDE_PATHS: usize = 16_000;
-
-thread_local! {
-    /// What a thread keeps between the phases of its tiles.
-    static SCRATCH: RefCell<(Lines, Lines)> = RefCell::default();
-}
-
-/// Whether a convolution whose result is `rows` x `columns` is computed by tiles.
-pub(super) fn pays(conv: &PackedConv, rows: usize, columns: usize) -> bool {
-    let packed = conv.packed();
-    let wide = packed.kernels.wide() > 1;
-    let (least, most) = if wide { (LEAST_OF_WIDE_PATHS, MOST_OF_WIDE_PATHS) } else { (LEAST, MOST) };
-    let shape = packed.window == (3, 3) && packed.stride == 1 && packed.inputs.is_multiple_of(LANES);
-    shape && rows.min(columns) >= least && packed.inputs * packed.outputs <= most
-}
-
 /// Results along an axis rounded up to whole tiles.
-pub(super) fn whole_tiles(length: usize) -> usize {
+pub(crate) fn whole_tiles(length: usize) -> usize {
     length.next_multiple_of(RESULTS)
 }
 
-/// How many numbers a convolution's weights are when spread.
-pub(super) fn spread_length(conv: &PackedConv) -> usize {
-    conv.packed().vectors() * LANES * conv.packed().inputs * POINTS
+/// Winograd's transform of an input tile, and of a tile of products.
+pub(crate) struct Transforms {
+    pub spread: unsafe fn(&Spread),
+    pub gather: unsafe fn(&Gather),
 }
 
-/// Writes a convolution's weights, each spread into 36.
-pub(super) fn spread_all(conv: &PackedConv, mut to: &mut [f32]) {
-    let packed = conv.packed();
-    for panel in (0..packed.panels()).map(|panel| packed.panel(panel)) {
-        let direct = panel.weights(conv.weights(), packed.depth());
-        let each = packed.inputs * panel.vectors * LANES;
-        let (own, rest) = to.split_at_mut(POINTS * each);
-        for at in 0..each {
-            let numbers = spread_weights(std::array::from_fn(|tap| direct[tap * each + at]));
-            numbers.into_iter().enumerate().for_each(|(point, value)| own[point * each + at] = value);
-        }
-        to = rest;
+impl Transforms {
+    pub(crate) fn of(simd: Simd) -> &'static Self {
+        by_path!(simd => &TRANSFORMS)
     }
 }
 
-impl Winograd {
-    /// `op` by tiles; its weights are spread.
-    pub(super) fn of(op: ConvOp) -> Self {
-        let ConvOp { conv, weights, from, to, add, rows, columns, .. } = op;
-        Self { conv, weights, from, to, add, rows, columns }
-    }
+macro_rules! path {
+    ($name:ident, $lanes:ty, $pixels:tt, $vectors:tt, $block:literal $(, $feature:literal)?) => {
+        mod $name {
+            use super::*;
 
-    /// Multiplications for one image, as the direct sum would need them.
-    pub(super) fn products(&self) -> usize {
-        self.rows * self.columns * self.conv.outputs * self.conv.depth()
-    }
+            compiled!([$($feature)?]
+                fn spread(s: &Spread) = spread_body::<$lanes>(s);
+                fn gather(g: &Gather) = gather_body::<$lanes>(g);
+            );
 
-    /// Tiles down and across.
-    fn tiles(&self) -> (usize, usize) {
-        (self.rows.div_ceil(RESULTS), self.columns.div_ceil(RESULTS))
-    }
-
-    /// Into how many groups of panels, and blocks of tiles, the work falls.
-    /// Whether it reads the program's input, or adds it.
-    pub(super) fn reads_input(&self) -> bool {
-        self.from.map == 0 || self.add.is_some_and(|add| add.map == 0)
-    }
-
-    pub(super) fn cut(&self, n: usize, threads: usize) -> (usize, usize) {
-        let packed = &self.conv;
-        let tiles = n * self.tiles().0 * self.tiles().1;
-        let blocks = tiles.div_ceil(BLOCK);
-        if threads == 1 {
-            return (1, blocks);
+            pub(super) static TRANSFORMS: Transforms = Transforms { spread, gather };
         }
-        // Few tiles: each group spreads the input again, which is cheap beside its products.
-        let blocks = blocks.next_multiple_of(threads).min(tiles);
-        if tiles < BLOCK * threads { (packed.panels().min(threads), tiles.div_ceil(BLOCK)) } else { (1, blocks) }
-    }
-
-    /// # Safety
-    /// As for `Op::run`.
-    pub(super) unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
-        SCRATCH.with_borrow_mut(|(spread, products)| {
-            // SAFETY: handed on to the caller.
-            unsafe { self.run_in(bases, n, threads, piece, spread, products) }
-        });
-    }
-
-    /// # Safety
-    /// As for `Op::run`.
-    unsafe fn run_in(
-        &self,
-        bases: Bases,
-        n: usize,
-        threads: usize,
-        piece: usize,
-        spread: &mut Lines,
-        products: &mut Lines,
-    ) {
-        let packed = &self.conv;
-        let (inputs, kernels) = (packed.inputs, packed.kernels);
-        let (down, across) = self.tiles();
-        let (groups, blocks) = self.cut(n, threads);
-        let panels = part(packed.panels(), groups, piece / blocks);
-        let tiles = part(n * down * across, blocks, piece % blocks);
-        let count = tiles.len();
-        let width = kernels.wide() * LANES;
-        spread.at_least(POINTS * count * inputs);
-        products.at_least(POINTS * count * width);
-        let (spread, products) = (spread.numbers_mut().as_mut_ptr(), products.numbers_mut().as_mut_ptr());
-        let place = |tile: usize| {
-            let (image, rest) = (tile / (down * across), tile % (down * across));
-            (image, rest / across * RESULTS, rest % across * RESULTS)
-        };
-        let from = bases.maps[self.from.map];
-        for (at, tile) in tiles.clone().enumerate() {
-            let (image, row, column) = place(tile);
-            // SAFETY: the map's border reaches as far as whole tiles do, and the scratch was made to hold
-            // all of them.
-            unsafe {
-                (packed.transforms.spread)(&Spread {
-                    from: from.add(self.from.at(image, row, column)),
-                    row: self.from.row,
-                    pixel: self.from.pixel,
-                    to: spread.add(at * inputs),
-                    point: count * inputs,
-                    vectors: inputs / LANES,
-                });
-            }
-        }
-        let zeros = Lines::ZEROS;
-        for panel in panels {
-            let panel = packed.panel(panel);
-            let width = panel.vectors * LANES;
-            let weights = panel.weights(&bases.weights[self.weights.clone()], POINTS * inputs);
-            let groups = count.div_ceil(kernels.tall());
-            for point in 0..POINTS {
-                for group in 0..groups {
-                    let members = part(count, groups, group);
-                    let mut t = Tile {
-                        pixels: [std::ptr::null(); TALLEST],
-                        runs: &[0],
-                        run: inputs,
-                        weights: weights[point * inputs * width..].as_ptr(),
-                        bias: zeros.as_ptr(),
-                        after: After::Nothing,
-                        ahead: (zeros.as_ptr(), 0),
-                        out: [std::ptr::null_mut(); TALLEST],
-                        add: None,
-                    };
-                    for (p, tile) in members.clone().enumerate() {
-                        // SAFETY: inside the scratch.
-                        unsafe {
-                            t.pixels[p] = spread.add((point * count + tile) * inputs);
-                            t.out[p] = products.add((point * count + tile) * width);
-                        }
-                    }
-                    // SAFETY: the kernels were chosen for this processor, and the pointers are as above.
-                    unsafe { kernels.tile(members.len(), panel.vectors, &t) }
-                }
-            }
-            for (at, tile) in tiles.clone().enumerate() {
-                let (image, row, column) = place(tile);
-                // SAFETY: results are written only inside the target (the program's first invariant), which
-                // nothing else touches meanwhile.
-                unsafe {
-                    let add = self.add.map(|view| {
-                        let from = bases.maps[view.map].add(view.at(image, row, column) + panel.first);
-                        (from.cast_const(), view.row, view.pixel)
-                    });
-                    (packed.transforms.gather)(&Gather {
-                        from: products.add(at * width),
-                        point: count * width,
-                        to: bases.maps[self.to.map].add(self.to.at(image, row, column) + panel.first),
-                        row: self.to.row,
-                        pixel: self.to.pixel,
-                        add,
-                        rows: RESULTS.min(self.rows - row),
-                        columns: RESULTS.min(self.columns - column),
-                        vectors: panel.vectors,
-                        bias: panel.bias,
-                        after: panel.after,
-                    });
-                }
-            }
-        }
-    }
+    };
 }
+for_each_path!(path);

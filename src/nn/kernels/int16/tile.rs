@@ -1,12 +1,12 @@
-//! The tile of 16-bit whole numbers, and what rounds its inputs, for each path.
+//! The tile of int16 quantisation, and what rounds its inputs, for each instruction set.
 
-use super::integer_lanes::PairLanes;
-use super::lanes::{LANES, fetch_each, load_each};
-use super::tile::{After, TALLEST};
-use crate::Simd;
+use crate::f32::tile::{After, TALLEST, Terms, sum, write};
+use crate::lanes::int16::Int16Products;
+use crate::lanes::{LANES, compiled, load_each, tile_table};
+use crate::simd::Simd;
 
-/// One tile. As [`super::tile::Tile`], of whole numbers.
-pub(super) struct IntegerTile<'a> {
+/// One tile. As [`crate::f32::tile::Tile`], of whole numbers.
+pub(crate) struct Int16Tile<'a> {
     pub pixels: [*const i16; TALLEST],
     pub runs: &'a [usize],
     /// Numbers in a run: even.
@@ -21,22 +21,22 @@ pub(super) struct IntegerTile<'a> {
     pub after: After,
     pub out: [*mut f32; TALLEST],
     pub add: Option<[*const f32; TALLEST]>,
-    pub ahead: (*const f32, usize),
+    pub ahead: (*const i16, usize),
 }
 
-type TileKernel = unsafe fn(&IntegerTile);
+type TileKernel = unsafe fn(&Int16Tile);
 
 /// The functions of one path.
-pub(super) struct IntegerKernels {
+pub(crate) struct Int16Kernels {
     /// By vectors of output channels (from 1), then by pixels (from 1).
     pub tiles: &'static [&'static [TileKernel]],
     pub round: unsafe fn(&[f32], f32, &mut [i16]),
     pub largest: unsafe fn(&[f32]) -> u32,
 }
 
-impl IntegerKernels {
+impl Int16Kernels {
     /// Those of `simd`, with tiles as wide and as tall as its others, where it has instructions for them.
-    pub(super) fn of(simd: Simd) -> Option<&'static Self> {
+    pub(crate) fn of(simd: Simd) -> Option<&'static Self> {
         match simd {
             #[cfg(target_arch = "x86_64")]
             Simd::Avx2 => Some(&avx2::KERNELS),
@@ -66,36 +66,16 @@ fn largest_body(from: &[f32]) -> u32 {
 }
 
 /// # Safety
-/// As for [`super::tile::Kernels::tile`], with `P` pixels and `N` vectors.
+/// As for [`crate::f32::tile::Kernels::tile`], with `P` pixels and `N` vectors.
 #[inline(always)]
-unsafe fn tile_body<L: PairLanes, const P: usize, const N: usize>(t: &IntegerTile) {
+unsafe fn tile_body<L: Int16Products, const P: usize, const N: usize>(t: &Int16Tile) {
     // SAFETY: the caller holds the pointers valid for what is read and written here.
     unsafe {
         let pixels: [*const i16; P] = std::array::from_fn(|p| t.pixels[p]);
-        let mut sums = [[L::no_sums(); N]; P];
-        let mut weights = t.weights;
-        let (mut ahead, step) = t.ahead;
-        for &begin in t.runs {
-            for i in (begin..begin + t.run).step_by(2) {
-                let mut w = [L::no_sums(); N];
-                for (n, w) in w.iter_mut().enumerate() {
-                    *w = L::load_pairs(weights.add(n * 2 * LANES));
-                }
-                weights = weights.add(N * 2 * LANES);
-                fetch_each::<L, N>(ahead);
-                ahead = ahead.wrapping_byte_add(step);
-                for (sums, pixel) in sums.iter_mut().zip(pixels) {
-                    let x = L::splat_pair(pixel.add(i));
-                    for (sum, w) in sums.iter_mut().zip(w) {
-                        *sum = L::add_products(x, w, *sum);
-                    }
-                }
-            }
-        }
+        let terms = Terms { pixels, runs: t.runs, run: t.run, weights: t.weights, ahead: t.ahead };
+        let sums = sum::<L, i16, P, N, true>(&terms, [L::no_sums(); N]);
         let steps = load_each::<L, N>(t.steps, LANES);
         let bias = load_each::<L, N>(t.bias, LANES);
-        // Pass by pass, so that every loop unrolls: one index that is not constant, and the compiler keeps all sums
-        // in memory, from their first product on.
         let mut values = [bias; P];
         for ((values, sums), input_step) in values.iter_mut().zip(sums).zip(&t.input_steps) {
             let input_step = L::splat(input_step);
@@ -103,58 +83,29 @@ unsafe fn tile_body<L: PairLanes, const P: usize, const N: usize>(t: &IntegerTil
                 *value = L::multiply_add(L::floats(sum), L::multiply(step, input_step), *value);
             }
         }
-        if let Some(add) = &t.add {
-            for (values, from) in values.iter_mut().zip(add) {
-                for (n, value) in values.iter_mut().enumerate() {
-                    *value = L::add(*value, L::load(from.add(n * LANES)));
-                }
-            }
-        }
-        for values in &mut values {
-            for (n, value) in values.iter_mut().enumerate() {
-                *value = t.after.apply::<L>(*value, n);
-            }
-        }
-        for (out, values) in t.out.iter().zip(values) {
-            for (n, value) in values.into_iter().enumerate() {
-                L::store(out.add(n * LANES), value);
-            }
-        }
+        write::<L, P, N>(values, &t.add, t.after, &t.out);
     }
 }
 
-/// The functions of one path, compiled for its instructions.
 macro_rules! path {
-    ($name:ident, $lanes:ty, [$($pixels:literal)+], [$($vectors:literal)+] $(, $feature:literal)?) => {
+    ($name:ident, $lanes:ty, $pixels:tt, $vectors:tt, $features:tt) => {
         mod $name {
             use super::*;
 
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn tile<const P: usize, const N: usize>(t: &IntegerTile) {
-                // SAFETY: handed on to the caller.
-                unsafe { tile_body::<$lanes, P, N>(t) }
-            }
+            compiled!($features
+                fn tile<P, N>(t: &Int16Tile) = tile_body::<$lanes, P, N>(t);
+                fn round(from: &[f32], per_unit: f32, to: &mut [i16]) = round_body(from, per_unit, to);
+                fn largest(from: &[f32]) -> u32 = largest_body(from);
+            );
 
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn round(from: &[f32], per_unit: f32, to: &mut [i16]) {
-                round_body(from, per_unit, to);
-            }
-
-            $(#[target_feature(enable = $feature)])?
-            unsafe fn largest(from: &[f32]) -> u32 {
-                largest_body(from)
-            }
-
-            pub(super) static KERNELS: IntegerKernels =
-                IntegerKernels { tiles: path!(@tiles [$($pixels)+], [$($vectors)+]), round, largest };
+            pub(super) static KERNELS: Int16Kernels =
+                Int16Kernels { tiles: tile_table!(tile, $pixels, $vectors), round, largest };
         }
     };
-    (@tiles $pixels:tt, [$($vectors:literal)+]) => { &[$(path!(@row $vectors, $pixels)),+] };
-    (@row $vectors:literal, [$($pixels:literal)+]) => { &[$(tile::<$pixels, $vectors>),+] };
 }
 
-path!(plain, super::super::lanes::Plain, [1 2], [1]);
+path!(plain, crate::lanes::Plain, [1 2], [1], []);
 #[cfg(target_arch = "x86_64")]
-path!(avx2, super::super::lanes::Avx2, [1 2 3 4 5 6], [1], "avx2,fma");
+path!(avx2, crate::lanes::Avx2, [1 2 3 4 5 6], [1], ["avx2,fma"]);
 #[cfg(target_arch = "x86_64")]
-path!(avx512, super::super::lanes::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2], "avx512f,avx512vnni");
+path!(avx512, crate::lanes::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2], ["avx512f,avx512vnni"]);

@@ -5,7 +5,7 @@
 
 use memmap2::MmapMut;
 
-use super::lanes::LANES;
+use crate::lanes::LANES;
 
 /// Numbers from which on huge pages are asked for: two of them.
 const MANY: usize = 1 << 20;
@@ -15,25 +15,25 @@ const MANY: usize = 1 << 20;
 struct Line([f32; LANES]);
 
 /// Numbers whose first stands at the beginning of a cache line; zeros until written.
-pub(super) struct Lines(Memory);
+pub(crate) struct Aligned(Memory);
 
 enum Memory {
     Heap(Vec<Line>),
     Pages(MmapMut),
 }
 
-impl Default for Lines {
+impl Default for Aligned {
     fn default() -> Self {
         Self(Memory::Heap(Vec::new()))
     }
 }
 
-impl Lines {
+impl Aligned {
     /// Zeros for as many channels as any panel has.
-    pub(super) const ZEROS: &[f32] = &[0.0; 4 * LANES];
+    pub(crate) const ZEROS: &[f32] = &[0.0; 4 * LANES];
 
     /// Room for `count` numbers, rounded up to whole lines.
-    pub(super) fn zeros(count: usize) -> Self {
+    pub(crate) fn zeros(count: usize) -> Self {
         let lines = count.div_ceil(LANES);
         if count >= MANY
             && let Ok(pages) = MmapMut::map_anon(lines * size_of::<Line>())
@@ -47,20 +47,20 @@ impl Lines {
     }
 
     /// `values`, then zeros to the end of the last line.
-    pub(super) fn of(values: &[f32]) -> Self {
+    pub(crate) fn of(values: &[f32]) -> Self {
         let mut lines = Self::zeros(values.len());
-        lines.numbers_mut()[..values.len()].copy_from_slice(values);
+        lines.values_mut()[..values.len()].copy_from_slice(values);
         lines
     }
 
     /// Grows to room for `count` numbers; what stood there may be lost.
-    pub(super) fn at_least(&mut self, count: usize) {
-        if self.numbers().len() < count {
+    pub(crate) fn at_least(&mut self, count: usize) {
+        if self.values().len() < count {
             *self = Self::zeros(count);
         }
     }
 
-    pub(super) fn numbers(&self) -> &[f32] {
+    pub(crate) fn values(&self) -> &[f32] {
         match &self.0 {
             // SAFETY: a `Line` is exactly sixteen f32 without padding, and all of them are initialised.
             Memory::Heap(lines) => unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), lines.len() * LANES) },
@@ -71,7 +71,7 @@ impl Lines {
         }
     }
 
-    pub(super) fn numbers_mut(&mut self) -> &mut [f32] {
+    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
         match &mut self.0 {
             // SAFETY: as in `numbers`, and the borrow is exclusive.
             Memory::Heap(lines) => unsafe {

@@ -1,73 +1,58 @@
-//! Vectors of halves (IEEE 754 binary16), whose arithmetic AVX-512 FP16 has; plain code is its twin.
+//! Vectors of binary16 (f16) values, whose arithmetic AVX-512 FP16 has; plain code is its reference.
 //!
-//! Sums of products take two numbers at a time: one place of a vector sums those of even numbers, the next those of
+//! Sums of products take two values at a time: one lane of a vector sums those of even places, the next those of
 //! odd ones, and at the end both are added. So the two are read with one broadcast of 32 bits, which a load does alone
 //! (one of 16 bits also takes the port that multiplies), and half as many roundings follow each other.
 
 use half::f16;
 
-use super::lanes::{LANES, Number, Vectors};
+use crate::lanes::{LANES, MapProducts, Number, Products, Vectors};
 
-// SAFETY: any sixteen bits are a half, and two lie in an f32 without padding.
+// SAFETY: any sixteen bits are an f16, and two lie in an f32 without padding.
 unsafe impl Number for f16 {
     const ZERO: Self = Self::ZERO;
     const SIX: Self = Self::from_f32_const(6.0);
     const IN_ONE: usize = 2;
 }
 
-/// Sums of sixteen outputs over pairs of halves.
+/// Sums of sixteen outputs over pairs of f16 values, and vectors twice as wide.
 ///
 /// # Safety
-/// As for [`Vectors`]; pointers are valid for the thirty-two halves (for `splat_pair`, the two; for `begin`, the sixteen
-/// f32) that are read.
-pub(super) trait HalfPairs {
-    /// Sixteen halves.
-    type Whole: Vectors<Number = f16>;
-    /// Thirty-two.
+/// As for [`Products`]; for `twice`, sixteen values can be read.
+pub(crate) trait F16Products: MapProducts<f16> {
+    /// Thirty-two values.
     type Two: Vectors<Number = f16>;
-    type Sums: Copy;
 
-    /// Sums of nothing but sixteen biases.
-    unsafe fn begin(bias: *const f32) -> Self::Sums;
-    unsafe fn load_pairs(from: *const f16) -> Self::Sums;
-    /// The two halves at `from`, sixteen times.
-    unsafe fn splat_pair(from: *const f16) -> Self::Sums;
-    /// Each sum and the product at its place.
-    unsafe fn add_products(a: Self::Sums, b: Self::Sums, sums: Self::Sums) -> Self::Sums;
-    /// Even and odd together.
-    unsafe fn whole(sums: Self::Sums) -> <Self::Whole as Vectors>::Vector;
-    /// The sixteen halves at `from`, two times.
+    /// The sixteen values at `from`, two times.
     unsafe fn twice(from: *const f16) -> <Self::Two as Vectors>::Vector;
 }
 
-/// The nearest half, and of two as near the even one. (`f16::from_f64` rounds to f32 on its way.)
+/// The nearest f16, and of two as near the even one. (`f16::from_f64` rounds to f32 on its way.)
 fn rounded(v: f64) -> f16 {
     let near = v as f32;
     let back = f64::from(near);
-    // Where that was not exact, what is nearer to zero is marked by its last bit, which no half has.
+    // Where that was not exact, what is nearer to zero is marked by its last bit, which no f16 has.
     let toward_zero = near.to_bits().wrapping_sub(u32::from(back.abs() > v.abs()));
     let marked = if back == v || near.is_nan() { near } else { f32::from_bits(toward_zero | 1) };
     f16::from_f32(marked)
 }
 
-/// Plain code over `W` halves: each result is rounded once, as the instructions do.
-pub(super) struct PlainHalves<const W: usize>;
+/// Plain code over `W` values: each result is rounded once, as the instructions do.
+pub(crate) struct PlainF16<const W: usize>;
 
-impl<const W: usize> PlainHalves<W> {
-    #[inline(always)]
-    fn each(a: [f16; W], b: [f16; W], f: impl Fn(f64, f64) -> f64) -> [f16; W] {
-        std::array::from_fn(|i| rounded(f(a[i].to_f64(), b[i].to_f64())))
-    }
+#[inline(always)]
+fn pairs<const W: usize>(a: [f16; W], b: [f16; W], f: impl Fn(f64, f64) -> f64) -> [f16; W] {
+    std::array::from_fn(|i| rounded(f(a[i].to_f64(), b[i].to_f64())))
 }
 
-impl<const W: usize> Vectors for PlainHalves<W> {
+impl<const W: usize> Vectors for PlainF16<W> {
     type Number = f16;
     type Vector = [f16; W];
     const WIDTH: usize = W;
 
     #[inline(always)]
     unsafe fn load(from: *const f16) -> [f16; W] {
-        // SAFETY: as many halves can be read, as the trait demands; an array is aligned as its numbers are.
+        // SAFETY: as many values can be read, as the trait demands; an array is aligned as its elements are.
         unsafe { from.cast::<[f16; W]>().read() }
     }
 
@@ -79,17 +64,17 @@ impl<const W: usize> Vectors for PlainHalves<W> {
 
     #[inline(always)]
     unsafe fn store(to: *mut f16, v: [f16; W]) {
-        // SAFETY: as many halves can be written, as the trait demands.
+        // SAFETY: as many values can be written, as the trait demands.
         unsafe { to.cast::<[f16; W]>().write(v) }
     }
 
     #[inline(always)]
     unsafe fn splat(from: *const f16) -> [f16; W] {
-        // SAFETY: one number can be read, as the trait demands.
+        // SAFETY: one value can be read, as the trait demands.
         [unsafe { *from }; W]
     }
 
-    // Products of halves are exact in f64, and so are their sums but where they are 2^30 times as large as each other.
+    // Products are exact in f64, and so are their sums but where they are 2^30 times as large as each other.
     #[inline(always)]
     unsafe fn multiply_add(a: [f16; W], b: [f16; W], c: [f16; W]) -> [f16; W] {
         std::array::from_fn(|i| rounded(a[i].to_f64() * b[i].to_f64() + c[i].to_f64()))
@@ -97,17 +82,17 @@ impl<const W: usize> Vectors for PlainHalves<W> {
 
     #[inline(always)]
     unsafe fn add(a: [f16; W], b: [f16; W]) -> [f16; W] {
-        Self::each(a, b, |a, b| a + b)
+        pairs(a, b, |a, b| a + b)
     }
 
     #[inline(always)]
     unsafe fn subtract(a: [f16; W], b: [f16; W]) -> [f16; W] {
-        Self::each(a, b, |a, b| a - b)
+        pairs(a, b, |a, b| a - b)
     }
 
     #[inline(always)]
     unsafe fn multiply(a: [f16; W], b: [f16; W]) -> [f16; W] {
-        Self::each(a, b, |a, b| a * b)
+        pairs(a, b, |a, b| a * b)
     }
 
     #[inline(always)]
@@ -122,29 +107,21 @@ impl<const W: usize> Vectors for PlainHalves<W> {
 }
 
 /// Plain code's sums.
-pub(super) struct PlainPairs;
+pub(crate) struct PlainPairs;
 
-impl HalfPairs for PlainPairs {
-    type Whole = PlainHalves<LANES>;
-    type Two = PlainHalves<{ 2 * LANES }>;
+impl Products<f16> for PlainPairs {
+    const STEP: usize = 2;
     type Sums = [f16; 2 * LANES];
 
     #[inline(always)]
-    unsafe fn begin(bias: *const f32) -> Self::Sums {
+    unsafe fn load_weights(from: *const f16) -> Self::Sums {
         // SAFETY: handed on to the caller.
-        let bias = unsafe { PlainHalves::<LANES>::load_floats(bias) };
-        std::array::from_fn(|i| if i % 2 == 0 { bias[i / 2] } else { f16::ZERO })
+        unsafe { PlainF16::load(from) }
     }
 
     #[inline(always)]
-    unsafe fn load_pairs(from: *const f16) -> Self::Sums {
-        // SAFETY: handed on to the caller.
-        unsafe { PlainHalves::load(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn splat_pair(from: *const f16) -> Self::Sums {
-        // SAFETY: two halves can be read, as the trait demands.
+    unsafe fn splat_values(from: *const f16) -> Self::Sums {
+        // SAFETY: two values can be read, as the trait demands.
         let pair = unsafe { from.cast::<[f16; 2]>().read() };
         std::array::from_fn(|i| pair[i % 2])
     }
@@ -152,19 +129,37 @@ impl HalfPairs for PlainPairs {
     #[inline(always)]
     unsafe fn add_products(a: Self::Sums, b: Self::Sums, sums: Self::Sums) -> Self::Sums {
         // SAFETY: plain code reads no memory for this.
-        unsafe { PlainHalves::multiply_add(a, b, sums) }
+        unsafe { PlainF16::multiply_add(a, b, sums) }
     }
+
+    #[inline(always)]
+    fn prefetch(_from: *const f16) {}
+}
+
+impl MapProducts<f16> for PlainPairs {
+    type Out = PlainF16<LANES>;
+
+    #[inline(always)]
+    unsafe fn begin(bias: *const f32) -> Self::Sums {
+        // SAFETY: handed on to the caller.
+        let bias = unsafe { PlainF16::<LANES>::load_floats(bias) };
+        std::array::from_fn(|i| if i % 2 == 0 { bias[i / 2] } else { f16::ZERO })
+    }
+
+    #[inline(always)]
+    unsafe fn finish(sums: Self::Sums) -> [f16; LANES] {
+        std::array::from_fn(|i| rounded(sums[2 * i].to_f64() + sums[2 * i + 1].to_f64()))
+    }
+}
+
+impl F16Products for PlainPairs {
+    type Two = PlainF16<{ 2 * LANES }>;
 
     #[inline(always)]
     unsafe fn twice(from: *const f16) -> [f16; 2 * LANES] {
         // SAFETY: handed on to the caller.
-        let once = unsafe { PlainHalves::<LANES>::load(from) };
+        let once = unsafe { PlainF16::<LANES>::load(from) };
         std::array::from_fn(|i| once[i % LANES])
-    }
-
-    #[inline(always)]
-    unsafe fn whole(sums: Self::Sums) -> [f16; LANES] {
-        std::array::from_fn(|i| rounded(sums[2 * i].to_f64() + sums[2 * i + 1].to_f64()))
     }
 }
 
@@ -174,211 +169,148 @@ mod x86 {
 
     use half::f16;
 
-    use super::{HalfPairs, LANES, Vectors};
+    use super::F16Products;
+    use crate::lanes::{LANES, MapProducts, Products, Vectors, arithmetic, fetch_by_prefetch};
 
-    /// Thirty-two halves in a register.
-    pub(in super::super) struct Wide;
+    /// Thirty-two values in a register.
+    pub(crate) struct Wide;
 
-    // SAFETY (of every block below): the processor has AVX-512 FP16, BW and VL, and pointers are valid, as the trait
-    // demands of callers.
     impl Vectors for Wide {
         type Number = f16;
-        type Vector = __m512h;
+        type Vector = [__m512h; 1];
         const WIDTH: usize = 2 * LANES;
 
         #[inline(always)]
-        unsafe fn load(from: *const f16) -> __m512h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_castsi512_ph(_mm512_loadu_si512(from.cast())) }
+        unsafe fn load(from: *const f16) -> Self::Vector {
+            // SAFETY: the processor has AVX-512 FP16, BW and VL, and pointers are valid, as the trait demands of callers.
+            unsafe { [_mm512_castsi512_ph(_mm512_loadu_si512(from.cast()))] }
         }
 
         #[inline(always)]
-        unsafe fn load_floats(from: *const f32) -> __m512h {
-            // SAFETY: see the head of the implementation.
+        unsafe fn load_floats(from: *const f32) -> Self::Vector {
+            // SAFETY: as in `load`.
             unsafe {
-                let halves = |from| _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_loadu_ps(from));
-                let (lower, upper) = (halves(from), halves(from.add(LANES)));
-                _mm512_castsi512_ph(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(lower), upper))
+                let rounded = |from| _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_loadu_ps(from));
+                let (lower, upper) = (rounded(from), rounded(from.add(LANES)));
+                [_mm512_castsi512_ph(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(lower), upper))]
             }
         }
 
         #[inline(always)]
-        unsafe fn store(to: *mut f16, v: __m512h) {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_storeu_si512(to.cast(), _mm512_castph_si512(v)) }
+        unsafe fn store(to: *mut f16, v: Self::Vector) {
+            // SAFETY: as in `load`.
+            unsafe { _mm512_storeu_si512(to.cast(), _mm512_castph_si512(v[0])) }
         }
 
         #[inline(always)]
-        unsafe fn splat(from: *const f16) -> __m512h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_castsi512_ph(_mm512_set1_epi16((*from).to_bits().cast_signed())) }
+        unsafe fn splat(from: *const f16) -> Self::Vector {
+            // SAFETY: as in `load`.
+            unsafe { [_mm512_castsi512_ph(_mm512_set1_epi16((*from).to_bits().cast_signed()))] }
         }
 
-        #[inline(always)]
-        unsafe fn multiply_add(a: __m512h, b: __m512h, c: __m512h) -> __m512h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_fmadd_ph(a, b, c) }
-        }
-
-        #[inline(always)]
-        unsafe fn add(a: __m512h, b: __m512h) -> __m512h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_add_ph(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn subtract(a: __m512h, b: __m512h) -> __m512h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_sub_ph(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn multiply(a: __m512h, b: __m512h) -> __m512h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_mul_ph(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn max(a: __m512h, b: __m512h) -> __m512h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_max_ph(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn min(a: __m512h, b: __m512h) -> __m512h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_min_ph(a, b) }
-        }
+        arithmetic!([0] _mm512_fmadd_ph _mm512_add_ph _mm512_sub_ph _mm512_mul_ph _mm512_max_ph _mm512_min_ph);
     }
 
-    /// Sixteen halves in half a register.
-    pub(in super::super) struct Narrow;
+    /// Sixteen values in half a register.
+    pub(crate) struct Narrow;
 
-    // SAFETY (of every block below): as for `Wide`.
     impl Vectors for Narrow {
         type Number = f16;
-        type Vector = __m256h;
+        type Vector = [__m256h; 1];
         const WIDTH: usize = LANES;
 
         #[inline(always)]
-        unsafe fn load(from: *const f16) -> __m256h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm256_castsi256_ph(_mm256_loadu_si256(from.cast())) }
+        unsafe fn load(from: *const f16) -> Self::Vector {
+            // SAFETY: as for `Wide`.
+            unsafe { [_mm256_castsi256_ph(_mm256_loadu_si256(from.cast()))] }
         }
 
         #[inline(always)]
-        unsafe fn load_floats(from: *const f32) -> __m256h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm256_castsi256_ph(_mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_loadu_ps(from))) }
+        unsafe fn load_floats(from: *const f32) -> Self::Vector {
+            // SAFETY: as for `Wide`.
+            unsafe { [_mm256_castsi256_ph(_mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_loadu_ps(from)))] }
+        }
+
+        fetch_by_prefetch!(f16);
+
+        #[inline(always)]
+        unsafe fn store(to: *mut f16, v: Self::Vector) {
+            // SAFETY: as for `Wide`.
+            unsafe { _mm256_storeu_si256(to.cast(), _mm256_castph_si256(v[0])) }
         }
 
         #[inline(always)]
-        fn fetch(from: *const f16) {
-            // SAFETY: a prefetch of any address does nothing but bring it nearer; every x86-64 has it.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
+        unsafe fn splat(from: *const f16) -> Self::Vector {
+            // SAFETY: as for `Wide`.
+            unsafe { [_mm256_castsi256_ph(_mm256_set1_epi16((*from).to_bits().cast_signed()))] }
         }
 
-        #[inline(always)]
-        unsafe fn store(to: *mut f16, v: __m256h) {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm256_storeu_si256(to.cast(), _mm256_castph_si256(v)) }
-        }
-
-        #[inline(always)]
-        unsafe fn splat(from: *const f16) -> __m256h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm256_castsi256_ph(_mm256_set1_epi16((*from).to_bits().cast_signed())) }
-        }
-
-        #[inline(always)]
-        unsafe fn multiply_add(a: __m256h, b: __m256h, c: __m256h) -> __m256h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm256_fmadd_ph(a, b, c) }
-        }
-
-        #[inline(always)]
-        unsafe fn add(a: __m256h, b: __m256h) -> __m256h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm256_add_ph(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn subtract(a: __m256h, b: __m256h) -> __m256h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm256_sub_ph(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn multiply(a: __m256h, b: __m256h) -> __m256h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm256_mul_ph(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn max(a: __m256h, b: __m256h) -> __m256h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm256_max_ph(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn min(a: __m256h, b: __m256h) -> __m256h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm256_min_ph(a, b) }
-        }
+        arithmetic!([0] _mm256_fmadd_ph _mm256_add_ph _mm256_sub_ph _mm256_mul_ph _mm256_max_ph _mm256_min_ph);
     }
 
     /// Sums of AVX-512 FP16.
-    pub(in super::super) struct Pairs;
+    pub(crate) struct Pairs;
 
-    // SAFETY (of every block below): as for `Wide`.
-    impl HalfPairs for Pairs {
-        type Whole = Narrow;
-        type Two = Wide;
-        type Sums = __m512h;
+    impl Products<f16> for Pairs {
+        const STEP: usize = 2;
+        type Sums = [__m512h; 1];
 
         #[inline(always)]
-        unsafe fn begin(bias: *const f32) -> __m512h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_castsi512_ph(_mm512_cvtepu16_epi32(_mm256_castph_si256(Narrow::load_floats(bias)))) }
-        }
-
-        #[inline(always)]
-        unsafe fn load_pairs(from: *const f16) -> __m512h {
-            // SAFETY: see the head of the implementation.
+        unsafe fn load_weights(from: *const f16) -> Self::Sums {
+            // SAFETY: as for `Wide`.
             unsafe { Wide::load(from) }
         }
 
         #[inline(always)]
-        unsafe fn splat_pair(from: *const f16) -> __m512h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_castsi512_ph(_mm512_set1_epi32(from.cast::<i32>().read_unaligned())) }
+        unsafe fn splat_values(from: *const f16) -> Self::Sums {
+            // SAFETY: as for `Wide`.
+            unsafe { [_mm512_castsi512_ph(_mm512_set1_epi32(from.cast::<i32>().read_unaligned()))] }
         }
 
         #[inline(always)]
-        unsafe fn add_products(a: __m512h, b: __m512h, sums: __m512h) -> __m512h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_fmadd_ph(a, b, sums) }
+        unsafe fn add_products(a: Self::Sums, b: Self::Sums, sums: Self::Sums) -> Self::Sums {
+            // SAFETY: as for `Wide`.
+            unsafe { Wide::multiply_add(a, b, sums) }
         }
 
         #[inline(always)]
-        unsafe fn twice(from: *const f16) -> __m512h {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_castsi512_ph(_mm512_broadcast_i64x4(_mm256_loadu_si256(from.cast()))) }
+        fn prefetch(from: *const f16) {
+            Narrow::fetch(from);
+        }
+    }
+
+    impl MapProducts<f16> for Pairs {
+        type Out = Narrow;
+
+        #[inline(always)]
+        unsafe fn begin(bias: *const f32) -> Self::Sums {
+            // SAFETY: as for `Wide`.
+            unsafe { [_mm512_castsi512_ph(_mm512_cvtepu16_epi32(_mm256_castph_si256(Narrow::load_floats(bias)[0])))] }
         }
 
         #[inline(always)]
-        unsafe fn whole(sums: __m512h) -> __m256h {
-            // SAFETY: see the head of the implementation.
+        unsafe fn finish(sums: Self::Sums) -> [__m256h; 1] {
+            // SAFETY: as for `Wide`.
             unsafe {
-                let turned = _mm512_castsi512_ph(_mm512_ror_epi32::<16>(_mm512_castph_si512(sums)));
-                let both = _mm512_castph_si512(_mm512_add_ph(sums, turned));
-                _mm256_castsi256_ph(_mm512_cvtepi32_epi16(both))
+                let swapped = _mm512_castsi512_ph(_mm512_ror_epi32::<16>(_mm512_castph_si512(sums[0])));
+                let both = _mm512_castph_si512(_mm512_add_ph(sums[0], swapped));
+                [_mm256_castsi256_ph(_mm512_cvtepi32_epi16(both))]
             }
+        }
+    }
+
+    impl F16Products for Pairs {
+        type Two = Wide;
+
+        #[inline(always)]
+        unsafe fn twice(from: *const f16) -> [__m512h; 1] {
+            // SAFETY: as for `Wide`.
+            unsafe { [_mm512_castsi512_ph(_mm512_broadcast_i64x4(_mm256_loadu_si256(from.cast())))] }
         }
     }
 }
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{Narrow, Pairs, Wide};
+pub(crate) use x86::{Narrow, Pairs, Wide};
 
 #[cfg(test)]
 mod tests {

@@ -1,22 +1,38 @@
-//! Sixteen numbers at a time, in the registers of each instruction set; halves also thirty-two (see `half_lanes`).
+//! Vectors of each instruction set: sixteen f32 values at a time, or sixteen or thirty-two binary16 (f16) values.
 //!
-//! Every kernel body is written once over [`Vectors`], or [`Lanes`], and compiled once a path. A path's functions must
-//! be called only from code that is compiled for, and runs on, a processor that has its instructions.
+//! Every kernel is written once over [`Vectors`] or [`Products`], and compiled once for each instruction set (see
+//! [`for_each_path`]). Functions of a set may be called only from code that is compiled for, and runs on, a processor
+//! that has its instructions.
 
-/// Numbers in a vector of every path; channels are stored in multiples of it.
+pub(crate) mod aligned;
+#[cfg(target_arch = "aarch64")]
+mod arm;
+pub(crate) mod f16;
+pub(crate) mod int16;
+mod plain;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+#[cfg(target_arch = "aarch64")]
+pub(crate) use arm::Neon;
+pub(crate) use plain::Plain;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+/// Values in an f32 vector of every instruction set; channels are stored in multiples of it.
 pub const LANES: usize = 16;
 
-/// What maps hold: f32, or halves.
+/// What maps hold: f32 or f16.
 ///
 /// # Safety
-/// Any bits are a number, and [`Self::IN_ONE`] of them lie in an f32 without padding.
-pub(super) unsafe trait Number: Copy + Send + Sync + 'static {
+/// Any bits are a value, and [`Self::IN_ONE`] of them lie in an f32 without padding.
+pub(crate) unsafe trait Number: Copy + Send + Sync + 'static {
     const ZERO: Self;
     const SIX: Self;
     /// How many lie in the memory of one f32.
     const IN_ONE: usize;
 
-    /// The numbers that lie in `memory`.
+    /// The values that lie in `memory`.
     fn of(memory: &[f32]) -> &[Self] {
         // SAFETY: as the trait demands; its alignment is no greater than that of f32.
         unsafe { std::slice::from_raw_parts(memory.as_ptr().cast(), memory.len() * Self::IN_ONE) }
@@ -36,44 +52,44 @@ unsafe impl Number for f32 {
     const IN_ONE: usize = 1;
 }
 
-/// A vector of numbers and what kernels do with them.
+/// A vector of values and what kernels do with it.
 ///
 /// # Safety
-/// Callers hold, for every function, that the processor has the path's instructions and that pointers
-/// are valid for the vector's numbers (for `splat`, the one number) that are read or written. No
+/// Callers hold, for every function, that the processor has the set's instructions and that pointers
+/// are valid for the vector's values (for `splat`, the one value) that are read or written. No
 /// alignment is asked for.
-pub(super) trait Vectors {
+pub(crate) trait Vectors {
     type Number: Number;
     type Vector: Copy;
-    /// Numbers in a vector.
+    /// Values in a vector.
     const WIDTH: usize;
 
     unsafe fn load(from: *const Self::Number) -> Self::Vector;
-    /// As many f32 from there, each rounded to a number.
+    /// As many f32 from there, each rounded to [`Self::Number`].
     unsafe fn load_floats(from: *const f32) -> Self::Vector;
     unsafe fn store(to: *mut Self::Number, v: Self::Vector);
-    /// Asks for the cache line at `from`, which need not be there, to be brought nearer; some paths leave that out.
+    /// Prefetches the cache line at `from`, which need not be valid; does nothing on some sets.
     #[inline(always)]
     fn fetch(_from: *const Self::Number) {}
-    /// The number at `from` in each place.
+    /// The value at `from` in each lane.
     unsafe fn splat(from: *const Self::Number) -> Self::Vector;
     unsafe fn multiply_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn subtract(a: Self::Vector, b: Self::Vector) -> Self::Vector;
     unsafe fn multiply(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The greater of each two; `b` where either is not a number (on aarch64, what is none).
+    /// The greater of each two; `b` where either is NaN (on aarch64, NaN).
     unsafe fn max(a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The lesser of each two; `b` where either is not a number (on aarch64, what is none).
+    /// The lesser of each two; `b` where either is NaN (on aarch64, NaN).
     unsafe fn min(a: Self::Vector, b: Self::Vector) -> Self::Vector;
 
-    /// No less than `least` and no more than `greatest`; what is not a number stays none.
+    /// No less than `least` and no more than `greatest`; NaN stays NaN.
     #[inline(always)]
     unsafe fn bounded(v: Self::Vector, least: Self::Vector, greatest: Self::Vector) -> Self::Vector {
         // SAFETY: handed on to the caller.
         unsafe { Self::min(greatest, Self::max(least, v)) }
     }
 
-    /// What is below `zero` times `slope`; what is not a number stays none.
+    /// What is below `zero` times `slope`; NaN stays NaN.
     #[inline(always)]
     unsafe fn prelu(v: Self::Vector, slope: Self::Vector, zero: Self::Vector) -> Self::Vector {
         // SAFETY: handed on to the caller.
@@ -82,27 +98,93 @@ pub(super) trait Vectors {
 }
 
 /// Sixteen f32.
-pub(super) trait Lanes: Vectors<Number = f32> {}
+pub(crate) trait Lanes: Vectors<Number = f32> {}
 
 impl<V: Vectors<Number = f32>> Lanes for V {}
 
-/// Asks for `N` cache lines from `from` on, which need not be there.
-#[inline(always)]
-pub(super) fn fetch_each<V: Vectors, const N: usize>(from: *const V::Number) {
-    for n in 0..N {
-        V::fetch(from.wrapping_add(n * 64 / size_of::<V::Number>()));
+/// Sums of products for sixteen outputs: the innermost step of a GEMM tile over values `E` (f32, f16 or i16).
+///
+/// # Safety
+/// As for [`Vectors`]; pointers are valid for [`Self::STEP`] values (for `load_weights`, of sixteen outputs).
+pub(crate) trait Products<E> {
+    /// Values of a pixel that one step multiplies.
+    const STEP: usize;
+    type Sums: Copy;
+
+    /// The weights of sixteen outputs: `[16, STEP]`.
+    unsafe fn load_weights(from: *const E) -> Self::Sums;
+    /// A pixel's values, for each output.
+    unsafe fn splat_values(from: *const E) -> Self::Sums;
+    unsafe fn add_products(values: Self::Sums, weights: Self::Sums, sums: Self::Sums) -> Self::Sums;
+    /// As [`Vectors::fetch`].
+    fn prefetch(from: *const E);
+}
+
+/// Sums of products that become values of the maps that they are summed over.
+///
+/// # Safety
+/// As for [`Vectors`].
+pub(crate) trait MapProducts<N: Number>: Products<N> {
+    /// Sixteen results.
+    type Out: Vectors<Number = N>;
+
+    /// Sums of nothing but sixteen biases.
+    unsafe fn begin(bias: *const f32) -> Self::Sums;
+    unsafe fn finish(sums: Self::Sums) -> <Self::Out as Vectors>::Vector;
+}
+
+impl<L: Lanes> Products<f32> for L {
+    const STEP: usize = 1;
+    type Sums = L::Vector;
+
+    #[inline(always)]
+    unsafe fn load_weights(from: *const f32) -> L::Vector {
+        // SAFETY: handed on to the caller.
+        unsafe { L::load(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_values(from: *const f32) -> L::Vector {
+        // SAFETY: handed on to the caller.
+        unsafe { L::splat(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_products(values: L::Vector, weights: L::Vector, sums: L::Vector) -> L::Vector {
+        // SAFETY: handed on to the caller.
+        unsafe { L::multiply_add(values, weights, sums) }
+    }
+
+    #[inline(always)]
+    fn prefetch(from: *const f32) {
+        L::fetch(from);
     }
 }
 
-/// `N` vectors, the first at `from`, each `step` numbers after the one before.
+impl<L: Lanes> MapProducts<f32> for L {
+    type Out = L;
+
+    #[inline(always)]
+    unsafe fn begin(bias: *const f32) -> L::Vector {
+        // SAFETY: handed on to the caller.
+        unsafe { L::load(bias) }
+    }
+
+    #[inline(always)]
+    unsafe fn finish(sums: L::Vector) -> L::Vector {
+        sums
+    }
+}
+
+/// `N` vectors, the first at `from`, each `step` values after the one before.
 ///
-/// A loop, not `array::from_fn`: its closure is compiled as a function of its own, without the path's
+/// A loop, not `array::from_fn`: its closure is compiled as a function of its own, without the set's
 /// instructions, which is then called for each vector.
 ///
 /// # Safety
 /// As for [`Vectors::load`], for every one of them.
 #[inline(always)]
-pub(super) unsafe fn load_each<V: Vectors, const N: usize>(from: *const V::Number, step: usize) -> [V::Vector; N] {
+pub(crate) unsafe fn load_each<V: Vectors, const N: usize>(from: *const V::Number, step: usize) -> [V::Vector; N] {
     // SAFETY: handed on to the caller.
     unsafe {
         let mut vectors = [V::splat(&V::Number::ZERO); N];
@@ -113,330 +195,121 @@ pub(super) unsafe fn load_each<V: Vectors, const N: usize>(from: *const V::Numbe
     }
 }
 
-/// Plain code: the twin that the others are held to, and the path of processors without one of their own.
-pub(super) struct Plain;
-
-impl Plain {
-    #[inline(always)]
-    fn pairs(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
-        std::array::from_fn(|i| f(a[i], b[i]))
-    }
-}
-
-impl Vectors for Plain {
-    type Number = f32;
-    type Vector = [f32; LANES];
-    const WIDTH: usize = LANES;
-
-    #[inline(always)]
-    unsafe fn load(from: *const f32) -> [f32; LANES] {
-        // SAFETY: sixteen numbers can be read, as the trait demands; an array of f32 is aligned as f32 is.
-        unsafe { from.cast::<[f32; LANES]>().read() }
-    }
-
-    #[inline(always)]
-    unsafe fn load_floats(from: *const f32) -> [f32; LANES] {
-        // SAFETY: handed on to the caller.
-        unsafe { Self::load(from) }
-    }
-
-    #[inline(always)]
-    unsafe fn store(to: *mut f32, v: [f32; LANES]) {
-        // SAFETY: sixteen numbers can be written, as the trait demands.
-        unsafe { to.cast::<[f32; LANES]>().write(v) }
-    }
-
-    #[inline(always)]
-    unsafe fn splat(from: *const f32) -> [f32; LANES] {
-        // SAFETY: one number can be read, as the trait demands.
-        [unsafe { *from }; LANES]
-    }
-
-    // Fusing would be a library call where the target lacks the instruction.
-    #[inline(always)]
-    unsafe fn multiply_add(a: [f32; LANES], b: [f32; LANES], c: [f32; LANES]) -> [f32; LANES] {
-        std::array::from_fn(|i| a[i] * b[i] + c[i])
-    }
-
-    #[inline(always)]
-    unsafe fn add(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        Self::pairs(a, b, |a, b| a + b)
-    }
-
-    #[inline(always)]
-    unsafe fn subtract(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        Self::pairs(a, b, |a, b| a - b)
-    }
-
-    #[inline(always)]
-    unsafe fn multiply(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        Self::pairs(a, b, |a, b| a * b)
-    }
-
-    #[inline(always)]
-    unsafe fn max(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        Self::pairs(a, b, |a, b| if a > b { a } else { b })
-    }
-
-    #[inline(always)]
-    unsafe fn min(a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
-        Self::pairs(a, b, |a, b| if a < b { a } else { b })
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-mod x86 {
-    use std::arch::x86_64::*;
-
-    use super::{LANES, Vectors};
-
-    /// AVX2 with FMA: two registers a vector.
-    pub(in super::super) struct Avx2;
-
-    #[derive(Clone, Copy)]
-    pub(in super::super) struct Pair(pub __m256, pub __m256);
-
-    // SAFETY (of every block below): the processor has AVX2 and FMA and pointers are valid, as the trait
-    // demands of callers.
-    impl Vectors for Avx2 {
-        type Number = f32;
-        type Vector = Pair;
-        const WIDTH: usize = LANES;
-
+/// A function of vectors that are arrays of registers, by one intrinsic a register.
+macro_rules! elementwise {
+    ([$($register:literal)+] $name:ident(a, b) = $intrinsic:ident) => {
         #[inline(always)]
-        unsafe fn load(from: *const f32) -> Pair {
-            // SAFETY: see the head of the implementation.
-            unsafe { Pair(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+        unsafe fn $name(a: Self::Vector, b: Self::Vector) -> Self::Vector {
+            // SAFETY: the processor has the instructions, as the trait demands of callers.
+            unsafe { [$($intrinsic(a[$register], b[$register])),+] }
         }
-
+    };
+    ([$($register:literal)+] $name:ident(a, b, c) = $intrinsic:ident) => {
         #[inline(always)]
-        fn fetch(from: *const f32) {
+        unsafe fn $name(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
+            // SAFETY: the processor has the instructions, as the trait demands of callers.
+            unsafe { [$($intrinsic(a[$register], b[$register], c[$register])),+] }
+        }
+    };
+}
+
+/// The arithmetic of [`Vectors`] over arrays of registers.
+macro_rules! arithmetic {
+    ($registers:tt $multiply_add:ident $add:ident $subtract:ident $multiply:ident $max:ident $min:ident) => {
+        $crate::lanes::elementwise!($registers multiply_add(a, b, c) = $multiply_add);
+        $crate::lanes::elementwise!($registers add(a, b) = $add);
+        $crate::lanes::elementwise!($registers subtract(a, b) = $subtract);
+        $crate::lanes::elementwise!($registers multiply(a, b) = $multiply);
+        $crate::lanes::elementwise!($registers max(a, b) = $max);
+        $crate::lanes::elementwise!($registers min(a, b) = $min);
+    };
+}
+
+/// `load_floats` where nothing has to be rounded.
+macro_rules! load_floats_as_they_are {
+    () => {
+        #[inline(always)]
+        unsafe fn load_floats(from: *const f32) -> Self::Vector {
+            // SAFETY: handed on to the caller.
+            unsafe { Self::load(from) }
+        }
+    };
+}
+
+/// [`Vectors::fetch`] on x86-64.
+macro_rules! fetch_by_prefetch {
+    ($number:ty) => {
+        #[inline(always)]
+        fn fetch(from: *const $number) {
             // SAFETY: a prefetch of any address does nothing but bring it nearer; every x86-64 has it.
             unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
         }
-
-        #[inline(always)]
-        unsafe fn load_floats(from: *const f32) -> Pair {
-            // SAFETY: handed on to the caller.
-            unsafe { Self::load(from) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(to: *mut f32, v: Pair) {
-            // SAFETY: see the head of the implementation.
-            unsafe {
-                _mm256_storeu_ps(to, v.0);
-                _mm256_storeu_ps(to.add(8), v.1);
-            }
-        }
-
-        #[inline(always)]
-        unsafe fn splat(from: *const f32) -> Pair {
-            // SAFETY: see the head of the implementation.
-            let v = unsafe { _mm256_broadcast_ss(&*from) };
-            Pair(v, v)
-        }
-
-        #[inline(always)]
-        unsafe fn multiply_add(a: Pair, b: Pair, c: Pair) -> Pair {
-            // SAFETY: see the head of the implementation.
-            unsafe { Pair(_mm256_fmadd_ps(a.0, b.0, c.0), _mm256_fmadd_ps(a.1, b.1, c.1)) }
-        }
-
-        #[inline(always)]
-        unsafe fn add(a: Pair, b: Pair) -> Pair {
-            // SAFETY: see the head of the implementation.
-            unsafe { Pair(_mm256_add_ps(a.0, b.0), _mm256_add_ps(a.1, b.1)) }
-        }
-
-        #[inline(always)]
-        unsafe fn subtract(a: Pair, b: Pair) -> Pair {
-            // SAFETY: see the head of the implementation.
-            unsafe { Pair(_mm256_sub_ps(a.0, b.0), _mm256_sub_ps(a.1, b.1)) }
-        }
-
-        #[inline(always)]
-        unsafe fn multiply(a: Pair, b: Pair) -> Pair {
-            // SAFETY: see the head of the implementation.
-            unsafe { Pair(_mm256_mul_ps(a.0, b.0), _mm256_mul_ps(a.1, b.1)) }
-        }
-
-        #[inline(always)]
-        unsafe fn max(a: Pair, b: Pair) -> Pair {
-            // SAFETY: see the head of the implementation.
-            unsafe { Pair(_mm256_max_ps(a.0, b.0), _mm256_max_ps(a.1, b.1)) }
-        }
-
-        #[inline(always)]
-        unsafe fn min(a: Pair, b: Pair) -> Pair {
-            // SAFETY: see the head of the implementation.
-            unsafe { Pair(_mm256_min_ps(a.0, b.0), _mm256_min_ps(a.1, b.1)) }
-        }
-    }
-
-    /// AVX-512: one register a vector.
-    pub(in super::super) struct Avx512;
-
-    // SAFETY (of every block below): the processor has AVX-512F and pointers are valid, as the trait
-    // demands of callers.
-    impl Vectors for Avx512 {
-        type Number = f32;
-        type Vector = __m512;
-        const WIDTH: usize = LANES;
-
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> __m512 {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_loadu_ps(from) }
-        }
-
-        #[inline(always)]
-        fn fetch(from: *const f32) {
-            // SAFETY: a prefetch of any address does nothing but bring it nearer; every x86-64 has it.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) }
-        }
-
-        #[inline(always)]
-        unsafe fn load_floats(from: *const f32) -> __m512 {
-            // SAFETY: handed on to the caller.
-            unsafe { Self::load(from) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(to: *mut f32, v: __m512) {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_storeu_ps(to, v) }
-        }
-
-        #[inline(always)]
-        unsafe fn splat(from: *const f32) -> __m512 {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_set1_ps(*from) }
-        }
-
-        #[inline(always)]
-        unsafe fn multiply_add(a: __m512, b: __m512, c: __m512) -> __m512 {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_fmadd_ps(a, b, c) }
-        }
-
-        #[inline(always)]
-        unsafe fn add(a: __m512, b: __m512) -> __m512 {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_add_ps(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn subtract(a: __m512, b: __m512) -> __m512 {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_sub_ps(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn multiply(a: __m512, b: __m512) -> __m512 {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_mul_ps(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn max(a: __m512, b: __m512) -> __m512 {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_max_ps(a, b) }
-        }
-
-        #[inline(always)]
-        unsafe fn min(a: __m512, b: __m512) -> __m512 {
-            // SAFETY: see the head of the implementation.
-            unsafe { _mm512_min_ps(a, b) }
-        }
-    }
+    };
 }
+
+/// Calls a macro for each instruction set of the build's target: with a module's name, the [`Vectors`] of f32, the
+/// pixels and the vectors of outputs that its tiles may have, how many results of a depthwise convolution stay in
+/// registers, and the features to compile for.
+macro_rules! for_each_path {
+    ($functions:ident) => {
+        $functions!(plain, crate::lanes::Plain, [1 2], [1], 1);
+        #[cfg(target_arch = "x86_64")]
+        $functions!(avx2, crate::lanes::Avx2, [1 2 3 4 5 6], [1], 4, "avx2,fma");
+        #[cfg(target_arch = "x86_64")]
+        $functions!(avx512, crate::lanes::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2], 8, "avx512f");
+        #[cfg(target_arch = "aarch64")]
+        $functions!(neon, crate::lanes::Neon, [1 2 3 4 5 6], [1], 4, "neon");
+    };
+}
+
+/// Functions compiled for the features in brackets.
+macro_rules! compiled {
+    ($features:tt $(
+        fn $name:ident $(<$($size:ident),+>)? ($($argument:ident: $type:ty),+) $(-> $result:ty)? = $body:expr;
+    )+) => {
+        $($crate::lanes::compiled!(
+            @one $features $name [$($($size)+)?] [$($argument: $type),+] [$($result)?] $body
+        );)+
+    };
+    (
+        @one [$($feature:literal)?] $name:ident [$($size:ident)*] [$($argument:ident: $type:ty),+] [$($result:ty)?]
+        $body:expr
+    ) => {
+        $(#[target_feature(enable = $feature)])?
+        pub(super) unsafe fn $name<$(const $size: usize),*>($($argument: $type),+) $(-> $result)? {
+            // SAFETY: handed on to the caller.
+            #[allow(unused_unsafe)] // some bodies are safe code that is only to be compiled for the features
+            unsafe { $body }
+        }
+    };
+}
+
+/// What is called so in the module of a [`Simd`](crate::simd::Simd) that [`for_each_path`] made.
+macro_rules! by_path {
+    ($simd:expr => &$($item:tt)+) => { $crate::lanes::by_path!(@match $simd, [&], [$($item)+]) };
+    ($simd:expr => $($item:tt)+) => { $crate::lanes::by_path!(@match $simd, [], [$($item)+]) };
+    (@match $simd:expr, [$($reference:tt)?], [$($item:tt)+]) => {
+        match $simd {
+            #[cfg(target_arch = "x86_64")]
+            $crate::simd::Simd::Avx2 => $($reference)? avx2::$($item)+,
+            #[cfg(target_arch = "x86_64")]
+            $crate::simd::Simd::Avx512 => $($reference)? avx512::$($item)+,
+            #[cfg(target_arch = "aarch64")]
+            $crate::simd::Simd::Neon => $($reference)? neon::$($item)+,
+            _ => $($reference)? plain::$($item)+,
+        }
+    };
+}
+
+/// The table of a tile's kernels: by vectors of output channels (from 1), then by pixels (from 1).
+macro_rules! tile_table {
+    ($kernel:ident, $pixels:tt, [$($vectors:literal)+]) => {
+        &[$($crate::lanes::tile_table!(@row $kernel, $vectors, $pixels)),+]
+    };
+    (@row $kernel:ident, $vectors:literal, [$($pixels:literal)+]) => { &[$($kernel::<$pixels, $vectors>),+] };
+}
+
 #[cfg(target_arch = "x86_64")]
-pub(super) use x86::{Avx2, Avx512, Pair};
-
-#[cfg(target_arch = "aarch64")]
-mod arm {
-    use std::arch::aarch64::*;
-
-    use super::{LANES, Vectors};
-
-    /// Advanced SIMD: four registers a vector.
-    pub(in super::super) struct Neon;
-
-    type Four = [float32x4_t; 4];
-
-    // SAFETY (of every block below): the processor has Advanced SIMD and pointers are valid, as the trait
-    // demands of callers.
-    impl Vectors for Neon {
-        type Number = f32;
-        type Vector = Four;
-        const WIDTH: usize = LANES;
-
-        #[inline(always)]
-        unsafe fn load(from: *const f32) -> Four {
-            // SAFETY: see the head of the implementation.
-            unsafe { [vld1q_f32(from), vld1q_f32(from.add(4)), vld1q_f32(from.add(8)), vld1q_f32(from.add(12))] }
-        }
-
-        #[inline(always)]
-        unsafe fn load_floats(from: *const f32) -> Four {
-            // SAFETY: handed on to the caller.
-            unsafe { Self::load(from) }
-        }
-
-        #[inline(always)]
-        unsafe fn store(to: *mut f32, v: Four) {
-            // SAFETY: see the head of the implementation.
-            unsafe {
-                vst1q_f32(to, v[0]);
-                vst1q_f32(to.add(4), v[1]);
-                vst1q_f32(to.add(8), v[2]);
-                vst1q_f32(to.add(12), v[3]);
-            }
-        }
-
-        #[inline(always)]
-        unsafe fn splat(from: *const f32) -> Four {
-            // SAFETY: see the head of the implementation.
-            [unsafe { vld1q_dup_f32(from) }; 4]
-        }
-
-        #[inline(always)]
-        unsafe fn multiply_add(a: Four, b: Four, c: Four) -> Four {
-            // SAFETY: see the head of the implementation.
-            std::array::from_fn(|i| unsafe { vfmaq_f32(c[i], a[i], b[i]) })
-        }
-
-        #[inline(always)]
-        unsafe fn add(a: Four, b: Four) -> Four {
-            // SAFETY: see the head of the implementation.
-            std::array::from_fn(|i| unsafe { vaddq_f32(a[i], b[i]) })
-        }
-
-        #[inline(always)]
-        unsafe fn subtract(a: Four, b: Four) -> Four {
-            // SAFETY: see the head of the implementation.
-            std::array::from_fn(|i| unsafe { vsubq_f32(a[i], b[i]) })
-        }
-
-        #[inline(always)]
-        unsafe fn multiply(a: Four, b: Four) -> Four {
-            // SAFETY: see the head of the implementation.
-            std::array::from_fn(|i| unsafe { vmulq_f32(a[i], b[i]) })
-        }
-
-        #[inline(always)]
-        unsafe fn max(a: Four, b: Four) -> Four {
-            // SAFETY: see the head of the implementation.
-            std::array::from_fn(|i| unsafe { vmaxq_f32(a[i], b[i]) })
-        }
-
-        #[inline(always)]
-        unsafe fn min(a: Four, b: Four) -> Four {
-            // SAFETY: see the head of the implementation.
-            std::array::from_fn(|i| unsafe { vminq_f32(a[i], b[i]) })
-        }
-    }
-}
-#[cfg(target_arch = "aarch64")]
-pub(super) use arm::Neon;
+use fetch_by_prefetch;
+use {arithmetic, elementwise, load_floats_as_they_are};
+pub(crate) use {by_path, compiled, for_each_path, tile_table};

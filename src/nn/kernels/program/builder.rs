@@ -8,14 +8,14 @@
 //!    borders are never written, and fillers are written with sums of zero weights.
 //! 4. A map is written whole before it is read: other maps may have stood in its place (see `plan`).
 
-use super::depthwise::DepthwiseConv;
-use super::lanes::LANES;
-use super::pack::PackedConv;
+use crate::f32::depthwise::DepthwiseConv;
+use crate::f32::pack::PackedConv;
+use crate::lanes::LANES;
 
 /// A map that a program computes: `[n, rows, columns, channels]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Map {
-    pub(super) id: usize,
+    pub(crate) id: usize,
     /// Rows of an image.
     pub rows: usize,
     /// Columns of an image.
@@ -55,9 +55,9 @@ impl Slice {
 }
 
 /// What a step does.
-pub(super) enum Task {
+pub(crate) enum Task {
     /// Tasks that each read what the one before wrote, and nothing else does. See [`super::chain`].
-    Chain(Vec<Task>),
+    Fused(Vec<Task>),
     Conv {
         conv: PackedConv,
         from: Slice,
@@ -93,16 +93,16 @@ pub(super) enum Task {
 
 impl Task {
     /// Of a chain, the one that reads a map; else this one.
-    pub(super) fn first(&self) -> &Self {
+    pub(crate) fn first(&self) -> &Self {
         match self {
-            Self::Chain(tasks) => tasks[0].first(),
+            Self::Fused(tasks) => tasks[0].first(),
             _ => self,
         }
     }
 
-    pub(super) fn reads(&self) -> Slice {
+    pub(crate) fn reads(&self) -> Slice {
         match self {
-            Self::Chain(tasks) => tasks[0].reads(),
+            Self::Fused(tasks) => tasks[0].reads(),
             Self::Conv { from, .. }
             | Self::Depthwise { from, .. }
             | Self::AddCoarser { from, .. }
@@ -111,9 +111,9 @@ impl Task {
         }
     }
 
-    pub(super) fn writes(&self) -> Slice {
+    pub(crate) fn writes(&self) -> Slice {
         match self {
-            Self::Chain(tasks) => tasks[tasks.len() - 1].writes(),
+            Self::Fused(tasks) => tasks[tasks.len() - 1].writes(),
             Self::Conv { to, .. }
             | Self::Depthwise { to, .. }
             | Self::AddCoarser { to, .. }
@@ -122,7 +122,7 @@ impl Task {
         }
     }
 
-    pub(super) fn adds(&self) -> Option<Slice> {
+    pub(crate) fn adds(&self) -> Option<Slice> {
         match self {
             Self::Conv { add, .. } => *add,
             _ => None,
@@ -132,10 +132,10 @@ impl Task {
 
 /// Collects the steps of a program.
 pub struct ProgramBuilder {
-    pub(super) maps: Vec<Map>,
-    pub(super) steps: Vec<Vec<Task>>,
+    pub(crate) maps: Vec<Map>,
+    pub(crate) steps: Vec<Vec<Task>>,
     /// After how many steps a map is to be shown, and under which name.
-    pub(super) marks: Vec<(usize, &'static str, Slice)>,
+    pub(crate) marks: Vec<(usize, &'static str, Slice)>,
 }
 
 impl ProgramBuilder {

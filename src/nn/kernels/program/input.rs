@@ -1,21 +1,21 @@
 //! How a program's input is written.
 
 /// Writes row `y` of an image: `(image, y, [columns * channels])`.
-pub(super) type RowFill<'a> = dyn Fn(usize, usize, &mut [f32]) + Sync + 'a;
+pub(crate) type RowFill<'a> = dyn Fn(usize, usize, &mut [f32]) + Sync + 'a;
 
 /// How the input is written: image by image before a run begins, or row by row while it goes on.
 #[derive(Clone, Copy)]
-pub(super) enum Input<'a> {
+pub(crate) enum Input<'a> {
     Whole(&'a (dyn Fn(usize, &mut InputRows) + Sync)),
     Rows(&'a RowFill<'a>),
 }
 
 /// The rows of one input image, to be written.
 pub struct InputRows<'a> {
-    pub(super) values: &'a mut [f32],
-    pub(super) first: usize,
-    pub(super) stride: usize,
-    pub(super) length: usize,
+    pub(crate) values: &'a mut [f32],
+    pub(crate) first: usize,
+    pub(crate) stride: usize,
+    pub(crate) length: usize,
 }
 
 impl InputRows<'_> {

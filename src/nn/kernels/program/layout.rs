@@ -1,13 +1,14 @@
 //! Where the numbers of a program's maps stand: pixels of channels, rows of pixels, a border of zeros
 //! as wide as the widest padding that any convolution asks of the map.
 
-use super::lanes::LANES;
-use super::program::{Map, ProgramBuilder, Slice, Task};
-use super::winograd;
+use crate::f32::winograd;
+use crate::lanes::LANES;
+use crate::program::builder::{Map, ProgramBuilder, Slice, Task};
+use crate::program::ops::bases::View;
 
 /// Strides of one map, in numbers.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Layout {
+pub(crate) struct Layout {
     /// Zero rows above and columns left; rows below and columns right.
     pub border: Border,
     /// Numbers that a pixel takes: its channels, filled up to whole vectors except in the input.
@@ -17,27 +18,11 @@ pub(super) struct Layout {
     pub image: usize,
 }
 
-/// A slice as the executor addresses it: where it begins, and the steps from there.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct View {
-    pub map: usize,
-    pub start: usize,
-    pub image: usize,
-    pub row: usize,
-    pub pixel: usize,
-}
-
-impl View {
-    pub(super) fn at(&self, image: usize, row: usize, column: usize) -> usize {
-        self.start + image * self.image + row * self.row + column * self.pixel
-    }
-}
-
 /// Zero rows above and columns left of a map; rows below and columns right.
-pub(super) type Border = ((usize, usize), (usize, usize));
+pub(crate) type Border = ((usize, usize), (usize, usize));
 
 /// The layouts of all maps.
-pub(super) fn layouts(builder: &ProgramBuilder) -> Vec<Layout> {
+pub(crate) fn layouts(builder: &ProgramBuilder) -> Vec<Layout> {
     let mut borders: Vec<Border> = vec![((0, 0), (0, 0)); builder.maps.len()];
     for task in builder.steps.iter().flatten().map(Task::first) {
         if let Task::Conv { conv, from, .. } = task {
@@ -45,8 +30,7 @@ pub(super) fn layouts(builder: &ProgramBuilder) -> Vec<Layout> {
             let (packed, (rows, columns)) = (conv.packed(), conv.result_size(from.map));
             (*above, *left) = ((*above).max(packed.padding.0), (*left).max(packed.padding.1));
             let beyond = |results: usize, length: usize, padding: usize, window: usize| {
-                let results =
-                    if winograd::pays(conv, rows, columns) { winograd::whole_tiles(results) } else { results };
+                let results = if conv.by_winograd(rows, columns) { winograd::whole_tiles(results) } else { results };
                 ((results - 1) * packed.stride + window).saturating_sub(length + padding)
             };
             *below = (*below).max(beyond(rows, from.map.rows, packed.padding.0, packed.window.0));
@@ -68,13 +52,13 @@ pub(super) fn layouts(builder: &ProgramBuilder) -> Vec<Layout> {
 }
 
 impl Layout {
-    pub(super) fn has_border(&self) -> bool {
+    pub(crate) fn has_border(&self) -> bool {
         self.border != ((0, 0), (0, 0))
     }
 
     /// The view that begins `padding` above and left of the slice's first pixel and takes `stride` rows
     /// and columns a step.
-    pub(super) fn view(&self, slice: Slice, padding: (usize, usize), stride: usize) -> View {
+    pub(crate) fn view(&self, slice: Slice, padding: (usize, usize), stride: usize) -> View {
         let (above, left) = (self.border.0.0 - padding.0, self.border.0.1 - padding.1);
         View {
             map: slice.map.id,
@@ -87,7 +71,7 @@ impl Layout {
 
     /// Where the runs of a window begin, counted from its upper left, and how long each is: whole rows
     /// of the window where its pixels' channels follow each other, else pixels.
-    pub(super) fn runs(&self, window: (usize, usize), channels: usize) -> (Vec<usize>, usize) {
+    pub(crate) fn runs(&self, window: (usize, usize), channels: usize) -> (Vec<usize>, usize) {
         let (rows, columns) = window;
         if channels == self.pixel {
             return ((0..rows).map(|y| y * self.row).collect(), columns * channels);

@@ -1,77 +1,80 @@
 //! From a program's tasks to operators: how each convolution is computed, where maps are read and written, and where
-//! weights stand.
+//! weights lie.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::band::{ChainOp, Kind};
-use super::conv::ConvOp;
-use super::depthwise::{self, DepthwiseConv};
-use super::halves::{Halves, Runs};
-use super::integer::{self, IntegerOp};
-use super::integer_tile::IntegerKernels;
-use super::lanes::{LANES, Number};
-use super::layout::Layout;
-use super::map_ops::{CoarserOp, DepthwiseOp, DirectOp, MapOp, WindowOp};
-use super::ops::Op;
-use super::pack::PackedConv;
-use super::program::Task;
-use super::tile::Kernels;
-use super::winograd::{self, Winograd};
+use crate::f16::pack::{self as f16_pack, Runs};
+use crate::f16::tile::F16Kernels;
+use crate::f32::depthwise::{self, DepthwiseConv};
+use crate::f32::pack::PackedConv;
+use crate::f32::tile::Kernels;
+use crate::int16::pack as int16_pack;
+use crate::int16::tile::Int16Kernels;
+use crate::lanes::{LANES, Number};
+use crate::program::builder::Task;
+use crate::program::fuse::run::{FusedOp, Kind};
+use crate::program::layout::Layout;
+use crate::program::ops::Op;
+use crate::program::ops::conv::ConvOp;
+use crate::program::ops::int16::Int16Op;
+use crate::program::ops::map::{CoarserOp, DepthwiseOp, DirectOp, MapOp, WindowOp};
+use crate::program::ops::winograd::{self, Winograd};
 
 /// What tasks are lowered with.
-pub(super) struct Lowering<'a> {
+pub(crate) struct Lowering<'a> {
     pub layouts: &'a [Layout],
     pub kernels: &'static Kernels,
-    /// For convolutions in whole numbers, where they are wanted.
-    pub integers: Option<&'static IntegerKernels>,
-    /// For maps of halves, where they are wanted.
-    pub halves: Option<Halves>,
+    /// For convolutions in int16 quantisation, where it is wanted.
+    pub int16: Option<&'static Int16Kernels>,
+    /// For maps of f16 values, where they are wanted.
+    pub f16: Option<&'static F16Kernels>,
 }
 
 /// How a convolution is computed.
 #[derive(Clone, Copy)]
 enum Form {
+    /// Implicit GEMM in f32.
     Direct,
-    Tiles,
-    Integer(&'static IntegerKernels),
-    /// In f32, and then rounded to halves.
-    Rounded(Halves),
-    Half(Halves, Runs),
+    Winograd,
+    Int16(&'static Int16Kernels),
+    /// In f32, then rounded to f16.
+    Rounded(&'static F16Kernels),
+    F16(&'static F16Kernels, Runs),
 }
 
 impl Form {
     fn weights(self, conv: &PackedConv) -> usize {
         match self {
             Self::Direct | Self::Rounded(_) => conv.weights().len(),
-            Self::Tiles => winograd::spread_length(conv),
-            Self::Integer(_) => IntegerOp::weights(conv.weights().len()),
-            Self::Half(_, runs) => Halves::weights(conv.packed(), runs),
+            Self::Winograd => winograd::spread_length(conv),
+            Self::Int16(_) => int16_pack::length(conv.weights().len()),
+            Self::F16(_, runs) => f16_pack::length(conv.packed(), runs),
         }
     }
 
-    /// Packs weights into where a program has them; but whole numbers, whose steps have to be known, too.
+    /// Packs weights into where a program has them; not int16 ones, whose steps have to be known, too.
     fn pack(self, conv: &PackedConv, own: &mut [f32]) {
         match self {
-            Self::Half(_, runs) => Halves::pack(conv.packed(), runs, conv.weights(), own),
-            Self::Tiles => winograd::spread_all(conv, own),
+            Self::F16(_, runs) => f16_pack::pack(conv.packed(), runs, conv.weights(), own),
+            Self::Winograd => winograd::spread_all(conv, own),
             Self::Direct | Self::Rounded(_) => own.copy_from_slice(conv.weights()),
-            Self::Integer(_) => {}
+            Self::Int16(_) => {}
         }
     }
 }
 
 impl Lowering<'_> {
     /// How many weights a task needs, as f32.
-    pub(super) fn weights(&self, task: &Task) -> usize {
+    pub(crate) fn weights(&self, task: &Task) -> usize {
         match task {
             Task::Conv { conv, .. } => self.form(task, false, self.runs(task, 0)).weights(conv),
-            Task::Chain(tasks) => self.chained(tasks).map(|(conv, form)| form.weights(conv)).sum(),
+            Task::Fused(tasks) => self.fused(tasks).map(|(conv, form)| form.weights(conv)).sum(),
             _ => 0,
         }
     }
 
-    /// The runs of a task's windows, where it is the one at `at` of a chain: in a ring a window's pixels follow each
+    /// The runs of a task's windows, where it is the one at `at` of fused tasks: in a ring a window's pixels follow each
     /// other.
     fn runs(&self, task: &Task, at: usize) -> Runs {
         let Task::Conv { conv, from, .. } = task else { return Runs { count: 0, length: 0 } };
@@ -83,32 +86,35 @@ impl Lowering<'_> {
         Runs { count: runs.len(), length }
     }
 
-    fn form(&self, task: &Task, chained: bool, runs: Runs) -> Form {
+    fn form(&self, task: &Task, fused: bool, runs: Runs) -> Form {
         let Task::Conv { conv, from, add, .. } = task else { return Form::Direct };
         let from_chip = from.map.id == 0;
         let (rows, columns) = conv.result_size(from.map);
-        let tiles = !chained && winograd::pays(conv, rows, columns);
-        match (self.halves, self.integers) {
-            (Some(halves), ..) => {
+        let winograd = !fused && conv.by_winograd(rows, columns);
+        match (self.f16, self.int16) {
+            (Some(f16), ..) => {
                 assert!(
                     add.is_none_or(|add| add.map.id != 0 && !from_chip),
-                    "the input, which is no map of halves, adds up"
+                    "the input, which is not a map of f16 values, is added"
                 );
                 // What pairs read behind a run of odd length is zero.
                 let filled = from.first + from.channels == from.map.channels;
-                assert!(from_chip || runs.length.is_multiple_of(2) || filled, "an odd number of channels amid others");
-                if from_chip { Form::Rounded(halves) } else { Form::Half(halves, runs) }
+                assert!(
+                    from_chip || runs.length.is_multiple_of(2) || filled,
+                    "an odd number of channels in front of others"
+                );
+                if from_chip { Form::Rounded(f16) } else { Form::F16(f16, runs) }
             }
-            _ if tiles => Form::Tiles,
-            (.., Some(kernels)) if !chained && IntegerOp::pays(conv.packed(), runs.length, from_chip) => {
-                Form::Integer(kernels)
+            _ if winograd => Form::Winograd,
+            (.., Some(kernels)) if !fused && int16_pack::pays(conv.packed(), runs.length, from_chip) => {
+                Form::Int16(kernels)
             }
             _ => Form::Direct,
         }
     }
 
-    /// The convolutions of a chain, and how each is computed.
-    fn chained<'t>(&self, tasks: &'t [Task]) -> impl Iterator<Item = (&'t PackedConv, Form)> {
+    /// The convolutions of fused tasks, and how each is computed.
+    fn fused<'t>(&self, tasks: &'t [Task]) -> impl Iterator<Item = (&'t PackedConv, Form)> {
         tasks.iter().enumerate().filter_map(|(at, task)| match task {
             Task::Conv { conv, .. } => Some((conv, self.form(task, true, self.runs(task, at)))),
             _ => None,
@@ -134,23 +140,23 @@ impl Lowering<'_> {
     }
 
     /// Lowers a task; its weights go to `start` in the program's.
-    pub(super) fn op(&self, task: &Task, start: usize, all_weights: &mut [f32]) -> Op {
+    pub(crate) fn op(&self, task: &Task, start: usize, all_weights: &mut [f32]) -> Op {
         if let Task::Conv { conv, .. } = task {
             let form = self.form(task, false, self.runs(task, 0));
             let weights = start..start + form.weights(conv);
-            // The input is read by chains alone where maps are of halves.
-            if self.halves.is_none() || task.reads().map.id != 0 {
+            // The input is read by fused tasks alone where maps are of f16 values.
+            if self.f16.is_none() || task.reads().map.id != 0 {
                 return self.conv_op(form, task, conv, weights, all_weights);
             }
         }
-        match self.halves {
-            Some(halves) => {
-                let depthwise = |conv: &DepthwiseConv| halves.depthwise(conv);
-                Op::Half(self.map_op(&halves.kernels.maps, &depthwise, task, start, all_weights))
+        match self.f16 {
+            Some(kernels) => {
+                let depthwise = |conv: &DepthwiseConv| kernels.depthwise(conv);
+                Op::F16(self.map_op(&kernels.maps, &depthwise, task, start, all_weights))
             }
             None => {
                 let depthwise = |conv: &DepthwiseConv| conv.packed().clone();
-                Op::Full(self.map_op(self.kernels, &depthwise, task, start, all_weights))
+                Op::F32(self.map_op(self.kernels, &depthwise, task, start, all_weights))
             }
         }
     }
@@ -160,24 +166,25 @@ impl Lowering<'_> {
         let op = self.conv(task, conv, weights);
         form.pack(conv, own);
         match form {
-            Form::Tiles => Op::Winograd(Winograd::of(op)),
-            Form::Integer(kernels) => {
+            Form::Winograd => Op::Winograd(Winograd::of(op)),
+            Form::Int16(kernels) => {
                 let from = task.reads();
-                let steps = integer::round_weights(&op.conv, conv.weights(), own);
+                let steps = int16_pack::round_weights(&op.conv, conv.weights(), own);
                 let read = (from.first, from.channels);
-                Op::Integer(IntegerOp::new(op, kernels, steps, read, self.layouts[from.map.id]))
+                Op::Int16(Int16Op::new(op, kernels, steps, read, self.layouts[from.map.id]))
             }
-            Form::Half(halves, runs) => {
-                Op::Half(MapOp::Conv(DirectOp { conv: op, kernels: &halves.kernels.maps, depth: runs.depth() }))
+            Form::F16(kernels, runs) => {
+                Op::F16(MapOp::Conv(DirectOp { conv: op, kernels: &kernels.maps, depth: runs.depth() }))
             }
             Form::Direct | Form::Rounded(_) => {
                 let depth = op.conv.depth();
-                Op::Full(MapOp::Conv(DirectOp { conv: op, kernels: self.kernels, depth }))
+                Op::F32(MapOp::Conv(DirectOp { conv: op, kernels: self.kernels, depth }))
             }
         }
     }
 
-    /// Lowers what is computed alike over maps of `N`, whose kernels these are; a convolution as a chain of one.
+    /// Lowers what is computed alike over maps of `N`, whose kernels these are; a convolution as one
+    /// fused task.
     fn map_op<N: Number>(
         &self,
         kernels: &'static Kernels<N>,
@@ -221,10 +228,10 @@ impl Lowering<'_> {
             }),
             Task::MaxPool { window, stride, .. } => MapOp::Max(window_op((*window, *window), *stride)),
             Task::Mean { window, stride, .. } => MapOp::Mean(window_op(*window, *stride)),
-            Task::Chain(_) | Task::Conv { .. } => {
-                let tasks = if let Task::Chain(tasks) = task { &tasks[..] } else { std::slice::from_ref(task) };
+            Task::Fused(_) | Task::Conv { .. } => {
+                let tasks = if let Task::Fused(tasks) = task { &tasks[..] } else { std::slice::from_ref(task) };
                 let mut next = start;
-                let mut forms = self.chained(tasks);
+                let mut forms = self.fused(tasks);
                 let kind = |task: &Task| match task {
                     Task::Conv { .. } => forms.next().map(|(conv, form)| {
                         let own = next..next + form.weights(conv);
@@ -232,8 +239,8 @@ impl Lowering<'_> {
                         form.pack(conv, &mut all_weights[own.clone()]);
                         let packed = conv.packed().clone();
                         match form {
-                            Form::Rounded(halves) => Kind::Rounded(packed, own, halves),
-                            Form::Half(_, runs) => Kind::Conv { packed, weights: own, kernels, depth: runs.depth() },
+                            Form::Rounded(f16) => Kind::Rounded(packed, own, f16),
+                            Form::F16(_, runs) => Kind::Conv { packed, weights: own, kernels, depth: runs.depth() },
                             _ => Kind::Conv { weights: own, kernels, depth: packed.depth(), packed },
                         }
                     }),
@@ -241,7 +248,7 @@ impl Lowering<'_> {
                     _ => Some(Kind::Max { kernels, vectors: task.writes().channels.div_ceil(LANES) }),
                 };
                 let kinds = tasks.iter().map_while(kind).collect();
-                MapOp::Chain(ChainOp::new(tasks, kinds, input, output))
+                MapOp::Fused(FusedOp::new(tasks, kinds, input, output))
             }
         }
     }

@@ -7,12 +7,12 @@
 
 use half::f16;
 
-use super::lanes::Number;
-use super::layout::{Border, Layout};
-use super::program::{ProgramBuilder, Slice, Task};
+use crate::lanes::Number;
+use crate::program::builder::{ProgramBuilder, Slice, Task};
+use crate::program::layout::{Border, Layout};
 
 /// Where each map stands.
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// The place of each map.
     pub place_of: Vec<usize>,
     /// F32 whose memory each place takes for one image.
@@ -27,8 +27,8 @@ struct Place {
     border: Option<(Border, usize, usize)>,
 }
 
-/// The plan for maps of these layouts, all but the input `of_halves` or none; `outputs` are read after the last step.
-pub(super) fn plan(builder: &ProgramBuilder, layouts: &[Layout], outputs: &[Slice], of_halves: bool) -> Plan {
+/// The plan for maps of these layouts, all but the input `f16_maps` or none; `outputs` are read after the last step.
+pub(crate) fn plan(builder: &ProgramBuilder, layouts: &[Layout], outputs: &[Slice], f16_maps: bool) -> Plan {
     let mut alive = vec![(usize::MAX, 0); builder.maps.len()];
     let mut use_at = |slice: Slice, step: usize| {
         let (from, until): &mut (usize, usize) = &mut alive[slice.map.id];
@@ -46,12 +46,12 @@ pub(super) fn plan(builder: &ProgramBuilder, layouts: &[Layout], outputs: &[Slic
     outputs.iter().for_each(|&slice| use_at(slice, usize::MAX));
     // The input is written before the first step, at the beginning of the memory.
     alive[0].0 = 0;
-    if of_halves {
+    if f16_maps {
         alive[0].1 = usize::MAX;
     }
     let memory = |map: usize| {
         let numbers = layouts[map].image;
-        if of_halves && map > 0 { numbers.div_ceil(f16::IN_ONE) } else { numbers }
+        if f16_maps && map > 0 { numbers.div_ceil(f16::IN_ONE) } else { numbers }
     };
     let mut places: Vec<Place> = Vec::new();
     let mut place_of = vec![0; layouts.len()];
@@ -79,10 +79,10 @@ pub(super) fn plan(builder: &ProgramBuilder, layouts: &[Layout], outputs: &[Slic
 
 #[cfg(test)]
 mod tests {
-    use super::super::layout::layouts;
-    use super::super::pack::{Activation, ConvWeights, PackedConv};
     use super::*;
-    use crate::Simd;
+    use crate::f32::pack::{Activation, ConvWeights, PackedConv};
+    use crate::program::layout::layouts;
+    use crate::simd::Simd;
 
     #[test]
     fn maps_share_memory_only_when_they_are_never_alive_together() {

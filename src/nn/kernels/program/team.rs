@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// What a team does: steps in order, whose pieces may run side by side.
-pub(super) trait Work: Sync {
+pub(crate) trait Work: Sync {
     fn steps(&self) -> usize;
     fn pieces(&self, step: usize) -> usize;
     /// Each piece of a step is run once, after all pieces of the steps before.
@@ -49,7 +49,7 @@ enum Taken {
 }
 
 /// Runs all of `work` on `threads` of the pool at most; `after` is called when a step is done.
-pub(super) fn run(work: &impl Work, threads: usize, mut after: impl FnMut(usize) + Send) {
+pub(crate) fn run(work: &impl Work, threads: usize, mut after: impl FnMut(usize) + Send) {
     if threads == 1 {
         for step in 0..work.steps() {
             (0..work.pieces(step)).for_each(|piece| work.run(step, piece));

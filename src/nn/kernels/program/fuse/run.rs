@@ -5,28 +5,29 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::chain::{Reach, Ring, rings};
-use super::depthwise;
-use super::halves::Halves;
-use super::input::RowFill;
-use super::lanes::{LANES, Number};
-use super::layout::{Layout, View};
-use super::lines::Lines;
-use super::map_ops::in_row;
-use super::ops::{Bases, part};
-use super::pack::Packed;
-use super::program::Task;
-use super::tile::{self, Kernels, Tiles};
+use crate::f16::tile::F16Kernels;
+use crate::f32::depthwise;
+use crate::f32::pack::Packed;
+use crate::f32::tile::{self, Kernels, Tiles};
+use crate::lanes::aligned::Aligned;
+use crate::lanes::{LANES, Number};
+use crate::program::builder::Task;
+use crate::program::fuse::join::{Reach, Ring, rings};
+use crate::program::input::RowFill;
+use crate::program::layout::Layout;
+use crate::program::ops::bases::View;
+use crate::program::ops::bases::in_row;
+use crate::program::ops::bases::{Bases, part};
 
 /// Rows of a piece at least: the rows that two pieces both compute are few beside them.
 const ROWS: usize = 12;
 
 thread_local! {
-    static SCRATCH: RefCell<Lines> = RefCell::default();
+    static SCRATCH: RefCell<Aligned> = RefCell::default();
 }
 
 /// Tasks of a chain with their addresses worked out, over maps and rings of `N`.
-pub(super) struct ChainOp<N: Number> {
+pub(crate) struct FusedOp<N: Number> {
     stages: Vec<Stage<N>>,
     /// Numbers of the scratch: the rings, and behind them what a stage rounds.
     scratch: usize,
@@ -67,7 +68,7 @@ struct Stage<N: Number> {
 }
 
 /// What a stage does; a convolution says which of the program's weights are its own.
-pub(super) enum Kind<N: Number> {
+pub(crate) enum Kind<N: Number> {
     /// Of weights packed in `N`, `depth` of them an output.
     Conv {
         packed: Arc<Packed>,
@@ -75,8 +76,8 @@ pub(super) enum Kind<N: Number> {
         kernels: &'static Kernels<N>,
         depth: usize,
     },
-    /// Of a map of f32, its results rounded to halves.
-    Rounded(Arc<Packed>, Range<usize>, Halves),
+    /// Of a map of f32, its results rounded to f16.
+    Rounded(Arc<Packed>, Range<usize>, &'static F16Kernels),
     Depthwise(Arc<depthwise::Packed<N>>),
     Max {
         kernels: &'static Kernels<N>,
@@ -92,9 +93,9 @@ struct Windows<'a, N> {
     pixel: usize,
 }
 
-impl<N: Number> ChainOp<N> {
+impl<N: Number> FusedOp<N> {
     /// `kinds` are what the tasks are computed by; `input` is what the first one reads.
-    pub(super) fn new(tasks: &[Task], kinds: Vec<Kind<N>>, input: &Layout, output: &Layout) -> Self {
+    pub(crate) fn new(tasks: &[Task], kinds: Vec<Kind<N>>, input: &Layout, output: &Layout) -> Self {
         let (mut rings, mut behind) = rings(&tasks.iter().collect::<Vec<_>>());
         let (read, written) = (tasks[0].reads(), tasks[tasks.len() - 1].writes());
         let convolves = matches!(kinds[0], Kind::Conv { .. } | Kind::Rounded(..));
@@ -145,17 +146,17 @@ impl<N: Number> ChainOp<N> {
     }
 
     /// Whether it can ask for the rows of the program's input one by one, or does not read it.
-    pub(super) fn takes_rows(&self) -> bool {
+    pub(crate) fn takes_rows(&self) -> bool {
         self.input.is_some() || self.from.map != 0
     }
 
     /// How many tasks it has.
     #[cfg(test)]
-    pub(super) fn stages(&self) -> usize {
+    pub(crate) fn stages(&self) -> usize {
         self.stages.len()
     }
 
-    pub(super) fn products(&self) -> usize {
+    pub(crate) fn products(&self) -> usize {
         let products = |stage: &Stage<N>| match &stage.kind {
             Kind::Conv { packed, .. } | Kind::Rounded(packed, ..) => {
                 stage.rows * stage.columns * packed.outputs * packed.depth()
@@ -181,18 +182,18 @@ impl<N: Number> ChainOp<N> {
         if threads == 1 { 1 } else { threads.div_ceil(n).min(self.rows() / ROWS).max(1) }
     }
 
-    pub(super) fn pieces(&self, n: usize, threads: usize) -> usize {
+    pub(crate) fn pieces(&self, n: usize, threads: usize) -> usize {
         n * self.pieces_an_image(n, threads)
     }
 
     /// # Safety
     /// As for `Op::run`.
-    pub(super) unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
+    pub(crate) unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
         let bands = self.pieces_an_image(n, threads);
         let (image, rows) = (piece / bands, part(self.rows(), bands, piece % bands));
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.at_least(self.scratch.div_ceil(N::IN_ONE));
-            let numbers = N::of_mut(scratch.numbers_mut());
+            let numbers = N::of_mut(scratch.values_mut());
             numbers[..self.zeros].fill(N::ZERO);
             for ring in self.stages.iter().filter_map(|s| s.ring) {
                 for row in numbers[ring.start..][..ring.rows * ring.row].chunks_exact_mut(ring.row) {
@@ -222,7 +223,7 @@ impl<N: Number> ChainOp<N> {
 
 /// A piece on its way.
 struct Band<'a, N: Number> {
-    chain: &'a ChainOp<N>,
+    chain: &'a FusedOp<N>,
     bases: Bases<'a>,
     image: usize,
     scratch: *mut N,
@@ -333,7 +334,7 @@ impl<N: Number> Band<'_, N> {
                     stage.conv(packed, kernels, weights, &Windows { lines, ..windows }, run, (out, pixel));
                 }
                 // Only lowered where `N` is f16, for a chain's first task, whose map is of f32.
-                Kind::Rounded(packed, weights, halves) => {
+                Kind::Rounded(packed, weights, f16) => {
                     let (lines, run) = runs(packed.inputs);
                     let first = match self.input {
                         Some(_) => windows.first.cast::<f32>(),
@@ -348,10 +349,10 @@ impl<N: Number> Band<'_, N> {
                     let full = behind.cast::<f32>();
                     stage.conv(packed, packed.kernels, weights, &windows, run, (full, own));
                     if own == pixel {
-                        (halves.kernels.round)(full, out.cast(), stage.columns * own);
+                        (f16.round)(full, out.cast(), stage.columns * own);
                     } else {
                         for column in 0..stage.columns {
-                            (halves.kernels.round)(full.add(column * own), out.add(column * pixel).cast(), own);
+                            (f16.round)(full.add(column * own), out.add(column * pixel).cast(), own);
                         }
                     }
                 }

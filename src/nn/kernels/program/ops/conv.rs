@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::lanes::{LANES, Number};
-use super::layout::View;
-use super::ops::{Bases, PIECE, part};
-use super::pack::Packed;
-use super::tile::{Kernels, TALLEST, Tile, Tiles};
+use crate::f32::pack::Packed;
+use crate::f32::tile::{Kernels, TALLEST, Tile, Tiles};
+use crate::lanes::{LANES, Number};
+use crate::program::ops::bases::View;
+use crate::program::ops::bases::{Bases, PIECE, part};
 
 /// Numbers of input that a piece may span and still leave room for weights in a core's second cache.
 const CACHED: usize = 64_000;
@@ -17,7 +17,7 @@ const FETCHED: usize = 32;
 
 /// For a panel's tiles: what to ask for, and how many bytes of it for each of a tile's `turns`, so that all of the
 /// panel `far` panels on has been asked for when the last tile is done.
-pub(super) fn ahead<N>(weights: &[N], turns: usize, tiles: usize, far: usize) -> (*const N, usize) {
+pub(crate) fn ahead<N>(weights: &[N], turns: usize, tiles: usize, far: usize) -> (*const N, usize) {
     let first = weights.as_ptr();
     match tiles {
         0..=FETCHED => (first.wrapping_add(far * weights.len()), size_of_val(weights) / (turns * tiles)),
@@ -28,7 +28,7 @@ pub(super) fn ahead<N>(weights: &[N], turns: usize, tiles: usize, far: usize) ->
 /// Pixels of a line that is worth being computed as one.
 const LONG: usize = 4 * TALLEST;
 
-pub(super) struct ConvOp {
+pub(crate) struct ConvOp {
     pub conv: Arc<Packed>,
     /// Which of the program's weights are its own.
     pub weights: Range<usize>,
@@ -43,18 +43,18 @@ pub(super) struct ConvOp {
 
 impl ConvOp {
     /// Whether it reads the program's input, or adds it.
-    pub(super) fn reads_input(&self) -> bool {
+    pub(crate) fn reads_input(&self) -> bool {
         self.from.map == 0 || self.add.is_some_and(|add| add.map == 0)
     }
 
     /// Multiplications for one image.
-    pub(super) fn products(&self) -> usize {
+    pub(crate) fn products(&self) -> usize {
         self.rows * self.columns * self.conv.outputs * self.conv.depth()
     }
 
     /// Into how many groups of panels, and blocks of pixels, the work falls. Large weights are read
     /// once (a group sees all pixels); large maps are read once (a block sees all weights).
-    pub(super) fn cut(&self, n: usize, threads: usize) -> (usize, usize) {
+    pub(crate) fn cut(&self, n: usize, threads: usize) -> (usize, usize) {
         let packed = &self.conv;
         let pixels = n * self.rows * self.columns;
         let tiles = pixels.div_ceil(packed.kernels.tall());
@@ -72,13 +72,13 @@ impl ConvOp {
         (panels, blocks)
     }
 
-    pub(super) fn pieces(&self, n: usize, threads: usize) -> usize {
+    pub(crate) fn pieces(&self, n: usize, threads: usize) -> usize {
         let (panels, blocks) = self.cut(n, threads);
         panels * blocks
     }
 
     /// The panels and the pixels, over all images, of a piece.
-    pub(super) fn piece(&self, n: usize, threads: usize, piece: usize) -> (Range<usize>, Range<usize>) {
+    pub(crate) fn piece(&self, n: usize, threads: usize, piece: usize) -> (Range<usize>, Range<usize>) {
         let (groups, blocks) = self.cut(n, threads);
         let panels = part(self.conv.panels(), groups, piece / blocks);
         (panels, part(n * self.rows * self.columns, blocks, piece % blocks))
@@ -88,7 +88,7 @@ impl ConvOp {
     ///
     /// # Safety
     /// As for `Op::run`.
-    pub(super) unsafe fn run<N: Number>(
+    pub(crate) unsafe fn run<N: Number>(
         &self,
         kernels: &Kernels<N>,
         depth: usize,
@@ -203,7 +203,7 @@ impl ConvOp {
     }
 
     /// Where the result's pixel of that number, over all images, is read from and written to.
-    pub(super) fn place(&self, pixel: usize) -> Place {
+    pub(crate) fn place(&self, pixel: usize) -> Place {
         let (image, rest) = (pixel / (self.rows * self.columns), pixel % (self.rows * self.columns));
         self.place_at(image, rest / self.columns, rest % self.columns)
     }
@@ -215,7 +215,7 @@ impl ConvOp {
 
     /// On to the next pixel; behind the last one the place is not to be used.
     #[inline(always)]
-    pub(super) fn step(&self, place: &mut Place) {
+    pub(crate) fn step(&self, place: &mut Place) {
         place.column += 1;
         if place.column < self.columns {
             place.from += self.from.pixel;
@@ -230,7 +230,7 @@ impl ConvOp {
 }
 
 /// A pixel of a convolution's result, and where in their maps it is read, written and added from.
-pub(super) struct Place {
+pub(crate) struct Place {
     pub image: usize,
     row: usize,
     column: usize,

@@ -3,33 +3,33 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::band::ChainOp;
-use super::conv::ConvOp;
-use super::depthwise;
-use super::lanes::{LANES, Number};
-use super::layout::View;
-use super::ops::{Bases, PIECE, part};
-use super::tile::{Kernels, Windows};
+use crate::f32::depthwise;
+use crate::f32::tile::{Kernels, Windows};
+use crate::lanes::{LANES, Number};
+use crate::program::fuse::run::FusedOp;
+use crate::program::ops::bases::View;
+use crate::program::ops::bases::{Bases, PIECE, in_row, part};
+use crate::program::ops::conv::ConvOp;
 
 /// An operator over maps of `N`.
-pub(super) enum MapOp<N: Number> {
+pub(crate) enum MapOp<N: Number> {
     Conv(DirectOp<N>),
     Depthwise(DepthwiseOp<N>),
-    Chain(ChainOp<N>),
+    Fused(FusedOp<N>),
     AddCoarser(CoarserOp<N>),
     Max(WindowOp<N>),
     Mean(WindowOp<N>),
 }
 
 /// A convolution whose weights are packed in `N`.
-pub(super) struct DirectOp<N: Number> {
+pub(crate) struct DirectOp<N: Number> {
     pub conv: ConvOp,
     pub kernels: &'static Kernels<N>,
     /// Weights of an output, those included that fill it up.
     pub depth: usize,
 }
 
-pub(super) struct DepthwiseOp<N: Number> {
+pub(crate) struct DepthwiseOp<N: Number> {
     pub conv: Arc<depthwise::Packed<N>>,
     pub from: View,
     pub to: View,
@@ -37,7 +37,7 @@ pub(super) struct DepthwiseOp<N: Number> {
     pub columns: usize,
 }
 
-pub(super) struct CoarserOp<N: Number> {
+pub(crate) struct CoarserOp<N: Number> {
     pub kernels: &'static Kernels<N>,
     pub from: View,
     pub to: View,
@@ -47,7 +47,7 @@ pub(super) struct CoarserOp<N: Number> {
     pub columns: usize,
 }
 
-pub(super) struct WindowOp<N: Number> {
+pub(crate) struct WindowOp<N: Number> {
     pub kernels: &'static Kernels<N>,
     pub from: View,
     pub to: View,
@@ -62,30 +62,30 @@ pub(super) struct WindowOp<N: Number> {
 
 impl<N: Number> MapOp<N> {
     /// Multiplications for one image.
-    pub(super) fn products(&self) -> usize {
+    pub(crate) fn products(&self) -> usize {
         match self {
             Self::Conv(op) => op.conv.products(),
             Self::Depthwise(op) => op.products(),
-            Self::Chain(op) => op.products(),
+            Self::Fused(op) => op.products(),
             _ => 0,
         }
     }
 
     /// Whether it can ask for rows of the input, or does not read it: only convolutions do, and chains of them.
-    pub(super) fn takes_rows(&self) -> bool {
+    pub(crate) fn takes_rows(&self) -> bool {
         match self {
             Self::Conv(op) => !op.conv.reads_input(),
-            Self::Chain(op) => op.takes_rows(),
+            Self::Fused(op) => op.takes_rows(),
             _ => true,
         }
     }
 
     /// Into how many pieces the operator falls for `n` images on `threads`.
-    pub(super) fn pieces(&self, n: usize, threads: usize) -> usize {
+    pub(crate) fn pieces(&self, n: usize, threads: usize) -> usize {
         match self {
             Self::Conv(op) => op.conv.pieces(n, threads),
             Self::Depthwise(op) => lines(n * op.rows, op.products() * n / (PIECE / 4), threads),
-            Self::Chain(op) => op.pieces(n, threads),
+            Self::Fused(op) => op.pieces(n, threads),
             Self::AddCoarser(op) => {
                 lines(n * op.rows, n * op.rows * op.columns * op.vectors * LANES / (PIECE / 8), threads)
             }
@@ -97,13 +97,13 @@ impl<N: Number> MapOp<N> {
     ///
     /// # Safety
     /// As for `Op::run`, with maps of `N`.
-    pub(super) unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
+    pub(crate) unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
         // SAFETY: handed on to the caller.
         unsafe {
             match self {
                 Self::Conv(op) => op.conv.run(op.kernels, op.depth, bases, n, threads, piece),
                 Self::Depthwise(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
-                Self::Chain(op) => op.run(bases, n, threads, piece),
+                Self::Fused(op) => op.run(bases, n, threads, piece),
                 Self::AddCoarser(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
                 Self::Max(op) => op.run(bases, n, threads, piece, |windows| (op.kernels.greatest)(windows)),
                 Self::Mean(op) => {
@@ -118,19 +118,6 @@ impl<N: Number> MapOp<N> {
 /// Into how many pieces `lines` fall, where `wanted` would be worth while.
 fn lines(lines: usize, wanted: usize, threads: usize) -> usize {
     if threads == 1 { 1 } else { wanted.clamp(1, 4 * threads).min(lines) }
-}
-
-/// The windows of a row, `count` of `window` columns each: those that lie in the map's `length`, and one by one those
-/// that hang over its end, with how many of their columns lie inside.
-pub(super) fn in_row(
-    count: usize,
-    length: usize,
-    window: usize,
-    stride: usize,
-) -> impl Iterator<Item = (usize, Range<usize>)> {
-    let whole = if length < window { 0 } else { count.min((length - window) / stride + 1) };
-    let cut = (whole..count).map(move |at| (length - at * stride, at..at + 1));
-    std::iter::once((window, 0..whole)).filter(|(_, group)| !group.is_empty()).chain(cut)
 }
 
 impl<N: Number> DepthwiseOp<N> {
