@@ -1,8 +1,8 @@
-//! Convolutions of each channel alone, and the step of a feature pyramid that adds a coarser map.
+//! Depthwise convolutions, over any [`Number`].
 //!
-//! With pixels of channels, a vector holds sixteen channels of one pixel, so that a window over each
-//! channel alone is one product a vector and place of the window: no packing, no reordering. A block of
-//! neighbouring results stays in registers while the window passes, and takes each weight once.
+//! In NHWC a vector holds sixteen channels of one pixel, so that a depthwise window is one multiplication for each
+//! vector and tap: no packing, no reordering. A block of neighbouring results stays in registers while the window
+//! passes, and loads each weight once.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::lanes::aligned::Aligned;
 use crate::lanes::{LANES, Number, Vectors, by_path, compiled, for_each_path, load_each};
 use crate::simd::Simd;
 
-/// A convolution of each channel alone, ready for the kernels. Cheap to clone.
+/// A depthwise convolution, ready for the kernels. Cheap to clone.
 #[derive(Clone)]
 pub struct DepthwiseConv(pub(crate) Arc<Packed>);
 
-/// Of numbers that maps hold.
+/// A depthwise convolution over maps of `N`.
 pub(crate) struct Packed<N: 'static = f32> {
     pub channels: usize,
     pub window: (usize, usize),
@@ -34,7 +34,8 @@ pub(crate) struct Packed<N: 'static = f32> {
 
 /// Neighbouring results in a row.
 pub(crate) struct Run<'a, N = f32> {
-    /// The first one's window, how far from there each row of it begins, and the numbers from a pixel to the next.
+    /// The first one's window, how far from there each row of it begins, and the values from a pixel to
+    /// the next.
     pub from: *const N,
     pub lines: &'a [usize],
     pub pixel: usize,
@@ -59,7 +60,7 @@ impl DepthwiseConv {
     /// Packs `conv`, whose weights are `[channels, 1, rows, columns]`: one input for each output.
     ///
     /// # Panics
-    /// When the numbers are not as many as the sizes say.
+    /// When there are not as many values as the sizes say.
     pub fn new(conv: &ConvWeights, simd: Simd) -> Self {
         let taps = conv.window.0 * conv.window.1;
         assert!(conv.inputs == 1 && conv.stride > 0 && taps > 0, "one input for each output");
@@ -140,7 +141,7 @@ impl<N: Number> Packed<N> {
             least: self.least,
             greatest: self.greatest,
         };
-        // SAFETY: a `Simd`, or kernels of halves, are only had where the processor has their instructions; the rest is
+        // SAFETY: a `Simd`, or kernels in f16, are only had where the processor has their instructions; the rest is
         // the caller's.
         unsafe { (self.kernel)(&run) }
     }
@@ -203,7 +204,7 @@ unsafe fn activate<V: Vectors, const P: usize>(
     }
 }
 
-/// `P` results from the one of number `first`.
+/// `P` results from result `first` on.
 ///
 /// # Safety
 /// As for [`run_body`].
@@ -233,8 +234,8 @@ unsafe fn block<V: Vectors, const P: usize>(run: &Run<V::Number>, first: usize, 
     }
 }
 
-/// As [`block`], for windows of 3x3 from pixel to pixel: each number is read once for a row of the window, not once
-/// for each of its places.
+/// As [`block`], for windows of 3x3 at stride 1: each value is loaded once for a row of the window, not once for each
+/// of its taps.
 ///
 /// # Safety
 /// As for [`run_body`].

@@ -29,7 +29,7 @@ pub enum Activation {
     PRelu(Vec<f32>),
 }
 
-/// A convolution's numbers as networks store them.
+/// A convolution's parameters as networks store them.
 pub struct ConvWeights<'a> {
     /// `[outputs, inputs, rows, columns]`.
     pub weight: &'a [f32],
@@ -76,7 +76,7 @@ impl PackedConv {
     /// Packs for the instructions of `simd`.
     ///
     /// # Panics
-    /// When the numbers are not as many as the sizes say.
+    /// When there are not as many values as the sizes say.
     pub fn new(conv: &ConvWeights, simd: Simd) -> Self {
         let (rows, columns) = conv.window;
         let kernels = Kernels::of(simd);
@@ -161,7 +161,7 @@ pub(crate) struct Panel {
 }
 
 impl Panel {
-    /// The panel's part of a convolution's weights, which have `depth` numbers an output channel.
+    /// The panel's part of a convolution's weights, `depth` of them for each output channel.
     pub(crate) fn weights<'a, N>(&self, all: &'a [N], depth: usize) -> &'a [N] {
         &all[self.first * depth..][..self.vectors * LANES * depth]
     }

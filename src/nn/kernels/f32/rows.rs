@@ -2,7 +2,7 @@
 //!
 //! A row of a map is a [`Row`]: all channels, each in its own stretch of memory. A convolution reads
 //! as many rows as its window has and writes one, so that a whole network runs through rings of a few
-//! rows that stay in the core's own cache, whatever the size of the picture. Columns lie in the
+//! rows that stay in a core's L1 and L2 caches, whatever the size of the picture. Columns lie in the
 //! lanes of the vectors: nothing is wasted on networks whose channels do not fill a vector.
 //!
 //! Tiles cover whole vectors of columns and may run beyond the row's width; what they compute there
@@ -11,7 +11,7 @@
 use crate::lanes::{LANES, Lanes, by_path, compiled, for_each_path, load_each};
 use crate::simd::Simd;
 
-/// Channels of a row of a map, each `stride` numbers apart.
+/// A row of a map in planar order (each channel's columns together), for maps of few channels.
 pub struct Row {
     channels: usize,
     stride: usize,
@@ -82,14 +82,14 @@ struct Job<'a, const K: usize> {
 }
 
 impl<const K: usize> RowConv<K> {
-    /// `weight` is `[outputs, inputs, K, K]`; a `slope` of 1 stands where nothing follows the convolution.
+    /// `weight` is `[outputs, inputs, K, K]`; a `slope` is 1 where nothing follows the convolution.
     ///
     /// # Panics
     /// When the values are not as many as the sizes say.
     pub fn new(inputs: usize, weight: &[f32], bias: Vec<f32>, slope: Vec<f32>, simd: Simd) -> Self {
         let outputs = bias.len();
         let each = inputs * K * K;
-        assert!(weight.len() == outputs * each && slope.len() == outputs, "as many numbers as the sizes say");
+        assert!(weight.len() == outputs * each && slope.len() == outputs, "as many values as the sizes say");
         // Blocks as even as can be: ten channels are five and five, not eight and two.
         let count = outputs.div_ceil(widest_tile(simd).0);
         let blocks: Vec<usize> = (0..count).map(|i| outputs * (i + 1) / count - outputs * i / count).collect();
@@ -134,7 +134,7 @@ impl<const K: usize> RowConv<K> {
             widest: widest_tile(self.simd).1,
         };
         // SAFETY: a `Simd` is only made where the processor has its instructions. Vectors of columns begin below `width`, so
-        // they end within the stride of `out`; reads of the window go at most two numbers beyond the last
+        // they end within the stride of `out`; reads of the window go at most two values beyond the last
         // vector of a channel, which a `Row` has room for. Weights, bias and slope hold all blocks.
         unsafe { by_path!(self.simd => all(&job)) }
     }
@@ -169,7 +169,7 @@ fn pool_body(upper: &Row, lower: &Row, width: usize, out: &mut Row) {
 ///
 /// # Safety
 /// The processor has the instructions of `L`; the rows may be read over `job.vectors` vectors and `K - 1`
-/// numbers more, in every channel, and `out` written over as many; weights, bias and slope hold the blocks.
+/// values more, in every channel, and `out` written over as many; weights, bias and slope hold the blocks.
 #[inline(always)]
 unsafe fn all_body<L: Lanes, const K: usize>(job: &Job<K>) {
     let mut at = 0;
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_stays_none() {
+    fn nan_stays_nan() {
         for simd in Simd::available() {
             let conv = RowConv::<1>::new(1, &[1.0, 1.0], vec![f32::NAN, 0.0], vec![0.5; 2], simd);
             let mut out = conv.row(3);

@@ -1,15 +1,16 @@
-//! The innermost loops: a tile of pixels by output channels held in registers while a window passes.
+//! The innermost loops, over any [`Number`]: a tile of pixels by output channels held in registers while a window
+//! passes, and windows of each channel alone.
 //!
-//! An implicit matrix product: row `p` of the left matrix is not copied but read through a pointer to
-//! the window of pixel `p`, as runs of consecutive numbers (a whole row of a window, where maps store
-//! nothing between its pixels). The right matrix is packed panel by panel in the order it is read.
+//! Implicit GEMM: row `p` of the left matrix is not copied (no im2col) but read through a pointer to the window of
+//! pixel `p`, as runs of consecutive values (a whole row of a window, where maps store nothing between its pixels).
+//! The right matrix is packed panel by panel in the order it is read.
 
 use std::ops::Range;
 
 use crate::lanes::{LANES, MapProducts, Number, Products, Vectors, by_path, compiled, for_each_path, tile_table};
 use crate::simd::Simd;
 
-/// Pixels in the tallest tile of any path.
+/// Pixels in the tallest tile of any instruction set.
 pub(crate) const TALLEST: usize = 12;
 
 /// What happens to a sum before it is written.
@@ -35,7 +36,7 @@ impl After {
             let zero = V::splat(&V::Number::ZERO);
             match self {
                 Self::Nothing => v,
-                // Its second is what comes of a number that is none.
+                // Its second operand is what comes of NaN.
                 Self::Relu => V::max(zero, v),
                 Self::Relu6 => V::bounded(v, zero, V::splat(&V::Number::SIX)),
                 Self::PRelu(slope) => V::prelu(v, V::load_floats(slope.add(n * LANES)), zero),
@@ -50,9 +51,9 @@ pub(crate) struct Tile<'a, N = f32> {
     pub pixels: [*const N; TALLEST],
     /// Where each run begins, counted from the window's beginning.
     pub runs: &'a [usize],
-    /// Numbers in a run.
+    /// Values in a run.
     pub run: usize,
-    /// `[runs * run, panel]`; of halves `[runs, run / 2, panel, 2]`.
+    /// `[runs * run, panel]`; in f16 and int16 `[runs, run / 2, panel, 2]`.
     pub weights: *const N,
     /// `[panel]`.
     pub bias: *const f32,
@@ -61,7 +62,8 @@ pub(crate) struct Tile<'a, N = f32> {
     pub out: [*mut N; TALLEST],
     /// What is added to each pixel's sums.
     pub add: Option<[*const N; TALLEST]>,
-    /// What this thread is likely to read after this panel, and how many bytes of it to ask for a number of the run.
+    /// What this thread is likely to read after this panel, and how many bytes of it to prefetch for each step of the
+    /// run.
     pub ahead: (*const N, usize),
 }
 
@@ -71,7 +73,7 @@ pub(crate) type TileKernel<N> = unsafe fn(&Tile<N>);
 /// steps.
 pub(crate) struct Tiles<'a, N = f32> {
     pub count: usize,
-    /// Where the first pixel's window begins, and the numbers from there to the next one's.
+    /// Where the first pixel's window begins, and the values from there to the next one's.
     pub from: *const N,
     pub step: usize,
     pub runs: &'a [usize],
@@ -79,7 +81,7 @@ pub(crate) struct Tiles<'a, N = f32> {
     pub weights: *const N,
     pub bias: *const f32,
     pub after: After,
-    /// Where the first pixel's sums go, and the numbers from there to the next one's.
+    /// Where the first pixel's sums go, and the values from there to the next one's.
     pub out: *mut N,
     pub out_step: usize,
 }
@@ -88,14 +90,14 @@ pub(crate) type TilesKernel<N> = unsafe fn(&Tiles<N>);
 
 /// Windows of a row over one map, all channels alike.
 pub(crate) struct Windows<N = f32> {
-    /// How many, and the numbers from a window to the next and from a result to the next.
+    /// How many, and the values from a window to the next and from a result to the next.
     pub count: usize,
     pub step: usize,
     pub out_step: usize,
     pub from: *const N,
     pub rows: usize,
     pub columns: usize,
-    /// Numbers from a row of the map to the next, and from a pixel to the next.
+    /// Values from a row of the map to the next, and from a pixel to the next.
     pub row: usize,
     pub column: usize,
     pub out: *mut N,
@@ -103,7 +105,7 @@ pub(crate) struct Windows<N = f32> {
     pub vectors: usize,
 }
 
-/// The functions of one path over maps of such numbers.
+/// The functions of one instruction set over maps of `N`.
 pub(crate) struct Kernels<N: 'static = f32> {
     /// By vectors of output channels (from 1), then by pixels (from 1).
     pub tiles: &'static [&'static [TileKernel<N>]],
@@ -111,7 +113,7 @@ pub(crate) struct Kernels<N: 'static = f32> {
     pub greatest: unsafe fn(&Windows<N>),
     /// The sum of each window times the factor.
     pub mean: unsafe fn(&Windows<N>, f32),
-    /// Adds to each number at the second the one at the first, over that many vectors of channels.
+    /// Adds to each value at the second the one at the first, over that many vectors of channels.
     pub add: unsafe fn(*const N, *mut N, usize),
 }
 
@@ -122,12 +124,12 @@ impl Kernels {
 }
 
 impl<N> Kernels<N> {
-    /// Pixels in this path's tallest tile.
+    /// Pixels in this set's tallest tile.
     pub(crate) fn tall(&self) -> usize {
         self.tiles[0].len()
     }
 
-    /// Vectors of output channels in this path's widest tile.
+    /// Vectors of output channels in this set's widest tile.
     pub(crate) fn wide(&self) -> usize {
         self.tiles.len()
     }
@@ -135,9 +137,10 @@ impl<N> Kernels<N> {
     /// Runs a tile of `pixels` by `vectors`.
     ///
     /// # Safety
-    /// This processor has the path's instructions. The first `pixels` entries of `tile.pixels` may be
-    /// read over every run (of halves, where a run is odd, one behind it, too), those of `add` and `out` over `vectors` vectors, and nothing else writes to
-    /// what is read or touches what is written meanwhile (`add` may be `out`). `weights`, `bias` and
+    /// This processor has the set's instructions. The first `pixels` entries of `tile.pixels` may be
+    /// read over every run (in f16, where a run is odd, one value behind it, too), those of `add` and `out` over
+    /// `vectors` vectors, and nothing else writes to what is read or touches what is written meanwhile (`add` may be
+    /// `out`). `weights`, `bias` and
     /// slopes are as long as [`Tile`] says.
     pub(crate) unsafe fn tile(&self, pixels: usize, vectors: usize, tile: &Tile<N>) {
         // SAFETY: handed on to the caller.
@@ -339,7 +342,7 @@ pub(crate) unsafe fn window_body<V: Vectors>(
             for _ in 0..w.count {
                 let mut folded = V::load(from);
                 for y in 0..w.rows {
-                    // Row by row: a sum of halves would lose more if it grew number by number.
+                    // Row by row: a sum in f16 would lose more if it grew value by value.
                     let line = from.add(y * w.row);
                     let mut row = V::load(line);
                     for x in 1..w.columns {
@@ -357,7 +360,7 @@ pub(crate) unsafe fn window_body<V: Vectors>(
     }
 }
 
-/// Adds to each number at `to` the one at `from`, vector by vector of those channels.
+/// Adds to each value at `to` the one at `from`, vector by vector of those channels.
 ///
 /// # Safety
 /// Those channels of both, whole vectors, may be read, and those of `to` written; the processor has the instructions.

@@ -1,10 +1,9 @@
-//! 3x3 convolutions at stride 1 by tiles of 4x4 results, with a quarter of the multiplications.
+//! Winograd's transforms for 3x3 convolutions at stride 1, F(4x4, 3x3): a quarter of the multiplications.
 //!
-//! A. Lavin, S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016, F(4x4, 3x3): an
-//! input tile of 6x6 is spread into 36 numbers a channel (`B^T d B`), each of the 36 is a matrix product
-//! of its own over channels with the spread weights (`G g G^T`), and the 36 sums are gathered into 4x4
-//! results (`A^T m A`). Its points are 0, 1, -1, 2, -2 and infinity; in f32 the result differs from the
-//! direct sum by about 1e-5 of its size.
+//! A. Lavin, S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016: an input tile of 6x6 is
+//! transformed into 36 values a channel (`B^T d B`), each of the 36 is a GEMM of its own over channels with the
+//! transformed weights (`G g G^T`), and the 36 sums are transformed into 4x4 results (`A^T m A`). The interpolation
+//! points are 0, 1, -1, 2, -2 and infinity; in f32 the result differs from the direct sum by about 1e-5 of its size.
 
 use crate::f32::tile::After;
 use crate::lanes::{LANES, Lanes, by_path, compiled, for_each_path, load_each};
@@ -14,20 +13,20 @@ use crate::simd::Simd;
 pub(crate) const RESULTS: usize = 4;
 const SEEN: usize = RESULTS + 2;
 pub(crate) const POINTS: usize = SEEN * SEEN;
-/// An input tile on its way to its 36 numbers a channel.
-pub(crate) struct Spread {
+/// The transform of an input tile into 36 values a channel.
+pub(crate) struct InputTile {
     pub from: *const f32,
-    /// Numbers from a row of the map to the next, and from a pixel to the next.
+    /// Values from a row of the map to the next, and from a pixel to the next.
     pub row: usize,
     pub pixel: usize,
     pub to: *mut f32,
-    /// Numbers from a point to the next.
+    /// Values from a point to the next.
     pub point: usize,
     pub vectors: usize,
 }
 
-/// 36 sums a channel on their way to 4x4 results.
-pub(crate) struct Gather {
+/// The transform of 36 sums a channel into 4x4 results.
+pub(crate) struct OutputTile {
     pub from: *const f32,
     pub point: usize,
     pub to: *mut f32,
@@ -48,7 +47,7 @@ pub(crate) struct Gather {
 /// # Safety
 /// The processor has the instructions.
 #[inline(always)]
-unsafe fn spread_line<L: Lanes>(d: [L::Vector; SEEN]) -> [L::Vector; SEEN] {
+unsafe fn input_line<L: Lanes>(d: [L::Vector; SEEN]) -> [L::Vector; SEEN] {
     // SAFETY: handed on to the caller.
     unsafe {
         let [two, four, five] = [L::splat(&2.0), L::splat(&4.0), L::splat(&-5.0)];
@@ -73,7 +72,7 @@ unsafe fn spread_line<L: Lanes>(d: [L::Vector; SEEN]) -> [L::Vector; SEEN] {
 /// # Safety
 /// The processor has the instructions.
 #[inline(always)]
-unsafe fn gather_line<L: Lanes>(m: [L::Vector; SEEN]) -> [L::Vector; RESULTS] {
+unsafe fn output_line<L: Lanes>(m: [L::Vector; SEEN]) -> [L::Vector; RESULTS] {
     // SAFETY: handed on to the caller.
     unsafe {
         let (near_sum, near_gap) = (L::add(m[1], m[2]), L::subtract(m[1], m[2]));
@@ -88,22 +87,22 @@ unsafe fn gather_line<L: Lanes>(m: [L::Vector; SEEN]) -> [L::Vector; RESULTS] {
 }
 
 /// # Safety
-/// All that [`Spread`] names can be read and written, and the processor has the instructions.
+/// All that [`InputTile`] names can be read and written, and the processor has the instructions.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // columns of a matrix: no iterator walks them
-unsafe fn spread_body<L: Lanes>(s: &Spread) {
+unsafe fn input_body<L: Lanes>(s: &InputTile) {
     // SAFETY: handed on to the caller.
     unsafe {
         for v in 0..s.vectors {
             let (from, to) = (s.from.add(v * LANES), s.to.add(v * LANES));
             let mut half = [[L::splat(&0.0); SEEN]; SEEN];
             for (y, half) in half.iter_mut().enumerate() {
-                *half = spread_line::<L>(load_each::<L, SEEN>(from.add(y * s.row), s.pixel));
+                *half = input_line::<L>(load_each::<L, SEEN>(from.add(y * s.row), s.pixel));
             }
             for x in 0..SEEN {
                 let mut column = [half[0][x]; SEEN];
                 column.iter_mut().zip(&half).for_each(|(c, row)| *c = row[x]);
-                let column = spread_line::<L>(column);
+                let column = input_line::<L>(column);
                 for (y, v) in column.into_iter().enumerate() {
                     L::store(to.add((y * SEEN + x) * s.point), v);
                 }
@@ -113,10 +112,10 @@ unsafe fn spread_body<L: Lanes>(s: &Spread) {
 }
 
 /// # Safety
-/// All that [`Gather`] names can be read and written, and the processor has the instructions.
+/// All that [`OutputTile`] names can be read and written, and the processor has the instructions.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // columns of a matrix: no iterator walks them
-unsafe fn gather_body<L: Lanes>(g: &Gather) {
+unsafe fn output_body<L: Lanes>(g: &OutputTile) {
     // SAFETY: handed on to the caller.
     unsafe {
         for v in 0..g.vectors {
@@ -124,13 +123,13 @@ unsafe fn gather_body<L: Lanes>(g: &Gather) {
             let bias = L::load(g.bias.add(v * LANES));
             let mut half = [[bias; SEEN]; RESULTS];
             for x in 0..SEEN {
-                let column = gather_line::<L>(load_each::<L, SEEN>(from.add(x * g.point), SEEN * g.point));
+                let column = output_line::<L>(load_each::<L, SEEN>(from.add(x * g.point), SEEN * g.point));
                 for (y, v) in column.into_iter().enumerate() {
                     half[y][x] = v;
                 }
             }
             for (y, half) in half.into_iter().enumerate().take(g.rows) {
-                for (x, result) in gather_line::<L>(half).into_iter().enumerate().take(g.columns) {
+                for (x, result) in output_line::<L>(half).into_iter().enumerate().take(g.columns) {
                     let mut result = L::add(result, bias);
                     if let Some((add, row, pixel)) = g.add {
                         result = L::add(result, L::load(add.add(v * LANES + y * row + x * pixel)));
@@ -142,8 +141,8 @@ unsafe fn gather_body<L: Lanes>(g: &Gather) {
     }
 }
 
-/// `G g G^T` of the nine numbers of one input and output channel, in f64.
-pub(crate) fn spread_weights(g: [f32; 9]) -> [f32; POINTS] {
+/// `G g G^T` of the nine weights of one input and output channel, in f64.
+pub(crate) fn transform_weights(g: [f32; 9]) -> [f32; POINTS] {
     const G: [[f64; 3]; SEEN] = [
         [1.0 / 4.0, 0.0, 0.0],
         [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
@@ -166,10 +165,10 @@ pub(crate) fn whole_tiles(length: usize) -> usize {
     length.next_multiple_of(RESULTS)
 }
 
-/// Winograd's transform of an input tile, and of a tile of products.
+/// The transforms of one instruction set.
 pub(crate) struct Transforms {
-    pub spread: unsafe fn(&Spread),
-    pub gather: unsafe fn(&Gather),
+    pub input: unsafe fn(&InputTile),
+    pub output: unsafe fn(&OutputTile),
 }
 
 impl Transforms {
@@ -184,11 +183,11 @@ macro_rules! path {
             use super::*;
 
             compiled!([$($feature)?]
-                fn spread(s: &Spread) = spread_body::<$lanes>(s);
-                fn gather(g: &Gather) = gather_body::<$lanes>(g);
+                fn input(s: &InputTile) = input_body::<$lanes>(s);
+                fn output(g: &OutputTile) = output_body::<$lanes>(g);
             );
 
-            pub(super) static TRANSFORMS: Transforms = Transforms { spread, gather };
+            pub(super) static TRANSFORMS: Transforms = Transforms { input, output };
         }
     };
 }

@@ -5,11 +5,11 @@ use crate::lanes::int16::Int16Products;
 use crate::lanes::{LANES, compiled, load_each, tile_table};
 use crate::simd::Simd;
 
-/// One tile. As [`crate::f32::tile::Tile`], of whole numbers.
+/// One tile. As [`crate::f32::tile::Tile`], of int16 values.
 pub(crate) struct Int16Tile<'a> {
     pub pixels: [*const i16; TALLEST],
     pub runs: &'a [usize],
-    /// Numbers in a run: even.
+    /// Values in a run: even.
     pub run: usize,
     /// `[runs * run / 2, panel, 2]`.
     pub weights: *const i16,
@@ -48,17 +48,17 @@ impl Int16Kernels {
     }
 }
 
-/// Rounds each number times `per_unit` to the nearest whole one; all must be less than 2^15.
+/// Rounds each value times `per_unit` to the nearest integer; all must be less than 2^15.
 #[inline(always)]
 fn round_body(from: &[f32], per_unit: f32, to: &mut [i16]) {
-    // Added to a number of less than 2^22, it leaves the nearest whole one in the lowest bits.
+    // Added to a value of less than 2^22, it leaves the nearest integer in the lowest bits.
     const SHIFT: f32 = 12_582_912.0;
     for (&v, to) in from.iter().zip(to) {
         *to = (v * per_unit + SHIFT).to_bits() as i16;
     }
 }
 
-/// The greatest absolute value, as bits: those of infinity or more where a number is not finite.
+/// The greatest absolute value, as bits: those of infinity or more where a value is not finite.
 #[inline(always)]
 fn largest_body(from: &[f32]) -> u32 {
     // One maximum, not one a lane: the compiler makes vectors of this, and gathers of that.

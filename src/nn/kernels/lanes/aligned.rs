@@ -1,20 +1,20 @@
-//! Memory in cache lines of sixteen numbers, in huge pages where there is much of it.
+//! Cache-line aligned buffers of f32 values, in huge pages where they are large.
 //!
-//! A network reads all of its weights once a face. In pages of 4 KiB the translation of addresses then
-//! costs as much as the reading; Linux gives pages of 2 MiB to those who ask.
+//! A network reads all of its weights once for each face. In pages of 4 KiB address translation (TLB misses) then
+//! costs as much as reading; Linux gives pages of 2 MiB to those who ask.
 
 use memmap2::MmapMut;
 
 use crate::lanes::LANES;
 
-/// Numbers from which on huge pages are asked for: two of them.
+/// Values from which on huge pages are asked for: two of them.
 const MANY: usize = 1 << 20;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([f32; LANES]);
 
-/// Numbers whose first stands at the beginning of a cache line; zeros until written.
+/// A buffer whose first value begins a cache line; zeros until written.
 pub(crate) struct Aligned(Memory);
 
 enum Memory {
@@ -32,13 +32,13 @@ impl Aligned {
     /// Zeros for as many channels as any panel has.
     pub(crate) const ZEROS: &[f32] = &[0.0; 4 * LANES];
 
-    /// Room for `count` numbers, rounded up to whole lines.
+    /// Room for `count` values, rounded up to whole cache lines.
     pub(crate) fn zeros(count: usize) -> Self {
         let lines = count.div_ceil(LANES);
         if count >= MANY
             && let Ok(pages) = MmapMut::map_anon(lines * size_of::<Line>())
         {
-            // Without huge pages the numbers are the same, only slower to reach.
+            // Without huge pages the memory is the same, only slower to reach.
             #[cfg(target_os = "linux")]
             let _ = pages.advise(memmap2::Advice::HugePage);
             return Self(Memory::Pages(pages));
@@ -53,7 +53,7 @@ impl Aligned {
         lines
     }
 
-    /// Grows to room for `count` numbers; what stood there may be lost.
+    /// Grows to room for `count` values; what was there may be lost.
     pub(crate) fn at_least(&mut self, count: usize) {
         if self.values().len() < count {
             *self = Self::zeros(count);
@@ -73,11 +73,11 @@ impl Aligned {
 
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
         match &mut self.0 {
-            // SAFETY: as in `numbers`, and the borrow is exclusive.
+            // SAFETY: as in `values`, and the borrow is exclusive.
             Memory::Heap(lines) => unsafe {
                 std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), lines.len() * LANES)
             },
-            // SAFETY: as in `numbers`, and the borrow is exclusive.
+            // SAFETY: as in `values`, and the borrow is exclusive.
             Memory::Pages(pages) => unsafe {
                 std::slice::from_raw_parts_mut(pages.as_mut_ptr().cast(), pages.len() / size_of::<f32>())
             },

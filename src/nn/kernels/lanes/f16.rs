@@ -317,7 +317,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_between_two_halves_become_the_nearer_one() {
+    fn values_between_two_f16_become_the_nearer_one() {
         let next = |half: f16| f16::from_bits(half.to_bits() + 1);
         for half in [0.0, 5e-8, 3e-5, 6.1e-5, 0.3, 1.0, 1.001, 2047.0, 60_000.0].map(f16::from_f32) {
             let (a, b) = (half.to_f64(), next(half).to_f64());

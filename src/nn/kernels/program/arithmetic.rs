@@ -1,22 +1,22 @@
-//! The precisions that a program computes in.
+//! The precision that a program computes in.
 
 use crate::f16::tile::F16Kernels;
 use crate::int16::tile::Int16Kernels;
 use crate::simd::Simd;
 
-/// In which numbers the convolutions are computed.
+/// The precision of a program's convolutions and maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arithmetic {
-    /// Single precision.
+    /// Everything in f32.
     F32,
-    /// 16-bit whole numbers, where that pays.
+    /// Convolutions in int16 quantisation, where that pays; maps in f32.
     Int16,
-    /// Maps and weights of halves, but for the input and for the convolutions that read it.
+    /// Maps, weights and sums in binary16 (f16), but for the input and for the convolutions that read it.
     F16,
 }
 
 impl Arithmetic {
-    /// Everything that this processor can compute in, by paths.
+    /// Every instruction set of this processor with each precision that it has kernels for.
     pub fn available() -> Vec<(Simd, Self)> {
         let kinds = |simd| {
             let all = [Self::F32, Self::Int16, Self::F16];
@@ -25,7 +25,7 @@ impl Arithmetic {
         Simd::available().into_iter().flat_map(|simd| kinds(simd).map(move |kind| (simd, kind))).collect()
     }
 
-    /// Whether there are kernels of that path for it, and this processor has their instructions.
+    /// Whether there are kernels of that instruction set for it, and this processor has their instructions.
     pub fn runs_by(self, simd: Simd) -> bool {
         match self {
             Self::F32 => true,

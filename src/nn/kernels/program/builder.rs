@@ -1,12 +1,12 @@
-//! A network for one input size as a list of steps over numbered maps.
+//! A network for one input size as a list of steps over maps.
 //!
 //! Invariants, held by [`ProgramBuilder::finish`] and relied on by the executor:
 //! 1. Every operator reads and writes inside its maps, borders included.
 //! 2. Within a step no operator writes channels that another reads or writes; an operator may add in
-//!    place, reading only the number that it then writes.
+//!    place, reading only the value that it then writes.
 //! 3. Borders and the channels that fill a map up to whole vectors hold zeros: memory begins as zeros,
 //!    borders are never written, and fillers are written with sums of zero weights.
-//! 4. A map is written whole before it is read: other maps may have stood in its place (see `plan`).
+//! 4. A map is written whole before it is read: other maps may share its memory (see `plan`).
 
 use crate::f32::depthwise::DepthwiseConv;
 use crate::f32::pack::PackedConv;
@@ -56,7 +56,7 @@ impl Slice {
 
 /// What a step does.
 pub(crate) enum Task {
-    /// Tasks that each read what the one before wrote, and nothing else does. See [`super::chain`].
+    /// Tasks that each read what the one before wrote, and nothing else does. See [`crate::program::fuse`].
     Fused(Vec<Task>),
     Conv {
         conv: PackedConv,
@@ -92,7 +92,7 @@ pub(crate) enum Task {
 }
 
 impl Task {
-    /// Of a chain, the one that reads a map; else this one.
+    /// Of fused tasks, the one that reads a map; else this one.
     pub(crate) fn first(&self) -> &Self {
         match self {
             Self::Fused(tasks) => tasks[0].first(),
@@ -161,7 +161,7 @@ impl ProgramBuilder {
     }
 
     /// Writes the convolution of `from` to `to`, which begins at a multiple of sixteen channels. With
-    /// `add` the numbers there are added before the activation. Where that is `to` itself, it may be larger
+    /// `add` the values there are added before the activation. Where that is `to` itself, it may be larger
     /// than the convolution's result, whose place is then at the upper left.
     ///
     /// # Panics
@@ -196,7 +196,7 @@ impl ProgramBuilder {
         to
     }
 
-    /// Writes the convolution of each channel alone.
+    /// Writes the depthwise convolution.
     ///
     /// # Panics
     /// When sizes or channels do not fit.
@@ -271,7 +271,7 @@ impl ProgramBuilder {
         self.push(Task::Mean { from, to, window, stride })
     }
 
-    /// Names what stands in `slice` after the steps so far.
+    /// Names what `slice` holds after the steps so far.
     pub fn mark(&mut self, name: &'static str, slice: impl Into<Slice>) {
         self.marks.push((self.steps.len(), name, slice.into()));
     }

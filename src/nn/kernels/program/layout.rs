@@ -1,20 +1,20 @@
-//! Where the numbers of a program's maps stand: pixels of channels, rows of pixels, a border of zeros
-//! as wide as the widest padding that any convolution asks of the map.
+//! How a program's maps lie in memory: NHWC, with a border of zeros as wide as the widest padding that any
+//! convolution asks of the map.
 
 use crate::f32::winograd;
 use crate::lanes::LANES;
 use crate::program::builder::{Map, ProgramBuilder, Slice, Task};
 use crate::program::ops::bases::View;
 
-/// Strides of one map, in numbers.
+/// Strides of one map, in values.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout {
     /// Zero rows above and columns left; rows below and columns right.
     pub border: Border,
-    /// Numbers that a pixel takes: its channels, filled up to whole vectors except in the input.
+    /// Values that a pixel takes: its channels, filled up to whole vectors except in the input.
     pub pixel: usize,
     pub row: usize,
-    /// Numbers that one image takes.
+    /// Values that one image takes.
     pub image: usize,
 }
 

@@ -47,7 +47,7 @@ impl Form {
     fn weights(self, conv: &PackedConv) -> usize {
         match self {
             Self::Direct | Self::Rounded(_) => conv.weights().len(),
-            Self::Winograd => winograd::spread_length(conv),
+            Self::Winograd => winograd::length(conv),
             Self::Int16(_) => int16_pack::length(conv.weights().len()),
             Self::F16(_, runs) => f16_pack::length(conv.packed(), runs),
         }
@@ -57,7 +57,7 @@ impl Form {
     fn pack(self, conv: &PackedConv, own: &mut [f32]) {
         match self {
             Self::F16(_, runs) => f16_pack::pack(conv.packed(), runs, conv.weights(), own),
-            Self::Winograd => winograd::spread_all(conv, own),
+            Self::Winograd => winograd::pack(conv, own),
             Self::Direct | Self::Rounded(_) => own.copy_from_slice(conv.weights()),
             Self::Int16(_) => {}
         }

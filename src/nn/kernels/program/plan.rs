@@ -1,9 +1,9 @@
-//! Which maps of a program may stand in the same memory: those that are never alive at the same time.
+//! Buffer aliasing: which maps of a program share memory, because they are never alive at the same time.
 //!
 //! A map is alive from the first step that writes it to the last that reads it, shows it or gives it out. One
 //! without a border is written whole before it is read, so it may follow any other without a border, however large.
 //! A border has to hold zeros and is never written, so a map with one follows only maps whose borders lie exactly
-//! where its own do. Where maps are of halves, the input, which is not, shares its place with none.
+//! where its own do. Where maps are in f16, the input, which is not, shares its place with none.
 
 use half::f16;
 
@@ -11,7 +11,7 @@ use crate::lanes::Number;
 use crate::program::builder::{ProgramBuilder, Slice, Task};
 use crate::program::layout::{Border, Layout};
 
-/// Where each map stands.
+/// The place of each map in a workspace.
 pub(crate) struct Plan {
     /// The place of each map.
     pub place_of: Vec<usize>,
@@ -20,14 +20,14 @@ pub(crate) struct Plan {
 }
 
 struct Place {
-    /// The last step that needs what stands there.
+    /// The last step that needs what is there.
     until: usize,
     length: usize,
-    /// The border and the strides of whatever stands there; none where nothing has a border.
+    /// The border and the strides of whatever is there; `None` where nothing has a border.
     border: Option<(Border, usize, usize)>,
 }
 
-/// The plan for maps of these layouts, all but the input `f16_maps` or none; `outputs` are read after the last step.
+/// The plan for maps of these layouts, all but the input in f16 where `f16_maps`; `outputs` are read after the last step.
 pub(crate) fn plan(builder: &ProgramBuilder, layouts: &[Layout], outputs: &[Slice], f16_maps: bool) -> Plan {
     let mut alive = vec![(usize::MAX, 0); builder.maps.len()];
     let mut use_at = |slice: Slice, step: usize| {
@@ -50,12 +50,12 @@ pub(crate) fn plan(builder: &ProgramBuilder, layouts: &[Layout], outputs: &[Slic
         alive[0].1 = usize::MAX;
     }
     let memory = |map: usize| {
-        let numbers = layouts[map].image;
-        if f16_maps && map > 0 { numbers.div_ceil(f16::IN_ONE) } else { numbers }
+        let values = layouts[map].image;
+        if f16_maps && map > 0 { values.div_ceil(f16::IN_ONE) } else { values }
     };
     let mut places: Vec<Place> = Vec::new();
     let mut place_of = vec![0; layouts.len()];
-    // Maps inside of a chain stand nowhere.
+    // Maps between fused tasks have no place.
     let mut order: Vec<usize> = (0..layouts.len()).filter(|&map| alive[map] != (usize::MAX, 0)).collect();
     order.sort_by_key(|&map| alive[map].0);
     for map in order {
@@ -121,10 +121,10 @@ mod tests {
         // The last output and what it is made from are alive together.
         assert_ne!(of(6), of(7));
 
-        // Of halves: half as much, but for the input, which is f32 and keeps its place.
-        let halves = super::plan(&builder, &layouts, &[maps[7].into()], true);
-        assert!(halves.place_of[1..].iter().all(|&place| place != halves.place_of[0]));
-        assert_eq!(halves.lengths[halves.place_of[0]], layouts[0].image);
-        assert_eq!(halves.lengths[halves.place_of[maps[7].id]], layouts[7].image / 2);
+        // In f16: half as much, but for the input, which is f32 and keeps its place.
+        let f16 = super::plan(&builder, &layouts, &[maps[7].into()], true);
+        assert!(f16.place_of[1..].iter().all(|&place| place != f16.place_of[0]));
+        assert_eq!(f16.lengths[f16.place_of[0]], layouts[0].image);
+        assert_eq!(f16.lengths[f16.place_of[maps[7].id]], layouts[7].image / 2);
     }
 }

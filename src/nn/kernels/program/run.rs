@@ -70,18 +70,18 @@ struct Workspace {
 }
 
 impl ProgramBuilder {
-    /// The program; each run gives the numbers of `outputs`.
+    /// The program; each run gives the values of `outputs`.
     pub fn finish(self, outputs: &[Slice], simd: Simd) -> Program {
         self.finish_in(outputs, simd, Arithmetic::F32)
     }
 
-    /// As [`Self::finish`]; in another arithmetic than f32 convolutions are computed where that pays and the path has
-    /// instructions for it.
+    /// As [`Self::finish`]; another precision than f32 is used where that pays and the instruction set has kernels for
+    /// it.
     pub fn finish_in(self, outputs: &[Slice], simd: Simd, arithmetic: Arithmetic) -> Program {
         self.finish_with(outputs, simd, arithmetic, join::LARGE)
     }
 
-    /// As [`Self::finish_in`]; maps of `large` numbers and more may be computed row by row.
+    /// As [`Self::finish_in`]; maps of `large` values and more may be computed row by row.
     pub(crate) fn finish_with(
         mut self,
         outputs: &[Slice],
@@ -100,7 +100,7 @@ impl ProgramBuilder {
         let mut used = 0;
         let mut lower = |step: Vec<Task>| {
             let mut ops = Vec::with_capacity(step.len());
-            // Each task goes as soon as its weights are in their place, so that few stand there twice.
+            // Each task goes as soon as its weights are in their place, so that few are there twice.
             for task in step {
                 ops.push(lowering.op(&task, used, weights.values_mut()));
                 used += lowering.weights(&task);
@@ -145,12 +145,12 @@ impl Program {
     /// Into how many pieces each of the fused steps falls for `n` images on `threads`.
     #[cfg(test)]
     pub(crate) fn fused(&self, n: usize, threads: usize) -> Vec<usize> {
-        let chained = |op: &&Op| match op {
+        let fused = |op: &&Op| match op {
             Op::F32(MapOp::Fused(_)) => true,
             Op::F16(MapOp::Fused(fused)) => fused.stages() > 1,
             _ => false,
         };
-        self.steps.iter().flat_map(|step| &step.ops).filter(chained).map(|op| op.pieces(n, threads)).collect()
+        self.steps.iter().flat_map(|step| &step.ops).filter(fused).map(|op| op.pieces(n, threads)).collect()
     }
 
     /// Runs over `n` images; `fill` writes each. Gives, for each output, `[n, rows, columns, channels]`.
@@ -159,7 +159,7 @@ impl Program {
     }
 
     /// As [`Self::run`]; `fill` writes row `y` of an image, `[columns * channels]`, more than once for some rows. Where
-    /// the first step runs row by row, a row is asked for when it is needed, and the input never stands in memory.
+    /// the first step runs row by row, a row is asked for when it is needed, and the input is never in memory as a whole.
     pub fn run_rows(&self, n: usize, fill: impl Fn(usize, usize, &mut [f32]) + Sync) -> Vec<Vec<f32>> {
         if self.by_rows {
             return self.run_with(n, Input::Rows(&fill), |_, _| ());
@@ -246,8 +246,8 @@ impl Program {
         let step = STEPS.fetch_add(self.steps.len() as u64, Ordering::Relaxed);
         let bases = Bases { maps: &bases, weights: self.weights.values(), step, rows };
         let run = Run { steps: &self.steps, bases, n, threads };
-        team::run(&run, threads, |number| {
-            for (_, name, output) in self.marks.iter().filter(|(after, ..)| *after == number + 1) {
+        team::run(&run, threads, |done| {
+            for (_, name, output) in self.marks.iter().filter(|(after, ..)| *after == done + 1) {
                 seen(name, &|| output.read(run.bases, n));
             }
         });
@@ -260,10 +260,10 @@ impl Program {
         let first = layout.view(self.input.into(), (0, 0), 1).start;
         let write =
             |(i, values): (usize, &mut [f32])| fill(i, &mut InputRows { values, first, stride: layout.row, length });
-        let numbers = workspace.memory.values_mut();
+        let values = workspace.memory.values_mut();
         match threads {
-            1 => numbers.chunks_mut(layout.image).take(n).enumerate().for_each(write),
-            _ => numbers.par_chunks_mut(layout.image).take(n).enumerate().for_each(write),
+            1 => values.chunks_mut(layout.image).take(n).enumerate().for_each(write),
+            _ => values.par_chunks_mut(layout.image).take(n).enumerate().for_each(write),
         }
     }
 
@@ -341,7 +341,7 @@ impl Output {
             for row in 0..map.rows {
                 for column in 0..map.columns {
                     let at = self.view.at(image, row, column);
-                    // SAFETY: the pixel is inside the map, no step runs, and all numbers were initialised.
+                    // SAFETY: the pixel is inside the map, no step runs, and all values were initialised.
                     unsafe {
                         if self.is_f16 {
                             let pixel = std::slice::from_raw_parts(bases.map::<f16>(&self.view).add(at), channels);

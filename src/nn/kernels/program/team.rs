@@ -1,4 +1,4 @@
-//! Threads that stay together through all steps of a run.
+//! A fork-join team: threads that stay together through all steps of a run.
 //!
 //! A network is some hundred steps of a twentieth of a millisecond, and to wake a thread takes as long as that.
 //! So one thread leads: it opens a step, takes pieces of it as others do, and opens the next when all are done.
@@ -25,7 +25,7 @@ const STAY: Duration = Duration::from_micros(200);
 /// The open step in the upper half, its next piece in the lower.
 const STEP: u32 = 32;
 const PIECE: u64 = (1 << STEP) - 1;
-/// What stands there when there are no more steps.
+/// What is there when there are no more steps.
 const OVER: u64 = u64::MAX;
 
 /// In a cache line of its own: who reads it is not held up by writes to others.

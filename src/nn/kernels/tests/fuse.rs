@@ -56,7 +56,7 @@ fn layers(rng: &mut ChaCha8Rng, inputs: usize) -> Vec<Layer> {
     (0..count).map(&mut layer).collect()
 }
 
-/// `layers` one after the other, joined where maps of `large` numbers stand between them.
+/// `layers` one after the other, fused where maps of `large` values lie between them.
 fn program(
     layers: &[Layer],
     (rows, columns, inputs): (usize, usize, usize),

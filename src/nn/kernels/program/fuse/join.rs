@@ -1,10 +1,9 @@
-//! Steps that follow each other over large maps, row by row: what stands between two of them never leaves a core's
-//! own cache.
+//! Which steps run as fused row tiles, and where their rings lie; `run` has how they run.
 //!
 //! In a network of 1x1 and depthwise convolutions a map of some megabytes is written and read for a few products a
-//! number, and memory is what it waits for. So a row is computed when the step after it asks for it, into a ring of
-//! as many rows as that step's window has. Here is which steps are joined so, and where their rings stand; `band` has
-//! how they run. What reads the input first asks for its rows, so that it never stands in memory.
+//! value: it waits for memory. So a row is computed when the step after it asks for it, into a ring of as many rows as
+//! that step's window has, and what lies between two steps never leaves a core's L2 cache. What reads the input first
+//! asks for its rows, so that the input is never in memory as a whole.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -13,10 +12,10 @@ use crate::lanes::LANES;
 use crate::program::arithmetic::Arithmetic;
 use crate::program::builder::{ProgramBuilder, Slice, Task};
 
-/// Numbers of a map from which on it is worth being computed row by row: it fills half of a second cache.
+/// Values of a map from which on it is worth being computed row by row: it fills half of an L2 cache.
 pub(crate) const LARGE: usize = 128_000;
-/// Numbers that the rings of a chain may take together, and weights of one of its convolutions, which every row
-/// reads: they stay in a second cache of a megabyte.
+/// Values that the rings of fused steps may take together, and weights of one of their convolutions, which every row
+/// reads: they stay in an L2 cache of a megabyte.
 const ROOM: usize = 160_000;
 const WEIGHTS: usize = 16_000;
 
@@ -54,7 +53,7 @@ impl Reach {
     }
 }
 
-/// Joins steps of one task each that hand on maps of at least `large` numbers into chains.
+/// Fuses steps of one task each that hand on maps of at least `large` values.
 pub(crate) fn fuse(builder: &mut ProgramBuilder, outputs: &[Slice], large: usize, arithmetic: Arithmetic) {
     let mut uses: HashMap<usize, usize> = HashMap::new();
     let tasks = builder.steps.iter().flatten();
@@ -67,10 +66,10 @@ pub(crate) fn fuse(builder: &mut ProgramBuilder, outputs: &[Slice], large: usize
         let large = map.rows * map.columns * map.channels >= large;
         whole && large && uses[&map.id] == 2 && map.channels.is_multiple_of(LANES)
     };
-    let fits = |step: &[Task]| matches!(step, [task] if can_be_joined(task, arithmetic));
-    // A chain that ends in the map that it begins with would read what it has overwritten.
+    let fits = |step: &[Task]| matches!(step, [task] if can_be_fused(task, arithmetic));
+    // Fused steps that end in the map that they begin with would read what they have overwritten.
     let apart = |group: &[Vec<Task>], step: &[Task]| group[0][0].reads().map != step[0].writes().map;
-    // What a chain writes to may be looked at before it begins, but not on its way.
+    // What fused steps write to may be looked at before they begin, but not on their way.
     let marks = &builder.marks;
     let unseen = |group: &[Vec<Task>], done: usize, step: &[Task]| {
         let inside = done + 1 - group.len()..=done;
@@ -92,23 +91,23 @@ pub(crate) fn fuse(builder: &mut ProgramBuilder, outputs: &[Slice], large: usize
         }
     }
     // After how many steps now, by how many it was.
-    let mut numbers = vec![0];
+    let mut now = vec![0];
     for group in groups {
         let old = group.len();
         if old > 1 && group.iter().flatten().any(|task| matches!(task, Task::Depthwise { .. })) {
             builder.steps.push(vec![Task::Fused(group.into_iter().flatten().collect())]);
-            numbers.extend(vec![builder.steps.len(); old]);
+            now.extend(vec![builder.steps.len(); old]);
         } else {
             for step in group {
                 builder.steps.push(step);
-                numbers.push(builder.steps.len());
+                now.push(builder.steps.len());
             }
         }
     }
-    builder.marks.iter_mut().for_each(|(after, _, _)| *after = numbers[*after]);
+    builder.marks.iter_mut().for_each(|(after, _, _)| *after = now[*after]);
 }
 
-fn can_be_joined(task: &Task, arithmetic: Arithmetic) -> bool {
+fn can_be_fused(task: &Task, arithmetic: Arithmetic) -> bool {
     let direct = match task {
         Task::Conv { conv, from, to, .. } => {
             let tiles = arithmetic != Arithmetic::F16 && conv.by_winograd(to.map.rows, to.map.columns);
@@ -120,27 +119,27 @@ fn can_be_joined(task: &Task, arithmetic: Arithmetic) -> bool {
     direct && Reach::of(task).is_some()
 }
 
-/// Where the results of a task stand until the next one has read them.
+/// Where the results of a task lie until the next one has read them.
 #[derive(Clone, Copy)]
 pub(crate) struct Ring {
     pub start: usize,
     pub rows: usize,
-    /// Numbers in a row, before the first result, and from a pixel to the next.
+    /// Values in a row, before the first result, and from a pixel to the next.
     pub row: usize,
     pub left: usize,
     pub pixel: usize,
-    /// Numbers of results in a row: what else is in it is border.
+    /// Values of results in a row: what else is in it is border.
     pub results: usize,
 }
 
 impl Ring {
-    /// Where a row stands, border and all.
+    /// Where a row lies, border and all.
     pub(crate) fn slot(&self, row: usize) -> usize {
         self.start + row % self.rows * self.row
     }
 }
 
-/// The rings of all tasks but the last, behind a row of zeros, and how many numbers they take together.
+/// The rings of all tasks but the last, behind a row of zeros, and how many values they take together.
 pub(crate) fn rings(tasks: &[&Task]) -> (Vec<Ring>, usize) {
     let mut rings: Vec<Ring> = Vec::new();
     for pair in tasks.windows(2) {

@@ -1,4 +1,4 @@
-//! Chains at work: each piece computes some rows of the last step, and of the steps before it what those rows need.
+//! Fused row tiles at work: each piece computes some rows of the last step, and of the steps before it what those rows need.
 //! Where two pieces meet, both compute the same few rows.
 
 use std::cell::RefCell;
@@ -26,14 +26,14 @@ thread_local! {
     static SCRATCH: RefCell<Aligned> = RefCell::default();
 }
 
-/// Tasks of a chain with their addresses worked out, over maps and rings of `N`.
+/// Fused tasks with their addresses worked out, over maps and rings of `N`.
 pub(crate) struct FusedOp<N: Number> {
     stages: Vec<Stage<N>>,
-    /// Numbers of the scratch: the rings, and behind them what a stage rounds.
+    /// Values of the scratch: the rings, and behind them what a stage rounds.
     scratch: usize,
     behind: usize,
     input: Option<InputRows>,
-    /// The longest row, which stands first in the scratch as zeros.
+    /// The longest row, which comes first in the scratch as zeros.
     zeros: usize,
     from: View,
     /// Where the runs of the first task's windows begin, and how long each is.
@@ -41,19 +41,19 @@ pub(crate) struct FusedOp<N: Number> {
     to: View,
 }
 
-/// Where rows of the program's input, which are f32, stand in the scratch, borders and all, as many as the first task's
+/// Where rows of the program's input, which are f32, lie in the scratch, borders and all, as many as the first task's
 /// window has.
 struct InputRows {
-    /// In numbers of the scratch, and where the rows end.
+    /// In values of the scratch, and where the rows end.
     start: usize,
     end: usize,
     /// F32 in a row.
     row: usize,
-    /// Rows of the map above the first, and its rows; numbers left of a row's first, and its numbers.
+    /// Rows of the map above the first, and its rows; values left of a row's first, and its values.
     above: usize,
     rows: usize,
     left: usize,
-    numbers: usize,
+    values: usize,
 }
 
 struct Stage<N: Number> {
@@ -85,7 +85,7 @@ pub(crate) enum Kind<N: Number> {
     },
 }
 
-/// A row of a stage's windows: where the first begins, how far from there each line of it is, and the numbers from
+/// A row of a stage's windows: where the first begins, how far from there each line of it is, and the values from
 /// a window's pixel to the next.
 struct Windows<'a, N> {
     first: *const N,
@@ -109,7 +109,7 @@ impl<N: Number> FusedOp<N> {
                 above: input.border.0.0,
                 rows: read.map.rows,
                 left: input.border.0.1 * input.pixel,
-                numbers: read.map.columns * input.pixel,
+                values: read.map.columns * input.pixel,
             }
         });
         let mut scratch = behind;
@@ -131,7 +131,7 @@ impl<N: Number> FusedOp<N> {
             })
         };
         let stages: Vec<Stage<N>> = tasks.iter().zip(kinds).map_while(stage).collect();
-        assert_eq!(stages.len(), tasks.len(), "only what can be joined is");
+        assert_eq!(stages.len(), tasks.len(), "only what can be fused is");
         let Reach { window, stride, padding } = stages[0].reach;
         Self {
             from: input.view(read, padding, stride),
@@ -189,14 +189,14 @@ impl<N: Number> FusedOp<N> {
     /// # Safety
     /// As for `Op::run`.
     pub(crate) unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
-        let bands = self.pieces_an_image(n, threads);
-        let (image, rows) = (piece / bands, part(self.rows(), bands, piece % bands));
+        let strips = self.pieces_an_image(n, threads);
+        let (image, rows) = (piece / strips, part(self.rows(), strips, piece % strips));
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.at_least(self.scratch.div_ceil(N::IN_ONE));
-            let numbers = N::of_mut(scratch.values_mut());
-            numbers[..self.zeros].fill(N::ZERO);
+            let values = N::of_mut(scratch.values_mut());
+            values[..self.zeros].fill(N::ZERO);
             for ring in self.stages.iter().filter_map(|s| s.ring) {
-                for row in numbers[ring.start..][..ring.rows * ring.row].chunks_exact_mut(ring.row) {
+                for row in values[ring.start..][..ring.rows * ring.row].chunks_exact_mut(ring.row) {
                     row[..ring.left].fill(N::ZERO);
                     row[ring.left + ring.results..].fill(N::ZERO);
                 }
@@ -209,21 +209,22 @@ impl<N: Number> FusedOp<N> {
             }
             let input = self.input.as_ref().zip(bases.rows);
             if let Some((input, _)) = input {
-                numbers[input.start..input.end].fill(N::ZERO);
+                values[input.start..input.end].fill(N::ZERO);
             }
             let first = self.memory_row(next[0]);
-            let scratch = numbers.as_mut_ptr();
-            let mut band = Band { chain: self, bases, image, scratch, next, input, brought: first, lines: Vec::new() };
+            let scratch = values.as_mut_ptr();
+            let mut strip =
+                Strip { fused: self, bases, image, scratch, next, input, brought: first, lines: Vec::new() };
             // SAFETY: the scratch holds the zeros, every ring and the rows behind them; the kernels were chosen for this
             // processor; the rest is handed on to the caller.
-            unsafe { band.up_to(self.stages.len() - 1, rows.end) };
+            unsafe { strip.up_to(self.stages.len() - 1, rows.end) };
         });
     }
 }
 
 /// A piece on its way.
-struct Band<'a, N: Number> {
-    chain: &'a FusedOp<N>,
+struct Strip<'a, N: Number> {
+    fused: &'a FusedOp<N>,
     bases: Bases<'a>,
     image: usize,
     scratch: *mut N,
@@ -235,14 +236,14 @@ struct Band<'a, N: Number> {
     lines: Vec<usize>,
 }
 
-impl<N: Number> Band<'_, N> {
+impl<N: Number> Strip<'_, N> {
     /// Computes a stage's rows up to `end`, and what they need before.
     ///
     /// # Safety
-    /// As for `Op::run`, and the scratch holds the chain's.
+    /// As for `Op::run`, and the scratch holds the fused tasks'.
     unsafe fn up_to(&mut self, at: usize, end: usize) {
-        let chain = self.chain;
-        let stage = &chain.stages[at];
+        let fused = self.fused;
+        let stage = &fused.stages[at];
         while self.next[at] < end {
             let row = self.next[at];
             // SAFETY: handed on to the caller; a ring holds as many rows as its reader's window has, so those that
@@ -262,7 +263,7 @@ impl<N: Number> Band<'_, N> {
     /// # Safety
     /// As for [`Self::up_to`].
     unsafe fn bring(&mut self, input: &InputRows, fill: &RowFill, end: usize) {
-        let window = self.chain.stages[0].reach.window.0;
+        let window = self.fused.stages[0].reach.window.0;
         while self.brought < end {
             let row = self.brought;
             self.brought += 1;
@@ -270,7 +271,7 @@ impl<N: Number> Band<'_, N> {
             unsafe {
                 let slot = self.scratch.add(input.start).cast::<f32>().add(row % window * input.row);
                 match row.checked_sub(input.above).filter(|&y| y < input.rows) {
-                    Some(y) => fill(self.image, y, std::slice::from_raw_parts_mut(slot.add(input.left), input.numbers)),
+                    Some(y) => fill(self.image, y, std::slice::from_raw_parts_mut(slot.add(input.left), input.values)),
                     None => slot.write_bytes(0, input.row),
                 }
             }
@@ -280,19 +281,19 @@ impl<N: Number> Band<'_, N> {
     /// # Safety
     /// As for [`Self::up_to`], and what the row needs was computed.
     unsafe fn row(&mut self, at: usize, row: usize) {
-        let stage = &self.chain.stages[at];
+        let stage = &self.fused.stages[at];
         let Reach { window, stride, padding } = stage.reach;
         self.lines.clear();
         // SAFETY: windows lie inside their map with its border, or inside rows of a ring with
         // theirs or the row of zeros; results lie inside their map or ring (the program's first invariant), and nothing
         // else touches either meanwhile, as the caller holds.
         unsafe {
-            let ring = at.checked_sub(1).and_then(|before| self.chain.stages[before].ring);
+            let ring = at.checked_sub(1).and_then(|before| self.fused.stages[before].ring);
             let windows = match (ring, self.input) {
                 (None, Some((input, fill))) => {
-                    let first = self.chain.memory_row(row);
+                    let first = self.fused.memory_row(row);
                     self.bring(input, fill, first + window.0);
-                    let from = &self.chain.from;
+                    let from = &self.fused.from;
                     let column = from.start % (from.row / stride);
                     self.lines.extend((first..first + window.0).map(|y| y % window.0 * input.row + column));
                     // Of f32, whatever `N` is.
@@ -300,9 +301,9 @@ impl<N: Number> Band<'_, N> {
                     Windows { first, lines: &self.lines, pixel: from.pixel / stride }
                 }
                 (None, None) => {
-                    let from = &self.chain.from;
+                    let from = &self.fused.from;
                     self.lines.extend((0..window.0).map(|y| y * (from.row / stride)));
-                    // Of f32 where it is read as such, and then this is not where it stands.
+                    // Of f32 where it is read as such, and then this is not where it lies.
                     let first = self.bases.map::<N>(from).wrapping_add(from.at(self.image, row, 0));
                     Windows { first: first.cast_const(), lines: &self.lines, pixel: from.pixel / stride }
                 }
@@ -318,28 +319,28 @@ impl<N: Number> Band<'_, N> {
             let (out, pixel) = match stage.ring {
                 Some(ring) => (self.scratch.add(ring.slot(row) + ring.left), ring.pixel),
                 None => {
-                    let to = &self.chain.to;
+                    let to = &self.fused.to;
                     (self.bases.map::<N>(to).add(to.at(self.image, row, 0)), to.pixel)
                 }
             };
             let runs = |inputs: usize| match at {
-                0 if self.input.is_none() => (&self.chain.runs.0[..], self.chain.runs.1),
+                0 if self.input.is_none() => (&self.fused.runs.0[..], self.fused.runs.1),
                 _ => (windows.lines, window.1 * inputs),
             };
-            let behind = self.scratch.add(self.chain.behind);
+            let behind = self.scratch.add(self.fused.behind);
             match &stage.kind {
                 Kind::Conv { packed, weights, kernels, depth } => {
                     let (lines, run) = runs(packed.inputs);
                     let weights = (N::of(&self.bases.weights[weights.clone()]), *depth);
                     stage.conv(packed, kernels, weights, &Windows { lines, ..windows }, run, (out, pixel));
                 }
-                // Only lowered where `N` is f16, for a chain's first task, whose map is of f32.
+                // Only lowered where `N` is f16, for the first of fused tasks, whose map is of f32.
                 Kind::Rounded(packed, weights, f16) => {
                     let (lines, run) = runs(packed.inputs);
                     let first = match self.input {
                         Some(_) => windows.first.cast::<f32>(),
                         None => {
-                            let from = &self.chain.from;
+                            let from = &self.fused.from;
                             self.bases.map::<f32>(from).add(from.at(self.image, row, 0)).cast_const()
                         }
                     };
@@ -374,10 +375,10 @@ impl<N: Number> Band<'_, N> {
 }
 
 impl<N: Number> Stage<N> {
-    /// A convolution of `M`, by weights of which an output has as many as stand beside them.
+    /// A convolution of `M`, by weights of which an output has `depth`.
     ///
     /// # Safety
-    /// As for [`Band::row`].
+    /// As for [`Strip::row`].
     unsafe fn conv<M: Number>(
         &self,
         packed: &Packed,
@@ -407,7 +408,7 @@ impl<N: Number> Stage<N> {
     }
 
     /// # Safety
-    /// As for [`Band::row`].
+    /// As for [`Strip::row`].
     unsafe fn max(
         &self,
         kernels: &Kernels<N>,

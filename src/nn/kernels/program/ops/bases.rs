@@ -8,17 +8,17 @@ use crate::program::input::RowFill;
 /// What the operators of a step work on.
 #[derive(Clone, Copy)]
 pub(crate) struct Bases<'a> {
-    /// Where the maps of a workspace begin, by number.
+    /// Where the maps of a workspace begin, by id.
     pub maps: &'a [*mut f32],
     /// The weights of the program.
     pub weights: &'a [f32],
-    /// A number that no other step of any run has.
+    /// An id that no other step of any run has.
     pub step: u64,
     /// What writes a row of the input, where that is asked for when it is needed.
     pub rows: Option<&'a RowFill<'a>>,
 }
 
-/// A slice as the executor addresses it: where it begins, and the steps from there.
+/// A slice as operators address it: where it begins, and the strides from there, in values.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct View {
     pub map: usize,
@@ -42,7 +42,7 @@ impl Bases<'_> {
 }
 
 // SAFETY: the pointers are followed only by `Op::run`, whose callers hold that no two pieces that run at
-// the same time touch the same numbers.
+// the same time touch the same values.
 unsafe impl Send for Bases<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Bases<'_> {}

@@ -1,4 +1,4 @@
-//! A convolution with its addresses worked out: cut into pieces, and each piece into tiles.
+//! A convolution by implicit GEMM: cut into pieces, and each piece into tiles.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,14 +9,14 @@ use crate::lanes::{LANES, Number};
 use crate::program::ops::bases::View;
 use crate::program::ops::bases::{Bases, PIECE, part};
 
-/// Numbers of input that a piece may span and still leave room for weights in a core's second cache.
+/// Values of input that a piece may span and still leave room for weights in a core's L2 cache.
 const CACHED: usize = 64_000;
-/// Tiles of a panel up to which the next panel is asked for while they are summed: in more, the reading of a panel is
+/// Tiles of a panel up to which the next panel is prefetched while they are summed: in more, the reading of a panel is
 /// short beside its sums.
 const FETCHED: usize = 32;
 
-/// For a panel's tiles: what to ask for, and how many bytes of it for each of a tile's `turns`, so that all of the
-/// panel `far` panels on has been asked for when the last tile is done.
+/// For a panel's tiles: what to prefetch, and how many bytes of it for each of a tile's `turns`, so that all of the
+/// panel `far` panels on has been prefetched when the last tile is done.
 pub(crate) fn ahead<N>(weights: &[N], turns: usize, tiles: usize, far: usize) -> (*const N, usize) {
     let first = weights.as_ptr();
     match tiles {
@@ -84,7 +84,7 @@ impl ConvOp {
         (panels, part(n * self.rows * self.columns, blocks, piece % blocks))
     }
 
-    /// By `kernels` as wide and as tall as the convolution's own; its weights are `depth` numbers an output.
+    /// By `kernels` as wide and as tall as the convolution's own; its weights are `depth` values an output.
     ///
     /// # Safety
     /// As for `Op::run`.
@@ -133,7 +133,7 @@ impl ConvOp {
                 let pixels = each + usize::from(tile < larger);
                 for p in 0..pixels {
                     // SAFETY: the place is inside the result, whose windows are inside the map and whose
-                    // numbers are inside the target (the program's first invariant).
+                    // values are inside the target (the program's first invariant).
                     unsafe {
                         t.pixels[p] = from.add(place.from);
                         t.out[p] = to.add(place.to + panel.first);
@@ -151,7 +151,7 @@ impl ConvOp {
         }
     }
 
-    /// Pixels that follow each other at even steps, where those are many: a row, or a whole image where nothing stands
+    /// Pixels that follow each other at even steps, where those are many: a row, or a whole image where nothing lies
     /// between its rows.
     fn line(&self) -> Option<usize> {
         let followed = |view: &View| view.row == self.columns * view.pixel;
@@ -202,7 +202,7 @@ impl ConvOp {
         }
     }
 
-    /// Where the result's pixel of that number, over all images, is read from and written to.
+    /// Where pixel `pixel` of the result, counted over all images, is read from and written to.
     pub(crate) fn place(&self, pixel: usize) -> Place {
         let (image, rest) = (pixel / (self.rows * self.columns), pixel % (self.rows * self.columns));
         self.place_at(image, rest / self.columns, rest % self.columns)

@@ -1,10 +1,10 @@
-//! Convolutions in 16-bit whole numbers: weights and inputs are rounded, products are summed exactly.
+//! Convolutions in int16 quantisation: weights and inputs are rounded, products are summed exactly.
 //!
 //! A convolution's weights are rounded once, each output channel to a step of its own; its input is rounded
-//! when it is read, each image to a step that its largest number sets. Pairs of neighbouring channels are
+//! when it is read, each image to a step that its largest value sets. Pairs of neighbouring channels are
 //! multiplied and added in one instruction (`pmaddwd`, `vpdpwssd`), and sums cannot overflow: inputs take
 //! [`LARGEST`] steps at most, and an output's weights together no more than what then fits 32 bits. That
-//! leaves about eleven bits a number, where eight move embeddings further than kith allows.
+//! leaves about eleven bits a value, where eight move embeddings further than kith allows.
 
 use std::cell::RefCell;
 
@@ -17,7 +17,7 @@ use crate::program::layout::Layout;
 use crate::program::ops::bases::{Bases, part};
 use crate::program::ops::conv::{ConvOp, ahead};
 
-/// A convolution of whole numbers.
+/// A quantised convolution.
 pub(crate) struct Int16Op {
     pub conv: ConvOp,
     kernels: &'static Int16Kernels,
@@ -39,9 +39,9 @@ struct Input {
 struct Rounded {
     /// Which step of which run, and which part of which map: its first channel and how many.
     of: (u64, usize, usize, usize),
-    /// What a step of each image is worth; none where it is not rounded yet.
+    /// What a step of each image is worth; `None` where it is not rounded yet.
     steps: Vec<Option<f32>>,
-    numbers: Vec<i16>,
+    values: Vec<i16>,
 }
 
 thread_local! {
@@ -72,8 +72,8 @@ impl Int16Op {
                 rounded.steps.clear();
                 rounded.steps.resize(n, None);
                 let length = n * self.input.layout.image;
-                if rounded.numbers.len() < length {
-                    rounded.numbers.resize(length, 0);
+                if rounded.values.len() < length {
+                    rounded.values.resize(length, 0);
                 }
             }
             // SAFETY: handed on to the caller.
@@ -93,7 +93,7 @@ impl Int16Op {
         for image in conv.place(block.start).image..=last {
             if rounded.steps[image].is_none() {
                 let length = self.input.layout.image;
-                let to = &mut rounded.numbers[image * length..][..length];
+                let to = &mut rounded.values[image * length..][..length];
                 // SAFETY: the map holds `n` images, nothing writes to the channels that this operator reads
                 // during its step, and the kernels were chosen for this processor.
                 rounded.steps[image] = Some(unsafe {
@@ -132,9 +132,9 @@ impl Int16Op {
                 let pixels = part(block.len(), tiles, tile).len();
                 for p in 0..pixels {
                     // SAFETY: windows lie inside the map with its border (the program's first invariant), of
-                    // which `numbers` is a copy; results lie inside their map.
+                    // which `values` is a copy; results lie inside their map.
                     unsafe {
-                        t.pixels[p] = rounded.numbers.as_ptr().add(place.from);
+                        t.pixels[p] = rounded.values.as_ptr().add(place.from);
                         t.out[p] = to.add(place.to + panel.first);
                         if let (Some(base), Some(add)) = (added, &mut t.add) {
                             add[p] = base.add(place.add + panel.first);
@@ -153,7 +153,7 @@ impl Int16Op {
 }
 
 impl Input {
-    /// Rounds one image, and gives what a step is worth: not a number where the image holds one that is not.
+    /// Rounds one image, and gives what a step is worth: NaN where the image holds NaN or an infinity.
     ///
     /// # Safety
     /// `from` is the image, as long as `to`; nothing writes to the channels meanwhile; the processor has the
@@ -163,23 +163,23 @@ impl Input {
         // Other operators of the step may be writing the map's other channels. Where it has none, all is one piece.
         let (length, used) =
             if channels == layout.pixel { (to.len(), 0..to.len()) } else { (layout.pixel, first..first + channels) };
-        let piece = |number: usize| {
+        let piece = |at: usize| {
             // SAFETY: inside the image, and only the channels that nothing writes to.
-            unsafe { std::slice::from_raw_parts(from.add(number * length + used.start), used.len()) }
+            unsafe { std::slice::from_raw_parts(from.add(at * length + used.start), used.len()) }
         };
         let pieces = to.len() / length;
         // SAFETY: handed on to the caller.
-        let largest = (0..pieces).map(|number| unsafe { (kernels.largest)(piece(number)) }).max();
+        let largest = (0..pieces).map(|at| unsafe { (kernels.largest)(piece(at)) }).max();
         let largest = f32::from_bits(largest.unwrap_or(0));
         if !largest.is_finite() {
             return f32::NAN;
         }
         let per_unit = LARGEST / largest;
-        // Nothing but zeros, or numbers too small to count.
+        // Nothing but zeros, or values too small to count.
         let (per_unit, step) = if per_unit.is_finite() { (per_unit, largest / LARGEST) } else { (0.0, 0.0) };
-        for (number, to) in to.chunks_exact_mut(length).enumerate() {
+        for (at, to) in to.chunks_exact_mut(length).enumerate() {
             // SAFETY: handed on to the caller.
-            unsafe { (kernels.round)(piece(number), per_unit, &mut to[used.clone()]) };
+            unsafe { (kernels.round)(piece(at), per_unit, &mut to[used.clone()]) };
         }
         step
     }

@@ -1,4 +1,4 @@
-//! Operators over maps of f32 or of halves alike.
+//! Operators over maps of f32 or f16 values alike.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl<N: Number> MapOp<N> {
         }
     }
 
-    /// Whether it can ask for rows of the input, or does not read it: only convolutions do, and chains of them.
+    /// Whether it can ask for rows of the input, or does not read it: only convolutions do, and fused ones.
     pub(crate) fn takes_rows(&self) -> bool {
         match self {
             Self::Conv(op) => !op.conv.reads_input(),

@@ -1,4 +1,5 @@
-//! Convolutions by Winograd's tiles: transforms of a block of input tiles, 36 matrix products, transforms back.
+//! Convolutions by Winograd F(4x4, 3x3): a block of input tiles is transformed, multiplied in 36 GEMMs, and transformed
+//! back.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -6,13 +7,13 @@ use std::sync::Arc;
 
 use crate::f32::pack::{Packed, PackedConv};
 use crate::f32::tile::{After, TALLEST, Tile};
-use crate::f32::winograd::{Gather, POINTS, RESULTS, Spread, spread_weights};
+use crate::f32::winograd::{InputTile, OutputTile, POINTS, RESULTS, transform_weights};
 use crate::lanes::LANES;
 use crate::lanes::aligned::Aligned;
 use crate::program::ops::bases::{Bases, View, part};
 use crate::program::ops::conv::ConvOp;
 
-/// Tiles that go through at once: their spread numbers stay in a core's second cache.
+/// Tiles that go through at once: their transformed values stay in a core's L2 cache.
 const BLOCK: usize = 24;
 
 /// A convolution by tiles, with its addresses.
@@ -32,27 +33,27 @@ thread_local! {
     static SCRATCH: RefCell<(Aligned, Aligned)> = RefCell::default();
 }
 
-/// How many numbers a convolution's weights are when spread.
-pub(crate) fn spread_length(conv: &PackedConv) -> usize {
+/// How many values a convolution's transformed weights are.
+pub(crate) fn length(conv: &PackedConv) -> usize {
     conv.packed().vectors() * LANES * conv.packed().inputs * POINTS
 }
 
-/// Writes a convolution's weights, each spread into 36.
-pub(crate) fn spread_all(conv: &PackedConv, mut to: &mut [f32]) {
+/// Writes a convolution's weights, transformed.
+pub(crate) fn pack(conv: &PackedConv, mut to: &mut [f32]) {
     let packed = conv.packed();
     for panel in (0..packed.panels()).map(|panel| packed.panel(panel)) {
         let direct = panel.weights(conv.weights(), packed.depth());
         let each = packed.inputs * panel.vectors * LANES;
         let (own, rest) = to.split_at_mut(POINTS * each);
         for at in 0..each {
-            let numbers = spread_weights(std::array::from_fn(|tap| direct[tap * each + at]));
-            numbers.into_iter().enumerate().for_each(|(point, value)| own[point * each + at] = value);
+            let points = transform_weights(std::array::from_fn(|tap| direct[tap * each + at]));
+            points.into_iter().enumerate().for_each(|(point, value)| own[point * each + at] = value);
         }
         to = rest;
     }
 }
 impl Winograd {
-    /// `op` by tiles; its weights are spread.
+    /// `op` by tiles; its weights are transformed.
     pub(crate) fn of(op: ConvOp) -> Self {
         let ConvOp { conv, weights, from, to, add, rows, columns, .. } = op;
         Self { conv, weights, from, to, add, rows, columns }
@@ -68,12 +69,12 @@ impl Winograd {
         (self.rows.div_ceil(RESULTS), self.columns.div_ceil(RESULTS))
     }
 
-    /// Into how many groups of panels, and blocks of tiles, the work falls.
     /// Whether it reads the program's input, or adds it.
     pub(crate) fn reads_input(&self) -> bool {
         self.from.map == 0 || self.add.is_some_and(|add| add.map == 0)
     }
 
+    /// Into how many groups of panels, and blocks of tiles, the work falls.
     pub(crate) fn cut(&self, n: usize, threads: usize) -> (usize, usize) {
         let packed = &self.conv;
         let tiles = n * self.tiles().0 * self.tiles().1;
@@ -81,7 +82,7 @@ impl Winograd {
         if threads == 1 {
             return (1, blocks);
         }
-        // Few tiles: each group spreads the input again, which is cheap beside its products.
+        // Few tiles: each group transforms the input again, which is cheap beside its products.
         let blocks = blocks.next_multiple_of(threads).min(tiles);
         if tiles < BLOCK * threads { (packed.panels().min(threads), tiles.div_ceil(BLOCK)) } else { (1, blocks) }
     }
@@ -89,9 +90,9 @@ impl Winograd {
     /// # Safety
     /// As for `Op::run`.
     pub(crate) unsafe fn run(&self, bases: Bases, n: usize, threads: usize, piece: usize) {
-        SCRATCH.with_borrow_mut(|(spread, products)| {
+        SCRATCH.with_borrow_mut(|(inputs, products)| {
             // SAFETY: handed on to the caller.
-            unsafe { self.run_in(bases, n, threads, piece, spread, products) }
+            unsafe { self.run_in(bases, n, threads, piece, inputs, products) }
         });
     }
 
@@ -103,7 +104,7 @@ impl Winograd {
         n: usize,
         threads: usize,
         piece: usize,
-        spread: &mut Aligned,
+        transformed: &mut Aligned,
         products: &mut Aligned,
     ) {
         let packed = &self.conv;
@@ -114,9 +115,9 @@ impl Winograd {
         let tiles = part(n * down * across, blocks, piece % blocks);
         let count = tiles.len();
         let width = kernels.wide() * LANES;
-        spread.at_least(POINTS * count * inputs);
+        transformed.at_least(POINTS * count * inputs);
         products.at_least(POINTS * count * width);
-        let (spread, products) = (spread.values_mut().as_mut_ptr(), products.values_mut().as_mut_ptr());
+        let (transformed, products) = (transformed.values_mut().as_mut_ptr(), products.values_mut().as_mut_ptr());
         let place = |tile: usize| {
             let (image, rest) = (tile / (down * across), tile % (down * across));
             (image, rest / across * RESULTS, rest % across * RESULTS)
@@ -127,11 +128,11 @@ impl Winograd {
             // SAFETY: the map's border reaches as far as whole tiles do, and the scratch was made to hold
             // all of them.
             unsafe {
-                (packed.transforms.spread)(&Spread {
+                (packed.transforms.input)(&InputTile {
                     from: from.add(self.from.at(image, row, column)),
                     row: self.from.row,
                     pixel: self.from.pixel,
-                    to: spread.add(at * inputs),
+                    to: transformed.add(at * inputs),
                     point: count * inputs,
                     vectors: inputs / LANES,
                 });
@@ -160,7 +161,7 @@ impl Winograd {
                     for (p, tile) in members.clone().enumerate() {
                         // SAFETY: inside the scratch.
                         unsafe {
-                            t.pixels[p] = spread.add((point * count + tile) * inputs);
+                            t.pixels[p] = transformed.add((point * count + tile) * inputs);
                             t.out[p] = products.add((point * count + tile) * width);
                         }
                     }
@@ -177,7 +178,7 @@ impl Winograd {
                         let from = bases.maps[view.map].add(view.at(image, row, column) + panel.first);
                         (from.cast_const(), view.row, view.pixel)
                     });
-                    (packed.transforms.gather)(&Gather {
+                    (packed.transforms.output)(&OutputTile {
                         from: products.add(at * width),
                         point: count * width,
                         to: bases.maps[self.to.map].add(self.to.at(image, row, column) + panel.first),
