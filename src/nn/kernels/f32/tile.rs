@@ -229,14 +229,7 @@ unsafe fn values<D: MapProducts<E>, E: Number, const P: usize, const N: usize, c
         for (n, first) in first.iter_mut().enumerate() {
             *first = D::begin(bias.add(n * LANES));
         }
-        let sums = sum::<D, E, P, N, AHEAD>(t, first);
-        let mut values = [[D::Out::splat(&E::ZERO); N]; P];
-        for (values, sums) in values.iter_mut().zip(sums) {
-            for (v, sum) in values.iter_mut().zip(sums) {
-                *v = D::finish(sum);
-            }
-        }
-        values
+        D::finish(sum::<D, E, P, N, AHEAD>(t, first))
     }
 }
 

@@ -147,8 +147,10 @@ impl MapProducts<f16> for PlainPairs {
     }
 
     #[inline(always)]
-    unsafe fn finish(sums: Self::Sums) -> [f16; LANES] {
-        std::array::from_fn(|i| rounded(sums[2 * i].to_f64() + sums[2 * i + 1].to_f64()))
+    unsafe fn finish<const P: usize, const N: usize>(sums: [[Self::Sums; N]; P]) -> [[[f16; LANES]; N]; P] {
+        let whole =
+            |sums: Self::Sums| std::array::from_fn(|i| rounded(sums[2 * i].to_f64() + sums[2 * i + 1].to_f64()));
+        sums.map(|sums| sums.map(whole))
     }
 }
 
@@ -177,13 +179,13 @@ mod x86 {
 
     impl Vectors for Wide {
         type Number = f16;
-        type Vector = [__m512h; 1];
+        type Vector = __m512h;
         const WIDTH: usize = 2 * LANES;
 
         #[inline(always)]
         unsafe fn load(from: *const f16) -> Self::Vector {
             // SAFETY: the processor has AVX-512 FP16, BW and VL, and pointers are valid, as the trait demands of callers.
-            unsafe { [_mm512_castsi512_ph(_mm512_loadu_si512(from.cast()))] }
+            unsafe { _mm512_castsi512_ph(_mm512_loadu_si512(from.cast())) }
         }
 
         #[inline(always)]
@@ -192,23 +194,23 @@ mod x86 {
             unsafe {
                 let rounded = |from| _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_loadu_ps(from));
                 let (lower, upper) = (rounded(from), rounded(from.add(LANES)));
-                [_mm512_castsi512_ph(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(lower), upper))]
+                _mm512_castsi512_ph(_mm512_inserti64x4::<1>(_mm512_castsi256_si512(lower), upper))
             }
         }
 
         #[inline(always)]
         unsafe fn store(to: *mut f16, v: Self::Vector) {
             // SAFETY: as in `load`.
-            unsafe { _mm512_storeu_si512(to.cast(), _mm512_castph_si512(v[0])) }
+            unsafe { _mm512_storeu_si512(to.cast(), _mm512_castph_si512(v)) }
         }
 
         #[inline(always)]
         unsafe fn splat(from: *const f16) -> Self::Vector {
             // SAFETY: as in `load`.
-            unsafe { [_mm512_castsi512_ph(_mm512_set1_epi16((*from).to_bits().cast_signed()))] }
+            unsafe { _mm512_castsi512_ph(_mm512_set1_epi16((*from).to_bits().cast_signed())) }
         }
 
-        arithmetic!([0] _mm512_fmadd_ph _mm512_add_ph _mm512_sub_ph _mm512_mul_ph _mm512_max_ph _mm512_min_ph);
+        arithmetic!([] _mm512_fmadd_ph _mm512_add_ph _mm512_sub_ph _mm512_mul_ph _mm512_max_ph _mm512_min_ph);
     }
 
     /// Sixteen values in half a register.
@@ -216,19 +218,19 @@ mod x86 {
 
     impl Vectors for Narrow {
         type Number = f16;
-        type Vector = [__m256h; 1];
+        type Vector = __m256h;
         const WIDTH: usize = LANES;
 
         #[inline(always)]
         unsafe fn load(from: *const f16) -> Self::Vector {
             // SAFETY: as for `Wide`.
-            unsafe { [_mm256_castsi256_ph(_mm256_loadu_si256(from.cast()))] }
+            unsafe { _mm256_castsi256_ph(_mm256_loadu_si256(from.cast())) }
         }
 
         #[inline(always)]
         unsafe fn load_floats(from: *const f32) -> Self::Vector {
             // SAFETY: as for `Wide`.
-            unsafe { [_mm256_castsi256_ph(_mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_loadu_ps(from)))] }
+            unsafe { _mm256_castsi256_ph(_mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_loadu_ps(from))) }
         }
 
         fetch_by_prefetch!(f16);
@@ -236,16 +238,16 @@ mod x86 {
         #[inline(always)]
         unsafe fn store(to: *mut f16, v: Self::Vector) {
             // SAFETY: as for `Wide`.
-            unsafe { _mm256_storeu_si256(to.cast(), _mm256_castph_si256(v[0])) }
+            unsafe { _mm256_storeu_si256(to.cast(), _mm256_castph_si256(v)) }
         }
 
         #[inline(always)]
         unsafe fn splat(from: *const f16) -> Self::Vector {
             // SAFETY: as for `Wide`.
-            unsafe { [_mm256_castsi256_ph(_mm256_set1_epi16((*from).to_bits().cast_signed()))] }
+            unsafe { _mm256_castsi256_ph(_mm256_set1_epi16((*from).to_bits().cast_signed())) }
         }
 
-        arithmetic!([0] _mm256_fmadd_ph _mm256_add_ph _mm256_sub_ph _mm256_mul_ph _mm256_max_ph _mm256_min_ph);
+        arithmetic!([] _mm256_fmadd_ph _mm256_add_ph _mm256_sub_ph _mm256_mul_ph _mm256_max_ph _mm256_min_ph);
     }
 
     /// Sums of AVX-512 FP16.
@@ -253,7 +255,7 @@ mod x86 {
 
     impl Products<f16> for Pairs {
         const STEP: usize = 2;
-        type Sums = [__m512h; 1];
+        type Sums = __m512h;
 
         #[inline(always)]
         unsafe fn load_weights(from: *const f16) -> Self::Sums {
@@ -264,7 +266,7 @@ mod x86 {
         #[inline(always)]
         unsafe fn splat_values(from: *const f16) -> Self::Sums {
             // SAFETY: as for `Wide`.
-            unsafe { [_mm512_castsi512_ph(_mm512_set1_epi32(from.cast::<i32>().read_unaligned()))] }
+            unsafe { _mm512_castsi512_ph(_mm512_set1_epi32(from.cast::<i32>().read_unaligned())) }
         }
 
         #[inline(always)]
@@ -285,16 +287,22 @@ mod x86 {
         #[inline(always)]
         unsafe fn begin(bias: *const f32) -> Self::Sums {
             // SAFETY: as for `Wide`.
-            unsafe { [_mm512_castsi512_ph(_mm512_cvtepu16_epi32(_mm256_castph_si256(Narrow::load_floats(bias)[0])))] }
+            unsafe { _mm512_castsi512_ph(_mm512_cvtepu16_epi32(_mm256_castph_si256(Narrow::load_floats(bias)))) }
         }
 
         #[inline(always)]
-        unsafe fn finish(sums: Self::Sums) -> [__m256h; 1] {
-            // SAFETY: as for `Wide`.
+        unsafe fn finish<const P: usize, const N: usize>(sums: [[Self::Sums; N]; P]) -> [[__m256h; N]; P] {
+            // SAFETY: as for `Wide`; one value is read.
             unsafe {
-                let swapped = _mm512_castsi512_ph(_mm512_ror_epi32::<16>(_mm512_castph_si512(sums[0])));
-                let both = _mm512_castph_si512(_mm512_add_ph(sums[0], swapped));
-                [_mm256_castsi256_ph(_mm512_cvtepi32_epi16(both))]
+                let mut values = [[Narrow::splat(&f16::ZERO); N]; P];
+                for (values, sums) in values.iter_mut().zip(&sums) {
+                    for (v, &sum) in values.iter_mut().zip(sums) {
+                        let swapped = _mm512_castsi512_ph(_mm512_ror_epi32::<16>(_mm512_castph_si512(sum)));
+                        let both = _mm512_castph_si512(_mm512_add_ph(sum, swapped));
+                        *v = _mm256_castsi256_ph(_mm512_cvtepi32_epi16(both));
+                    }
+                }
+                values
             }
         }
     }
@@ -303,9 +311,9 @@ mod x86 {
         type Two = Wide;
 
         #[inline(always)]
-        unsafe fn twice(from: *const f16) -> [__m512h; 1] {
+        unsafe fn twice(from: *const f16) -> __m512h {
             // SAFETY: as for `Wide`.
-            unsafe { [_mm512_castsi512_ph(_mm512_broadcast_i64x4(_mm256_loadu_si256(from.cast())))] }
+            unsafe { _mm512_castsi512_ph(_mm512_broadcast_i64x4(_mm256_loadu_si256(from.cast()))) }
         }
     }
 }

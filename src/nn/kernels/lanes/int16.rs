@@ -144,7 +144,7 @@ mod x86 {
         #[inline(always)]
         unsafe fn floats(sums: __m512i) -> Self::Vector {
             // SAFETY: as in `load_weights`.
-            unsafe { [_mm512_cvtepi32_ps(sums)] }
+            unsafe { _mm512_cvtepi32_ps(sums) }
         }
     }
 }

@@ -124,13 +124,16 @@ pub(crate) trait Products<E> {
 ///
 /// # Safety
 /// As for [`Vectors`].
-pub(crate) trait MapProducts<N: Number>: Products<N> {
+pub(crate) trait MapProducts<E: Number>: Products<E> {
     /// Sixteen results.
-    type Out: Vectors<Number = N>;
+    type Out: Vectors<Number = E>;
 
     /// Sums of nothing but sixteen biases.
     unsafe fn begin(bias: *const f32) -> Self::Sums;
-    unsafe fn finish(sums: Self::Sums) -> <Self::Out as Vectors>::Vector;
+    /// A whole tile, so that where nothing is to be done the sums stay in their registers.
+    unsafe fn finish<const P: usize, const N: usize>(
+        sums: [[Self::Sums; N]; P],
+    ) -> [[<Self::Out as Vectors>::Vector; N]; P];
 }
 
 impl<L: Lanes> Products<f32> for L {
@@ -171,7 +174,7 @@ impl<L: Lanes> MapProducts<f32> for L {
     }
 
     #[inline(always)]
-    unsafe fn finish(sums: L::Vector) -> L::Vector {
+    unsafe fn finish<const P: usize, const N: usize>(sums: [[L::Vector; N]; P]) -> [[L::Vector; N]; P] {
         sums
     }
 }
@@ -195,25 +198,33 @@ pub(crate) unsafe fn load_each<V: Vectors, const N: usize>(from: *const V::Numbe
     }
 }
 
-/// A function of vectors that are arrays of registers, by one intrinsic a register.
+/// A function of vectors by one intrinsic a register: of arrays of the registers in brackets, or of a register alone (as
+/// an array of one the compiler keeps it in memory).
 macro_rules! elementwise {
-    ([$($register:literal)+] $name:ident(a, b) = $intrinsic:ident) => {
+    ([$($register:literal)*] $name:ident(a, b) = $intrinsic:ident) => {
         #[inline(always)]
         unsafe fn $name(a: Self::Vector, b: Self::Vector) -> Self::Vector {
             // SAFETY: the processor has the instructions, as the trait demands of callers.
-            unsafe { [$($intrinsic(a[$register], b[$register])),+] }
+            unsafe { $crate::lanes::elementwise!(@call $intrinsic [$($register)*] a b) }
         }
     };
-    ([$($register:literal)+] $name:ident(a, b, c) = $intrinsic:ident) => {
+    ([$($register:literal)*] $name:ident(a, b, c) = $intrinsic:ident) => {
         #[inline(always)]
         unsafe fn $name(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
             // SAFETY: the processor has the instructions, as the trait demands of callers.
-            unsafe { [$($intrinsic(a[$register], b[$register], c[$register])),+] }
+            unsafe { $crate::lanes::elementwise!(@call $intrinsic [$($register)*] a b c) }
         }
+    };
+    (@call $intrinsic:ident [] $($a:ident)+) => { $intrinsic($($a),+) };
+    (@call $intrinsic:ident [$($register:literal)+] $a:ident $b:ident) => {
+        [$($intrinsic($a[$register], $b[$register])),+]
+    };
+    (@call $intrinsic:ident [$($register:literal)+] $a:ident $b:ident $c:ident) => {
+        [$($intrinsic($a[$register], $b[$register], $c[$register])),+]
     };
 }
 
-/// The arithmetic of [`Vectors`] over arrays of registers.
+/// The arithmetic of [`Vectors`].
 macro_rules! arithmetic {
     ($registers:tt $multiply_add:ident $add:ident $subtract:ident $multiply:ident $max:ident $min:ident) => {
         $crate::lanes::elementwise!($registers multiply_add(a, b, c) = $multiply_add);
@@ -237,6 +248,7 @@ macro_rules! load_floats_as_they_are {
 }
 
 /// [`Vectors::fetch`] on x86-64.
+#[cfg(target_arch = "x86_64")]
 macro_rules! fetch_by_prefetch {
     ($number:ty) => {
         #[inline(always)]

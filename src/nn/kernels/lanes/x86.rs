@@ -44,13 +44,13 @@ pub(crate) struct Avx512;
 
 impl Vectors for Avx512 {
     type Number = f32;
-    type Vector = [__m512; 1];
+    type Vector = __m512;
     const WIDTH: usize = LANES;
 
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self::Vector {
         // SAFETY: the processor has AVX-512F and pointers are valid, as the trait demands of callers.
-        unsafe { [_mm512_loadu_ps(from)] }
+        unsafe { _mm512_loadu_ps(from) }
     }
 
     load_floats_as_they_are!();
@@ -59,14 +59,14 @@ impl Vectors for Avx512 {
     #[inline(always)]
     unsafe fn store(to: *mut f32, v: Self::Vector) {
         // SAFETY: as in `load`.
-        unsafe { _mm512_storeu_ps(to, v[0]) }
+        unsafe { _mm512_storeu_ps(to, v) }
     }
 
     #[inline(always)]
     unsafe fn splat(from: *const f32) -> Self::Vector {
         // SAFETY: as in `load`.
-        unsafe { [_mm512_set1_ps(*from)] }
+        unsafe { _mm512_set1_ps(*from) }
     }
 
-    arithmetic!([0] _mm512_fmadd_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_max_ps _mm512_min_ps);
+    arithmetic!([] _mm512_fmadd_ps _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_max_ps _mm512_min_ps);
 }
