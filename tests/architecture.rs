@@ -171,3 +171,46 @@ fn files_open_with_their_purpose_and_stay_short() {
         }
     }
 }
+
+/// Rooms of the kernels' crate, and those that each may use: vectors, then kernels in f32, then the same in other
+/// precisions (over f32's packed weights), then programs.
+const KERNELS_MAY_USE: &[(&str, &[&str])] = &[
+    ("simd", &[]),
+    ("lanes", &["simd"]),
+    ("f32", &["simd", "lanes"]),
+    ("f16", &["simd", "lanes", "f32"]),
+    ("int16", &["simd", "lanes", "f32"]),
+    ("program", &["simd", "lanes", "f32", "f16", "int16"]),
+];
+
+#[test]
+fn kernels_use_only_rooms_of_lower_layers() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/nn/kernels");
+    let mut faults = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for (file, code) in code_by_room().remove("nn").unwrap() {
+        let Ok(inside) = file.strip_prefix(&root) else { continue };
+        let room = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_string();
+        if room == "lib" || room == "tests" {
+            continue;
+        }
+        let Some((_, allowed)) = KERNELS_MAY_USE.iter().find(|(name, _)| *name == room) else {
+            faults.push(format!("{room} is in no row of the table"));
+            continue;
+        };
+        for used in code.split("crate::").skip(1) {
+            let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            // What the crate gives out by its root would hide whose room it is.
+            if used != room && !allowed.contains(&used.as_str()) {
+                faults.push(format!("{} uses {used}", file.display()));
+            }
+        }
+        let climbs = code.matches("super::super::").count();
+        if climbs > 0 {
+            faults.push(format!("{} names a room without crate::", file.display()));
+        }
+        seen.insert(room);
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert_eq!(seen.len(), KERNELS_MAY_USE.len(), "a row of the table has no room");
+}
