@@ -227,7 +227,7 @@ fn candle_and_io_stay_where_they_belong() {
             let own = ["serde_json::json!", "serde_json::json;", "json, Value", "Value, json"];
             let makes_json = own.iter().any(|w| code.contains(w));
             assert!(!makes_json || room == KNOWS_JSON_MACRO, "{shown} makes JSON without crate::json::json");
-            let kernel = KERNELS.iter().any(|k| file.ends_with(k) || file.parent().is_some_and(|f| f.ends_with(k)));
+            let kernel = KERNELS.iter().any(|k| file.ancestors().any(|folder| folder.ends_with(k)));
             assert!(!code.contains("axum") || room == KNOWS_AXUM, "{shown} names axum");
             assert!(!code.contains("nalgebra::") || room == KNOWS_NALGEBRA, "{shown} names nalgebra");
             assert!(!code.contains("sled::") || room == KNOWS_SLED, "{shown} names sled");
@@ -249,4 +249,47 @@ fn files_open_with_their_purpose_and_stay_short() {
             assert!(text.lines().count() <= 600, "{} is too long to read in one sitting", file.display());
         }
     }
+}
+
+/// Rooms of the kernels' crate, and those that each may use: vectors, then kernels in f32, then the same in other
+/// precisions (over f32's packed weights), then programs.
+const KERNELS_MAY_USE: &[(&str, &[&str])] = &[
+    ("simd", &[]),
+    ("lanes", &["simd"]),
+    ("f32", &["simd", "lanes"]),
+    ("f16", &["simd", "lanes", "f32"]),
+    ("int16", &["simd", "lanes", "f32"]),
+    ("program", &["simd", "lanes", "f32", "f16", "int16"]),
+];
+
+#[test]
+fn kernels_use_only_rooms_of_lower_layers() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/nn/kernels");
+    let mut faults = Vec::new();
+    let mut seen = std::collections::BTreeSet::new();
+    for (file, code) in code_by_room().remove("nn").unwrap() {
+        let Ok(inside) = file.strip_prefix(&root) else { continue };
+        let room = inside.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_string();
+        if room == "lib" || room == "tests" {
+            continue;
+        }
+        let Some((_, allowed)) = KERNELS_MAY_USE.iter().find(|(name, _)| *name == room) else {
+            faults.push(format!("{room} is in no row of the table"));
+            continue;
+        };
+        for used in code.split("crate::").skip(1) {
+            let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            // What the crate gives out by its root would hide whose room it is.
+            if used != room && !allowed.contains(&used.as_str()) {
+                faults.push(format!("{} uses {used}", file.display()));
+            }
+        }
+        let climbs = code.matches("super::super::").count();
+        if climbs > 0 {
+            faults.push(format!("{} names a room without crate::", file.display()));
+        }
+        seen.insert(room);
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+    assert_eq!(seen.len(), KERNELS_MAY_USE.len(), "a row of the table has no room");
 }

@@ -1,4 +1,4 @@
-//! dlib's face recognition ResNet: 29 convolutions, 150x150 chips, 128 numbers.
+//! dlib's face recognition ResNet: 29 convolutions, 150x150 chips, 128 dimensions.
 //!
 //! D. E. King, "High quality face recognition with deep metric learning", 2017, after K. He et al.,
 //! "Deep residual learning for image recognition", CVPR 2016, with fewer layers and half the filters.
@@ -7,72 +7,40 @@
 
 use candle_core::{Result as TensorResult, Tensor};
 
-use super::{Embedder, Input, Layered, Network, embed_in_batches};
+use super::network::{Layered, NetworkEmbedder, Preprocessing};
 use crate::align::{Alignment, DLIB_150};
-use crate::error::ModelError;
-use crate::media::Raster;
-use crate::nn::weights::TensorMap;
 use crate::nn::{
-    Activation, Arithmetic, Conv2d, Device, Linear, PrecisionChoice, Program, ProgramBuilder, WeightSource, backend,
-    global_average, max_pool,
+    Activation, Arithmetic, Conv2d, Linear, Program, ProgramBuilder, WeightSource, global_average, max_pool,
 };
-use crate::vector::{Embedding, ModelId};
 use kith_kernels::Simd;
 
 /// Architecture name, as the manifest has it.
 pub const ARCHITECTURE: &str = "dlib-resnet";
-/// Numbers in an embedding.
-pub const DIMENSION: usize = 128;
-/// Every pixel value `v` goes in as `(v - mean) / 256`; the mean stands in the weights.
+/// Every pixel value `v` goes in as `(v - mean) / 256`; the mean is in the weights.
 const PIXEL_FACTOR: f32 = 1.0 / 256.0;
 /// Blocks in order; `true` where the block halves the picture.
 const BLOCKS: [bool; 14] =
     [false, false, false, true, false, false, false, true, false, false, true, false, false, true];
 
 /// The network. See the module's own page for the source.
-pub struct DlibResnet {
-    network: Network<Layers>,
-    input: Input,
-    model: ModelId,
-    device: Device,
-}
-
-impl DlibResnet {
-    /// Builds the network; `weights_sha256` goes into the model id.
-    ///
-    /// # Errors
-    /// [`ModelError::Backend`] when a tensor is missing or the device fails, [`ModelError::InvalidOption`] where
-    /// it cannot compute in those numbers.
-    pub fn new(
-        tensors: &TensorMap,
-        weights_sha256: &str,
-        device: &Device,
-        precision: PrecisionChoice,
-    ) -> Result<Self, ModelError> {
-        let failed = backend("loading dlib's ResNet");
-        let alignment = Alignment::FivePoint(&DLIB_150);
-        let source = WeightSource::new(tensors, device.inner());
-        let mean: Vec<f32> = source.get("input.mean").and_then(|m| m.to_vec1()).map_err(&failed)?;
-        let (width, height) = DLIB_150.size;
-        let input = Input { width, height, mean: std::array::from_fn(|c| mean[c]), factor: [PIXEL_FACTOR; 3] };
-        let layers = Layers::load(&source).map_err(&failed)?;
-        Ok(Self {
-            network: layers.for_device(device, precision, &input, "loading dlib's ResNet")?,
-            input,
-            model: ModelId::new(ARCHITECTURE, weights_sha256, &alignment.name()),
-            device: device.clone(),
-        })
-    }
-}
+pub(crate) type DlibResnet = NetworkEmbedder<Layers>;
 
 /// The layers in order.
-struct Layers {
+pub(crate) struct Layers {
     stem: Conv2d,
     blocks: Vec<Block>,
     fc: Linear,
 }
 
-impl Layers {
+impl Layered for Layers {
+    const ARCHITECTURE: &'static str = ARCHITECTURE;
+    const LOADING: &'static str = "loading dlib's ResNet";
+    const DIMENSION: usize = 128;
+
+    fn alignment() -> Alignment {
+        Alignment::FivePoint(&DLIB_150)
+    }
+
     fn load(source: &WeightSource) -> TensorResult<Self> {
         let blocks = BLOCKS.iter().enumerate();
         Ok(Self {
@@ -83,9 +51,12 @@ impl Layers {
             fc: Linear::load(source, "fc")?,
         })
     }
-}
 
-impl Layered for Layers {
+    fn preprocessing(source: &WeightSource) -> TensorResult<Preprocessing> {
+        let mean: Vec<f32> = source.get("input.mean")?.to_vec1()?;
+        Ok(Preprocessing { mean: std::array::from_fn(|c| mean[c]), factor: [PIXEL_FACTOR; 3] })
+    }
+
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let mut x = max_pool(&self.stem.forward(x)?.relu()?, 3, 2, false)?;
         for block in &self.blocks {
@@ -175,36 +146,15 @@ fn add_padded(a: &Tensor, b: &Tensor) -> TensorResult<Tensor> {
     a + b
 }
 
-impl Embedder for DlibResnet {
-    fn model(&self) -> &ModelId {
-        &self.model
-    }
-
-    fn dimension(&self) -> usize {
-        DIMENSION
-    }
-
-    fn alignment(&self) -> Alignment {
-        Alignment::FivePoint(&DLIB_150)
-    }
-
-    fn precision(&self) -> &'static str {
-        self.network.precision()
-    }
-
-    fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
-        embed_in_batches(chips, &self.model, &self.input, &self.device, &self.network)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::media::Photo;
+    use crate::embed::Embedder;
+    use crate::media::{Photo, Raster};
     use crate::nn::PrecisionChoice::F32;
-    use crate::nn::weights::WeightStore;
+    use crate::nn::weights::{TensorMap, WeightStore};
     use crate::nn::{Device, DeviceChoice};
 
     /// dlib's own raw descriptors of the same chips (tests/golden/dlib_resnet.py), and how far ours are,
@@ -214,19 +164,19 @@ mod tests {
         let text = std::fs::read_to_string(golden.join("dlib_resnet.json")).unwrap();
         let golden_values: serde_json::Value = serde_json::from_str(&text).unwrap();
         let device = Device::open(DeviceChoice::Cpu).unwrap();
-        let net = DlibResnet::new(tensors, "golden", &device, F32).unwrap();
-        let layers = Layers::load(&WeightSource::new(tensors, device.inner())).unwrap();
+        let source = WeightSource::new(tensors, device.inner());
+        let (layers, preprocessing) = (Layers::load(&source).unwrap(), Layers::preprocessing(&source).unwrap());
         let kinds = Arithmetic::available();
         let programs: Vec<Program> = kinds.iter().map(|&(simd, kind)| layers.program(simd, kind).unwrap()).collect();
         let mut answers = Vec::new();
         for (name, wanted) in golden_values["descriptors"].as_object().unwrap() {
             let chip = Photo::open(golden.join(format!("chips/{name}.png"))).unwrap();
             let chip = [chip.raster().clone()];
-            let x = Tensor::from_vec(net.input.planar(&chip), (1, 3, 150, 150), device.inner()).unwrap();
+            let x = Tensor::from_vec(preprocessing.planar(&chip), (1, 3, 150, 150), device.inner()).unwrap();
             let by_layers: Vec<f32> = layers.forward(&x).unwrap().flatten_all().unwrap().to_vec1().unwrap();
             let mut all = vec![("layers".to_string(), by_layers)];
             for ((simd, kind), program) in kinds.iter().zip(&programs) {
-                let output = program.run_rows(1, |_, y, row| net.input.interleaved(&chip[0], y, row)).remove(0);
+                let output = program.run_rows(1, |_, y, row| preprocessing.interleaved(&chip[0], y, row)).remove(0);
                 all.push((format!("{simd} in {}", kind.name()), output));
             }
             for (by, got) in all {

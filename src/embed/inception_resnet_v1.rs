@@ -1,4 +1,4 @@
-//! Inception-ResNet-v1: 160x160 chips, 512 numbers; FaceNet's network of today.
+//! Inception-ResNet-v1: 160x160 chips, 512 dimensions; FaceNet's network of today.
 //!
 //! C. Szegedy, S. Ioffe, V. Vanhoucke, A. Alemi, "Inception-v4, Inception-ResNet and the impact of
 //! residual connections on learning", AAAI 2017, figures 10 to 14, in the variant and with the tensor
@@ -7,22 +7,18 @@
 
 use candle_core::{D, Result as TensorResult, Tensor};
 
-use super::{Embedder, Input, Layered, Network, embed_in_batches};
+use super::network::{Layered, NetworkEmbedder, Preprocessing};
 use crate::align::Alignment;
-use crate::error::ModelError;
-use crate::media::Raster;
-use crate::nn::weights::TensorMap;
 use crate::nn::{
-    Activation, Arithmetic, Conv2d, Device, Linear, Map, PackedConv, PrecisionChoice, Program, ProgramBuilder,
-    WeightSource, backend, global_average, max_pool,
+    Activation, Arithmetic, Conv2d, Linear, Map, PackedConv, Program, ProgramBuilder, WeightSource, global_average,
+    max_pool,
 };
-use crate::vector::{Embedding, ModelId};
 use kith_kernels::Simd;
 
 /// Architecture name, as the manifest has it.
 pub const ARCHITECTURE: &str = "inception-resnet-v1";
-/// Numbers in an embedding.
-pub const DIMENSION: usize = 512;
+/// Dimensions of an embedding.
+const DIMENSION: usize = 512;
 /// Side of the chips in pixels.
 const SIDE: u32 = 160;
 /// Every pixel value `v` goes in as `(v - 127.5) / 128` (facenet-pytorch's fixed image standardisation).
@@ -36,39 +32,10 @@ const SCALE_17: f64 = 0.10;
 const SCALE_8: f64 = 0.20;
 
 /// The network. See the module's own page for the paper.
-pub struct InceptionResnetV1 {
-    network: Network<Layers>,
-    model: ModelId,
-    device: Device,
-}
-
-impl InceptionResnetV1 {
-    /// Builds the network; `weights_sha256` goes into the model id.
-    ///
-    /// # Errors
-    /// [`ModelError::Backend`] when a tensor is missing or the device fails, [`ModelError::InvalidOption`] where
-    /// it cannot compute in those numbers.
-    pub fn new(
-        tensors: &TensorMap,
-        weights_sha256: &str,
-        device: &Device,
-        precision: PrecisionChoice,
-    ) -> Result<Self, ModelError> {
-        const LOADING: &str = "loading Inception-ResNet-v1";
-        let layers = Layers::load(&WeightSource::new(tensors, device.inner())).map_err(backend(LOADING))?;
-        Ok(Self {
-            network: layers.for_device(device, precision, &Self::INPUT, LOADING)?,
-            model: ModelId::new(ARCHITECTURE, weights_sha256, &Self::ALIGNMENT.name()),
-            device: device.clone(),
-        })
-    }
-
-    const ALIGNMENT: Alignment = Alignment::BoxCrop { size: SIDE, margin: 0 };
-    const INPUT: Input = Input { width: SIDE, height: SIDE, mean: PIXEL_MEAN, factor: [PIXEL_FACTOR; 3] };
-}
+pub(crate) type InceptionResnetV1 = NetworkEmbedder<Layers>;
 
 /// The layers in order.
-struct Layers {
+pub(crate) struct Layers {
     conv2d_1a: Conv2d,
     conv2d_2a: Conv2d,
     conv2d_2b: Conv2d,
@@ -85,36 +52,6 @@ struct Layers {
 }
 
 impl Layers {
-    fn load(source: &WeightSource) -> TensorResult<Self> {
-        let repeat = |name: &str, count: usize, branches: &[&[Step]], scale: f64| -> TensorResult<Vec<Residual>> {
-            let source = source.under(name);
-            (0..count).map(|i| Residual::load(&source.under(i), branches, Some(scale), true)).collect()
-        };
-        let reduction = |name: &str, branch: &str, steps: &[Step]| Branch::load(&source.under(name), branch, steps);
-        Ok(Self {
-            conv2d_1a: basic(source, "conv2d_1a", 2, (0, 0))?,
-            conv2d_2a: basic(source, "conv2d_2a", 1, (0, 0))?,
-            conv2d_2b: basic(source, "conv2d_2b", 1, (1, 1))?,
-            conv2d_3b: basic(source, "conv2d_3b", 1, (0, 0))?,
-            conv2d_4a: basic(source, "conv2d_4a", 1, (0, 0))?,
-            conv2d_4b: basic(source, "conv2d_4b", 2, (0, 0))?,
-            repeat_1: repeat("repeat_1", 5, BLOCK_35, SCALE_35)?,
-            mixed_6a: [
-                reduction("mixed_6a", "branch0", &[VALID_STRIDE_2])?,
-                reduction("mixed_6a", "branch1", &[POINT, SAME_3, VALID_STRIDE_2])?,
-            ],
-            repeat_2: repeat("repeat_2", 10, BLOCK_17, SCALE_17)?,
-            mixed_7a: [
-                reduction("mixed_7a", "branch0", &[POINT, VALID_STRIDE_2])?,
-                reduction("mixed_7a", "branch1", &[POINT, VALID_STRIDE_2])?,
-                reduction("mixed_7a", "branch2", &[POINT, SAME_3, VALID_STRIDE_2])?,
-            ],
-            repeat_3: repeat("repeat_3", 5, BLOCK_8, SCALE_8)?,
-            block8: Residual::load(&source.under("block8"), BLOCK_8, None, false)?,
-            last_linear: last_linear(source)?,
-        })
-    }
-
     /// Output `[n, 512]`, not yet of length one, of normalised chips `[n, 3, 160, 160]`. `seen` is
     /// shown every stage by facenet-pytorch's name.
     fn stages(&self, x: &Tensor, mut seen: impl FnMut(&'static str, &Tensor)) -> TensorResult<Tensor> {
@@ -151,6 +88,48 @@ impl Layers {
 }
 
 impl Layered for Layers {
+    const ARCHITECTURE: &'static str = ARCHITECTURE;
+    const LOADING: &'static str = "loading Inception-ResNet-v1";
+    const DIMENSION: usize = DIMENSION;
+
+    fn alignment() -> Alignment {
+        Alignment::BoxCrop { size: SIDE, margin: 0 }
+    }
+
+    fn load(source: &WeightSource) -> TensorResult<Self> {
+        let repeat = |name: &str, count: usize, branches: &[&[Step]], scale: f64| -> TensorResult<Vec<Residual>> {
+            let source = source.under(name);
+            (0..count).map(|i| Residual::load(&source.under(i), branches, Some(scale), true)).collect()
+        };
+        let reduction = |name: &str, branch: &str, steps: &[Step]| Branch::load(&source.under(name), branch, steps);
+        Ok(Self {
+            conv2d_1a: basic(source, "conv2d_1a", 2, (0, 0))?,
+            conv2d_2a: basic(source, "conv2d_2a", 1, (0, 0))?,
+            conv2d_2b: basic(source, "conv2d_2b", 1, (1, 1))?,
+            conv2d_3b: basic(source, "conv2d_3b", 1, (0, 0))?,
+            conv2d_4a: basic(source, "conv2d_4a", 1, (0, 0))?,
+            conv2d_4b: basic(source, "conv2d_4b", 2, (0, 0))?,
+            repeat_1: repeat("repeat_1", 5, BLOCK_35, SCALE_35)?,
+            mixed_6a: [
+                reduction("mixed_6a", "branch0", &[VALID_STRIDE_2])?,
+                reduction("mixed_6a", "branch1", &[POINT, SAME_3, VALID_STRIDE_2])?,
+            ],
+            repeat_2: repeat("repeat_2", 10, BLOCK_17, SCALE_17)?,
+            mixed_7a: [
+                reduction("mixed_7a", "branch0", &[POINT, VALID_STRIDE_2])?,
+                reduction("mixed_7a", "branch1", &[POINT, VALID_STRIDE_2])?,
+                reduction("mixed_7a", "branch2", &[POINT, SAME_3, VALID_STRIDE_2])?,
+            ],
+            repeat_3: repeat("repeat_3", 5, BLOCK_8, SCALE_8)?,
+            block8: Residual::load(&source.under("block8"), BLOCK_8, None, false)?,
+            last_linear: last_linear(source)?,
+        })
+    }
+
+    fn preprocessing(_: &WeightSource) -> TensorResult<Preprocessing> {
+        Ok(Preprocessing { mean: PIXEL_MEAN, factor: [PIXEL_FACTOR; 3] })
+    }
+
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         self.stages(x, |_, _| {})
     }
@@ -344,28 +323,6 @@ fn last_linear(source: &WeightSource) -> TensorResult<Linear> {
     Ok(Linear::new(weight.broadcast_mul(&scale.unsqueeze(D::Minus1)?)?, Some(shift)))
 }
 
-impl Embedder for InceptionResnetV1 {
-    fn model(&self) -> &ModelId {
-        &self.model
-    }
-
-    fn dimension(&self) -> usize {
-        DIMENSION
-    }
-
-    fn alignment(&self) -> Alignment {
-        Self::ALIGNMENT
-    }
-
-    fn precision(&self) -> &'static str {
-        self.network.precision()
-    }
-
-    fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
-        embed_in_batches(chips, &self.model, &Self::INPUT, &self.device, &self.network)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -373,8 +330,9 @@ mod tests {
     use sha2::{Digest, Sha256};
 
     use super::*;
-    use crate::nn::weights::specs_of;
+    use crate::nn::weights::{TensorMap, specs_of};
     use crate::nn::{Device, DeviceChoice};
+    use crate::vector::{Embedding, ModelId};
 
     /// Element `i` of the tensor of that name: the recipe of tests/golden/irv1.py.
     fn uniform(name: &str, count: usize) -> Vec<f64> {
@@ -445,7 +403,7 @@ mod tests {
     }
 
     fn hold_embeddings(golden: &serde_json::Value, by: &str, rows: Vec<Vec<f32>>, furthest: f32) {
-        let model = ModelId::new(ARCHITECTURE, "seeded", &InceptionResnetV1::ALIGNMENT.name());
+        let model = ModelId::new(ARCHITECTURE, "seeded", &Layers::alignment().name());
         for (row, wanted) in rows.into_iter().zip(golden["embedding"].as_array().unwrap()) {
             let got = Embedding::from_raw(row, model.clone()).unwrap();
             let wanted = numbers(wanted).into_iter().map(|v| v as f32).collect();
@@ -500,7 +458,7 @@ mod tests {
             let output = layers.program(simd, kind).unwrap().run(2, fill).remove(0);
             let by = format!("the {simd} program in {}", kind.name());
             let room = match kind {
-                Arithmetic::Half => 7e-3,
+                Arithmetic::F16 => 7e-3,
                 _ => 4.5e-3,
             };
             hold_embeddings(&golden, &by, output.chunks(DIMENSION).map(<[f32]>::to_vec).collect(), room);

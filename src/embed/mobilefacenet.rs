@@ -1,4 +1,4 @@
-//! MobileFaceNet: 112x112 chips, 128 numbers; small enough for a telephone.
+//! MobileFaceNet: 112x112 chips, 128 dimensions; small enough for a telephone.
 //!
 //! S. Chen, Y. Liu, X. Gao, Z. Han, "MobileFaceNets: efficient CNNs for accurate real-time face
 //! verification on mobile devices", CCBR 2018 (arXiv 1804.07573), table 1, with ReLU6 in place of PReLU
@@ -6,63 +6,23 @@
 
 use candle_core::{Result as TensorResult, Tensor};
 
-use super::{Embedder, Input, Layered, Network, embed_in_batches};
+use super::network::{Layered, NetworkEmbedder, Preprocessing};
 use crate::align::{ARCFACE_112, Alignment};
-use crate::error::ModelError;
-use crate::media::Raster;
-use crate::nn::weights::{MOBILEFACENET_BLOCKS, TensorMap};
-use crate::nn::{
-    Activation, Arithmetic, Conv2d, Device, Map, PrecisionChoice, Program, ProgramBuilder, WeightSource, backend,
-};
-use crate::vector::{Embedding, ModelId};
+use crate::nn::weights::MOBILEFACENET_BLOCKS;
+use crate::nn::{Activation, Arithmetic, Conv2d, Map, Program, ProgramBuilder, WeightSource};
 use kith_kernels::Simd;
 
 /// Architecture name, as the manifest has it.
 pub const ARCHITECTURE: &str = "mobilefacenet";
-/// Numbers in an embedding.
-pub const DIMENSION: usize = 128;
 /// ImageNet's mean and deviation of each channel, for values 0 to 1; with them the weights were trained.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// The network. See the module's own page for the paper.
-pub struct MobileFaceNet {
-    network: Network<Layers>,
-    input: Input,
-    model: ModelId,
-    device: Device,
-}
-
-impl MobileFaceNet {
-    /// Builds the network; `weights_sha256` goes into the model id.
-    ///
-    /// # Errors
-    /// [`ModelError::Backend`] when a tensor is missing or the device fails, [`ModelError::InvalidOption`] where
-    /// it cannot compute in those numbers.
-    pub fn new(
-        tensors: &TensorMap,
-        weights_sha256: &str,
-        device: &Device,
-        precision: PrecisionChoice,
-    ) -> Result<Self, ModelError> {
-        const LOADING: &str = "loading MobileFaceNet";
-        let alignment = Alignment::FivePoint(&ARCFACE_112);
-        let (width, height) = ARCFACE_112.size;
-        let layers = Layers::load(&WeightSource::new(tensors, device.inner())).map_err(backend(LOADING))?;
-        // (v / 255 - mean) / deviation.
-        let (mean, factor) = (MEAN.map(|m| m * 255.0), DEVIATION.map(|d| 1.0 / (255.0 * d)));
-        let input = Input { width, height, mean, factor };
-        Ok(Self {
-            network: layers.for_device(device, precision, &input, LOADING)?,
-            input,
-            model: ModelId::new(ARCHITECTURE, weights_sha256, &alignment.name()),
-            device: device.clone(),
-        })
-    }
-}
+pub(crate) type MobileFaceNet = NetworkEmbedder<Layers>;
 
 /// The layers in order.
-struct Layers {
+pub(crate) struct Layers {
     conv1: Conv2d,
     depthwise: Conv2d,
     pointwise: Conv2d,
@@ -73,7 +33,15 @@ struct Layers {
     conv3: Conv2d,
 }
 
-impl Layers {
+impl Layered for Layers {
+    const ARCHITECTURE: &'static str = ARCHITECTURE;
+    const LOADING: &'static str = "loading MobileFaceNet";
+    const DIMENSION: usize = 128;
+
+    fn alignment() -> Alignment {
+        Alignment::FivePoint(&ARCFACE_112)
+    }
+
     fn load(source: &WeightSource) -> TensorResult<Self> {
         let blocks = MOBILEFACENET_BLOCKS.iter().enumerate().map(|(i, shape)| {
             let source = source.under(format!("features.{i}"));
@@ -94,9 +62,12 @@ impl Layers {
             conv3: Conv2d::load(source, "conv3", 1, (0, 0))?,
         })
     }
-}
 
-impl Layered for Layers {
+    /// `(v / 255 - mean) / deviation`.
+    fn preprocessing(_: &WeightSource) -> TensorResult<Preprocessing> {
+        Ok(Preprocessing { mean: MEAN.map(|m| m * 255.0), factor: DEVIATION.map(|d| 1.0 / (255.0 * d)) })
+    }
+
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         let x = relu6(&self.conv1.forward(x)?)?;
         let x = self.depthwise.forward(&x)?.relu()?;
@@ -169,37 +140,18 @@ fn relu6(x: &Tensor) -> TensorResult<Tensor> {
     x.clamp(0f32, 6f32)
 }
 
-impl Embedder for MobileFaceNet {
-    fn model(&self) -> &ModelId {
-        &self.model
-    }
-
-    fn dimension(&self) -> usize {
-        DIMENSION
-    }
-
-    fn alignment(&self) -> Alignment {
-        Alignment::FivePoint(&ARCFACE_112)
-    }
-
-    fn precision(&self) -> &'static str {
-        self.network.precision()
-    }
-
-    fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
-        embed_in_batches(chips, &self.model, &self.input, &self.device, &self.network)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::media::Photo;
-    use crate::nn::DeviceChoice;
+    use crate::embed::Embedder;
+    use crate::media::{Photo, Raster};
     use crate::nn::PrecisionChoice::F32;
+    use crate::nn::weights::TensorMap;
     use crate::nn::weights::golden;
+    use crate::nn::{Device, DeviceChoice};
+    use crate::vector::Embedding;
 
     /// Raw output by the layers, and by the programs of every path.
     fn outputs(tensors: &TensorMap, x: &Tensor) -> Vec<(String, Vec<f32>)> {
@@ -254,7 +206,7 @@ mod tests {
             let gap = golden::hold(wanted, &by, &output, if is_coarse(&by) { 0.05 } else { 1e-4 });
             println!("MobileFaceNet by {by}: {gap:.2e} from ONNX Runtime at most");
             // The whole embedder makes the same of the chip's bytes.
-            let raw = Embedding::from_raw(output, net.model.clone()).unwrap();
+            let raw = Embedding::from_raw(output, net.model().clone()).unwrap();
             // A cosine of 0.9995 is a distance of 0.032.
             assert!(embedded.distance(&raw).unwrap() < if is_coarse(&by) { 0.015 } else { 1e-4 });
         }

@@ -6,60 +6,20 @@
 
 use candle_core::{Result as TensorResult, Tensor};
 
-use super::{Embedder, Input, Layered, Network, embed_in_batches};
+use super::network::{Layered, NetworkEmbedder, Preprocessing};
 use crate::align::{ARCFACE_112, Alignment};
-use crate::error::ModelError;
-use crate::media::Raster;
-use crate::nn::weights::{SFACE_BLOCKS, SFACE_DIMENSION, TensorMap};
-use crate::nn::{
-    Activation, Arithmetic, Conv2d, Device, Map, PrecisionChoice, Program, ProgramBuilder, WeightSource, backend,
-};
-use crate::vector::{Embedding, ModelId};
+use crate::nn::weights::{SFACE_BLOCKS, SFACE_DIMENSION};
+use crate::nn::{Activation, Arithmetic, Conv2d, Map, Program, ProgramBuilder, WeightSource};
 use kith_kernels::Simd;
 
 /// Architecture name, as the manifest has it.
 pub const ARCHITECTURE: &str = "sface";
-const LOADING: &str = "loading SFace";
 
 /// The network. See the module's own page for the paper.
-pub struct Sface {
-    network: Network<Layers>,
-    input: Input,
-    model: ModelId,
-    device: Device,
-}
-
-impl Sface {
-    /// Builds the network; `weights_sha256` goes into the model id.
-    ///
-    /// # Errors
-    /// [`ModelError::Backend`] when a tensor is missing or the device fails, [`ModelError::InvalidOption`] where
-    /// it cannot compute in that precision.
-    pub fn new(
-        tensors: &TensorMap,
-        weights_sha256: &str,
-        device: &Device,
-        precision: PrecisionChoice,
-    ) -> Result<Self, ModelError> {
-        let alignment = Alignment::FivePoint(&ARCFACE_112);
-        let (width, height) = ARCFACE_112.size;
-        let source = WeightSource::new(tensors, device.inner());
-        let layers = Layers::load(&source).map_err(backend(LOADING))?;
-        let constant = |name: &str| source.get(name)?.to_vec1::<f32>();
-        let (mean, factor) =
-            constant("input.mean").and_then(|m| Ok((m, constant("input.factor")?))).map_err(backend(LOADING))?;
-        let input = Input { width, height, mean: [mean[0]; 3], factor: [factor[0]; 3] };
-        Ok(Self {
-            network: layers.for_device(device, precision, &input, LOADING)?,
-            input,
-            model: ModelId::new(ARCHITECTURE, weights_sha256, &alignment.name()),
-            device: device.clone(),
-        })
-    }
-}
+pub(crate) type Sface = NetworkEmbedder<Layers>;
 
 /// The layers in order.
-struct Layers {
+pub(crate) struct Layers {
     conv1: Convolution,
     blocks: Vec<(Convolution, Convolution)>,
     /// The linear layer, as a convolution whose window is the whole last map.
@@ -98,19 +58,6 @@ impl Convolution {
 }
 
 impl Layers {
-    fn load(source: &WeightSource) -> TensorResult<Self> {
-        let blocks = SFACE_BLOCKS.iter().enumerate().map(|(i, shape)| {
-            let source = source.under(format!("blocks.{i}"));
-            let depthwise = Convolution::depthwise(&source, "depthwise", shape.stride)?;
-            Ok((depthwise, Convolution::load(&source, "pointwise", 1, 0)?))
-        });
-        Ok(Self {
-            conv1: Convolution::load(source, "conv1", 1, 1)?,
-            blocks: blocks.collect::<TensorResult<_>>()?,
-            fc: Conv2d::load(source, "fc", 1, (0, 0))?,
-        })
-    }
-
     /// [`Layered::forward`]; `see` gets the maps that are held against ONNX Runtime's.
     fn stages(&self, x: &Tensor, mut see: impl FnMut(&'static str, &Tensor)) -> TensorResult<Tensor> {
         let mut x = self.conv1.forward(x)?;
@@ -141,6 +88,32 @@ fn stage(block: usize) -> Option<&'static str> {
 }
 
 impl Layered for Layers {
+    const ARCHITECTURE: &'static str = ARCHITECTURE;
+    const LOADING: &'static str = "loading SFace";
+    const DIMENSION: usize = SFACE_DIMENSION;
+
+    fn alignment() -> Alignment {
+        Alignment::FivePoint(&ARCFACE_112)
+    }
+
+    fn load(source: &WeightSource) -> TensorResult<Self> {
+        let blocks = SFACE_BLOCKS.iter().enumerate().map(|(i, shape)| {
+            let source = source.under(format!("blocks.{i}"));
+            let depthwise = Convolution::depthwise(&source, "depthwise", shape.stride)?;
+            Ok((depthwise, Convolution::load(&source, "pointwise", 1, 0)?))
+        });
+        Ok(Self {
+            conv1: Convolution::load(source, "conv1", 1, 1)?,
+            blocks: blocks.collect::<TensorResult<_>>()?,
+            fc: Conv2d::load(source, "fc", 1, (0, 0))?,
+        })
+    }
+
+    fn preprocessing(source: &WeightSource) -> TensorResult<Preprocessing> {
+        let constant = |name: &str| -> TensorResult<[f32; 3]> { Ok([source.get(name)?.to_vec1()?[0]; 3]) };
+        Ok(Preprocessing { mean: constant("input.mean")?, factor: constant("input.factor")? })
+    }
+
     fn forward(&self, x: &Tensor) -> TensorResult<Tensor> {
         self.stages(x, |_, _| {})
     }
@@ -166,28 +139,6 @@ impl Layered for Layers {
     }
 }
 
-impl Embedder for Sface {
-    fn model(&self) -> &ModelId {
-        &self.model
-    }
-
-    fn dimension(&self) -> usize {
-        SFACE_DIMENSION
-    }
-
-    fn alignment(&self) -> Alignment {
-        Alignment::FivePoint(&ARCFACE_112)
-    }
-
-    fn precision(&self) -> &'static str {
-        self.network.precision()
-    }
-
-    fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
-        embed_in_batches(chips, &self.model, &self.input, &self.device, &self.network)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -195,9 +146,11 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::media::Photo;
-    use crate::nn::DeviceChoice;
-    use crate::nn::weights::{WeightStore, folded_sface, golden, sface_released};
+    use crate::embed::Embedder;
+    use crate::media::{Photo, Raster};
+    use crate::nn::weights::{TensorMap, WeightStore, folded_sface, golden, sface_released};
+    use crate::nn::{Device, DeviceChoice, PrecisionChoice};
+    use crate::vector::{Embedding, ModelId};
 
     fn answers() -> Value {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/sface.json");

@@ -78,10 +78,10 @@ impl PrecisionChoice {
             // Plain code is slower in whatever is not f32.
             Self::Auto if simd == Some(Simd::Scalar) => return Ok(Vec::new()),
             Self::Auto => {
-                let all = [Arithmetic::Half, Arithmetic::Int16];
+                let all = [Arithmetic::F16, Arithmetic::Int16];
                 return Ok(all.into_iter().filter(|&kind| runs(kind)).collect());
             }
-            Self::F16 => (Arithmetic::Half, "f32 or auto: f16 needs a processor with AVX-512 FP16, and --device cpu"),
+            Self::F16 => (Arithmetic::F16, "f32 or auto: f16 needs a processor with AVX-512 FP16, and --device cpu"),
             Self::Int16 => (
                 Arithmetic::Int16,
                 "f32 or auto: int16 needs a processor with AVX2, or with AVX-512 and VNNI, and --device cpu",
@@ -101,7 +101,7 @@ impl PrecisionChoice {
         let kinds = self.instead_of_f32(Some(simd))?;
         // Not in shorter numbers than these: the boxes move too far.
         Ok(match kinds.first() {
-            Some(Arithmetic::Half) => Arithmetic::Half,
+            Some(Arithmetic::F16) => Arithmetic::F16,
             _ => Arithmetic::F32,
         })
     }
@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(asked(PrecisionChoice::Int16, Some(Simd::Scalar)).unwrap(), [Arithmetic::Int16]);
         for (choice, kind) in [
             (PrecisionChoice::F32, Arithmetic::F32),
-            (PrecisionChoice::F16, Arithmetic::Half),
+            (PrecisionChoice::F16, Arithmetic::F16),
             (PrecisionChoice::Int16, Arithmetic::F32),
             (PrecisionChoice::Auto, Arithmetic::F32),
         ] {

@@ -285,7 +285,7 @@ mod tests {
         };
         let by_layers = ("layers".to_string(), net.run(x).unwrap().into());
         // Those that a detector is computed in.
-        let kinds = [Arithmetic::F32, Arithmetic::Half];
+        let kinds = [Arithmetic::F32, Arithmetic::F16];
         let programs = Arithmetic::available().into_iter().filter(|(_, kind)| kinds.contains(kind)).map(by_program);
         for (by, answers) in std::iter::once(by_layers).chain(programs) {
             for (answers, stride) in answers.iter().zip(STRIDES) {

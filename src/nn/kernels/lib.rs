@@ -1,43 +1,31 @@
-//! kith's kernels: operators of our own for the processor, where candle's general ones cost most of the time.
+//! kith's kernels: convolutional networks on processors, in f32, binary16 (f16) and int16 quantisation.
 //!
-//! [`RowConv`] streams large maps of few channels row by row. Everything else is a [`Program`]: a network
-//! for one input size, with packed weights and reused maps, whose convolutions are implicit matrix
-//! products, or (3x3 at stride 1 over large maps) products of spread tiles, in f32 or where asked for in shorter
-//! numbers, or over maps of halves; steps that follow each other over large maps run row by row, from the rows of the
-//! input on.
+//! A [`Program`] is a network for one input size: convolutions as implicit GEMM (no im2col copy), or as Winograd
+//! F(4x4, 3x3) where that needs less time, over packed weights and aliased buffers; layers that follow each other over
+//! large maps are computed as fused row tiles, from the rows of the input on. [`RowConv`] streams maps of few channels
+//! row by row.
+//!
+//! Rooms, each of which uses only those before it (`tests/architecture.rs` of kith holds that):
+//! - `simd`: which instruction set a process uses.
+//! - `lanes`: vectors of each instruction set, and memory aligned for them.
+//! - `f32`: tiles, Winograd's transforms, depthwise convolutions and row convolutions, and how weights are packed.
+//! - `f16`, `int16`: the same in these, where the processor has instructions for them.
+//! - `program`: from a list of layers to steps that a fork-join team runs.
 
-mod band;
-mod chain;
-mod conv;
-mod depthwise;
-mod half_lanes;
-mod half_tile;
-mod halves;
-mod input;
-mod integer;
-mod integer_lanes;
-mod integer_tile;
+mod f16;
+mod f32;
+mod int16;
 mod lanes;
-mod layout;
-mod lines;
-mod lower;
-mod map_ops;
-mod ops;
-mod pack;
-mod plan;
 mod program;
-mod rows;
-mod run;
 mod simd;
-mod team;
-mod tile;
-mod winograd;
+#[cfg(test)]
+mod tests;
 
-pub use depthwise::DepthwiseConv;
-pub use input::InputRows;
-pub use ops::Arithmetic;
-pub use pack::{Activation, ConvWeights, PackedConv};
-pub use program::{Map, ProgramBuilder};
-pub use rows::{Row, RowConv};
-pub use run::Program;
+pub use crate::f32::depthwise::DepthwiseConv;
+pub use crate::f32::pack::{Activation, ConvWeights, PackedConv};
+pub use crate::f32::rows::{Row, RowConv};
+pub use program::arithmetic::Arithmetic;
+pub use program::builder::{Map, ProgramBuilder};
+pub use program::input::InputRows;
+pub use program::run::Program;
 pub use simd::{Simd, UnknownSimd};

@@ -1,0 +1,7 @@
+//! Kernels over f32 values; tiles and depthwise convolutions are written over any [`crate::lanes::Number`].
+
+pub(crate) mod depthwise;
+pub(crate) mod pack;
+pub(crate) mod rows;
+pub(crate) mod tile;
+pub(crate) mod winograd;
