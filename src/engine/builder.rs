@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{Engine, calibrations};
 use crate::detect::Detector;
+use crate::detect::centerface::{self, CenterFace, CenterFaceOptions};
 use crate::detect::mtcnn::{self, Mtcnn, MtcnnOptions};
 use crate::detect::yunet::{Yunet, YunetOptions};
 use crate::embed::Embedder;
@@ -35,6 +36,7 @@ pub struct EngineBuilder {
     weights: Option<PathBuf>,
     mtcnn: MtcnnOptions,
     yunet: YunetOptions,
+    centerface: CenterFaceOptions,
     calibration: Option<Calibration>,
 }
 
@@ -48,6 +50,7 @@ impl Default for EngineBuilder {
             weights: None,
             mtcnn: MtcnnOptions::default(),
             yunet: YunetOptions::default(),
+            centerface: CenterFaceOptions::default(),
             calibration: None,
         }
     }
@@ -60,7 +63,7 @@ impl EngineBuilder {
         self
     }
 
-    /// In which numbers the embedder and YuNet are computed; [`PrecisionChoice::F32`] when not said. Embeddings of
+    /// In which numbers the embedder, YuNet and CenterFace are computed; [`PrecisionChoice::F32`] when not said. Embeddings of
     /// every kind are of one space, and meet.
     pub fn precision(mut self, precision: PrecisionChoice) -> Self {
         self.precision = precision;
@@ -95,6 +98,12 @@ impl EngineBuilder {
     /// Options of the detector, where it is YuNet.
     pub fn yunet(mut self, options: YunetOptions) -> Self {
         self.yunet = options;
+        self
+    }
+
+    /// Options of the detector, where it is CenterFace.
+    pub fn centerface(mut self, options: CenterFaceOptions) -> Self {
+        self.centerface = options;
         self
     }
 
@@ -136,6 +145,10 @@ impl EngineBuilder {
         let yunet = |shape| Yunet::new(&self.detector, &loaded.tensors, shape, device, self.precision, self.yunet);
         match loaded.architecture.as_str() {
             mtcnn::ARCHITECTURE => Ok(Box::new(Mtcnn::new(&loaded.tensors, device, self.mtcnn)?)),
+            centerface::ARCHITECTURE => {
+                let options = self.centerface;
+                Ok(Box::new(CenterFace::new(&self.detector, &loaded.tensors, device, self.precision, options)?))
+            }
             "yunet-s" => Ok(Box::new(yunet(&YUNET_S)?)),
             "yunet-n" => Ok(Box::new(yunet(&YUNET_N)?)),
             _ => Err(not_a(Kind::Detector, &self.detector)),

@@ -31,6 +31,7 @@ mod run;
 mod simd;
 mod team;
 mod tile;
+mod transposed;
 mod winograd;
 
 pub use depthwise::DepthwiseConv;
@@ -41,3 +42,4 @@ pub use program::{Map, ProgramBuilder};
 pub use rows::{Row, RowConv};
 pub use run::Program;
 pub use simd::{Simd, UnknownSimd};
+pub use transposed::TransposedConv;

@@ -17,6 +17,7 @@ use super::ops::Op;
 use super::pack::PackedConv;
 use super::program::Task;
 use super::tile::Kernels;
+use super::transposed::DepthToSpaceOp;
 use super::winograd::{self, Winograd};
 
 /// What tasks are lowered with.
@@ -211,6 +212,15 @@ impl Lowering<'_> {
                 })
             }
             Task::AddCoarser { factor, .. } => MapOp::AddCoarser(CoarserOp {
+                kernels,
+                from: input.view(from, (0, 0), 1),
+                to: output.view(to, (0, 0), 1),
+                factor: *factor,
+                vectors: to.channels.div_ceil(LANES),
+                rows: to.map.rows,
+                columns: to.map.columns,
+            }),
+            Task::AddDepthToSpace { factor, .. } => MapOp::AddDepthToSpace(DepthToSpaceOp {
                 kernels,
                 from: input.view(from, (0, 0), 1),
                 to: output.view(to, (0, 0), 1),

@@ -12,10 +12,11 @@ use crate::error::WeightsError;
 
 /// The weights that the build carries.
 #[cfg(feature = "embedded-weights")]
-const EMBEDDED: [(&str, &[u8]); 3] = [
+const EMBEDDED: [(&str, &[u8]); 4] = [
     ("mtcnn", include_bytes!("../../../weights/mtcnn.safetensors")),
     ("dlib-resnet", include_bytes!("../../../weights/dlib-resnet.safetensors")),
     ("sface", include_bytes!("../../../weights/sface.safetensors")),
+    ("centerface", include_bytes!("../../../weights/centerface.safetensors")),
 ];
 #[cfg(not(feature = "embedded-weights"))]
 const EMBEDDED: [(&str, &[u8]); 0] = [];
