@@ -64,9 +64,10 @@ pub use align::{ARCFACE_112, Alignment, DLIB_150, Template};
 pub use attributes::{FaceQuality, QualityBounds};
 pub use compare::similarity_colour;
 pub use database::{Database, Pending, in_turn};
-pub use detect::Detection;
+pub use detect::centerface::CenterFaceOptions;
 pub use detect::mtcnn::MtcnnOptions;
 pub use detect::yunet::YunetOptions;
+pub use detect::{Detection, Enlarge};
 pub use engine::{
     Comparison, ComparisonTimes, Counted, Engine, EngineBuilder, EnrolOptions, FaceChoice, IdentifiedFace,
     LabelledPhoto, Measured, Outcome, Profile, Question, ReembedOptions, Reembedded, ScoredPair, SeenFace, Selection,

@@ -1,8 +1,12 @@
 //! Where the faces are: the [`Detector`] trait and the detectors.
 
+pub mod centerface;
+mod enlarge;
+mod input;
 pub mod mtcnn;
 pub mod yunet;
 
+pub use enlarge::Enlarge;
 use serde::Serialize;
 
 use crate::error::ModelError;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::{Engine, Profile, calibrations};
 use crate::database::Database;
 use crate::detect::Detector;
+use crate::detect::centerface::{self, CenterFace, CenterFaceOptions};
 use crate::detect::mtcnn::{self, Mtcnn, MtcnnOptions};
 use crate::detect::yunet::{Yunet, YunetOptions};
 use crate::embed::Embedder;
@@ -38,6 +39,7 @@ pub struct EngineBuilder {
     weights: Option<PathBuf>,
     mtcnn: MtcnnOptions,
     yunet: YunetOptions,
+    centerface: CenterFaceOptions,
     calibration: Option<Calibration>,
 }
 
@@ -61,7 +63,7 @@ impl EngineBuilder {
         self
     }
 
-    /// The precision in which the embedder and YuNet are computed; the profile's when not said. Embeddings of every
+    /// The precision in which the embedder, YuNet and CenterFace are computed; the profile's when not said. Embeddings of every
     /// precision are of one space, and meet.
     pub fn precision(mut self, precision: PrecisionChoice) -> Self {
         self.precision = Some(precision);
@@ -96,6 +98,12 @@ impl EngineBuilder {
     /// Options of the detector, where it is YuNet.
     pub fn yunet(mut self, options: YunetOptions) -> Self {
         self.yunet = options;
+        self
+    }
+
+    /// Options of the detector, where it is CenterFace.
+    pub fn centerface(mut self, options: CenterFaceOptions) -> Self {
+        self.centerface = options;
         self
     }
 
@@ -167,6 +175,10 @@ impl EngineBuilder {
         let yunet = |shape| Yunet::new(name, &loaded.tensors, shape, device, precision, self.yunet);
         match loaded.architecture.as_str() {
             mtcnn::ARCHITECTURE => Ok(Box::new(Mtcnn::new(&loaded.tensors, device, self.mtcnn)?)),
+            centerface::ARCHITECTURE => {
+                let options = self.centerface;
+                Ok(Box::new(CenterFace::new(name, &loaded.tensors, device, precision, options)?))
+            }
             "yunet-s" => Ok(Box::new(yunet(&YUNET_S)?)),
             "yunet-n" => Ok(Box::new(yunet(&YUNET_N)?)),
             _ => Err(not_a(Kind::Detector, name)),

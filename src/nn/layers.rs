@@ -6,7 +6,7 @@
 use candle_core::{DType, Device, Module, Result, Tensor, bail};
 
 use super::weights::TensorMap;
-use kith_kernels::{Activation, ConvWeights, DepthwiseConv, PackedConv, RowConv, Simd};
+use kith_kernels::{Activation, ConvWeights, DepthwiseConv, PackedConv, RowConv, Simd, TransposedConv};
 
 /// Named tensors on their way into a network: converted to f32 and moved to the device once.
 pub(crate) struct WeightSource<'a> {
@@ -145,6 +145,39 @@ impl Conv2d {
             Some(bias) => y.broadcast_add(bias),
             None => Ok(y),
         }
+    }
+}
+
+/// Transposed convolution with a bias whose square windows do not overlap: its stride is their side.
+pub(crate) struct TransposedConv2d {
+    weight: Tensor,
+    bias: Tensor,
+    factor: usize,
+}
+
+impl TransposedConv2d {
+    /// Reads `NAME.weight`, `[in, out, factor, factor]`, and `NAME.bias`.
+    pub(crate) fn load(source: &WeightSource, name: &str, factor: usize) -> Result<Self> {
+        let source = source.under(name);
+        let (weight, bias) = (source.get("weight")?, source.get("bias")?);
+        let (_, _, rows, columns) = weight.dims4()?;
+        if (rows, columns) != (factor, factor) {
+            bail!("{name} has a window of {rows}x{columns}, not {factor}x{factor}");
+        }
+        Ok(Self { weight, bias, factor })
+    }
+
+    /// The same, then `activation`, for the processor's own kernels.
+    pub(crate) fn packed(&self, activation: Activation, simd: Simd) -> Result<TransposedConv> {
+        let (inputs, outputs, ..) = self.weight.dims4()?;
+        let (weight, bias): (Vec<f32>, Vec<f32>) = (self.weight.flatten_all()?.to_vec1()?, self.bias.to_vec1()?);
+        Ok(TransposedConv::new(&weight, (inputs, outputs), self.factor, &bias, activation, simd))
+    }
+
+    /// `[n, in, h, w]` to `[n, out, factor * h, factor * w]`.
+    pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let y = x.conv_transpose2d(&self.weight, 0, 0, self.factor, 1)?;
+        y.broadcast_add(&self.bias.reshape((1, (), 1, 1))?)
     }
 }
 

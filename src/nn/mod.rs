@@ -10,6 +10,9 @@ pub(crate) use device::backend;
 pub use device::{Device, DeviceChoice};
 pub(crate) use kith_kernels::{
     Activation, Arithmetic, DepthwiseConv, InputRows, Map, PackedConv, Program, ProgramBuilder, Row, RowConv,
+    TransposedConv,
 };
-pub(crate) use layers::{Conv2d, Linear, PRelu, WeightSource, global_average, max_pool, pooled_length, row_conv};
+pub(crate) use layers::{
+    Conv2d, Linear, PRelu, TransposedConv2d, WeightSource, global_average, max_pool, pooled_length, row_conv,
+};
 pub use precision::PrecisionChoice;

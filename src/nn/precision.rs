@@ -23,14 +23,14 @@ pub enum PrecisionChoice {
     /// Single precision everywhere: the numbers that goldens and published error rates were measured with.
     #[default]
     F32,
-    /// The embedder and YuNet in halves (IEEE 754 binary16), maps, weights and sums alike, but for the convolutions that
+    /// The embedder, YuNet and CenterFace in halves (IEEE 754 binary16), maps, weights and sums alike, but for the convolutions that
     /// read the photo: on processors with AVX-512 FP16.
     F16,
     /// The embedder's large convolutions in 16-bit whole numbers, on processors that have instructions for it.
     Int16,
     /// The first in which a face's embedding stays within a cosine of 0.9995 of that in f32, which is tried when the
     /// network is loaded: `f16` where the processor has AVX-512 FP16, `int16` where it multiplies int16 values in pairs
-    /// (AVX2, or AVX-512 with VNNI), f32. YuNet: `f16` where the processor has AVX-512 FP16, else f32.
+    /// (AVX2, or AVX-512 with VNNI), f32. YuNet and CenterFace: `f16` where the processor has AVX-512 FP16, else f32.
     Auto,
 }
 

@@ -10,8 +10,8 @@ use crate::files::spelled;
 use crate::nn::weights::{Precision, WeightStore};
 use crate::nn::{DeviceChoice, PrecisionChoice};
 use crate::{
-    Calibration, Database, Engine, EngineBuilder, FaceChoice, Limits, MtcnnOptions, Policy, Profile, Question, Result,
-    Selection, YunetOptions,
+    Calibration, CenterFaceOptions, Database, Engine, EngineBuilder, Enlarge, FaceChoice, Limits, MtcnnOptions, Policy,
+    Profile, Question, Result, Selection, YunetOptions,
 };
 
 #[derive(Debug, Group)]
@@ -26,7 +26,7 @@ pub(in crate::cli) struct Common {
     #[arg(long, global = true, default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
     /// In which precision the networks are computed: f32, int16 (the embedder quantised to int16: faster), f16 (the
-    /// embedder and YuNet in binary16, on processors with AVX-512 FP16: faster still), or auto (the first of f16 and
+    /// embedder, YuNet and CenterFace in binary16, on processors with AVX-512 FP16: faster still), or auto (the first of f16 and
     /// int16 that this processor has and that moves a face by less than a cosine of 0.0005). When not said, auto in the
     /// fast profile; f32 in the others and for calibrate
     #[arg(long, global = true, value_name = "NUMBERS")]
@@ -52,9 +52,13 @@ pub(in crate::cli) struct Common {
     #[arg(long, global = true, default_value_t = 20, value_name = "PIXELS")]
     pub min_face: u32,
     /// Look at photos whose longer side is longer as if it were this long: faster, and small faces are
-    /// passed over. When not said, mtcnn takes photos as they are, and yunet 1280
+    /// passed over. When not said, mtcnn takes photos as they are, yunet and centerface 1280
     #[arg(long, global = true, value_name = "PIXELS")]
     pub max_side: Option<u32>,
+    /// Look at small photos in an enlarged copy, too, where yunet and centerface find more small faces: auto, off, or a
+    /// factor by which every photo is enlarged, as far as --max-side allows
+    #[arg(long, global = true, default_value = "auto", value_name = "FACTOR")]
+    pub enlarge: Enlarge,
     /// Refuse photos of more megapixels
     #[arg(long, global = true, default_value_t = 100.0, value_name = "N", value_parser = within(1e-6, 1e6))]
     pub max_megapixels: f64,
@@ -76,9 +80,12 @@ impl Common {
 
     pub(in crate::cli) fn builder(&self) -> anyhow::Result<EngineBuilder> {
         let mtcnn = MtcnnOptions { min_face: self.min_face, max_side: self.max_side, ..MtcnnOptions::default() };
-        let mut yunet = YunetOptions { min_face: self.min_face, ..YunetOptions::default() };
+        let (min_face, enlarge) = (self.min_face, self.enlarge);
+        let mut yunet = YunetOptions { min_face, enlarge, ..YunetOptions::default() };
         yunet.max_side = self.max_side.unwrap_or(yunet.max_side);
-        let mut builder = Engine::builder().device(self.device).detection(mtcnn).yunet(yunet);
+        let mut centerface = CenterFaceOptions { min_face, enlarge, ..CenterFaceOptions::default() };
+        centerface.max_side = self.max_side.unwrap_or(centerface.max_side);
+        let mut builder = Engine::builder().device(self.device).detection(mtcnn).yunet(yunet).centerface(centerface);
         if let Some(profile) = self.profile {
             builder = builder.profile(profile);
         }

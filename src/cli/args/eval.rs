@@ -87,6 +87,11 @@ impl Evaluated {
             common.max_side,
             self.face
         );
+        let setup = match engine.detector() {
+            // It looks at no enlarged copies.
+            "mtcnn" => setup,
+            _ => format!("{setup}, enlarged {}", common.enlarge),
+        };
         // What was kept before there was a choice is in f32.
         let setup = if engine.precision() == "f32" { setup } else { format!("{setup}, in {}", engine.precision()) };
         Ok(EmbeddingCache::open(folder, &setup)?)

@@ -31,11 +31,9 @@ pub(super) fn faces(answers: &Answers, stride: usize, threshold: f32) -> Vec<Det
         let bbox = BBox::new(x - width / 2.0, y - height / 2.0, x + width / 2.0, y + height / 2.0);
         let point = |j: usize| [(points[2 * j] + column) * stride, (points[2 * j + 1] + row) * stride];
         let landmarks = left_first(std::array::from_fn(point));
-        let numbers = [bbox.x0, bbox.y0, bbox.x1, bbox.y1];
-        if numbers.iter().chain(landmarks.0.as_flattened()).all(|v| v.is_finite()) {
-            found.push(Detection { bbox, score, landmarks, turned: 0 });
-        }
+        found.push(Detection { bbox, score, landmarks, turned: 0 });
     }
+    found.retain(Detection::is_finite);
     found
 }
 

@@ -9,16 +9,14 @@ mod blend;
 mod decode;
 mod net;
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use self::net::{Answers, Net, PackedNet, STRIDES};
+use super::enlarge::{Enlarge, Gain, in_copies};
+use super::input::{KeptPrograms, interleaved, padded, planar};
 use super::{Detection, Detector};
 use crate::error::ModelError;
-use crate::geometry::Landmarks;
-use crate::media::{Raster, fit_within};
+use crate::media::Raster;
 use crate::nn::weights::{TensorMap, YunetShape};
-use crate::nn::{Device, PrecisionChoice, Program, WeightSource, backend};
+use crate::nn::{Device, PrecisionChoice, WeightSource, backend};
 use kith_kernels::Simd;
 
 /// What YuNet can be told.
@@ -36,18 +34,24 @@ pub struct YunetOptions {
     pub min_face: u32,
     /// A photo whose longer side is longer is looked at in a copy of this size; at least 32.
     pub max_side: u32,
+    /// Whether a small photo is looked at in an enlarged copy, too.
+    pub enlarge: Enlarge,
 }
 
 impl Default for YunetOptions {
     fn default() -> Self {
-        Self { score: 0.7, min_face: 20, max_side: 1280 }
+        Self { score: 0.7, min_face: 20, max_side: 1280, enlarge: Enlarge::Auto }
     }
 }
 
 /// The network takes heights and widths in multiples of its coarsest stride.
 const MULTIPLE: usize = STRIDES[2];
+/// The layers take blue, green and red.
+const BGR: [usize; 3] = [2, 1, 0];
 /// A copy with a longer side than this is followed by a smaller one.
 const WHOLE_RANGE: u32 = 512;
+/// Photos that are enlarged.
+const GAIN: Gain = Gain { side: 400, factor: 2.0 };
 /// How many times smaller that one is.
 const STEP: u32 = 3;
 
@@ -56,12 +60,6 @@ const CERTAIN: f32 = 0.8;
 
 /// The longest side whose maps are small: those of 640x480 take 20 MB, those of 1280x960 80.
 const LIGHT: u32 = 640;
-
-/// Sizes of input whose programs are kept; cameras and folders have few.
-const KEPT_PROGRAMS: usize = 6;
-
-/// Programs by rows and columns of their input, the one used last first.
-type KeptPrograms = Mutex<VecDeque<((usize, usize), Arc<Program>)>>;
 
 /// The network in the form in which it runs.
 enum Form {
@@ -100,7 +98,7 @@ impl Yunet {
         let form = if device.is_cpu() {
             let simd = Simd::chosen()?;
             let net = net.packed(simd, precision.for_detection(simd)?).map_err(&failed)?;
-            Form::Programs { net: Box::new(net), kept: Mutex::default() }
+            Form::Programs { net: Box::new(net), kept: KeptPrograms::default() }
         } else {
             Form::Layers(Box::new(net))
         };
@@ -108,17 +106,17 @@ impl Yunet {
     }
 
     fn run(&self, picture: &Raster) -> Result<Vec<Answers>, ModelError> {
-        let (columns, rows) = padded(picture);
+        let (columns, rows) = padded(picture, MULTIPLE);
         match &self.form {
             Form::Programs { net, kept } => {
-                let program = program(net, kept, (rows, columns));
+                let program = kept.of((rows, columns), |rows, columns| net.program(rows, columns));
                 let levels = program.run_rows(1, |_, y, row| interleaved(picture, y, row));
                 let levels = levels.into_iter().zip(STRIDES);
                 Ok(levels.map(|(values, stride)| Answers { columns: columns / stride, values }).collect())
             }
             Form::Layers(net) => {
                 let mut values = vec![0f32; 3 * rows * columns];
-                planar(picture, rows * columns, columns, &mut values);
+                planar(picture, BGR, rows * columns, columns, &mut values);
                 let answers = candle_core::Tensor::from_vec(values, (1, 3, rows, columns), self.device.inner())
                     .and_then(|x| net.run(&x))
                     .map_err(backend("YuNet"))?;
@@ -138,7 +136,17 @@ impl Yunet {
 impl YunetOptions {
     /// Whether the maps for a photo of that size are small.
     fn are_light(&self, width: u32, height: u32) -> bool {
-        width.max(height).min(self.max_side) <= LIGHT
+        self.sides(width.max(height)).first().is_none_or(|side| *side <= LIGHT)
+    }
+
+    /// Longer sides of the copies that a photo of that longer side is looked at in, the largest first.
+    fn sides(&self, longest: u32) -> Vec<u32> {
+        let mut sides = vec![longest.min(self.max_side)];
+        while let Some(&last) = sides.last().filter(|last| **last > WHOLE_RANGE) {
+            sides.push(last / STEP);
+        }
+        sides.splice(0..0, self.enlarge.side(longest, &GAIN, self.max_side));
+        sides
     }
 
     fn check(&self) -> Result<(), ModelError> {
@@ -149,56 +157,8 @@ impl YunetOptions {
         if (self.max_side as usize) < MULTIPLE {
             return wrong("max-side", self.max_side.to_string(), "at least 32 pixels");
         }
-        Ok(())
+        self.enlarge.check()
     }
-}
-
-/// Columns and rows of the network's input: the picture's, filled up at the end.
-fn padded(picture: &Raster) -> (usize, usize) {
-    let fill = |length: u32| (length as usize).next_multiple_of(MULTIPLE);
-    (fill(picture.width()), fill(picture.height()))
-}
-
-/// Planes of blue, green and red, 0 to 255, each `plane` numbers in rows of `columns`; what the picture
-/// does not fill is left as it is.
-fn planar(picture: &Raster, plane: usize, columns: usize, values: &mut [f32]) {
-    for y in 0..picture.height() {
-        for (x, &[red, green, blue]) in picture.row(y).as_chunks::<3>().0.iter().enumerate() {
-            let at = y as usize * columns + x;
-            values[at] = f32::from(blue);
-            values[plane + at] = f32::from(green);
-            values[2 * plane + at] = f32::from(red);
-        }
-    }
-}
-
-/// Red, green and blue of row `y`, 0 to 255, filled up with zeros.
-fn interleaved(picture: &Raster, y: usize, out: &mut [f32]) {
-    let row = if y < picture.height() as usize { picture.row(y as u32) } else { &[] };
-    let (filled, rest) = out.split_at_mut(row.len());
-    filled.iter_mut().zip(row).for_each(|(to, &v)| *to = f32::from(v));
-    rest.fill(0.0);
-}
-
-/// The program for that many rows and columns: a kept one, else a new one, which the one used longest
-/// ago makes way for.
-fn program(net: &PackedNet, kept: &KeptPrograms, size: (usize, usize)) -> Arc<Program> {
-    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-    let at = kept.iter().position(|(s, _)| *s == size);
-    let entry = at.and_then(|at| kept.remove(at)).unwrap_or_else(|| (size, Arc::new(net.program(size.0, size.1))));
-    let program = entry.1.clone();
-    kept.push_front(entry);
-    kept.truncate(KEPT_PROGRAMS);
-    program
-}
-
-/// Longer sides of the copies that a photo with that longer side is looked at in.
-fn sides(longest: u32, max_side: u32) -> Vec<u32> {
-    let mut sides = vec![longest.min(max_side)];
-    while let Some(&last) = sides.last().filter(|last| **last > WHOLE_RANGE) {
-        sides.push(last / STEP);
-    }
-    sides
 }
 
 impl Detector for Yunet {
@@ -216,28 +176,9 @@ impl Detector for Yunet {
 
     fn detect(&self, photo: &Raster) -> Result<Vec<Detection>, ModelError> {
         let longest = photo.width().max(photo.height());
-        let mut found = Vec::new();
-        for side in sides(longest, self.options.max_side) {
-            if side == longest {
-                found.extend(self.on_copy(photo)?);
-                continue;
-            }
-            let copy = fit_within(photo, side, side);
-            let across = photo.width() as f32 / copy.width() as f32;
-            let down = photo.height() as f32 / copy.height() as f32;
-            found.extend(self.on_copy(&copy)?.into_iter().map(|d| d.stretched(across, down)));
-        }
+        let mut found = in_copies(photo, &self.options.sides(longest), |copy| self.on_copy(copy))?;
         found.retain(|d| d.bbox.width().max(d.bbox.height()) >= self.options.min_face as f32);
         Ok(blend::one_a_face(&found, self.options.score))
-    }
-}
-
-impl Detection {
-    /// The same face in a photo `across` times as wide and `down` times as high.
-    fn stretched(self, across: f32, down: f32) -> Self {
-        let b = self.bbox;
-        let bbox = crate::geometry::BBox::new(b.x0 * across, b.y0 * down, b.x1 * across, b.y1 * down);
-        Self { bbox, landmarks: Landmarks(self.landmarks.0.map(|[x, y]| [x * across, y * down])), ..self }
     }
 }
 
@@ -247,7 +188,8 @@ mod tests {
 
     #[test]
     fn large_photos_are_looked_at_in_smaller_copies_too() {
-        assert_eq!(sides(250, 1280), [250]);
+        let sides = |longest, max_side| YunetOptions { max_side, ..Default::default() }.sides(longest);
+        assert_eq!(sides(250, 1280), [500, 250]);
         assert_eq!(sides(512, 1280), [512]);
         assert_eq!(sides(640, 1280), [640, 213]);
         assert_eq!(sides(4000, 1280), [1280, 426]);

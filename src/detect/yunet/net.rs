@@ -321,7 +321,7 @@ mod tests {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
         let photo = Photo::open(root.join("tests/fixtures/photos/astronaut.png")).unwrap();
         let mut x = vec![0f32; 3 * 512 * 512];
-        super::super::planar(photo.raster(), 512 * 512, 512, &mut x);
+        crate::detect::input::planar(photo.raster(), super::super::BGR, 512 * 512, 512, &mut x);
         for (name, shape) in NETS {
             let Some(loaded) = golden::published(name) else { continue };
             let x = Tensor::from_vec(x.clone(), (1, 3, 512, 512), &Device::Cpu).unwrap();

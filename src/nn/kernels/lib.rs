@@ -28,4 +28,5 @@ pub use program::arithmetic::Arithmetic;
 pub use program::builder::{Map, ProgramBuilder};
 pub use program::input::InputRows;
 pub use program::run::Program;
+pub use program::transposed::TransposedConv;
 pub use simd::{Simd, UnknownSimd};

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 use candle_core::DType;
 
 use super::locate::checksum_file;
-use super::{TensorMap, check, check_finite, dlib, files, onnx, safetensors_file, sface, sha256_hex, specs, torch};
+use super::{
+    TensorMap, TensorSpec, centerface, check, check_finite, dlib, files, onnx, safetensors_file, sface, sha256_hex,
+    specs, torch,
+};
 use crate::error::WeightsError;
 
 /// How the numbers are stored.
@@ -61,16 +64,12 @@ pub fn import(
         known: specs::architectures().join(", "),
     })?;
     let mut tensors = onnx::named(tensors, &architecture);
-    if architecture == "sface" && !tensors.contains_key("fc.weight") {
-        let released = specs::sface_released();
+    if let Some((format, released, folded)) = folding(&architecture, &tensors) {
         check(&shown, &architecture, &released, &tensors)?;
         check_finite(&shown, &tensors)?;
-        let malformed = |e: candle_core::Error| WeightsError::Malformed {
-            path: shown.clone(),
-            format: "SFace",
-            reason: e.to_string(),
-        };
-        tensors = sface::folded(&tensors).map_err(malformed)?;
+        let malformed =
+            |e: candle_core::Error| WeightsError::Malformed { path: shown.clone(), format, reason: e.to_string() };
+        tensors = folded(&tensors).map_err(malformed)?;
     }
     check(&shown, &architecture, &specs, &tensors)?;
     // A classifier's layer, and whatever else the network does not use, stays behind.
@@ -81,6 +80,20 @@ pub fn import(
         Precision::F16 => DType::F16,
     };
     write(out, &architecture, &tensors, dtype)
+}
+
+/// What becomes of released tensors whose batch normalisations are not folded yet.
+type Folding = fn(&TensorMap) -> candle_core::Result<TensorMap>;
+
+/// The format's name, the tensors that the release has and how they are folded; none where they are kith's already.
+fn folding(architecture: &str, tensors: &TensorMap) -> Option<(&'static str, Vec<TensorSpec>, Folding)> {
+    match architecture {
+        "sface" if !tensors.contains_key("fc.weight") => Some(("SFace", specs::sface_released(), sface::folded)),
+        "centerface" if !tensors.contains_key("neck.up.0.weight") => {
+            Some(("CenterFace", specs::centerface_released(), centerface::folded))
+        }
+        _ => None,
+    }
 }
 
 /// Writes the tensors of a model that was trained here, with their checksum beside, as a download's is.
@@ -151,6 +164,8 @@ fn guess(tensors: &TensorMap) -> &'static str {
         "dlib-resnet"
     } else if tensors.contains_key("blocks.0.depthwise.slope") {
         "sface"
+    } else if tensors.contains_key("neck.up.0.weight") {
+        "centerface"
     } else if tensors.contains_key("projection") {
         // Eigenfaces and Fisherfaces hold the same tensors; whoever knows better says --architecture.
         "eigenfaces"

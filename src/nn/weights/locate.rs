@@ -13,11 +13,12 @@ use crate::vector::{MIRROR_SUFFIX, ModelId};
 
 /// The weights that the build carries.
 #[cfg(feature = "embedded-weights")]
-const EMBEDDED: [(&str, &[u8]); 4] = [
+const EMBEDDED: [(&str, &[u8]); 5] = [
     ("mtcnn", include_bytes!("../../../weights/mtcnn.safetensors")),
     ("yunet", include_bytes!("../../../weights/yunet.safetensors")),
     ("dlib-resnet", include_bytes!("../../../weights/dlib-resnet.safetensors")),
     ("sface", include_bytes!("../../../weights/sface.safetensors")),
+    ("centerface", include_bytes!("../../../weights/centerface.safetensors")),
 ];
 #[cfg(not(feature = "embedded-weights"))]
 const EMBEDDED: [(&str, &[u8]); 0] = [];

@@ -1,5 +1,6 @@
 //! Weights: what they are called, where they lie, how they are read, checked, converted and fetched.
 
+mod centerface;
 mod dlib;
 mod files;
 #[cfg(test)]
@@ -32,6 +33,7 @@ pub use pull::{Progress, PullOptions, Pulled, pull};
 pub(crate) use sface::folded as folded_sface;
 #[cfg(test)]
 pub(crate) use specs::sface_released;
+pub(crate) use specs::{CENTERFACE_BLOCKS, CENTERFACE_HEADS, CENTERFACE_LATERALS};
 pub(crate) use specs::{MOBILEFACENET_BLOCKS, SFACE_BLOCKS, SFACE_DIMENSION, YUNET_N, YUNET_S, YunetShape};
 pub use specs::{TensorSpec, architectures, of as specs_of};
 

@@ -23,7 +23,7 @@
 //! | | 14 | 1 where the numbers lie in another file |
 //!
 //! torch's exporter folds each batch normalisation into the convolution before it and, having made new
-//! tensors, numbers them: `459` and `460`, or `onnx::Conv_529` and `onnx::Conv_530`, are the weight and
+//! tensors, numbers them: `459` and `460`, `542` and `544`, or `onnx::Conv_529` and `onnx::Conv_530`, are the weight and
 //! the bias of one convolution. The numbers differ from export to export but rise in the order in which
 //! the network runs, so [`named`] tells them apart by that order; the shapes are checked after.
 
@@ -78,6 +78,8 @@ pub(super) fn parse(bytes: &[u8], path: &str) -> Result<TensorMap, WeightsError>
 pub(super) fn architecture(tensors: &TensorMap) -> Option<&'static str> {
     if tensors.contains_key("pre_fc1_weight") {
         Some("sface")
+    } else if tensors.contains_key("neck.deconv_layers.0.conv.weight") {
+        Some("centerface")
     } else if tensors.contains_key("bbox_head.multi_level_share_convs.0.0.conv1.weight") {
         Some("yunet-n")
     } else if tensors.contains_key("bbox_head.multi_level_cls.0.conv1.weight") {
@@ -112,11 +114,26 @@ fn numbered(tensors: &TensorMap) -> Vec<(String, String)> {
     let number = |name: &str| name.strip_prefix(NUMBER_PREFIX).unwrap_or(name).parse::<u64>().ok();
     let by_number: BTreeMap<u64, (&String, usize)> =
         tensors.iter().filter_map(|(name, t)| Some((number(name)?, (name, t.rank())))).collect();
-    let pairs = by_number.iter().filter_map(|(n, (weight, rank))| {
-        let (bias, bias_rank) = by_number.get(&n.checked_add(1)?)?;
+    // By the next number, or the one after it: some exporters make another tensor in between.
+    let pairs = by_number.iter().zip(by_number.iter().skip(1)).filter(|((n, _), (next, _))| **next - **n <= 2);
+    let named = |((_, (weight, rank)), (_, (bias, bias_rank))): ((_, &(&String, usize)), (_, &(&String, usize)))| {
         (*rank == 4 && *bias_rank == 1).then(|| ((*weight).clone(), (*bias).clone()))
-    });
-    pairs.collect()
+    };
+    pairs.filter_map(named).collect()
+}
+
+/// A file of such tensors (name, dimensions, values), for tests.
+#[cfg(test)]
+pub(super) fn encoded(tensors: impl Iterator<Item = (String, Vec<usize>, Vec<f32>)>) -> Vec<u8> {
+    let tensor = |(name, shape, values): (String, Vec<usize>, Vec<f32>)| TensorProto {
+        dims: shape.into_iter().map(|d| d as i64).collect(),
+        data_type: FLOAT,
+        name,
+        raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        ..Default::default()
+    };
+    let graph = GraphProto { node: Vec::new(), initializer: tensors.map(tensor).collect() };
+    ModelProto { version: 8, graph: Some(graph) }.encode_to_vec()
 }
 
 #[cfg(test)]

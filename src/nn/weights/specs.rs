@@ -1,9 +1,11 @@
 //! Which tensors, of which shapes, each architecture needs.
 
+mod centerface;
 mod fast;
 mod sface;
 mod tensor;
 
+pub(crate) use centerface::{CENTERFACE_BLOCKS, CENTERFACE_HEADS, CENTERFACE_LATERALS, centerface_released};
 pub(crate) use fast::{MOBILEFACENET_BLOCKS, YUNET_N, YUNET_S, YunetShape};
 pub use tensor::TensorSpec;
 use tensor::{pair, spec};
@@ -18,6 +20,7 @@ pub fn architectures() -> &'static [&'static str] {
         "inception-resnet-v1",
         "yunet-s",
         "yunet-n",
+        "centerface",
         "mobilefacenet",
         "sface",
         "eigenfaces",
@@ -36,6 +39,7 @@ pub fn of(architecture: &str) -> Option<Vec<TensorSpec>> {
         "yunet-n" => Some(fast::yunet(&fast::YUNET_N)),
         "mobilefacenet" => Some(fast::mobilefacenet()),
         "sface" => Some(sface::sface()),
+        "centerface" => Some(centerface::centerface()),
         _ => None,
     }
 }
@@ -52,6 +56,7 @@ pub(super) fn numbered(architecture: &str) -> Vec<String> {
         "yunet-s" => fast::yunet_numbered(&fast::YUNET_S),
         "yunet-n" => fast::yunet_numbered(&fast::YUNET_N),
         "mobilefacenet" => fast::mobilefacenet_numbered(),
+        "centerface" => centerface::centerface_numbered(),
         _ => Vec::new(),
     }
 }

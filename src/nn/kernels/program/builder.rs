@@ -75,6 +75,13 @@ pub(crate) enum Task {
         to: Slice,
         factor: usize,
     },
+    /// Channels of `from` in `factor` x `factor` equal parts are added to the pixels of `to` that its pixel covers, row by
+    /// row. See [`super::transposed`].
+    AddDepthToSpace {
+        from: Slice,
+        to: Slice,
+        factor: usize,
+    },
     /// The greatest of each window; a window that hangs over the end counts what is inside.
     MaxPool {
         from: Slice,
@@ -106,6 +113,7 @@ impl Task {
             Self::Conv { from, .. }
             | Self::Depthwise { from, .. }
             | Self::AddCoarser { from, .. }
+            | Self::AddDepthToSpace { from, .. }
             | Self::MaxPool { from, .. }
             | Self::Mean { from, .. } => *from,
         }
@@ -117,6 +125,7 @@ impl Task {
             Self::Conv { to, .. }
             | Self::Depthwise { to, .. }
             | Self::AddCoarser { to, .. }
+            | Self::AddDepthToSpace { to, .. }
             | Self::MaxPool { to, .. }
             | Self::Mean { to, .. } => *to,
         }
@@ -276,7 +285,7 @@ impl ProgramBuilder {
         self.marks.push((self.steps.len(), name, slice.into()));
     }
 
-    fn push(&mut self, task: Task) -> &mut Self {
+    pub(super) fn push(&mut self, task: Task) -> &mut Self {
         let (from, to) = (task.reads(), task.writes());
         assert!(self.maps.contains(&from.map) && self.maps.contains(&to.map), "a map of another program");
         assert!(to.map.id != 0, "the input is not written");

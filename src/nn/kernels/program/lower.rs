@@ -17,6 +17,7 @@ use crate::program::fuse::run::{FusedOp, Kind};
 use crate::program::layout::Layout;
 use crate::program::ops::Op;
 use crate::program::ops::conv::ConvOp;
+use crate::program::ops::depth_to_space::DepthToSpaceOp;
 use crate::program::ops::int16::Int16Op;
 use crate::program::ops::map::{CoarserOp, DepthwiseOp, DirectOp, MapOp, WindowOp};
 use crate::program::ops::winograd::{self, Winograd};
@@ -218,6 +219,15 @@ impl Lowering<'_> {
                 })
             }
             Task::AddCoarser { factor, .. } => MapOp::AddCoarser(CoarserOp {
+                kernels,
+                from: input.view(from, (0, 0), 1),
+                to: output.view(to, (0, 0), 1),
+                factor: *factor,
+                vectors: to.channels.div_ceil(LANES),
+                rows: to.map.rows,
+                columns: to.map.columns,
+            }),
+            Task::AddDepthToSpace { factor, .. } => MapOp::AddDepthToSpace(DepthToSpaceOp {
                 kernels,
                 from: input.view(from, (0, 0), 1),
                 to: output.view(to, (0, 0), 1),

@@ -13,3 +13,4 @@ pub(crate) mod ops;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod team;
+pub(crate) mod transposed;

@@ -10,6 +10,7 @@ use crate::program::fuse::run::FusedOp;
 use crate::program::ops::bases::View;
 use crate::program::ops::bases::{Bases, PIECE, in_row, part};
 use crate::program::ops::conv::ConvOp;
+use crate::program::ops::depth_to_space::DepthToSpaceOp;
 
 /// An operator over maps of `N`.
 pub(crate) enum MapOp<N: Number> {
@@ -17,6 +18,7 @@ pub(crate) enum MapOp<N: Number> {
     Depthwise(DepthwiseOp<N>),
     Fused(FusedOp<N>),
     AddCoarser(CoarserOp<N>),
+    AddDepthToSpace(DepthToSpaceOp<N>),
     Max(WindowOp<N>),
     Mean(WindowOp<N>),
 }
@@ -89,6 +91,9 @@ impl<N: Number> MapOp<N> {
             Self::AddCoarser(op) => {
                 lines(n * op.rows, n * op.rows * op.columns * op.vectors * LANES / (PIECE / 8), threads)
             }
+            Self::AddDepthToSpace(op) => {
+                lines(n * op.rows, n * op.rows * op.columns * op.vectors * LANES / (PIECE / 8), threads)
+            }
             Self::Max(op) | Self::Mean(op) => op.pieces(n, threads),
         }
     }
@@ -105,6 +110,7 @@ impl<N: Number> MapOp<N> {
                 Self::Depthwise(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
                 Self::Fused(op) => op.run(bases, n, threads, piece),
                 Self::AddCoarser(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
+                Self::AddDepthToSpace(op) => op.run(bases, part(n * op.rows, self.pieces(n, threads), piece)),
                 Self::Max(op) => op.run(bases, n, threads, piece, |windows| (op.kernels.greatest)(windows)),
                 Self::Mean(op) => {
                     let factor = 1.0 / (op.window.0 * op.window.1) as f32;

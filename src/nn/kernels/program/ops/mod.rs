@@ -2,6 +2,7 @@
 
 pub(crate) mod bases;
 pub(crate) mod conv;
+pub(crate) mod depth_to_space;
 pub(crate) mod int16;
 pub(crate) mod map;
 pub(crate) mod winograd;

@@ -1,0 +1,195 @@
+//! CenterFace: a face is the point in its middle.
+//!
+//! Y. Xu, W. Yan, G. Yang, J. Luo, T. Li, J. He, "CenterFace: Joint Face Detection and Alignment Using Face as Point",
+//! arXiv 1911.03599, 2019. One map of a quarter of the photo's size says of each cell whether a face's centre lies in it,
+//! and where its box and landmarks are. The weights are the authors', trained on WIDER FACE.
+
+mod decode;
+mod net;
+
+use self::net::{MULTIPLE, Net, PackedNet, STRIDE};
+use super::enlarge::{Enlarge, Gain, in_copies};
+use super::input::{KeptPrograms, interleaved, padded, planar};
+use super::{Detection, Detector};
+use crate::error::ModelError;
+use crate::geometry::{Overlap, non_maximum_suppression};
+use crate::media::Raster;
+use crate::nn::weights::TensorMap;
+use crate::nn::{Device, PrecisionChoice, WeightSource, backend};
+use kith_kernels::Simd;
+
+/// What CenterFace can be told.
+///
+/// ```
+/// let options = kith::CenterFaceOptions { max_side: 640, ..Default::default() };
+/// assert_eq!(options.heat, 0.5);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CenterFaceOptions {
+    /// A cell is a face's centre where its heat is above this, 0 to 1.
+    pub heat: f32,
+    /// Longer side of the smallest face wanted, in pixels of the photo.
+    pub min_face: u32,
+    /// A photo whose longer side is longer is looked at in a copy of this size; at least 32.
+    pub max_side: u32,
+    /// Whether a small photo is looked at in an enlarged copy, too.
+    pub enlarge: Enlarge,
+}
+
+impl Default for CenterFaceOptions {
+    fn default() -> Self {
+        Self { heat: 0.5, min_face: 20, max_side: 1280, enlarge: Enlarge::Auto }
+    }
+}
+
+/// Architecture name, as the manifest has it.
+pub const ARCHITECTURE: &str = "centerface";
+const LOADING: &str = "loading CenterFace";
+
+/// Overlap from which two boxes are one face (the authors').
+const SAME_FACE: f32 = 0.3;
+/// The layers take red, green and blue.
+const RGB: [usize; 3] = [0, 1, 2];
+
+/// Photos that are enlarged.
+const GAIN: Gain = Gain { side: 400, factor: 1.5 };
+
+/// Chosen between the default heat, 0.5, and 1; not measured.
+const CERTAIN: f32 = 0.65;
+
+/// The longest side whose maps are small.
+const LIGHT: u32 = 640;
+
+/// The network in the form in which it runs.
+enum Form {
+    /// On the processor: our own kernels, laid out for the sizes seen last.
+    Programs { net: Box<PackedNet>, kept: KeptPrograms },
+    /// On an accelerator: the tensor library's.
+    Layers(Box<Net>),
+}
+
+/// The detector. See the module's own page for the paper.
+pub struct CenterFace {
+    name: String,
+    form: Form,
+    options: CenterFaceOptions,
+    device: Device,
+}
+
+impl CenterFace {
+    /// Builds the network; `name` is what the weights are called.
+    ///
+    /// # Errors
+    /// [`ModelError::InvalidOption`] for options outside their range, [`ModelError::Backend`] when the device fails or a
+    /// tensor is missing.
+    pub(crate) fn new(
+        name: &str,
+        tensors: &TensorMap,
+        device: &Device,
+        precision: PrecisionChoice,
+        options: CenterFaceOptions,
+    ) -> Result<Self, ModelError> {
+        options.check()?;
+        let failed = backend(LOADING);
+        let net = Net::load(&WeightSource::new(tensors, device.inner())).map_err(&failed)?;
+        let form = if device.is_cpu() {
+            let simd = Simd::chosen()?;
+            let net = net.packed(simd, precision.for_detection(simd)?).map_err(&failed)?;
+            Form::Programs { net: Box::new(net), kept: KeptPrograms::default() }
+        } else {
+            Form::Layers(Box::new(net))
+        };
+        Ok(Self { name: name.to_string(), form, options, device: device.clone() })
+    }
+
+    /// Faces of a copy of the photo, in pixels of the copy.
+    fn on_copy(&self, picture: &Raster) -> Result<Vec<Detection>, ModelError> {
+        let (columns, rows) = padded(picture, MULTIPLE);
+        let answers = match &self.form {
+            Form::Programs { net, kept } => {
+                let program = kept.of((rows, columns), |rows, columns| net.program(rows, columns));
+                program.run_rows(1, |_, y, row| interleaved(picture, y, row)).swap_remove(0)
+            }
+            Form::Layers(net) => {
+                let mut values = vec![0f32; 3 * rows * columns];
+                planar(picture, RGB, rows * columns, columns, &mut values);
+                candle_core::Tensor::from_vec(values, (1, 3, rows, columns), self.device.inner())
+                    .and_then(|x| net.run(&x))
+                    .map_err(backend("CenterFace"))?
+            }
+        };
+        Ok(decode::faces(&answers, columns / STRIDE, self.options.heat))
+    }
+}
+
+impl CenterFaceOptions {
+    /// Whether the maps for a photo of that size are small.
+    fn are_light(&self, width: u32, height: u32) -> bool {
+        self.sides(width.max(height)).first().is_none_or(|side| *side <= LIGHT)
+    }
+
+    /// Longer sides of the copies that a photo of that longer side is looked at in, the largest first.
+    fn sides(&self, longest: u32) -> Vec<u32> {
+        let enlarged = self.enlarge.side(longest, &GAIN, self.max_side);
+        enlarged.into_iter().chain([longest.min(self.max_side)]).collect()
+    }
+
+    fn check(&self) -> Result<(), ModelError> {
+        let wrong = |option, received: String, expected| Err(ModelError::InvalidOption { option, received, expected });
+        if !(0.0..=1.0).contains(&self.heat) {
+            return wrong("heat", self.heat.to_string(), "between 0 and 1");
+        }
+        if (self.max_side as usize) < MULTIPLE {
+            return wrong("max-side", self.max_side.to_string(), "at least 32 pixels");
+        }
+        self.enlarge.check()
+    }
+}
+
+impl Detector for CenterFace {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn certain(&self) -> f32 {
+        CERTAIN
+    }
+
+    fn is_light(&self, width: u32, height: u32) -> bool {
+        self.options.are_light(width, height)
+    }
+
+    fn detect(&self, photo: &Raster) -> Result<Vec<Detection>, ModelError> {
+        let sides = self.options.sides(photo.width().max(photo.height()));
+        let mut found = in_copies(photo, &sides, |copy| self.on_copy(copy))?;
+        found.retain(|d| d.bbox.width().max(d.bbox.height()) >= self.options.min_face as f32);
+        let boxes: Vec<_> = found.iter().map(|d| d.bbox).collect();
+        let scores: Vec<_> = found.iter().map(|d| d.score).collect();
+        let kept = non_maximum_suppression(&boxes, &scores, SAME_FACE, Overlap::Union);
+        Ok(kept.into_iter().map(|at| found[at]).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn photos_are_light_by_the_copy_that_is_looked_at() {
+        let few = CenterFaceOptions { max_side: 320, ..Default::default() };
+        assert!(CenterFaceOptions::default().are_light(480, 640) && few.are_light(4000, 3000));
+        assert!(!CenterFaceOptions::default().are_light(4000, 3000));
+    }
+
+    #[test]
+    fn options_outside_their_range_are_refused() {
+        for options in [
+            CenterFaceOptions { heat: 1.5, ..Default::default() },
+            CenterFaceOptions { heat: f32::NAN, ..Default::default() },
+            CenterFaceOptions { max_side: 31, ..Default::default() },
+        ] {
+            assert_eq!(options.check().unwrap_err().code(), "model.invalid_option");
+        }
+        assert!(CenterFaceOptions::default().check().is_ok());
+    }
+}
