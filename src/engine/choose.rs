@@ -23,8 +23,8 @@ pub enum FaceChoice {
     Only,
     /// The largest box, however many there are.
     Largest,
-    /// The box whose centre is nearest the photo's, however many there are: in photos that are cut about
-    /// the person whom they are named for, as those of Labeled Faces in the Wild are.
+    /// The box whose centre is nearest the photo's, in lengths of the box, however many there are: in photos that are
+    /// cut about the person whom they are named for, as those of Labeled Faces in the Wild are.
     Central,
 }
 
@@ -86,7 +86,11 @@ impl Selection {
     ) -> Result<(Detection, Vec<Detection>), RefusalError> {
         let Counted { faces, passed_over } = self.count(found);
         let (x, y) = (photo.width() as f32 / 2.0, photo.height() as f32 / 2.0);
-        let away = |d: &Detection| (d.bbox.centre().0 - x).hypot(d.bbox.centre().1 - y);
+        // In the boxes' own sizes: a speck beside the centre is not who the photo was cut about.
+        let away = |d: &Detection| {
+            let (width, height) = (d.bbox.width(), d.bbox.height());
+            ((d.bbox.centre().0 - x) / width).hypot((d.bbox.centre().1 - y) / height)
+        };
         let origin = || photo.origin().to_string();
         let chosen = match (faces.as_slice(), self.choice) {
             ([], _) => return Err(RefusalError::NoFace { photo: origin() }),
@@ -142,6 +146,20 @@ mod tests {
         let least = |min_score| Selection { min_score: Some(min_score), ..only };
         let boxes = found(&[(270.0, 0.9999), (55.0, 0.75)]);
         assert_eq!((least(0.7).count(&boxes).faces.len(), least(0.8).count(&boxes).faces.len()), (2, 1));
+    }
+
+    #[test]
+    fn who_a_photo_is_cut_about_is_no_speck_near_its_centre() {
+        let photo = Photo::from_raster(Raster::new(250, 250, [0; 3]), "cut.jpg");
+        let at = |x: f32, y: f32, side: f32| Detection {
+            bbox: BBox::new(x - side / 2.0, y - side / 2.0, x + side / 2.0, y + side / 2.0),
+            score: 0.9,
+            landmarks: Landmarks([[x, y]; 5]),
+            turned: 0,
+        };
+        let (face, speck, bystander) = (at(125.0, 140.0, 100.0), at(127.0, 118.0, 20.0), at(220.0, 140.0, 110.0));
+        let chosen = Selection::from(FaceChoice::Central).choose(&[speck, bystander, face], &photo).unwrap().0;
+        assert_eq!(chosen, face);
     }
 
     #[test]
