@@ -159,7 +159,7 @@ fn padded(picture: &Raster) -> (usize, usize) {
     (fill(picture.width()), fill(picture.height()))
 }
 
-/// Planes of blue, green and red, 0 to 255, each `plane` numbers in rows of `columns`; what the picture
+/// Planes of blue, green and red, 0 to 255, each `plane` values in rows of `columns`; what the picture
 /// does not fill is left as it is.
 fn planar(picture: &Raster, plane: usize, columns: usize, values: &mut [f32]) {
     for y in 0..picture.height() {

@@ -8,10 +8,10 @@ use super::locate::checksum_file;
 use super::{TensorMap, check, check_finite, dlib, files, onnx, safetensors_file, sface, sha256_hex, specs, torch};
 use crate::error::WeightsError;
 
-/// How the numbers are stored.
+/// The number format that weights are stored in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// 32-bit floats: exactly the released numbers.
+    /// 32-bit floats: exactly the released values.
     #[default]
     F32,
     /// 16-bit floats: half the size, rounded to about three decimal digits.
