@@ -41,7 +41,7 @@
 //! 36 in a hundred, the depthwise sums 20. Layer by layer on a quiet machine: 1x1 convolutions of 64 channels 84 to 87
 //! GFLOP/s of 97, of 16 channels 61, the stem 68, depthwise 45 to 54. A 1x1 convolution and the depthwise one after it
 //! in one pass, band by band of rows, over whole maps: 8.4 ms before and after. So memory is what they wait for only
-//! while what stands between two steps is a whole map: in one pass through rings of a window's rows (`nn/kernels/chain`,
+//! while what stands between two steps is a whole map: in one pass through rings of a window's rows (`nn/kernels/program/fuse`,
 //! kept), together with the next two, two cores of an EPYC with AVX-512, the net alone on one thread: 5.9 to 6.1 ms
 //! instead of 8.3 (YuNet-n 9.6 to 9.8 instead of 11.2), on two 3.4 to 4.4 instead of 7.7; equal to the last bit.
 //! - A depthwise 3x3 sum that reads each number once a row of its window, not once a place: 98 GFLOP/s instead of 73.

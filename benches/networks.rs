@@ -17,39 +17,39 @@
 //!   for 25 tiles; left to the direct sum, as are the maps of 8x8 and 3x3.
 //! - The same tiles on AVX2, two cores of an EPYC, quiet: 192->192 at 17x17 0.75 to 0.9 ms (1.19 direct) for one
 //!   face, 4.1 (8.0) for eight, so paths with narrow vectors use tiles for such layers, too.
-//! - 16-bit whole numbers (`--precision int16`), there: kernels alone 130 where f32 reaches 90 to 97 on one core;
+//! - int16 quantisation (`--precision int16`), there: kernels alone 130 where f32 reaches 90 to 97 on one core;
 //!   whole layers 240 to 277 where f32 reaches 150 to 185 on both. Layers by tiles stay in f32, which is faster still.
 //!   The rounding of inputs takes a twelfth of MobileFaceNet's time. Its embeddings: see the tests of `embed`.
 //! - Eight bits: MobileFaceNet, rounded by ONNX Runtime's own tools (outputs' channels apart, 100 faces to set the
 //!   ranges), 200 other faces: cosine to f32 0.9906 (median), 0.934 (least); weights in eight bits and inputs in
 //!   sixteen 0.9988 and 0.9975. Less than 0.9995, so not built; `pmaddubsw` alone is 1.4 times as fast as `pmaddwd`.
-//! - Weights as halves, made whole again panel by panel: one face 19.2 ms instead of 19.8, eight the same; not taken.
-//! - Pieces of maps of 64,000 numbers instead of 200,000, for a second cache of half a megabyte: 192->256 at 17x17 for
+//! - Weights in f16, widened to f32 again panel by panel: one face 19.2 ms instead of 19.8, eight the same; not taken.
+//! - Pieces of maps of 64,000 values instead of 200,000, for an L2 cache of half a megabyte: 192->256 at 17x17 for
 //!   eight faces 11.6 ms instead of 12.8 (kept).
 //! - Depthwise 3x3 with the nine weights in registers: 16 channels 0.44 ms instead of 0.53, but 64 channels 1.25
 //!   instead of 0.78, for every cache line is read twice; not taken.
-//! - 16-bit whole numbers on AVX-512 with VNNI: while a loop over a tile's sums was not unrolled, the compiler kept all of
+//! - int16 quantisation on AVX-512 with VNNI: while a loop over a tile's sums was not unrolled, the compiler kept all of
 //!   them in memory and int16 was no faster than f32; unrolled (kept), Inception-ResNet-v1 takes 0.6 to 0.7 of f32's time.
-//! - There, the layers by tiles in whole numbers instead, those of at least 80, 64, 32 or 16 inputs: one face and eight
+//! - There, the layers by Winograd's tiles in int16 instead, those of at least 80, 64, 32 or 16 inputs: one face and eight
 //!   the same or to a twentieth slower, dlib's ResNet 1.30 instead of 1.37 (from 64 inputs on); not taken.
 //! - A job to the pool for every step: a twelfth of the time went to putting threads to sleep and waking them. Threads that
 //!   stay together through a run (kept), two cores of a Xeon: Inception-ResNet-v1, one face, 12.0 ms instead of 13.6 in f32
 //!   and 6.5 instead of 7.4 in int16; dlib's ResNet 1.36 instead of 1.66; YuNet 4.9 instead of 5.9; eight faces the same,
 //!   and the same with another busy process on one of the cores.
-//! - While one panel's tiles are summed, the weights that the thread reads next are asked for, a few bytes with each number
+//! - While one panel's tiles are summed, the weights that the thread reads next are prefetched, a few bytes with each value
 //!   (kept), there: one face in f32 10.2 ms instead of 12.9, eight 8.5 instead of 8.9, int16 6.4 instead of 7.6. One cache
-//!   line with each number, where a tile reads two: 10.3. In the loop of maps so large that nothing is asked for
+//!   line with each value, where a tile reads two: 10.3. In the loop of maps so large that nothing is prefetched
 //!   it cost YuNet a twelfth, so these have a loop without.
 //! - The maps that tests look at were copied in every run, seen or not; no longer: eight faces in f32 7.8 ms each instead
 //!   of 8.6, in int16 5.3 instead of 6.1.
-//! - Halves in AVX-512 FP16 (`--precision f16`), one thread of a quiet Xeon (f32 176 GFLOP/s at most), a tile of 12
-//!   pixels by 32 outputs over 64 inputs: 338 with two numbers a lane pair, their sums joined at the end (kept), 240 with
-//!   one number spread by `vpbroadcastw`, which takes the port that multiplies. A depthwise 3x3 row of 64 channels 264
+//! - binary16 in AVX-512 FP16 (`--precision f16`), one thread of a quiet Xeon (f32 176 GFLOP/s at most), a tile of 12
+//!   pixels by 32 outputs over 64 inputs: 338 with two values a lane pair, their sums joined at the end (kept), 240 with
+//!   one value spread by `vpbroadcastw`, which takes the port that multiplies. A depthwise 3x3 row of 64 channels 264
 //!   where f32 has 98 to 110 and waits for its second cache; with 12 or 16 results side by side instead of 8, 112 to 118
 //!   in f32, in the whole network the same; not taken. Two threads: MobileFaceNet 1.2 to 1.3 ms (f32 2.1 to 2.2, int16
 //!   1.9 to 2.0), dlib's ResNet 1.1 to 1.2 (1.7 to 1.8, 1.4), Inception-ResNet-v1 one face 6.2 to 9.0 (11.0 to 11.8, 6.1
 //!   to 6.7) and eight 5.1 each (8.4 to 8.9, 5.6 to 5.9); with the next panel's weights asked for ahead (kept) 5.3 to 5.7
-//!   and 4.7 to 4.9. Sums of a window's mean number by number moved a mean of 700 by a hundredth; row by row (kept) they do not.
+//!   and 4.7 to 4.9. Sums of a window's mean value by value moved a mean of 700 by a hundredth; row by row (kept) they do not.
 //! - Huge pages for weights and maps: reading 100 MB at 6.8 GB/s instead of 4.1; Inception-ResNet-v1,
 //!   one face, 29 ms instead of 36.
 

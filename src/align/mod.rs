@@ -54,8 +54,8 @@ impl Alignment {
         match self {
             Self::FivePoint(template) => template.cut(photo, landmarks),
             Self::BoxCrop { size, margin } => {
-                // A face that lies on its side or its head in the photo stands on its chip, as one warped by landmarks
-                // does.
+                // A face that lies on its side or its head in the photo is upright on its chip, as one warped by landmarks
+                // is.
                 let [left, right, ..] = landmarks.0;
                 let quarters = (right[1] - left[1]).atan2(right[0] - left[0]) / std::f32::consts::FRAC_PI_2;
                 let chip = box_crop(photo, bbox, *size, *margin)?;

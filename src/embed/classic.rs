@@ -47,9 +47,9 @@ pub fn pixels(chip: &Raster) -> Vec<f32> {
 /// A trained subspace.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Subspace {
-    /// Mean of the training chips, [`PIXELS`] numbers.
+    /// Mean of the training chips, [`PIXELS`] values.
     pub mean: Vec<f32>,
-    /// Directions, [`PIXELS`] numbers each.
+    /// Directions, [`PIXELS`] values each.
     pub directions: Vec<Vec<f32>>,
 }
 

@@ -18,7 +18,7 @@ use kith_kernels::Simd;
 pub const ARCHITECTURE: &str = "dlib-resnet";
 /// Every pixel value `v` goes in as `(v - mean) / 256`; the mean is in the weights.
 const PIXEL_FACTOR: f32 = 1.0 / 256.0;
-/// Blocks in order; `true` where the block halves the picture.
+/// Blocks in order; `true` where the block downsamples by two.
 const BLOCKS: [bool; 14] =
     [false, false, false, true, false, false, false, true, false, false, true, false, false, true];
 
@@ -102,7 +102,7 @@ impl Layered for Layers {
     }
 }
 
-/// Two 3x3 convolutions beside a shortcut. A block that halves the picture strides its first
+/// Two 3x3 convolutions beside a shortcut. A block that downsamples strides its first
 /// convolution and averages the shortcut over 2x2.
 struct Block {
     first: Conv2d,

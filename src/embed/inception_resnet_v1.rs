@@ -366,7 +366,7 @@ mod tests {
         Tensor::from_vec(values, shape, &candle_core::Device::Cpu).unwrap()
     }
 
-    fn numbers(value: &serde_json::Value) -> Vec<f64> {
+    fn floats(value: &serde_json::Value) -> Vec<f64> {
         value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
     }
 
@@ -396,7 +396,7 @@ mod tests {
         let deviation = wanted["std"].as_f64().unwrap();
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / values.len() as f64;
         assert!((mean - wanted["mean"].as_f64().unwrap()).abs() < 1e-4 * deviation, "{name} by {by}: mean {mean}");
-        for (k, sample) in numbers(&wanted["samples"]).into_iter().enumerate() {
+        for (k, sample) in floats(&wanted["samples"]).into_iter().enumerate() {
             let got = f64::from(values[k * values.len() / 64]);
             assert!((got - sample).abs() < 1e-3 * deviation, "{name} by {by}: sample {k} is {got}, not {sample}");
         }
@@ -406,7 +406,7 @@ mod tests {
         let model = ModelId::new(ARCHITECTURE, "seeded", &Layers::alignment().name());
         for (row, wanted) in rows.into_iter().zip(golden["embedding"].as_array().unwrap()) {
             let got = Embedding::from_raw(row, model.clone()).unwrap();
-            let wanted = numbers(wanted).into_iter().map(|v| v as f32).collect();
+            let wanted = floats(wanted).into_iter().map(|v| v as f32).collect();
             let wanted = Embedding::from_raw(wanted, model.clone()).unwrap();
             let (cosine, distance) = (got.cosine(&wanted).unwrap(), got.distance(&wanted).unwrap());
             println!("{by}: cosine to facenet-pytorch {cosine:.8}, distance {distance:.2e}");
@@ -424,9 +424,9 @@ mod tests {
         let tensors: TensorMap = specs.iter().map(|s| (s.name.clone(), drawn(&s.name, &s.shape))).collect();
         let device = Device::open(DeviceChoice::Cpu).unwrap();
         let layers = Layers::load(&WeightSource::new(&tensors, device.inner())).unwrap();
-        let numbers_in: Vec<f32> =
+        let values_in: Vec<f32> =
             uniform("input", 2 * 3 * 160 * 160).into_iter().map(|u| (2.0 * u - 1.0) as f32).collect();
-        let input = Tensor::from_slice(&numbers_in, (2, 3, 160, 160), device.inner()).unwrap();
+        let input = Tensor::from_slice(&values_in, (2, 3, 160, 160), device.inner()).unwrap();
 
         let mut stages = 0;
         let output = layers.stages(&input, |name, tensor| {
@@ -440,7 +440,7 @@ mod tests {
         let fill = |image: usize, rows: &mut crate::nn::InputRows| {
             for y in 0..160 {
                 for (at, value) in rows.row(y).iter_mut().enumerate() {
-                    *value = numbers_in[(image * 3 + at % 3) * plane + y * 160 + at / 3];
+                    *value = values_in[(image * 3 + at % 3) * plane + y * 160 + at / 3];
                 }
             }
         };

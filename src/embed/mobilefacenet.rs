@@ -28,7 +28,7 @@ pub(crate) struct Layers {
     pointwise: Conv2d,
     blocks: Vec<Block>,
     conv2: Conv2d,
-    /// A weighted mean over the whole map, for each channel alone.
+    /// A depthwise convolution over the whole map.
     global: Conv2d,
     conv3: Conv2d,
 }
@@ -130,7 +130,7 @@ impl Block {
     }
 }
 
-/// A convolution of each channel alone.
+/// A depthwise convolution.
 fn depthwise(source: &WeightSource, name: &str, stride: usize, padding: usize) -> TensorResult<Conv2d> {
     let channels = source.under(name).get("weight")?.dim(0)?;
     Ok(Conv2d::load(source, name, stride, (padding, padding))?.grouped(channels))
@@ -171,7 +171,7 @@ mod tests {
         layers.into_iter().chain(Arithmetic::available().into_iter().map(by_program)).collect()
     }
 
-    /// Whether it was computed in numbers that goldens do not hold for to the last digits.
+    /// Whether it was computed in a precision that goldens do not hold for to the last digits.
     fn is_coarse(by: &str) -> bool {
         by.ends_with("int16") || by.ends_with("f16")
     }

@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn other_numbers_move_no_face_further_than_a_cosine_of_0_9995() {
+    fn other_precisions_move_no_face_further_than_a_cosine_of_0_9995() {
         for (choice, _) in others() {
             for model in ["dlib-resnet", "dlib-resnet+mirror"] {
                 let [full, other] = [PrecisionChoice::F32, choice].map(|p| engine(model, p));
@@ -83,22 +83,22 @@ mod tests {
     }
 
     #[test]
-    fn other_numbers_are_taken_only_where_the_cosine_says_so() {
+    fn other_precisions_are_taken_only_where_the_cosine_says_so() {
         for (cosine, taken) in [(1.0, true), (0.9995, true), (0.9994, false), (-1.0, false), (f32::NAN, false)] {
             assert_eq!(super::network::is_like_enough(cosine), taken, "{cosine}");
         }
     }
 
     #[test]
-    fn auto_takes_the_fastest_numbers_and_says_so() {
+    fn auto_takes_the_fastest_precision_and_says_so() {
         let auto = engine("dlib-resnet", PrecisionChoice::Auto);
         let fastest = others().pop().filter(|_| Simd::chosen().unwrap() != Simd::Scalar);
         assert_eq!(auto.precision(), fastest.map_or("f32", |(_, kind)| kind.name()));
     }
 
-    /// The first labelled pairs of LFW, decided in every kind of numbers.
+    /// The first labelled pairs of LFW, decided in every precision.
     #[test]
-    fn verdicts_on_labelled_pairs_are_the_same_in_other_numbers() {
+    fn verdicts_on_labelled_pairs_are_the_same_in_other_precisions() {
         let lfw = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/lfw");
         let Ok(pairs) = std::fs::read_to_string(lfw.join("pairs.txt")) else {
             return crate::require::missing("../shared/data/lfw/pairs.txt is not there");

@@ -2,7 +2,7 @@
 //!
 //! It is given this crate's product as its distance, and keeps vectors of its own beside the rows'. What it
 //! lacks is made up for here: it has no deletion, so rows of the forgotten are passed over in its answers
-//! and never used again, and once they are many the exact scan answers until it is built anew; its answers
+//! and never used again, and once they are many the exact scan answers until it is rebuilt; its answers
 //! are ranked by the rows' vectors. Its files are not used: it writes them in place without a sync, and
 //! ends the process on a damaged one. So it is built again by whoever asks for it.
 

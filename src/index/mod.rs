@@ -1,5 +1,5 @@
 //! Nearest faces: a [`FaceIndex`] holds the vectors of a gallery and answers by one of several ways. It is
-//! a cache over the store, and can be made again from it at any time.
+//! a cache over the store, and can be rebuilt from it at any time.
 //!
 //! | way | answers | for |
 //! | --- | --- | --- |
@@ -76,7 +76,7 @@ impl Index for Graph {
     }
 }
 
-/// What stands over the rows.
+/// The structure over the rows that answers.
 #[derive(Debug)]
 enum Over {
     /// Nothing: the exact scan answers.
@@ -85,7 +85,7 @@ enum Over {
     Hnsw(HnswRs),
 }
 
-/// Unit vectors under the numbers of faces, searchable: what a gallery is searched by, and free for other
+/// Unit vectors by face id, searchable: what a gallery is searched by, and free for other
 /// use.
 ///
 /// ```
@@ -105,7 +105,7 @@ pub struct FaceIndex {
 }
 
 impl FaceIndex {
-    /// An empty index of vectors of `dimension` numbers.
+    /// An empty index of vectors of `dimension` dimensions.
     pub fn new(dimension: usize, precision: Precision) -> Self {
         Self { rows: Rows::new(dimension, precision), over: Over::Exact }
     }
@@ -191,7 +191,7 @@ impl FaceIndex {
         self.rows.row_of(face).is_some()
     }
 
-    /// Adds a unit vector under a face's number, in place of the one that the number had.
+    /// Adds a unit vector under a face's id, in place of the one that the id had.
     ///
     /// # Panics
     /// When the vector is not of the index's dimension: the gallery checks what it takes in.
@@ -222,7 +222,7 @@ impl FaceIndex {
     }
 
     /// The `count` nearest of the allowed faces (all when `None`), nearest first; equal distances in order
-    /// of their numbers. Nothing for a probe of another dimension or that is not finite.
+    /// of their ids. Nothing for a probe of another dimension or that is not finite.
     pub fn nearest(&self, probe: &[f32], count: usize, allowed: Allowed) -> Vec<Neighbour> {
         if let Some(over) = self.over() {
             let Some(probe) = self.rows.probe(probe) else { return Vec::new() };
@@ -233,7 +233,7 @@ impl FaceIndex {
         self.exact(probe, count, allowed)
     }
 
-    /// [`FaceIndex::nearest`] by the exact scan, whatever stands over the rows.
+    /// [`FaceIndex::nearest`] by the exact scan, whatever index is over the rows.
     pub fn exact(&self, probe: &[f32], count: usize, allowed: Allowed) -> Vec<Neighbour> {
         exact::nearest_of_each(&self.rows, &[probe], count, allowed).pop().unwrap_or_default()
     }

@@ -29,7 +29,7 @@ use super::neighbour::Neighbour;
 use super::table::Table;
 use crate::vector::{CodedProbe, LINE, Layout, squared_distance, stored};
 
-/// Stands for a face in a row that is nobody's.
+/// In place of a face id in a row that is nobody's.
 pub(super) const NOBODY: u64 = u64::MAX;
 /// The largest code.
 const LARGEST: f32 = 127.0;
@@ -38,7 +38,7 @@ const HEADROOM: f32 = 1.25;
 /// What rounding of f32 sums can add to a product of unit vectors, generously.
 const ROUNDING: f64 = 1e-5;
 
-/// How vectors are held.
+/// The number format that vectors are held in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// As they were given.
@@ -54,7 +54,7 @@ enum Vectors {
     F16(Table<f16>),
 }
 
-/// Vectors under the numbers of faces.
+/// Vectors by face id.
 #[derive(Debug, Clone)]
 pub(crate) struct Rows {
     dimension: usize,
@@ -63,7 +63,7 @@ pub(crate) struct Rows {
     faces: Vec<u64>,
     at: HashMap<u64, u32>,
     free: Vec<u32>,
-    /// What a code of one stands for.
+    /// The value of a code of one.
     scale: f32,
     /// Largest Euclidean length of a vector less its codes' value.
     code_error: f64,
@@ -164,7 +164,7 @@ impl Rows {
         vectors + self.codes.bytes() + self.faces.capacity() * size_of::<u64>() + map + self.free.capacity() * 4
     }
 
-    /// Adds a unit vector under a number that is not there yet; returns its row.
+    /// Adds a unit vector under a face id that is not there yet; returns its row.
     pub(super) fn insert(&mut self, face: u64, vector: &[f32]) -> u32 {
         assert_eq!(vector.len(), self.dimension, "a vector of another dimension");
         assert!(face != NOBODY && !self.at.contains_key(&face), "face {face} has a row already");
@@ -209,7 +209,7 @@ impl Rows {
         self.free.push(row);
     }
 
-    /// Frees every row that is nobody's. No index may stand over the rows.
+    /// Frees every row that is nobody's. No index may be over the rows.
     pub(super) fn free_unused(&mut self) {
         let free: std::collections::HashSet<u32> = self.free.iter().copied().collect();
         let nobody = |row: &u32| self.faces[*row as usize] == NOBODY && !free.contains(row);
@@ -217,7 +217,7 @@ impl Rows {
         unused.into_iter().for_each(|row| self.free(row));
     }
 
-    /// Moves the last rows into the free ones. No index may stand over the rows.
+    /// Moves the last rows into the free ones. No index may be over the rows.
     pub(super) fn compact(&mut self) {
         let mut free = std::mem::take(&mut self.free);
         free.sort_unstable_by(|a, b| b.cmp(a));
@@ -264,7 +264,7 @@ impl Rows {
         self.length_error = self.length_error.max(length_error(&vector));
     }
 
-    /// Encodes every row anew, at the current scale.
+    /// Encodes every row again, at the current scale.
     fn encode_all(&mut self) {
         let (mut code_error, mut length_error) = (0f64, 0f64);
         let faces: Vec<(u32, u64)> = self.faces().collect();
@@ -356,7 +356,7 @@ impl Rows {
             }
             let vector = self.vector(row);
             let off = length_error(&vector);
-            // Written so that a length that is not a number is a fault.
+            // Written so that a NaN length is a fault.
             let sound = off < 3e-3 && off <= self.length_error;
             if !sound {
                 return Err(format!("the vector of face {face} is {off} from length 1"));

@@ -4,7 +4,7 @@ use super::*;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-/// A normal number (Box and Muller, 1958).
+/// A normal deviate (Box and Muller, 1958).
 fn normal(rng: &mut impl Rng) -> f32 {
     let (u, v): (f64, f64) = (1.0 - rng.random::<f64>(), rng.random());
     ((-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()) as f32
@@ -386,7 +386,7 @@ fn a_saved_graph_is_brought_up_to_the_store_and_a_damaged_one_is_not_used() {
     let refused = |mut bytes: &[u8], what: &str| {
         assert!(again.read_graph(&stamp(), &mut bytes).is_err(), "{what}");
     };
-    // Every bit of the header, the sums and what stands about them; then anywhere.
+    // Every bit of the header, the sums and what lies about them; then anywhere.
     for bit in (0..120 * 8).chain((0..200).map(|_| faces_of.rng.random_range(0..bytes.len() * 8))) {
         let mut torn = bytes.clone();
         torn[bit / 8] ^= 1 << (bit % 8);
@@ -460,7 +460,7 @@ fn hnsw_rs_answers_behind_the_same_door() {
     let probes: Vec<Vec<f32>> = centres.iter().map(|c| faces_of.face(c)).collect();
     let (first, _) = recall(&index, &probes, None);
     assert!(first >= 0.99, "recall@1 {first}, width {:?}", index.width());
-    // Gone is gone, what comes is found, and a number that comes again is not there twice.
+    // Gone is gone, what comes is found, and a face id that comes again is not there twice.
     for (face, v) in kept.iter().take(100) {
         assert!(index.remove(*face));
         assert!(index.nearest(v, 3, None).iter().all(|n| n.face != *face));

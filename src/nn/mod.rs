@@ -1,4 +1,4 @@
-//! Devices, weights and layers: what every network here stands on. The only room, with the networks
+//! Devices, weights and layers: what every network here is built on. The only room, with the networks
 //! themselves, that knows candle.
 
 mod device;

@@ -1,4 +1,4 @@
-//! In which numbers networks are computed.
+//! The precision that networks are computed in: f32, binary16 (f16) or int16 quantisation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -20,13 +20,13 @@ use kith_kernels::Simd;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum PrecisionChoice {
-    /// Single precision everywhere: the numbers that goldens and published error rates were measured with.
+    /// f32 everywhere: what goldens and published error rates were measured in.
     #[default]
     F32,
-    /// The embedder, YuNet and CenterFace in halves (IEEE 754 binary16), maps, weights and sums alike, but for the convolutions that
-    /// read the photo: on processors with AVX-512 FP16.
+    /// The embedder, YuNet and CenterFace in binary16 (IEEE 754 half precision), maps, weights and sums alike, but for the
+    /// convolutions that read the photo: on processors with AVX-512 FP16.
     F16,
-    /// The embedder's large convolutions in 16-bit whole numbers, on processors that have instructions for it.
+    /// The embedder's large convolutions in int16 quantisation, on processors that have instructions for it.
     Int16,
     /// The first in which a face's embedding stays within a cosine of 0.9995 of that in f32, which is tried when the
     /// network is loaded: `f16` where the processor has AVX-512 FP16, `int16` where it multiplies int16 values in pairs
@@ -66,7 +66,7 @@ impl fmt::Display for PrecisionChoice {
 }
 
 impl PrecisionChoice {
-    /// What is asked for, or may be tried in that order, in place of f32 on a processor of that path; none for a
+    /// What is asked for, or may be tried in that order, in place of f32 with that instruction set; none for a
     /// device that is no processor.
     ///
     /// # Errors
@@ -93,13 +93,13 @@ impl PrecisionChoice {
         }
     }
 
-    /// In which numbers a detector that stays near its goldens in all of them is computed.
+    /// The precision of a detector that stays near its goldens in all of them.
     ///
     /// # Errors
     /// As for [`Self::instead_of_f32`].
     pub(crate) fn for_detection(self, simd: Simd) -> Result<Arithmetic, ModelError> {
         let kinds = self.instead_of_f32(Some(simd))?;
-        // Not in shorter numbers than these: the boxes move too far.
+        // Not quantised: the boxes move too far.
         Ok(match kinds.first() {
             Some(Arithmetic::F16) => Arithmetic::F16,
             _ => Arithmetic::F32,

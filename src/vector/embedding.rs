@@ -1,9 +1,9 @@
-//! The unit vector that stands for a face, and the model that it belongs to.
+//! A face's embedding, a unit vector, and the model that it belongs to.
 //!
 //! Invariants of [`Embedding`], which distances rely on:
 //! 1. its Euclidean length is 1 (to f32 rounding), so distance and cosine order alike:
 //!    `distance^2 = 2 - 2 cosine`;
-//! 2. every number is finite;
+//! 2. every dimension is finite;
 //! 3. it carries its [`ModelId`], and two embeddings meet only when their ids are equal; and the name of the detector
 //!    whose landmarks its chip was cut by, where that is known.
 
@@ -100,25 +100,25 @@ impl Embedding {
         Ok(Self { values, model, detector: None })
     }
 
-    /// Takes numbers that are a unit vector already (to one in a thousand), bit for bit.
+    /// Takes values that are a unit vector already (to one in a thousand), bit for bit.
     ///
     /// # Errors
     /// [`ModelError::BadEmbedding`] for another length, NaN or infinity.
     pub(crate) fn of_unit(values: Vec<f32>, model: ModelId) -> Result<Self, ModelError> {
         let length = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>().sqrt();
-        // Written so that a length that is not a number is refused.
+        // Written so that a NaN length is refused.
         if (length - 1.0).abs() < 1e-3 {
             return Ok(Self { values, model, detector: None });
         }
         Err(ModelError::BadEmbedding { reason: format!("its length is {length}, not 1") })
     }
 
-    /// The numbers, of Euclidean length 1.
+    /// The values, of Euclidean length 1.
     pub fn values(&self) -> &[f32] {
         &self.values
     }
 
-    /// How many numbers.
+    /// How many dimensions.
     pub fn dimension(&self) -> usize {
         self.values.len()
     }
@@ -168,7 +168,7 @@ impl Embedding {
     }
 }
 
-/// A template is biometric data: no debug print of it shows its numbers.
+/// A template is biometric data: no debug print of it shows its values.
 impl fmt::Debug for Embedding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Embedding({} numbers, {})", self.values.len(), self.model)

@@ -1,4 +1,4 @@
-//! Embeddings and the distances between them: pure numbers.
+//! Embeddings and the distances between them: pure computation.
 
 mod embedding;
 mod kernels;

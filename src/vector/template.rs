@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How a person's faces stand for the person.
+/// The template rule: how a person's faces are compared as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {
@@ -27,7 +27,7 @@ pub fn template_comparisons(faces: usize) -> usize {
     if faces < 2 { faces } else { faces + faces / 2 + 1 }
 }
 
-/// The unit vector along the sum of `faces` (unit vectors of `dimension` numbers), added up in that order, so that
+/// The unit vector along the sum of `faces` (unit vectors of `dimension` dimensions), added up in that order, so that
 /// the same faces give the same bits; `None` where they cancel out or there are none.
 pub(crate) fn mean_direction(faces: impl Iterator<Item = Vec<f32>>, dimension: usize) -> Option<Vec<f32>> {
     let mut sum = vec![0f64; dimension];

@@ -1,7 +1,7 @@
 //! MTCNN: three small networks in a cascade.
 //!
 //! K. Zhang, Z. Zhang, Z. Li, Y. Qiao, "Joint face detection and alignment using multitask cascaded
-//! convolutional networks", IEEE Signal Processing Letters 23(10), 2016. The numbers (thresholds,
+//! convolutional networks", IEEE Signal Processing Letters 23(10), 2016. The constants (thresholds,
 //! rounding, the two overlap measures) are those of facenet-pytorch 2.6.0, whose weights these are; but crops that
 //! reach beyond the photo are filled up with black, as the paper's own program does it, and not stretched.
 //!

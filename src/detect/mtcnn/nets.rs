@@ -17,7 +17,7 @@ pub(super) const RNET_SIDE: usize = 24;
 pub(super) const ONET_SIDE: usize = 48;
 
 /// Crops that a thread takes through R-net or O-net together. Their maps take 0.1 and 0.5 MB a crop: so many
-/// stay in a core's second cache, and share the reading of the dense layers' weights.
+/// stay in a core's L2 cache, and share the reading of the dense layers' weights.
 const RNET_GROUP: usize = 8;
 const ONET_GROUP: usize = 3;
 

@@ -71,7 +71,7 @@ impl StripPNet {
     fn strip(&self, pixels: &AreaRows, level: &Level, strip: &Strip, threshold: f32) -> Vec<Candidate> {
         let (_, cells) = level.cells();
         let (after_conv1, pooled_width) = (level.width - 2, (level.width - 2).div_ceil(2));
-        // Rings: row `r` of a map stands in place `r` modulo the ring's length.
+        // Ring buffers: row `r` of a map is at `r` modulo the ring's length.
         let mut levels: [Row; 4] = std::array::from_fn(|_| Row::new(3, level.width));
         let mut convolved: [Row; 2] = std::array::from_fn(|_| self.conv1.row(after_conv1));
         let mut pooled: [Row; 3] = std::array::from_fn(|_| self.conv1.row(pooled_width));

@@ -13,14 +13,14 @@ pub(super) fn score(cell: &[f32]) -> f32 {
     (sigmoid(cell[0]) * sigmoid(cell[1])).sqrt()
 }
 
-/// The cells of a level with at least `threshold`, in pixels of the network's input. A box whose numbers
-/// are not finite is none.
+/// The cells of a level with at least `threshold`, in pixels of the network's input. A box that is
+/// not finite is none.
 pub(super) fn faces(answers: &Answers, stride: usize, threshold: f32) -> Vec<Detection> {
     let stride = stride as f32;
     let mut found = Vec::new();
     for (at, cell) in answers.values.as_chunks::<OUTPUTS>().0.iter().enumerate() {
         let score = score(cell);
-        // Written so that a score that is not a number is none.
+        // Written so that a NaN score is none.
         if !matches!(score.partial_cmp(&threshold), Some(std::cmp::Ordering::Greater | std::cmp::Ordering::Equal)) {
             continue;
         }

@@ -243,7 +243,7 @@ mod tests {
 
     const NETS: [(&str, &YunetShape); 2] = [("yunet-s", &YUNET_S), ("yunet-n", &YUNET_N)];
 
-    /// What an output's numbers may be held to.
+    /// What an output's values may be held to.
     struct Said<'a> {
         /// Their standard deviation.
         std: f64,

@@ -25,7 +25,7 @@ const PIVOTS: usize = 512;
 /// Neighbours whose products with a candidate are computed at once.
 const AT_ONCE: usize = 8;
 
-/// Changes that were worked out on a graph as it stood.
+/// Changes that were worked out on a snapshot of the graph.
 #[derive(Debug)]
 pub(crate) struct Plan {
     version: u64,
@@ -83,7 +83,7 @@ impl Graph {
                 (target, self.no_more_than_fit(rows, target, list))
             })
             .collect();
-        // Later lists stand: those of the batch come first.
+        // Later lists win: those of the batch come first.
         lists.extend(led);
         lists
     }
@@ -114,7 +114,7 @@ impl Graph {
         self.prune(rows, found)
     }
 
-    /// Of candidates, best first with their products with the row, those that no chosen one stands before.
+    /// Of candidates, best first with their products with the row, those that no chosen one occludes.
     fn prune(&self, rows: &Rows, found: Vec<(i32, u32)>) -> Vec<u32> {
         let (one, layout) = (rows.one(), rows.layout());
         // Half the squared distance in units of codes.
@@ -249,7 +249,7 @@ impl Graph {
     }
 }
 
-/// The order in which rows are linked: shuffled, since the faces of a person stand side by side, and always
+/// The order in which rows are linked: shuffled, since the faces of a person are neighbours in the store, and always
 /// in the same way.
 fn shuffle(rows: &mut [u32]) {
     let mut state = 0x9E37_79B9_7F4A_7C15u64;

@@ -1,7 +1,7 @@
 //! A graph on disk: who neighbours whom, and no vector. It is a cache of the store: whatever does not fit
 //! the vectors that the store gave is left out, and a file that is not whole is not used at all.
 //!
-//! | offset | size | what (numbers little-endian) |
+//! | offset | size | what (integers and floats little-endian) |
 //! | --- | --- | --- |
 //! | 0 | 8 | `kithgrf1` |
 //! | 8 | 4 | `h`: length of the header |
@@ -12,7 +12,7 @@
 //! | | 4 `p` + 4 | rows of the pivots, then CRC-32 of the section |
 //! | | 4 `n` `d` + 4 | neighbours of each row, then CRC-32 of the section |
 //!
-//! Header: id of the database (16), gallery (4), number of the last write (8), dimension (4), degree `d`
+//! Header: id of the database (16), gallery (4), sequence number of the last write (8), dimension (4), degree `d`
 //! (4), candidates (4), alpha (4), recall (8), width (8), rows `n` (4), pivots `p` (4), model id (the rest).
 //!
 //! Faces enrolled since the file was written are missing in it and go to the tail; faces forgotten since
@@ -30,7 +30,7 @@ const MAGIC: &[u8; 8] = b"kithgrf1";
 const FIXED: usize = 68;
 /// Longest header: a model id is far shorter.
 const LONGEST: usize = 4096;
-/// A graph that lacks more than one in this many of the faces is built anew.
+/// A graph that lacks more than one in this many of the faces is rebuilt.
 const LACKING: usize = 4;
 /// Most neighbours that a file may claim.
 const HIGHEST_DEGREE: usize = 1024;
@@ -96,7 +96,7 @@ pub(crate) fn fingerprint(rows: &Rows, row: u32) -> u32 {
     sum.finalize()
 }
 
-/// The header's numbers.
+/// The header's fields.
 struct Header {
     parameters: Parameters,
     width: usize,
@@ -125,7 +125,7 @@ impl Header {
         bytes
     }
 
-    /// What stands in a header that belongs to `stamp`.
+    /// A header that belongs to `stamp`.
     fn parse(bytes: &[u8], stamp: &Stamp, dimension: usize) -> Result<Self, String> {
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let u64_at = |at: usize| u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32;

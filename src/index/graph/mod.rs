@@ -8,14 +8,14 @@
 //! chosen than to the row itself is left out. Walks compare products of 8-bit codes alone; what they find
 //! is ranked by the vectors themselves.
 //!
-//! The graph grows in batches: each new row's neighbours are found on the graph as it stands, then every
+//! The graph grows in batches: each new row's neighbours are found on the graph as it is, then every
 //! change is applied at once (Dobson et al., "Scaling graph-based ANNS algorithms to billion-size
 //! datasets", 2023). So the work runs on all cores without a lock, the outcome is the same on any number
 //! of them, and it can be worked out while others search: only applying needs the graph alone.
 //!
-//! Rows that are not linked yet (and any that no walk can reach) stand in `tail`, which every search scans
-//! whole: an answer never lacks what was just enrolled. Removed rows stay as stepping stones that are no
-//! answers, until a sweep gives their neighbours new ones and frees them.
+//! Rows that are not linked yet (and any that no walk can reach) are in `tail`, which every search scans
+//! whole: an answer never lacks what was just enrolled. Removed rows stay as tombstones that walks step on but do not
+//! answer with, until a sweep gives their neighbours new ones and frees them.
 //!
 //! Invariants, held against by `check`:
 //! 1. `links` has a row for every row; neighbours come first, [`NONE`] after; none is the row itself, a

@@ -104,7 +104,7 @@ impl Graph {
         width: usize,
     ) -> Option<Vec<Neighbour>> {
         if let Some(is) = allowed {
-            // Spread over all rows, so that faces enrolled one after the other do not stand for all.
+            // Spread over all rows, so that faces enrolled one after the other are not taken for all.
             let step = (rows.rows() / ASKED).max(1);
             let asked = (0..rows.rows()).step_by(step).filter_map(|row| rows.face(row as u32));
             let (mut all, mut taken) = (0, 0);

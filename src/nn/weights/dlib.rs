@@ -255,7 +255,7 @@ fn name_layers(layers: Vec<Layer>) -> Parsed<TensorMap> {
         convolution(&mut layers, &mut tensors, &block, "conv1", "affine1")?;
         skip(&mut layers, &["relu_"])?;
         convolution(&mut layers, &mut tensors, &block, "conv2", "affine2")?;
-        // The last block halves the picture without more channels.
+        // The last block downsamples without more channels.
         let halves = channels != before || i == DLIB_BLOCKS.len() - 1;
         skip(&mut layers, if halves { &["avg_pool_2", "add_prev_", "relu_"] } else { &["add_prev_", "relu_"] })?;
         before = channels;
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn hostile_lengths_allocate_nothing() {
-        // A tensor of 2^62 numbers, a name of 2^60 bytes, an integer of 15 bytes.
+        // A tensor of 2^62 values, a name of 2^60 bytes, an integer of 15 bytes.
         let huge = [0x01, 2, 0x08, 0, 0, 0, 0, 0, 0, 0, 0x40, 1, 1, 1, 1, 1, 1];
         assert!(Reader { bytes: &huge, at: 0 }.tensor().is_err());
         let name = [0x08, 0, 0, 0, 0, 0, 0, 0, 0x10];

@@ -11,10 +11,10 @@ use super::{
 };
 use crate::error::WeightsError;
 
-/// How the numbers are stored.
+/// The number format that weights are stored in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// 32-bit floats: exactly the released numbers.
+    /// 32-bit floats: exactly the released values.
     #[default]
     F32,
     /// 16-bit floats: half the size, rounded to about three decimal digits.

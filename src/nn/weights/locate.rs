@@ -147,7 +147,7 @@ impl WeightStore {
         Err(self.missing(entry))
     }
 
-    /// Reads the weights of that name wherever they are, holds checksum, tensors and every number
+    /// Reads the weights of that name wherever they are, holds checksum, tensors and every value
     /// against what they should be, and returns the sha256.
     ///
     /// # Errors

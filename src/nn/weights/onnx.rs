@@ -1,5 +1,5 @@
 //! ONNX files, as far as weights need them: the graph's initialisers, by name, also those that are quantised in blocks
-//! ([`blocks`]). The graph itself is not interpreted; which networks kith runs stands in its code.
+//! ([`blocks`]). The graph itself is not interpreted; which networks kith runs is in its code.
 //!
 //! ONNX is a protocol-buffers format (onnx/onnx.proto3). Of its messages these fields are read, and all
 //! others are skipped:
@@ -19,11 +19,11 @@
 //! | | 2 | type of the values; 1 is f32, 3 int8, 7 int64 |
 //! | | 4, 5, 7 | the values as floats, as 32-bit, as 64-bit integers, or |
 //! | | 8 | name |
-//! | | 9 | the numbers as little-endian bytes |
-//! | | 14 | 1 where the numbers lie in another file |
+//! | | 9 | the values as little-endian bytes |
+//! | | 14 | 1 where the values lie in another file |
 //!
 //! torch's exporter folds each batch normalisation into the convolution before it and, having made new
-//! tensors, numbers them: `459` and `460`, `542` and `544`, or `onnx::Conv_529` and `onnx::Conv_530`, are the weight and
+//! tensors, names them by number: `459` and `460`, `542` and `544`, or `onnx::Conv_529` and `onnx::Conv_530`, are the weight and
 //! the bias of one convolution. The numbers differ from export to export but rise in the order in which
 //! the network runs, so [`named`] tells them apart by that order; the shapes are checked after.
 
@@ -47,8 +47,8 @@ const NUMBER_PREFIX: &str = "onnx::Conv_";
 /// The f32 initialisers of the file, under the names that the file gives them.
 ///
 /// # Errors
-/// [`WeightsError::Malformed`] where the bytes are no ONNX, where a tensor holds more or fewer numbers
-/// than its dimensions say, or where its numbers lie in another file.
+/// [`WeightsError::Malformed`] where the bytes are no ONNX, where a tensor holds more or fewer values
+/// than its dimensions say, or where its values lie in another file.
 pub(super) fn parse(bytes: &[u8], path: &str) -> Result<TensorMap, WeightsError> {
     let malformed = |reason: String| WeightsError::Malformed { path: path.to_string(), format: "ONNX", reason };
     let model = ModelProto::decode(bytes).map_err(|e| malformed(e.to_string()))?;

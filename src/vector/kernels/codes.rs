@@ -1,6 +1,6 @@
-//! Inner products of 8-bit codes: one probe with many rows, contiguous or picked by number.
+//! Inner products of 8-bit codes: one probe with many rows, contiguous or picked by row id.
 //!
-//! A row's numbers stand as `u8`, 128 above their value of -127 to 127; a probe's as `i8`. So one
+//! A row's codes are stored as `u8`, 128 above their value of -127 to 127; a probe's as `i8`. So one
 //! instruction of AVX-512 VNNI multiplies and adds 64 of them, and the 128 too many are taken off with
 //! the sum of the probe's codes. Rows are padded with zeros (stored 128) to whole cache lines of 64.
 //! All sums are integers: every route gives the same answer, to the bit. On ARM the plain body is
@@ -10,9 +10,9 @@
 pub(crate) const LINE: usize = 64;
 /// What is added to a row's code.
 const OFFSET: u8 = 128;
-/// Rows that are asked from memory ahead of the one that is being multiplied.
+/// Rows that are prefetched ahead of the one that is being multiplied.
 const AHEAD: usize = 8;
-/// Bytes that a scan asks from memory ahead: the processor's own guess ends at each page of 4 KiB. For rows of
+/// Bytes that a scan prefetches ahead: the processor's own guess ends at each page of 4 KiB. For rows of
 /// 512, 109 searches/s with 1 or 16 KiB, 137 with 2, 133 with 4, 124 with 8, and 87 to 96 with none.
 const SCAN_AHEAD: usize = 4096;
 
@@ -100,9 +100,9 @@ impl Route {
 /// Where rows are likely to be found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Held {
-    /// In memory, and what lies behind them is asked for next.
+    /// In memory, and what lies behind them is prefetched.
     Memory,
-    /// In the processor's cache, where asking ahead halves the speed.
+    /// In the processor's cache, where prefetching makes it half as fast.
     Cache,
 }
 
@@ -114,10 +114,10 @@ pub(crate) fn products_in(probe: &CodedProbe, rows: &[u8], held: Held, out: &mut
     in_by(Route::best(), probe, rows, held, out);
 }
 
-/// Writes into `out` the product of `probe` with each of the rows of those numbers.
+/// Writes into `out` the product of `probe` with each of the rows of those ids.
 ///
 /// # Panics
-/// When a number names no row, or rows and probe differ in length, or `ids` and `out` do.
+/// When an id names no row, or rows and probe differ in length, or `ids` and `out` do.
 pub(crate) fn products_at(probe: &CodedProbe, rows: Layout, ids: &[u32], out: &mut [i32]) {
     at_by(Route::best(), probe, rows, ids, out);
 }
@@ -145,7 +145,7 @@ impl<'a, const ASK_AHEAD: bool> Asked<'a> for InOrder<'a, ASK_AHEAD> {
     }
 }
 
-/// Rows of these numbers; those that come soon are fetched ahead.
+/// Rows of these ids; those that come soon are prefetched.
 struct Picked<'a> {
     layout: Layout<'a>,
     ids: &'a [u32],

@@ -84,7 +84,7 @@ fn body<const FUSED: bool>(probe: &[f32], rows: &[f32], out: &mut [f32]) {
     }
 }
 
-/// The lanes' sum, halves onto halves, so that it stays in registers.
+/// The lanes' sum, upper half onto lower half, so that it stays in registers.
 #[inline(always)]
 fn pairwise(mut sums: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;

@@ -7,7 +7,8 @@ use crate::f32::tile::{Kernels, Tile, Tiles, Windows, add_body, even_body, tile_
 use crate::lanes::f16::{F16Products, PlainF16, PlainPairs};
 #[cfg(target_arch = "x86_64")]
 use crate::lanes::f16::{Narrow, Pairs, Wide};
-use crate::lanes::{LANES, Vectors, compiled, tile_table};
+use crate::lanes::paths::{compiled, tile_table};
+use crate::lanes::{LANES, Vectors};
 use crate::simd::Simd;
 
 /// The functions of one path.

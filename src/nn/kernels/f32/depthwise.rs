@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use crate::f32::pack::{Activation, ConvWeights};
 use crate::lanes::aligned::Aligned;
-use crate::lanes::{LANES, Number, Vectors, by_path, compiled, for_each_path, load_each};
+use crate::lanes::paths::{by_path, compiled, for_each_path};
+use crate::lanes::{LANES, Number, Vectors, load_each};
 use crate::simd::Simd;
 
 /// A depthwise convolution, ready for the kernels. Cheap to clone.

@@ -8,7 +8,8 @@
 //! Tiles cover whole vectors of columns and may run beyond the row's width; what they compute there
 //! comes from, and goes to, columns that nobody reads.
 
-use crate::lanes::{LANES, Lanes, by_path, compiled, for_each_path, load_each};
+use crate::lanes::paths::{by_path, compiled, for_each_path};
+use crate::lanes::{LANES, Lanes, load_each};
 use crate::simd::Simd;
 
 /// A row of a map in planar order (each channel's columns together), for maps of few channels.

@@ -7,7 +7,8 @@
 
 use std::ops::Range;
 
-use crate::lanes::{LANES, MapProducts, Number, Products, Vectors, by_path, compiled, for_each_path, tile_table};
+use crate::lanes::paths::{by_path, compiled, for_each_path, tile_table};
+use crate::lanes::{LANES, MapProducts, Number, Products, Vectors};
 use crate::simd::Simd;
 
 /// Pixels in the tallest tile of any instruction set.

@@ -6,7 +6,8 @@
 //! points are 0, 1, -1, 2, -2 and infinity; in f32 the result differs from the direct sum by about 1e-5 of its size.
 
 use crate::f32::tile::After;
-use crate::lanes::{LANES, Lanes, by_path, compiled, for_each_path, load_each};
+use crate::lanes::paths::{by_path, compiled, for_each_path};
+use crate::lanes::{LANES, Lanes, load_each};
 use crate::simd::Simd;
 
 /// Rows and columns of results in a tile, and of what they are computed from.

@@ -2,7 +2,8 @@
 
 use crate::f32::tile::{After, TALLEST, Terms, sum, write};
 use crate::lanes::int16::Int16Products;
-use crate::lanes::{LANES, compiled, load_each, tile_table};
+use crate::lanes::paths::{compiled, tile_table};
+use crate::lanes::{LANES, load_each};
 use crate::simd::Simd;
 
 /// One tile. As [`crate::f32::tile::Tile`], of int16 values.
@@ -104,8 +105,8 @@ macro_rules! path {
     };
 }
 
-path!(plain, crate::lanes::Plain, [1 2], [1], []);
+path!(plain, crate::lanes::plain::Plain, [1 2], [1], []);
 #[cfg(target_arch = "x86_64")]
-path!(avx2, crate::lanes::Avx2, [1 2 3 4 5 6], [1], ["avx2,fma"]);
+path!(avx2, crate::lanes::x86::Avx2, [1 2 3 4 5 6], [1], ["avx2,fma"]);
 #[cfg(target_arch = "x86_64")]
-path!(avx512, crate::lanes::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2], ["avx512f,avx512vnni"]);
+path!(avx512, crate::lanes::x86::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2], ["avx512f,avx512vnni"]);

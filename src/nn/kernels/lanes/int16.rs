@@ -1,6 +1,7 @@
 //! Pairs of int16 values, multiplied and added into sixteen 32-bit sums.
 
-use crate::lanes::{LANES, Lanes, Plain, Products};
+use crate::lanes::plain::Plain;
+use crate::lanes::{LANES, Lanes, Products};
 
 /// Sixteen 32-bit sums of products of int16 pairs.
 ///
@@ -57,7 +58,8 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use super::Int16Products;
-    use crate::lanes::{Avx2, Avx512, Products, Vectors};
+    use crate::lanes::x86::{Avx2, Avx512};
+    use crate::lanes::{Products, Vectors};
 
     impl Products<i16> for Avx2 {
         const STEP: usize = 2;

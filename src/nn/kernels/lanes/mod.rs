@@ -1,23 +1,18 @@
 //! Vectors of each instruction set: sixteen f32 values at a time, or sixteen or thirty-two binary16 (f16) values.
 //!
 //! Every kernel is written once over [`Vectors`] or [`Products`], and compiled once for each instruction set (see
-//! [`for_each_path`]). Functions of a set may be called only from code that is compiled for, and runs on, a processor
+//! [`paths`]). Functions of a set may be called only from code that is compiled for, and runs on, a processor
 //! that has its instructions.
 
 pub(crate) mod aligned;
 #[cfg(target_arch = "aarch64")]
-mod arm;
+pub(crate) mod arm;
 pub(crate) mod f16;
 pub(crate) mod int16;
-mod plain;
+pub(crate) mod paths;
+pub(crate) mod plain;
 #[cfg(target_arch = "x86_64")]
-mod x86;
-
-#[cfg(target_arch = "aarch64")]
-pub(crate) use arm::Neon;
-pub(crate) use plain::Plain;
-#[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Avx2, Avx512};
+pub(crate) mod x86;
 
 /// Values in an f32 vector of every instruction set; channels are stored in multiples of it.
 pub const LANES: usize = 16;
@@ -259,69 +254,6 @@ macro_rules! fetch_by_prefetch {
     };
 }
 
-/// Calls a macro for each instruction set of the build's target: with a module's name, the [`Vectors`] of f32, the
-/// pixels and the vectors of outputs that its tiles may have, how many results of a depthwise convolution stay in
-/// registers, and the features to compile for.
-macro_rules! for_each_path {
-    ($functions:ident) => {
-        $functions!(plain, crate::lanes::Plain, [1 2], [1], 1);
-        #[cfg(target_arch = "x86_64")]
-        $functions!(avx2, crate::lanes::Avx2, [1 2 3 4 5 6], [1], 4, "avx2,fma");
-        #[cfg(target_arch = "x86_64")]
-        $functions!(avx512, crate::lanes::Avx512, [1 2 3 4 5 6 7 8 9 10 11 12], [1 2], 8, "avx512f");
-        #[cfg(target_arch = "aarch64")]
-        $functions!(neon, crate::lanes::Neon, [1 2 3 4 5 6], [1], 4, "neon");
-    };
-}
-
-/// Functions compiled for the features in brackets.
-macro_rules! compiled {
-    ($features:tt $(
-        fn $name:ident $(<$($size:ident),+>)? ($($argument:ident: $type:ty),+) $(-> $result:ty)? = $body:expr;
-    )+) => {
-        $($crate::lanes::compiled!(
-            @one $features $name [$($($size)+)?] [$($argument: $type),+] [$($result)?] $body
-        );)+
-    };
-    (
-        @one [$($feature:literal)?] $name:ident [$($size:ident)*] [$($argument:ident: $type:ty),+] [$($result:ty)?]
-        $body:expr
-    ) => {
-        $(#[target_feature(enable = $feature)])?
-        pub(super) unsafe fn $name<$(const $size: usize),*>($($argument: $type),+) $(-> $result)? {
-            // SAFETY: handed on to the caller.
-            #[allow(unused_unsafe)] // some bodies are safe code that is only to be compiled for the features
-            unsafe { $body }
-        }
-    };
-}
-
-/// What is called so in the module of a [`Simd`](crate::simd::Simd) that [`for_each_path`] made.
-macro_rules! by_path {
-    ($simd:expr => &$($item:tt)+) => { $crate::lanes::by_path!(@match $simd, [&], [$($item)+]) };
-    ($simd:expr => $($item:tt)+) => { $crate::lanes::by_path!(@match $simd, [], [$($item)+]) };
-    (@match $simd:expr, [$($reference:tt)?], [$($item:tt)+]) => {
-        match $simd {
-            #[cfg(target_arch = "x86_64")]
-            $crate::simd::Simd::Avx2 => $($reference)? avx2::$($item)+,
-            #[cfg(target_arch = "x86_64")]
-            $crate::simd::Simd::Avx512 => $($reference)? avx512::$($item)+,
-            #[cfg(target_arch = "aarch64")]
-            $crate::simd::Simd::Neon => $($reference)? neon::$($item)+,
-            _ => $($reference)? plain::$($item)+,
-        }
-    };
-}
-
-/// The table of a tile's kernels: by vectors of output channels (from 1), then by pixels (from 1).
-macro_rules! tile_table {
-    ($kernel:ident, $pixels:tt, [$($vectors:literal)+]) => {
-        &[$($crate::lanes::tile_table!(@row $kernel, $vectors, $pixels)),+]
-    };
-    (@row $kernel:ident, $vectors:literal, [$($pixels:literal)+]) => { &[$($kernel::<$pixels, $vectors>),+] };
-}
-
 #[cfg(target_arch = "x86_64")]
 use fetch_by_prefetch;
 use {arithmetic, elementwise, load_floats_as_they_are};
-pub(crate) use {by_path, compiled, for_each_path, tile_table};

@@ -186,7 +186,7 @@ impl ProgramBuilder {
         assert_eq!((from.channels, to.channels), (packed.inputs, packed.outputs), "channels in and out");
         let (rows, columns) = conv.result_size(from.map);
         let whole = (rows, columns) == (to.map.rows, to.map.columns);
-        // What lies beyond the result was written before, or it would be whatever stood there.
+        // What lies beyond the result was written before, or it would be whatever the memory held.
         let part = add == Some(to) && rows <= to.map.rows && columns <= to.map.columns;
         assert!(whole || part, "{rows}x{columns} does not fit {:?}", to.map);
         if let Some(add) = add {

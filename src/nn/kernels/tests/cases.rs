@@ -137,7 +137,7 @@ impl Case {
             bias: random(outputs, rng),
             slope: random(outputs, rng),
             activation: number % 4,
-            spoiled_first: number % 2 == 0 || channels % 16 != 0,
+            spoiled_first: number.is_multiple_of(2) || !channels.is_multiple_of(16),
         }
     }
 
