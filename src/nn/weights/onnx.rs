@@ -121,6 +121,9 @@ fn numbered(tensors: &TensorMap) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::proto::{EXTERNAL, GraphProto, TensorProto};
     use super::*;
 
     fn tensor(name: &str, dims: &[i64], numbers: &[f32]) -> TensorProto {

@@ -63,6 +63,9 @@ pub fn make_key(state: &Path, new: NewKey) -> Result<(ApiKey, Zeroizing<String>)
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
+    use super::super::noted::{CHANGE, NEW, REMOVE, REVOKE};
     use super::super::{last_lines, verify_log};
     use super::*;
     use crate::serve::{NewKey, Role};
