@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::export::{CHIPS, EndLine, FORMAT, FaceLine, HeadLine, LINES, PersonLine, VECTORS, failed};
 use super::names::{self, usable};
 use super::people::{join, set};
-use super::{Database, EnrolmentPolicy, EnrolmentStatus, NewFace};
+use super::{Database, EnrolmentPolicy, EnrolmentStatus, FacePictures, NewFace};
 use crate::error::{GalleryError, Result, StoreError};
 use crate::files::{hex, unhex};
 use crate::geometry::{BBox, Landmarks};
@@ -162,14 +162,17 @@ impl Parsed {
             fs::read(&path).map_err(failed(&path, "reading a chip"))
         };
         let [chip, thumbnail] = PICTURES;
-        let pictures = if line.pictures { Some((picture(chip)?, picture(thumbnail)?)) } else { None };
+        let pictures = match line.pictures {
+            true => Some(FacePictures { chip: picture(chip)?, thumbnail: picture(thumbnail)? }),
+            false => None,
+        };
         let [x0, y0, x1, y1] = line.bbox;
         Ok(NewFace {
             embedding: Embedding::of_unit(vector, self.model.clone())?.found_by(&line.detector),
             bbox: BBox::new(x0, y0, x1, y1),
             landmarks: Landmarks(line.landmarks),
             score: line.score,
-            quality: line.quality,
+            quality: line.quality.into(),
             source: line.source.clone(),
             source_sha256: line.source_sha256.as_deref().and_then(unhex),
             pictures,

@@ -247,7 +247,7 @@ mod tests {
             bbox: BBox { x0: 0.0, y0: 0.0, x1: 9.0, y1: 9.0 },
             landmarks: Landmarks([[1.0; 2]; 5]),
             score: 1.0,
-            quality: [1.0; 6],
+            quality: [1.0; 6].into(),
             source: "photo.jpg".to_string(),
             source_sha256: None,
             pictures: None,

@@ -3,11 +3,13 @@
 mod boxes;
 mod landmarks;
 mod near;
+mod quality;
 mod similarity;
 mod suppress;
 
 pub use boxes::{BBox, Overlap};
 pub use landmarks::Landmarks;
 pub(crate) use near::NearBoxes;
+pub use quality::{FaceCover, FaceQuality};
 pub use similarity::Similarity;
 pub use suppress::non_maximum_suppression;

@@ -9,6 +9,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use crate::error::StoreError;
+use crate::files::Secret;
 
 /// Bytes of a key.
 pub(super) const KEY: usize = 32;
@@ -72,8 +73,8 @@ impl MasterKey {
     }
 
     /// 64 hexadecimal digits.
-    pub fn to_text(&self) -> Zeroizing<String> {
-        Zeroizing::new(self.0.iter().map(|b| format!("{b:02x}")).collect())
+    pub fn to_text(&self) -> Secret {
+        Secret::new(self.0.iter().map(|b| format!("{b:02x}")).collect())
     }
 
     pub(super) fn bytes(&self) -> &KeyBytes {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::codec::{self, DataKey, Record};
 use super::keys;
 use super::ring::Ring;
+use crate::geometry::FaceQuality;
 
 /// The database's own record. Its key is the first byte alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +73,19 @@ pub(crate) struct QualityRecord {
     pub yaw: f32,
     pub pitch: f32,
     pub roll: f32,
+}
+
+impl From<FaceQuality> for QualityRecord {
+    fn from(q: FaceQuality) -> Self {
+        let FaceQuality { eye_distance, sharpness, brightness, yaw, pitch, roll, cover: _ } = q;
+        Self { eye_distance, sharpness, brightness, yaw, pitch, roll }
+    }
+}
+
+impl From<QualityRecord> for FaceQuality {
+    fn from(q: QualityRecord) -> Self {
+        [q.eye_distance, q.sharpness, q.brightness, q.yaw, q.pitch, q.roll].into()
+    }
 }
 
 /// A face of a person.
