@@ -203,7 +203,7 @@ impl Database {
         }
     }
 
-    /// The database in numbers.
+    /// Statistics of the database.
     ///
     /// # Errors
     /// [`crate::error::StoreError::Io`].

@@ -8,7 +8,7 @@
 //! | command | `H` | [`Claim`]: its versions, and a proof that it knows the database's key |
 //! | service | `D` or `F` | whether it may go on |
 //! | command | `R` | a [`Request`] |
-//! | service | `P` | how far it is: two numbers, as often as there is something to say |
+//! | service | `P` | how far it is: done and all, as often as there is something to say |
 //! | service | `D` | the answer: what the method of that name returns |
 //! | service | `F` | a [`Fault`]: the error that it returns |
 //!

@@ -46,6 +46,7 @@ pub struct ScoredPair {
 
 /// What came of a comparison.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum ComparisonOutcome {
     /// The best pair was judged.
     Decided(Verdict),

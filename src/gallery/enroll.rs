@@ -73,6 +73,7 @@ pub struct EnrolmentPolicy {
 /// Whether a face was new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum EnrolmentStatus {
     /// It was stored.
     Added,

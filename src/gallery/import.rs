@@ -286,7 +286,7 @@ fn checked(line: &PersonLine) -> Result<(), GalleryError> {
     line.labels.iter().try_for_each(|(key, value)| usable("label", key).and(usable("label", value)).map(drop))
 }
 
-/// The numbers of the `.npy` file, which must be the one that the end line names.
+/// The f32 values of the `.npy` file, which must be the one that the end line names.
 fn vectors(path: &Path, end: &EndLine, dimension: usize) -> Result<Vec<f32>> {
     let length = fs::metadata(path).map_err(failed(path, "reading the vectors"))?.len();
     let most = (end.faces as u64).saturating_mul(dimension as u64).saturating_mul(4).saturating_add(1 << 16);

@@ -147,7 +147,7 @@ impl Database {
     }
 
     /// Puts somebody into a gallery before their first face, and the gallery into the database where there
-    /// is none of that name: its faces will be of `model`, with vectors of `dimension` numbers. Returns when
+    /// is none of that name: its faces will be of `model`, with vectors of `dimension` dimensions. Returns when
     /// it is on disk for good.
     ///
     /// # Errors

@@ -215,7 +215,7 @@ impl Database {
         self.shelves.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    /// The database in numbers.
+    /// Statistics of the database.
     ///
     /// # Errors
     /// [`crate::error::StoreError::Io`].

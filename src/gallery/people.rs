@@ -38,7 +38,7 @@ impl PersonFilter {
 /// Somebody who is enrolled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
-    /// Their number.
+    /// Their id.
     pub id: u64,
     /// Their name, unique in the gallery.
     pub name: String,

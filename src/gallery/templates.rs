@@ -14,7 +14,7 @@ use crate::vector::{mean_direction, template_comparisons};
 #[derive(Debug)]
 pub(super) struct Templates {
     dimension: usize,
-    /// Under the people's numbers.
+    /// By the people's ids.
     index: FaceIndex,
     /// What a search of each template counts as.
     counted: HashMap<u64, usize>,

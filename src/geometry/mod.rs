@@ -1,4 +1,4 @@
-//! Boxes, overlap, landmarks and similarity transforms: pure numbers, in pixels of the upright photo.
+//! Boxes, overlap, landmarks and similarity transforms: pure functions of coordinates in pixels of the upright photo.
 
 mod boxes;
 mod landmarks;

@@ -1,4 +1,4 @@
-//! How good the picture of a face is, in numbers.
+//! Quality measures of a face's picture.
 
 use serde::Serialize;
 

@@ -34,6 +34,7 @@ pub(crate) const CROSSOVER: usize = 30_000;
 /// What answers the searches of a gallery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum IndexChoice {
     /// The exact scan in a small gallery, the graph in a large one.
     #[default]

@@ -43,7 +43,7 @@ pub(super) type KeyBytes = Zeroizing<[u8; KEY]>;
 pub struct MasterKey(KeyBytes);
 
 impl MasterKey {
-    /// A new key from the operating system's random numbers.
+    /// A new key from the operating system's random generator.
     ///
     /// # Errors
     /// [`StoreError::BadKey`] when the system has none.
@@ -103,7 +103,7 @@ impl std::fmt::Debug for MasterKey {
     }
 }
 
-/// Bytes from the operating system's random numbers.
+/// Bytes from the operating system's random generator.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)

@@ -130,7 +130,7 @@ struct StoredFace {
 #[derive(Clone, Serialize, Deserialize)]
 enum StoredVector {
     F32(Vec<f32>),
-    /// Bits of f16 numbers.
+    /// Bits of binary16 (f16) values.
     F16(Vec<u16>),
 }
 

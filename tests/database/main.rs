@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use kith::error::{Error, GalleryError, GateRefusal, StoreError};
 use kith::geometry::{BBox, Landmarks};
 use kith::{
-    Database, DatabaseOptions, Embedding, EnrolmentPolicy, EnrolmentStatus, FacePictures, ModelId, NewFace, PersonChange,
-    PersonFilter, SearchPolicy, TemplateRule, Threshold,
+    Database, DatabaseOptions, Embedding, EnrolmentPolicy, EnrolmentStatus, FacePictures, ModelId, NewFace,
+    PersonChange, PersonFilter, SearchPolicy, TemplateRule, Threshold,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
