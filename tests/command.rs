@@ -484,3 +484,68 @@ fn boxes_thresholds_and_similarities_are_printed_in_one_shape_by_every_command()
     assert!(shown["faces"][0]["box"].is_object() && found["photos"][0]["faces"][0]["box"].is_object());
     assert!(found["photos"][0]["faces"][0]["threshold"].is_object());
 }
+
+#[test]
+fn help_groups_the_commands_and_shows_examples_and_options_where_they_act() {
+    let text = |arguments: &[&str]| String::from_utf8(kith(arguments).stdout).unwrap();
+    let help = text(&["help"]);
+    let at = |word: &str| help.find(word).unwrap_or_else(|| panic!("{word} is not in {help}"));
+    let (photos, people, evaluation) = (at("\nPhotos:"), at("\nPeople:"), at("\nEvaluation:"));
+    let (service, upkeep, options) = (at("\nService:"), at("\nUpkeep:"), at("\nOptions:"));
+    assert!([photos, people, evaluation, service, upkeep, options].is_sorted());
+    let between = |word: &str, from: usize, to: usize| help[from..to].contains(&format!("\n  {word} "));
+    assert!(between("compare", photos, people) && between("enroll", people, evaluation));
+    assert!(between("eval", evaluation, service) && between("serve", service, upkeep));
+    assert!(between("backup", upkeep, options) && between("man", upkeep, options));
+    assert!(help.contains("Exit codes:"));
+    let (stats, verify) = (text(&["stats", "--help"]), text(&["verify", "--help"]));
+    assert!(!stats.contains("--min-face") && stats.contains("--json") && verify.contains("--min-face"));
+    assert!(verify.contains("Examples:\n  kith verify passport.jpg selfie.jpg"), "{verify}");
+
+    let refused = kith(&["stats", "--model", "sface", "--json"]);
+    assert_eq!(code(&refused), 2);
+    let said = json(&refused)["error"]["message"].to_string();
+    assert!(said.contains("--model does nothing in `kith stats`"), "{said}");
+}
+
+#[test]
+fn a_word_that_is_no_command_leads_to_the_one_that_is_meant() {
+    for (word, meant) in [
+        ("rename", "people rename"),
+        ("merge", "people merge"),
+        ("label", "people label"),
+        ("search", "identify"),
+        ("add", "enroll"),
+        ("who", "identify"),
+        ("delete", "forget"),
+        ("WHO", "identify"),
+    ] {
+        let answer = kith(&[word, "x"]);
+        let said = String::from_utf8_lossy(&answer.stderr);
+        assert_eq!(code(&answer), 2, "{word}");
+        assert!(said.contains(&format!("`kith {meant}`")) && !said.contains("similar"), "{word}: {said}");
+    }
+    // One that is merely misspelled is found as before.
+    let said = kith(&["comparee", "a", "b"]);
+    assert!(String::from_utf8_lossy(&said.stderr).contains("'compare'"), "{said:?}");
+}
+
+#[test]
+fn completions_and_the_manual_know_every_command() {
+    for (shell, word) in [("bash", "_kith"), ("zsh", "#compdef kith"), ("fish", "complete -c kith")] {
+        let answer = kith(&["completions", shell]);
+        assert_eq!(code(&answer), 0, "{shell}");
+        let script = String::from_utf8(answer.stdout).unwrap();
+        assert!(script.contains(word) && script.contains("identify"), "{shell}");
+    }
+    assert!(json(&kith(&["completions", "bash", "--json"]))["script"].as_str().unwrap().contains("_kith"));
+    let page = String::from_utf8(kith(&["man"]).stdout).unwrap();
+    assert!(page.contains(".TH kith 1") && page.contains("kith\\-enroll(1)"), "{page}");
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let answer = json(&kith(&["man", "-o", pages.to_str().unwrap(), "--json"]));
+    for name in ["kith.1", "kith-people.1", "kith-people-rename.1", "kith-man.1"] {
+        assert!(pages.join(name).is_file(), "{name}: {answer}");
+        assert!(answer["pages"].as_array().unwrap().iter().any(|p| p.as_str().unwrap().ends_with(name)));
+    }
+}

@@ -19,6 +19,7 @@ mod eval_alignment;
 mod file_names;
 mod identify;
 mod key;
+mod manual;
 mod notes;
 mod output;
 mod people;
@@ -45,7 +46,7 @@ pub fn main() -> ExitCode {
     #[cfg(feature = "serve")]
     let (args, settings) = settings::read(&said).unwrap_or_else(wrong);
     #[cfg(not(feature = "serve"))]
-    let args = <args::command::Args as clap::Parser>::try_parse_from(&said).unwrap_or_else(wrong);
+    let args = args::table::read(&said).unwrap_or_else(wrong);
     if let Some(threads) = args.common.threads {
         // Fails only when a pool exists already, and this is the first thing that could make one.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build_global();
@@ -81,6 +82,8 @@ pub fn main() -> ExitCode {
         #[cfg(feature = "serve")]
         Command::Audit(c) => settings.faultless().and_then(|()| serve::audit(&args.common, c)),
         Command::Weights(c) => weights::run(&args.common, &c.action),
+        Command::Completions(c) => manual::completions(&args.common, c),
+        Command::Man(c) => manual::man(&args.common, c),
     };
     let code = match answer {
         Ok(code) => code,

@@ -2,6 +2,7 @@
 //!
 //! | page | what it answers |
 //! | --- | --- |
+//! | [`library`] | kith in your own program: features, and an example for each use |
 //! | [`calibration`] | what a verdict, a threshold and a similarity mean, and how to measure them on your own photos |
 //! | [`galleries`] | enrolling, identifying and forgetting people; what survives a crash; export, import, change of model |
 //! | [`encryption`] | keys, backups, and what somebody learns who has which file |
@@ -40,6 +41,26 @@ pages! {
     formats_on_disk = "formats-on-disk.md",
     house = "house.md",
     words = "words.md",
+}
+
+/// A program with its source.
+macro_rules! programs {
+    ($($name:literal,)*) => {
+        #[doc = include_str!("links.md")]
+        #[doc = include_str!("library.md")]
+        $(
+            #[doc = concat!("\n## `", $name, "`\n\n```rust,ignore\n", include_str!(concat!("../../examples/", $name, ".rs")), "```")]
+        )*
+        pub mod library {}
+    };
+}
+
+programs! {
+    "compare",
+    "enrol_and_identify",
+    "verify_at_a_door",
+    "live_batch",
+    "custom_calibration",
 }
 
 /// The README's example is compiled and run with the others.

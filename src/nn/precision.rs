@@ -19,6 +19,7 @@ use kith_kernels::Simd;
 /// # Ok::<(), kith::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum PrecisionChoice {
     /// f32 everywhere: what goldens and published error rates were measured in.
     #[default]

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// The template rule: how a person's faces are compared as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum By {
+#[non_exhaustive]
+pub enum TemplateRule {
     /// The nearest of them.
     #[default]
     Best,

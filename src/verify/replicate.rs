@@ -27,3 +27,19 @@ pub(super) fn reach(replicates: impl Iterator<Item = f64> + Clone) -> f64 {
     let variance = replicates.map(|r| (r - mean).powi(2)).sum::<f64>() * (n - 1.0) / n;
     T_95 * variance.sqrt()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reach_is_that_of_the_textbook() {
+        // Of a mean of 20 numbers the jackknife's error is the standard error s / sqrt(n).
+        let numbers: Vec<f64> = (0..20).map(|i| f64::from(i * i % 17)).collect();
+        let total: f64 = numbers.iter().sum();
+        let mean = total / 20.0;
+        let s = (numbers.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / 19.0).sqrt();
+        let found = reach(numbers.iter().map(|x| (total - x) / 19.0));
+        assert!((found - T_95 * s / 20f64.sqrt()).abs() < 1e-12);
+    }
+}

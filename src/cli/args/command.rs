@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use super::common::Common;
+use super::manual::{Completions, Manual};
 use super::people::{BackupArgs, Check, Enroll, Forget, Identify, People, RestoreArgs};
 use super::photos::{Calibrate, Compare, Detect, Embed, Verify};
 use super::place::Place;
@@ -68,6 +69,10 @@ pub(in crate::cli) enum Command {
     Rekey(Rekey),
     /// List, check, import and download weights
     Weights(Weights),
+    /// Print what completes the command in a shell
+    Completions(Completions),
+    /// Print the manual's page, or write one of each command into a folder
+    Man(Manual),
     /// Answer over HTTP: the face service
     #[cfg(feature = "serve")]
     Serve(super::serve::Serve),

@@ -5,6 +5,7 @@ pub(super) mod common;
 pub(super) mod eval;
 pub(super) mod index;
 mod key;
+pub(super) mod manual;
 mod names;
 mod numbers;
 pub(super) mod people;
@@ -13,6 +14,7 @@ pub(super) mod place;
 #[cfg(feature = "serve")]
 pub(super) mod serve;
 pub(super) mod store;
+pub(super) mod table;
 pub(super) mod weights;
 
 pub(super) use key::{from_command, from_file};

@@ -13,9 +13,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgMatches, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, ArgMatches, Command, FromArgMatches};
 
 use super::args::command::Args;
+use super::args::table;
 use file::Written;
 pub(super) use kinds::{Fault, InForce, Settings};
 use layers::{Said, in_force, is_flag, lower_layers, variable, with};
@@ -31,8 +32,8 @@ const NO_SETTINGS: [&str; 9] =
 /// # Errors
 /// What clap has to say about the command line itself.
 pub(super) fn read(line: &[OsString]) -> Result<(Args, Settings), clap::Error> {
-    let command = Args::command();
-    let matches = command.clone().try_get_matches_from(line)?;
+    let command = table::command();
+    let matches = table::matches(line)?;
     let path = path_of(&matches);
     if !path.first().is_some_and(|name| COMMANDS.contains(name)) {
         return Ok((Args::from_arg_matches(&matches)?, Settings::default()));

@@ -240,7 +240,7 @@ mod tests {
         };
         let by_layers = ("layers".to_string(), "f32", net.run(x).unwrap());
         // Those that a detector is computed in.
-        let kinds = [Arithmetic::F32, Arithmetic::Half];
+        let kinds = [Arithmetic::F32, Arithmetic::F16];
         let programs = Arithmetic::available().into_iter().filter(|(_, kind)| kinds.contains(kind)).map(by_program);
         for (by, kind, values) in std::iter::once(by_layers).chain(programs) {
             for (head, ..) in CENTERFACE_HEADS {

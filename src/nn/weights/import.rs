@@ -13,6 +13,7 @@ use crate::error::WeightsError;
 
 /// The number format that weights are stored in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Precision {
     /// 32-bit floats: exactly the released values.
     #[default]

@@ -125,19 +125,22 @@ fn numbered(tensors: &TensorMap) -> Vec<(String, String)> {
 /// A file of such tensors (name, dimensions, values), for tests.
 #[cfg(test)]
 pub(super) fn encoded(tensors: impl Iterator<Item = (String, Vec<usize>, Vec<f32>)>) -> Vec<u8> {
-    let tensor = |(name, shape, values): (String, Vec<usize>, Vec<f32>)| TensorProto {
+    let tensor = |(name, shape, values): (String, Vec<usize>, Vec<f32>)| proto::TensorProto {
         dims: shape.into_iter().map(|d| d as i64).collect(),
         data_type: FLOAT,
         name,
         raw_data: values.iter().flat_map(|v| v.to_le_bytes()).collect(),
         ..Default::default()
     };
-    let graph = GraphProto { node: Vec::new(), initializer: tensors.map(tensor).collect() };
+    let graph = proto::GraphProto { node: Vec::new(), initializer: tensors.map(tensor).collect() };
     ModelProto { version: 8, graph: Some(graph) }.encode_to_vec()
 }
 
 #[cfg(test)]
 mod tests {
+    use candle_core::{Device, Tensor};
+
+    use super::proto::{EXTERNAL, GraphProto, TensorProto};
     use super::*;
 
     fn tensor(name: &str, dims: &[i64], numbers: &[f32]) -> TensorProto {

@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::super::auth::ApiKey;
 use super::event::Event;
 
-const NEW: &str = "new key";
-const CHANGE: &str = "change key";
-const REVOKE: &str = "revoke key";
-const REMOVE: &str = "remove key";
+pub(super) const NEW: &str = "new key";
+pub(super) const CHANGE: &str = "change key";
+pub(super) const REVOKE: &str = "revoke key";
+pub(super) const REMOVE: &str = "remove key";
 
 /// What the log says of the keys, by their ids.
 #[derive(Debug, Clone, Default)]

@@ -100,9 +100,11 @@ pub(super) async fn parse<T: Send + 'static>(
 #[cfg(all(test, feature = "embedded-weights"))]
 mod tests {
     use axum::body::Body;
+    use axum::extract::FromRef;
 
     use super::*;
-    use crate::serve::ServeOptions;
+    use crate::serve::state::Parts;
+    use crate::serve::{ServeOptions, Service};
     use crate::{Database, DatabaseOptions, Engine};
 
     #[tokio::test]
@@ -111,13 +113,14 @@ mod tests {
         let engine = Engine::builder().build().unwrap();
         let database = Database::open(folder.path().join("faces"), &DatabaseOptions::default()).unwrap();
         let service = Service::new(engine, database, ServeOptions::new(folder.path().join("state"))).unwrap();
+        let intake = Arc::<Intake>::from_ref(&Parts(service));
         let here = std::thread::current().id();
         for (length, is_here) in [(PARSED_AT_ONCE, true), (PARSED_AT_ONCE + 1, false)] {
             let mut request = Request::new(Body::from(vec![b' '; length]));
             request.extensions_mut().insert(Asker { rank: Rank::Keyed, key: "k".to_string() });
-            let came = Came::all_of(request, &service).await.unwrap();
+            let came = Came::all_of(request, &intake).await.unwrap();
             assert_eq!(came.bytes.len(), length);
-            let thread = parse(&service, came, |_| Ok(std::thread::current().id())).await.unwrap();
+            let thread = parse(&intake, came, |_| Ok(std::thread::current().id())).await.unwrap();
             assert_eq!(thread == here, is_here, "{length} bytes");
         }
     }

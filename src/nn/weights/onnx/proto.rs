@@ -6,7 +6,7 @@ use prost::Message;
 /// `TensorProto`'s number for 32-bit floats.
 pub(super) const FLOAT: i32 = 1;
 /// `TensorProto`'s number for tensors in another file.
-const EXTERNAL: i32 = 1;
+pub(super) const EXTERNAL: i32 = 1;
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct ModelProto {
