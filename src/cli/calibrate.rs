@@ -11,7 +11,7 @@ use crate::error::RefusalError;
 use crate::eval::people_of;
 use crate::files::{Audience, spelled, write_whole};
 use crate::verify::{Calibration, ImpostorReport, RateHere, fpir, rate_interval};
-use crate::{LabelledPhoto, SearchPolicy};
+use crate::{Engine, LabelledPhoto, MeasuredCalibration, PrecisionChoice, SearchPolicy};
 
 /// Rates whose thresholds are shown, measured or not.
 const RATES: [f64; 6] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
@@ -25,6 +25,9 @@ pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
         return from_gallery(common, command);
     }
     let (Some(people), Some(output)) = (&command.people, &command.output) else { return show(common) };
+    if !command.models.is_empty() {
+        return several(common, command, people, output);
+    }
     spare(output, &[], false)?;
     let photos = labelled(people)?;
     let engine = common.measuring_engine()?;
@@ -37,20 +40,65 @@ pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
     let measured = engine.calibrate(&photos, &source, &common.limits(), &|| bar.inc(1))?;
     bar.finish_and_clear();
     let record = &measured.calibration;
-    let text = serde_json::to_string_pretty(record)? + "\n";
-    write_whole(output, text.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(output)))?;
-    for e in &measured.unreadable {
-        output::complain(e);
-    }
-    for path in &measured.without_face {
-        eprintln!("kith: {}: no face found", spelled(path));
-    }
+    write(output, record)?;
+    complain(&measured);
     if common.json {
         output::json(record)?;
         return Ok(DONE);
     }
     output::line(&format!("{}:", spelled(output)));
     print(record)?;
+    Ok(DONE)
+}
+
+fn write(output: &Path, record: &Calibration) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(record)? + "\n";
+    write_whole(output, text.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(output)))
+}
+
+/// What is in no pair.
+fn complain(measured: &MeasuredCalibration) {
+    for e in &measured.unreadable {
+        output::complain(e);
+    }
+    for path in &measured.without_face {
+        eprintln!("kith: {}: no face found", spelled(path));
+    }
+}
+
+/// The records of several models, in a folder.
+fn several(common: &Common, command: &Calibrate, people: &Path, folder: &Path) -> anyhow::Result<u8> {
+    let photos = labelled(people)?;
+    std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(folder)))?;
+    let precision = common.precision.unwrap_or(PrecisionChoice::F32);
+    let engine = |name: &String| Ok(common.builder()?.model(name).precision(precision).build()?);
+    let mut engines: Vec<Engine> = command.models.iter().map(engine).collect::<anyhow::Result<_>>()?;
+    let first = engines.remove(0);
+    let file = |name: &str| folder.join(format!("{}-{}.json", name.replace('+', "-"), first.detector()));
+    command.models.iter().try_for_each(|name| spare(&file(name), &[], false))?;
+    let of_photos = || {
+        let people = photos.last().map_or(0, |p| p.person + 1);
+        format!("{} photos of {people} people, detector {}", photos.len(), first.detector())
+    };
+    let source = command.source.clone().unwrap_or_else(of_photos);
+    let bar = output::bar(common, photos.len(), "measuring");
+    let measured = first.calibrate_beside(&engines, &photos, &source, &common.limits(), &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    measured.first().into_iter().for_each(complain);
+    for (name, measured) in command.models.iter().zip(&measured) {
+        write(&file(name), &measured.calibration)?;
+    }
+    if common.json {
+        output::json(&measured.iter().map(|m| &m.calibration).collect::<Vec<_>>())?;
+        return Ok(DONE);
+    }
+    for (i, (name, measured)) in command.models.iter().zip(&measured).enumerate() {
+        if i > 0 {
+            output::line("");
+        }
+        output::line(&format!("{}:", spelled(file(name))));
+        print(&measured.calibration)?;
+    }
     Ok(DONE)
 }
 
@@ -72,9 +120,7 @@ fn from_gallery(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
         );
         let source = command.source.clone().unwrap_or(of_theirs);
         let own = report.record(record, &source).map_err(|reason| RefusalError::CannotCalibrate { reason })?;
-        let text = serde_json::to_string_pretty(&own)? + "\n";
-        write_whole(output, text.as_bytes(), Audience::Umask)
-            .map_err(|e| anyhow::anyhow!("{}: {e}", spelled(output)))?;
+        write(output, &own)?;
     }
     if common.json {
         output::json(&report)?;

@@ -43,31 +43,67 @@ impl Engine {
         limits: &Limits,
         done: &(dyn Fn() + Sync),
     ) -> Result<MeasuredCalibration> {
-        let embed = |labelled: &LabelledPhoto| -> Result<Option<Embedding>> {
+        Ok(self.calibrate_beside(&[], photos, source, limits, done)?.remove(0))
+    }
+
+    /// [`Engine::calibrate`] of several models at once: each photo is read and searched for faces once, by this engine.
+    /// The record of this engine's model is first, with the photos that are in no pair; then those of the others', in
+    /// their order.
+    ///
+    /// # Errors
+    /// As [`Engine::calibrate`], and [`RefusalError::WrongDetector`] for an engine with another detector.
+    pub fn calibrate_beside(
+        &self,
+        others: &[Engine],
+        photos: &[LabelledPhoto],
+        source: &str,
+        limits: &Limits,
+        done: &(dyn Fn() + Sync),
+    ) -> Result<Vec<MeasuredCalibration>> {
+        if let Some(other) = others.iter().find(|other| other.detector() != self.detector()) {
+            let (calibrated, detector) = (other.detector().to_string(), self.detector().to_string());
+            return Err(RefusalError::WrongDetector { calibrated, detector }.into());
+        }
+        let engines: Vec<&Engine> = std::iter::once(self).chain(others).collect();
+        let embed = |labelled: &LabelledPhoto| -> Result<Option<Vec<Embedding>>> {
             let answer = Photo::open_with(&labelled.path, limits).map_err(Error::from).and_then(|photo| {
-                match self.one_face(&photo, FaceChoice::Central) {
-                    Ok(face) => Ok(Some(face.embedding)),
-                    Err(Error::Refusal(RefusalError::NoFace { .. })) => Ok(None),
-                    Err(e) => Err(e),
-                }
+                let face = match self.find_one(&photo, FaceChoice::Central) {
+                    Ok(face) => face,
+                    Err(Error::Refusal(RefusalError::NoFace { .. })) => return Ok(None),
+                    Err(e) => return Err(e),
+                };
+                let embed = |engine: &&Engine| Ok(engine.embed_detections(&photo, &[face])?.remove(0).embedding);
+                engines.iter().map(embed).collect::<Result<_>>().map(Some)
             });
             done();
             answer
         };
-        let answers: Vec<Result<Option<Embedding>>> = photos.par_iter().map(embed).collect();
-        let (mut known, mut without_face, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
+        let answers: Vec<Result<Option<Vec<Embedding>>>> = photos.par_iter().map(embed).collect();
+        let mut known: Vec<Vec<(usize, Embedding)>> = vec![Vec::new(); engines.len()];
+        let (mut without_face, mut unreadable) = (Vec::new(), Vec::new());
         for (labelled, answer) in photos.iter().zip(answers) {
             match answer {
-                Ok(Some(embedding)) => known.push((labelled.person, embedding)),
+                Ok(Some(embeddings)) => {
+                    known.iter_mut().zip(embeddings).for_each(|(known, e)| known.push((labelled.person, e)));
+                }
                 Ok(None) => without_face.push(labelled.path.clone()),
                 Err(e @ Error::Photo(_)) => unreadable.push(e),
                 Err(e) => return Err(e),
             }
         }
         let failures = (without_face.len() + unreadable.len()) as u64;
-        let calibration = fit_calibration(self.model().as_str(), self.detector(), source, distances(&known)?, failures)
-            .map_err(|reason| RefusalError::CannotCalibrate { reason })?;
-        Ok(MeasuredCalibration { calibration, without_face, unreadable })
+        let measured = engines.iter().zip(known).map(|(engine, known)| {
+            let (model, detector) = (engine.model().as_str(), engine.detector());
+            let calibration = fit_calibration(model, detector, source, distances(&known)?, failures)
+                .map_err(|reason| RefusalError::CannotCalibrate { reason })?;
+            // The photos are the same for all of them.
+            Ok(MeasuredCalibration {
+                calibration,
+                without_face: std::mem::take(&mut without_face),
+                unreadable: std::mem::take(&mut unreadable),
+            })
+        });
+        measured.collect()
     }
 }
 

@@ -72,6 +72,10 @@ pub(in crate::cli) struct Calibrate {
     /// Write the record here
     #[arg(long, short, value_name = "FILE", required_unless_present_any = ["show", "from_gallery"])]
     pub output: Option<PathBuf>,
+    /// Measure these models, parted by commas, in place of --model: the records go into the folder -o, named by model
+    /// and detector, and each photo is searched for faces once
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', conflicts_with_all = ["show", "from_gallery"])]
+    pub models: Vec<String>,
     /// Measure how often the people enrolled in a gallery are taken for one another, and hold the model's record against
     /// that; no photos are needed. With -o, write the record with the gallery's own thresholds
     #[arg(long, conflicts_with_all = ["people", "show"])]
