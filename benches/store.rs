@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_main};
 use kith::geometry::{BBox, Landmarks};
 use kith::{
-    By, Database, DatabaseOptions, Embedding, EnrolmentPolicy, IndexChoice, MasterKey, ModelId, NewFace, SearchPolicy,
+    Database, DatabaseOptions, Embedding, EnrolmentPolicy, IndexChoice, MasterKey, ModelId, NewFace, SearchPolicy,
+    TemplateRule,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -29,7 +30,7 @@ fn face(rng: &mut ChaCha8Rng) -> NewFace {
         bbox: BBox::new(1.0, 2.0, 130.0, 140.0),
         landmarks: Landmarks([[50.0, 60.0]; 5]),
         score: 0.99,
-        quality: [30.0, 0.1, 0.5, 1.0, 2.0, 3.0],
+        quality: [30.0, 0.1, 0.5, 1.0, 2.0, 3.0].into(),
         source: "photo.jpg".to_string(),
         source_sha256: None,
         pictures: None,
@@ -92,7 +93,7 @@ fn searching_beside_writers() {
     database.reindex("main", IndexChoice::Graph, &|_, _| {}).expect("a graph");
     let probes: Vec<Embedding> = (0..64).map(|_| face(&mut rng).embedding).collect();
     for (what, writing) in [("alone", false), ("beside writers", true)] {
-        for (way, by) in [("best", By::Best), ("mean", By::Mean)] {
+        for (way, by) in [("best", TemplateRule::Best), ("mean", TemplateRule::Mean)] {
             let policy = SearchPolicy { threshold: Some(0.5), by, ..SearchPolicy::default() };
             let search = |probe| drop(database.identify("main", probe, &policy, None).expect("searching"));
             search(&probes[0]);

@@ -15,7 +15,7 @@ mod weights;
 
 pub use decision::RefusalError;
 pub use eval::EvalError;
-pub use gallery::{GalleryError, GateRefusal};
+pub use gallery::{GalleryError, Gate, GateRefusal};
 pub(crate) use lasting::lasting;
 use lasting::{Lasting, lasting_text};
 pub use model::ModelError;

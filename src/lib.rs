@@ -61,27 +61,29 @@ mod vector;
 pub mod verify;
 
 pub use align::{ARCFACE_112, Alignment, DLIB_150, Template};
-pub use attributes::{FaceQuality, QualityBounds};
+pub use attributes::QualityBounds;
 pub use compare::similarity_colour;
 pub use database::{Database, Pending, in_turn};
 pub use detect::Detection;
 pub use detect::mtcnn::MtcnnOptions;
 pub use detect::yunet::YunetOptions;
 pub use engine::{
-    Comparison, ComparisonTimes, Counted, Engine, EngineBuilder, EnrolOptions, FaceChoice, IdentifiedFace,
-    LabelledPhoto, Measured, Outcome, Question, ReembedOptions, Reembedded, ScoredPair, SeenFace, Selection, SideFaces,
-    Verification,
+    Comparison, ComparisonOutcome, ComparisonTimes, Counted, Engine, EngineBuilder, EnrolOptions, FaceChoice,
+    IdentifiedFace, LabelledPhoto, MeasuredCalibration, Question, ReembedOptions, Reembedded, ScoredPair, SeenFace,
+    Selection, SideFaces, Verification, draw_seed,
 };
 pub use error::{Error, Result};
+pub use files::Secret;
 pub use gallery::{
-    Backup, Candidate, CheckReport, DEFAULT_GALLERY, DatabaseOptions, DatabaseStats, Enrolled, EnrolledFace,
-    EnrolmentPolicy, EnrolmentStatus, Exported, FacePage, GalleryStats, Identification, Imported, IndexStats,
-    MasterKey, NewFace, PeopleOrder, PeoplePage, PeopleSlice, Person, PersonChange, PersonFilter, SearchPolicy, Split,
-    check_export, repair,
+    BackupReport, Candidate, CheckReport, DEFAULT_GALLERY, DatabaseOptions, DatabaseStats, Enrolled, EnrolledFace,
+    EnrolmentPolicy, EnrolmentStatus, Exported, FacePage, FacePictures, GalleryStats, Identification, Imported,
+    IndexStats, MasterKey, NewFace, PeopleOrder, PeoplePage, PeopleSlice, Person, PersonChange, PersonFilter,
+    SearchPolicy, Split, check_export, repair,
 };
-pub use index::{Allowed, FaceIndex, IndexChoice, Neighbour, Precision};
+pub use geometry::{FaceCover, FaceQuality};
+pub use index::{FaceFilter, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, PrecisionChoice, weights};
 pub use pipeline::{Face, StageTimes};
-pub use vector::{By, Embedding, ModelId, template_comparisons};
+pub use vector::{Embedding, ModelId, TemplateRule, template_comparisons};
 pub use verify::{Calibration, Decision, Policy, SearchThreshold, Threshold, Verdict};

@@ -38,10 +38,10 @@ fn face(number: u64) -> NewFace {
         bbox: BBox::new(1.0, 2.0, 30.0, 40.0),
         landmarks: Landmarks([[5.0, 6.0]; 5]),
         score: 0.99,
-        quality: [30.0, 0.1, 0.5, 1.0, 2.0, 3.0],
+        quality: [30.0, 0.1, 0.5, 1.0, 2.0, 3.0].into(),
         source: format!("photo-{number}.jpg"),
         source_sha256: None,
-        pictures: Some((vec![number as u8; 3_000], vec![1; 1_000])),
+        pictures: Some(kith::FacePictures { chip: vec![number as u8; 3_000], thumbnail: vec![1; 1_000] }),
     }
 }
 

@@ -118,7 +118,7 @@ fn fill(database: &Database, engine: &Engine, people: usize) {
             bbox: BBox::new(0.0, 0.0, 100.0, 100.0),
             landmarks: Landmarks([[50.0; 2]; 5]),
             score: 1.0,
-            quality: [40.0, 0.1, 0.5, 0.0, 0.0, 0.0],
+            quality: [40.0, 0.1, 0.5, 0.0, 0.0, 0.0].into(),
             source: "made".to_string(),
             source_sha256: None,
             pictures: None,

@@ -17,6 +17,7 @@ use crate::geometry::{BBox, Landmarks};
 
 /// How a chip is cut.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Alignment {
     /// A similarity warp that brings the five landmarks onto a template.
     FivePoint(&'static Template),

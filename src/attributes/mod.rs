@@ -4,4 +4,4 @@ mod cover;
 mod quality;
 
 pub use cover::Cover;
-pub use quality::{FaceQuality, QualityBounds};
+pub use quality::QualityBounds;

@@ -5,11 +5,9 @@
 //! estimated from five landmarks alone, under weak perspective: the tip of the nose stands before the
 //! plane of the eyes and the mouth, and moves against it when the head turns.
 
-use serde::Serialize;
-
 use super::cover::Cover;
-use crate::error::GateRefusal;
-use crate::geometry::Landmarks;
+use crate::error::{Gate, GateRefusal};
+use crate::geometry::{FaceCover, FaceQuality, Landmarks};
 use crate::media::Raster;
 
 /// How far the tip of the nose stands before the plane of eyes and mouth corners, in distances between
@@ -30,38 +28,6 @@ const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 /// Bounds of the estimates, chosen on people of folds 1 to 3 of Labeled Faces in the Wild (`tests/conditions.rs`).
 const COVERED: f32 = 0.2;
 const INVERTED: f32 = 0.3;
-
-/// Measures of a face.
-///
-/// ```
-/// use kith::{Engine, Photo};
-/// let engine = Engine::builder().build()?;
-/// let photo = Photo::open("tests/fixtures/photos/grace_hopper.jpg")?;
-/// let quality = engine.quality(&photo, &engine.detect(&photo)?)?;
-/// assert!(quality[0].eye_distance > 60.0 && quality[0].yaw.abs() < 30.0);
-/// # Ok::<(), kith::Error>(())
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
-pub struct FaceQuality {
-    /// Between the eyes, in pixels of the photo.
-    pub eye_distance: f32,
-    /// Standard deviation of the luma's Laplacian in the chip, luma from 0 to 1: 0 for an even surface.
-    pub sharpness: f32,
-    /// Mean luma of the face, 0 (black) to 1 (white).
-    pub brightness: f32,
-    /// Turn to the side in degrees, positive towards the photo's right; an estimate.
-    pub yaw: f32,
-    /// Nod in degrees, positive upwards; an estimate.
-    pub pitch: f32,
-    /// Tilt in degrees, positive clockwise; in the photo as it was turned to find the face.
-    pub roll: f32,
-    /// How likely mouth and nose are hidden, 0 to 1.
-    pub mouth_covered: f32,
-    /// How likely the eyes are hidden, 0 to 1.
-    pub eyes_covered: f32,
-    /// How likely the face is upside down, 0 to 1.
-    pub inverted: f32,
-}
 
 /// What a face must be to be enrolled. A bound of 0 (or 180 for angles) switches it off.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -107,15 +73,15 @@ impl FaceQuality {
         let (yaw, pitch, roll) = pose(landmarks);
         let roll = (roll + f32::from(turned) + 180.0).rem_euclid(360.0) - 180.0;
         let Cover { mouth: mouth_covered, eyes: eyes_covered, inverted } = Cover::of(photo, landmarks);
-        let eye_distance = landmarks.eye_distance();
-        Self { eye_distance, sharpness, brightness, yaw, pitch, roll, mouth_covered, eyes_covered, inverted }
+        let cover = Some(FaceCover { mouth_covered, eyes_covered, inverted });
+        Self { eye_distance: landmarks.eye_distance(), sharpness, brightness, yaw, pitch, roll, cover }
     }
 
     /// The first bound that the face does not keep, unless `allowed` names it.
     ///
     /// # Errors
     /// The refusal, with the measure and the bound.
-    pub fn within(&self, bounds: &QualityBounds, allowed: &dyn Fn(&str) -> bool) -> Result<(), GateRefusal> {
+    pub fn within(&self, bounds: &QualityBounds, allowed: &dyn Fn(Gate) -> bool) -> Result<(), GateRefusal> {
         let mut refusals = Vec::new();
         if self.eye_distance < bounds.eye_distance {
             refusals.push(GateRefusal::TooSmall { eye_distance: self.eye_distance, least: bounds.eye_distance });
@@ -137,14 +103,15 @@ impl FaceQuality {
                 refusals.push(GateRefusal::TurnedAway { axis, degrees, most });
             }
         }
-        let parts = [("mouth and nose", self.mouth_covered), ("eyes", self.eyes_covered)];
+        let cover = self.cover.unwrap_or_default();
+        let parts = [("mouth and nose", cover.mouth_covered), ("eyes", cover.eyes_covered)];
         for (part, certainty) in parts.into_iter().filter(|(_, certainty)| *certainty > bounds.covered) {
             refusals.push(GateRefusal::Covered { part, certainty, most: bounds.covered });
         }
-        if self.inverted > bounds.inverted {
-            refusals.push(GateRefusal::Inverted { certainty: self.inverted, most: bounds.inverted });
+        if cover.inverted > bounds.inverted {
+            refusals.push(GateRefusal::Inverted { certainty: cover.inverted, most: bounds.inverted });
         }
-        refusals.into_iter().find(|r| !allowed(r.name())).map_or(Ok(()), Err)
+        refusals.into_iter().find(|r| !allowed(r.gate())).map_or(Ok(()), Err)
     }
 }
 
@@ -261,12 +228,11 @@ mod tests {
             sharpness: 0.001,
             brightness: 0.05,
             yaw: 70.0,
-            eyes_covered: 1.0,
-            inverted: 1.0,
+            cover: Some(FaceCover { eyes_covered: 1.0, inverted: 1.0, ..FaceCover::default() }),
             ..Default::default()
         };
         let refused = |allowed: &[&str]| {
-            let allows = |name: &str| allowed.contains(&name);
+            let allows = |gate: Gate| allowed.contains(&gate.name());
             quality.within(&QualityBounds::default(), &allows).err().map(|r| r.name())
         };
         assert_eq!(refused(&[]), Some("small"));

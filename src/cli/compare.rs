@@ -12,7 +12,7 @@ use crate::files::spelled;
 use crate::json::{json, shortened};
 use crate::media::{save, save_like_opencv};
 use crate::pipeline::milliseconds;
-use crate::{Comparison, ComparisonTimes, Decision, Outcome};
+use crate::{Comparison, ComparisonOutcome, ComparisonTimes, Decision, draw_seed};
 
 /// The picture's name where the first version's layout is asked for without one.
 const SEED_OUTPUT: &str = "output_comparison.jpg";
@@ -44,7 +44,7 @@ pub(super) fn run(common: &Common, command: &Compare) -> anyhow::Result<u8> {
     target.as_ref().map_or(Ok(()), |target| spare(target, &[&command.a, &command.b], true))?;
     if let Some(path) = &target {
         let drawn = Instant::now();
-        let picture = if command.seed_layout { engine.draw_seed(&a, &b)? } else { engine.draw(&a, &b, &comparison) };
+        let picture = if command.seed_layout { draw_seed(&engine, &a, &b)? } else { engine.draw(&a, &b, &comparison) };
         times.draw_ms = milliseconds(drawn.elapsed());
         let written = Instant::now();
         let save = if command.seed_layout { save_like_opencv } else { save };
@@ -54,9 +54,9 @@ pub(super) fn run(common: &Common, command: &Compare) -> anyhow::Result<u8> {
     times.total_ms = milliseconds(start.elapsed());
     print(common, &comparison, &times, target.as_ref(), &engine)?;
     Ok(match &comparison.outcome {
-        Outcome::Decided(v) if v.decision == Decision::Same => DONE,
-        Outcome::Decided(_) => DIFFERENT,
-        Outcome::Undecided(refusal) => {
+        ComparisonOutcome::Decided(v) if v.decision == Decision::Same => DONE,
+        ComparisonOutcome::Decided(_) => DIFFERENT,
+        ComparisonOutcome::Undecided(refusal) => {
             output::complain(refusal);
             FAILED
         }

@@ -7,7 +7,7 @@ use super::args::eval::{Eval, EvalDetect, EvalIdentify, EvalPairs, EvalWhat};
 use super::codes::DONE;
 use super::output;
 use super::targets::spare;
-use crate::By;
+use crate::TemplateRule;
 use crate::eval::{self, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification, people_of};
 use crate::files::{Audience, spelled, write_whole};
 
@@ -143,7 +143,7 @@ fn identify(common: &Common, command: &EvalIdentify) -> anyhow::Result<u8> {
     let cache = evaluated.cache(common, &engines[0])?;
     let (names, choice, limits) = (evaluated.names(common), evaluated.face.choice(), common.limits());
     let bar = output::bar(common, split.photos.len(), "embedding");
-    let by: Vec<By> = command.by.iter().map(|b| b.by()).collect();
+    let by: Vec<TemplateRule> = command.by.iter().map(|b| b.by()).collect();
     let answer = eval::identification(&engines, &names, &split, &by, &source, choice, &limits, &cache, &|| bar.inc(1))?;
     bar.finish_and_clear();
     if let Some(path) = &evaluated.html {

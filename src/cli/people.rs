@@ -31,14 +31,14 @@ pub(super) fn run(common: &Common, command: &People) -> anyhow::Result<u8> {
             }
             print(&person);
             for f in faces {
-                let [yaw, pitch, roll] = f.pose;
+                let [yaw, pitch, roll] = f.quality.pose();
                 output::line(&format!(
                     "  face {}: {}, eyes {:.0} pixels apart, sharpness {:.3}, brightness {:.2}, turned {yaw:.0}/{pitch:.0}/{roll:.0} degrees{}",
                     f.id,
                     f.source,
-                    f.eye_distance,
-                    f.sharpness,
-                    f.brightness,
+                    f.quality.eye_distance,
+                    f.quality.sharpness,
+                    f.quality.brightness,
                     if f.chip { ", chip kept" } else { "" }
                 ));
             }

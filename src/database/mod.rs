@@ -36,7 +36,7 @@ pub(crate) use wire::{
 use crate::error::Result;
 #[cfg(all(unix, feature = "serve"))]
 pub(crate) use crate::gallery::Nearest;
-use crate::gallery::{self, Backup, DatabaseOptions, DatabaseStats};
+use crate::gallery::{self, BackupReport, DatabaseOptions, DatabaseStats};
 use crate::store::MasterKey;
 use crate::vector::ModelId;
 use wire::Request as Ask;
@@ -111,7 +111,7 @@ impl Database {
         folder: impl AsRef<Path>,
         key: Option<&MasterKey>,
         ring: Option<&Path>,
-    ) -> Result<Backup> {
+    ) -> Result<BackupReport> {
         gallery::Database::restore(file, folder, key, ring)
     }
 
@@ -203,7 +203,7 @@ impl Database {
         }
     }
 
-    /// The database in numbers.
+    /// Statistics of the database.
     ///
     /// # Errors
     /// [`crate::error::StoreError::Io`].

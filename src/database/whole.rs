@@ -6,7 +6,7 @@ use super::Home::{Here, There};
 use super::wire::{self, FilePath, Request as Ask};
 use super::{Database, Pending, text};
 use crate::error::{GalleryError, Result};
-use crate::gallery::{Backup, CheckReport, Exported, FaceAnew, FaceToEmbed, Imported, IndexStats, Reembedding};
+use crate::gallery::{BackupReport, CheckReport, Exported, FaceAnew, FaceToEmbed, Imported, IndexStats, Reembedding};
 use crate::index::IndexChoice;
 use crate::vector::ModelId;
 
@@ -66,7 +66,7 @@ impl Database {
     /// # Errors
     /// [`crate::error::StoreError::Io`], [`crate::error::StoreError::Damaged`],
     /// [`crate::error::StoreError::NotEncrypted`] for a ring that there is not.
-    pub fn backup(&self, file: impl AsRef<Path>, ring: Option<&Path>) -> Result<Backup> {
+    pub fn backup(&self, file: impl AsRef<Path>, ring: Option<&Path>) -> Result<BackupReport> {
         match &self.0 {
             Here(d) => d.backup(file, ring),
             There(c) => {

@@ -8,7 +8,7 @@
 //! | command | `H` | [`Claim`]: its versions, and a proof that it knows the database's key |
 //! | service | `D` or `F` | whether it may go on |
 //! | command | `R` | a [`Request`] |
-//! | service | `P` | how far it is: two numbers, as often as there is something to say |
+//! | service | `P` | how far it is: done and all, as often as there is something to say |
 //! | service | `D` | the answer: what the method of that name returns |
 //! | service | `F` | a [`Fault`]: the error that it returns |
 //!
@@ -24,10 +24,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, GalleryError, ModelError, Result, StoreError};
-use crate::gallery::{EnrolmentPolicy, FaceAnew, NewFace, PersonChange, PersonFilter, Reembedding, SearchPolicy};
+use crate::gallery::{
+    EnrolmentPolicy, FaceAnew, FacePictures, NewFace, PersonChange, PersonFilter, Reembedding, SearchPolicy,
+};
 use crate::geometry::{BBox, Landmarks};
 use crate::index::IndexChoice;
-use crate::vector::{By, Embedding, ModelId};
+use crate::vector::{Embedding, ModelId, TemplateRule};
 use crate::verify::Threshold;
 
 /// The socket's name in the database's folder.
@@ -280,6 +282,7 @@ pub(crate) struct Face {
 impl From<NewFace> for Face {
     fn from(face: NewFace) -> Self {
         let NewFace { embedding, bbox, landmarks, score, quality, source, source_sha256, pictures } = face;
+        let (quality, pictures) = (quality.stored(), pictures.map(|p| (p.chip, p.thumbnail)));
         Self { vector: (&embedding).into(), bbox, landmarks, score, quality, source, source_sha256, pictures }
     }
 }
@@ -289,7 +292,9 @@ impl TryFrom<Face> for NewFace {
 
     fn try_from(face: Face) -> Result<Self, ModelError> {
         let Face { vector, bbox, landmarks, score, quality, source, source_sha256, pictures } = face;
-        Ok(Self { embedding: vector.try_into()?, bbox, landmarks, score, quality, source, source_sha256, pictures })
+        let pictures = pictures.map(|(chip, thumbnail)| FacePictures { chip, thumbnail });
+        let (embedding, quality) = (vector.try_into()?, quality.into());
+        Ok(Self { embedding, bbox, landmarks, score, quality, source, source_sha256, pictures })
     }
 }
 
@@ -347,7 +352,7 @@ impl From<Policy> for EnrolmentPolicy {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Sought {
     top: usize,
-    by: By,
+    by: TemplateRule,
     filter: PersonFilter,
 }
 

@@ -21,7 +21,7 @@ pub struct LabelledPhoto {
 
 /// What came of a measurement.
 #[derive(Debug)]
-pub struct Measured {
+pub struct MeasuredCalibration {
     /// The record.
     pub calibration: Calibration,
     /// Photos in which no face was found.
@@ -42,7 +42,7 @@ impl Engine {
         source: &str,
         limits: &Limits,
         done: &(dyn Fn() + Sync),
-    ) -> Result<Measured> {
+    ) -> Result<MeasuredCalibration> {
         let embed = |labelled: &LabelledPhoto| -> Result<Option<Embedding>> {
             let answer = Photo::open_with(&labelled.path, limits).map_err(Error::from).and_then(|photo| {
                 match self.one_face(&photo, FaceChoice::Central) {
@@ -67,7 +67,7 @@ impl Engine {
         let failures = (without_face.len() + unreadable.len()) as u64;
         let calibration = fit_calibration(self.model().as_str(), self.detector(), source, distances(&known)?, failures)
             .map_err(|reason| RefusalError::CannotCalibrate { reason })?;
-        Ok(Measured { calibration, without_face, unreadable })
+        Ok(MeasuredCalibration { calibration, without_face, unreadable })
     }
 }
 

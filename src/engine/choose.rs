@@ -17,6 +17,7 @@ const LESS_CERTAIN: f32 = 0.03;
 
 /// Which face counts where one is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum FaceChoice {
     /// The photo must show exactly one face that counts.
     #[default]

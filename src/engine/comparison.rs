@@ -3,9 +3,9 @@
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::seen::{self, SeenFace};
-use crate::attributes::FaceQuality;
 use crate::detect::Detection;
 use crate::error::{RefusalError, Result};
+use crate::geometry::FaceQuality;
 use crate::json::json;
 use crate::pipeline::{Face, StageTimes};
 use crate::verify::{Calibration, Decision, Judge, Policy, Verdict, percent_text};
@@ -46,7 +46,8 @@ pub struct ScoredPair {
 
 /// What came of a comparison.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Outcome {
+#[non_exhaustive]
+pub enum ComparisonOutcome {
     /// The best pair was judged.
     Decided(Verdict),
     /// It could not be decided; never a match.
@@ -65,7 +66,7 @@ pub struct Comparison {
     /// Index of the nearest pair.
     pub best: Option<usize>,
     /// The judgement of the nearest pair.
-    pub outcome: Outcome,
+    pub outcome: ComparisonOutcome,
 }
 
 /// Times of a comparison in milliseconds, as a command fills them in.
@@ -117,17 +118,17 @@ pub(super) fn score(
     let best = (0..pairs.len()).min_by(|&a, &b| pairs[a].distance.total_cmp(&pairs[b].distance));
     let empty = [&left, &right].into_iter().find(|side| side.faces.is_empty());
     let outcome = match (empty, judge, best) {
-        (Some(side), ..) => Outcome::Undecided(RefusalError::NoFace { photo: side.photo.clone() }),
-        (None, Err(refusal), _) => Outcome::Undecided(refusal),
+        (Some(side), ..) => ComparisonOutcome::Undecided(RefusalError::NoFace { photo: side.photo.clone() }),
+        (None, Err(refusal), _) => ComparisonOutcome::Undecided(refusal),
         (None, Ok(judge), Some(best)) => {
             let ScoredPair { left: i, right: j, .. } = pairs[best];
             let poor = |side: &SideFaces, at: usize| side.quality.get(at).and_then(seen::refusal);
             match seen::poor_faces((&left.photo, poor(&left, i)), (&right.photo, poor(&right, j))) {
-                Some(refusal) if !accept_poor => Outcome::Undecided(refusal),
-                _ => Outcome::Decided(judge.judge(&left.faces[i].embedding, &right.faces[j].embedding)?),
+                Some(refusal) if !accept_poor => ComparisonOutcome::Undecided(refusal),
+                _ => ComparisonOutcome::Decided(judge.judge(&left.faces[i].embedding, &right.faces[j].embedding)?),
             }
         }
-        (None, Ok(_), None) => Outcome::Undecided(RefusalError::NoFace { photo: left.photo.clone() }),
+        (None, Ok(_), None) => ComparisonOutcome::Undecided(RefusalError::NoFace { photo: left.photo.clone() }),
     };
     Ok(Comparison { left, right, pairs, best, outcome })
 }
@@ -136,8 +137,8 @@ impl Comparison {
     /// The verdict, where there is one.
     pub fn verdict(&self) -> Option<&Verdict> {
         match &self.outcome {
-            Outcome::Decided(verdict) => Some(verdict),
-            Outcome::Undecided(_) => None,
+            ComparisonOutcome::Decided(verdict) => Some(verdict),
+            ComparisonOutcome::Undecided(_) => None,
         }
     }
 
@@ -162,8 +163,8 @@ impl Comparison {
     /// The verdict in two short lines: what it is, and what it rests on.
     pub fn caption(&self) -> [String; 2] {
         match &self.outcome {
-            Outcome::Undecided(refusal) => ["Undecided".to_string(), refusal.to_string()],
-            Outcome::Decided(v) => {
+            ComparisonOutcome::Undecided(refusal) => ["Undecided".to_string(), refusal.to_string()],
+            ComparisonOutcome::Decided(v) => {
                 let answer = match v.decision {
                     Decision::Same => "Same person",
                     Decision::Different => "Different people",
@@ -249,8 +250,10 @@ impl Serialize for Comparison {
         out.serialize_field("fmr_over_all_pairs", &self.fmr_over_all_pairs())?;
         out.serialize_field("verdict", &self.verdict())?;
         let undecided = match &self.outcome {
-            Outcome::Decided(_) => None,
-            Outcome::Undecided(refusal) => Some(json!({ "code": refusal.code(), "reason": refusal.to_string() })),
+            ComparisonOutcome::Decided(_) => None,
+            ComparisonOutcome::Undecided(refusal) => {
+                Some(json!({ "code": refusal.code(), "reason": refusal.to_string() }))
+            }
         };
         out.serialize_field("undecided", &undecided)?;
         out.serialize_field("caption", &self.caption())?;

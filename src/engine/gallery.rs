@@ -1,18 +1,19 @@
 //! Photos and galleries: enrolling who is in a photo, and asking who it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::{Engine, Selection};
-use crate::attributes::{FaceQuality, QualityBounds};
+use crate::attributes::QualityBounds;
 use crate::compare::{Tag, draw_names, similarity_colour};
 use crate::database::{Database, Pending};
 use crate::detect::Detection;
-use crate::error::{Error, GalleryError, Result};
+use crate::error::{Error, GalleryError, Gate, Result};
 use crate::files::unhex;
-use crate::gallery::{Enrolled, EnrolmentPolicy, Identification, NewFace, SearchPolicy};
+use crate::gallery::{Enrolled, EnrolmentPolicy, FacePictures, Identification, NewFace, SearchPolicy};
 use crate::geometry::BBox;
+use crate::geometry::FaceQuality;
 use crate::media::{Photo, Raster, encode_jpeg, encode_png, fit_within};
 use crate::verify::{Calibration, Threshold, nearness, percent_text};
 
@@ -30,8 +31,8 @@ pub struct EnrolOptions {
     pub selection: Selection,
     /// What the face must be.
     pub bounds: QualityBounds,
-    /// Refusals to pass over: see [`EnrolOptions::REFUSALS`].
-    pub allow: Vec<String>,
+    /// Checks whose refusal is passed over.
+    pub allow: BTreeSet<Gate>,
     /// Keep the chip and a thumbnail beside the vector.
     pub keep_chips: bool,
     /// How the gallery is asked whether it knows the face as somebody else.
@@ -45,12 +46,8 @@ pub struct EnrolOptions {
 }
 
 impl EnrolOptions {
-    /// The words that [`EnrolOptions::allow`] takes.
-    pub const REFUSALS: [&str; 8] =
-        ["small", "blurred", "light", "turned", "covered", "inverted", "duplicate", "different"];
-
-    fn allows(&self, refusal: &str) -> bool {
-        self.allow.iter().any(|a| a == refusal)
+    fn allows(&self, gate: Gate) -> bool {
+        self.allow.contains(&gate)
     }
 }
 
@@ -98,20 +95,22 @@ impl Engine {
         let chips = self.pipeline.chips(photo.raster(), &[chosen])?;
         let quality = FaceQuality::measure(photo.raster(), &chips[0], &chosen.landmarks, chosen.turned);
         quality
-            .within(&options.bounds, &|refusal| options.allows(refusal))
+            .within(&options.bounds, &|gate| options.allows(gate))
             .map_err(|refusal| GalleryError::Gate { photo: photo.origin().to_string(), refusal })?;
         let embedding = self.pipeline.embedder.embed(&chips)?.remove(0).found_by(self.detector());
         let pictures = match options.keep_chips {
             false => None,
-            true => Some((encode_png(&chips[0])?, encode_jpeg(&thumbnail(photo.raster(), &chosen.bbox))?)),
+            true => {
+                let thumbnail = encode_jpeg(&thumbnail(photo.raster(), &chosen.bbox))?;
+                Some(FacePictures { chip: encode_png(&chips[0])?, thumbnail })
+            }
         };
-        let q = quality;
         Ok(NewFace {
             embedding,
             bbox: chosen.bbox,
             landmarks: chosen.landmarks,
             score: chosen.score,
-            quality: [q.eye_distance, q.sharpness, q.brightness, q.yaw, q.pitch, q.roll],
+            quality,
             source: photo.origin().to_string(),
             source_sha256: photo.sha256().and_then(unhex),
             pictures,
@@ -130,7 +129,7 @@ impl Engine {
         face: NewFace,
         options: &EnrolOptions,
     ) -> Result<(Enrolled, Pending)> {
-        let duplicates = match options.allows("duplicate") {
+        let duplicates = match options.allows(Gate::Duplicate) {
             true => None,
             false => {
                 let searched = match database.searched(gallery, &options.search) {
@@ -141,7 +140,7 @@ impl Engine {
                 Some(Database::threshold(&options.search, self.calibration(), self.model(), searched)?)
             }
         };
-        let apart = match options.allows("different") {
+        let apart = match options.allows(Gate::Different) {
             true => None,
             false => Some(self.farthest_apart(options.search.threshold)?),
         };

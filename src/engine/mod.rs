@@ -20,23 +20,24 @@ mod comparison;
 mod gallery;
 mod look;
 mod reembed;
+mod seed;
 mod seen;
 
 use std::time::Instant;
 
 pub use builder::EngineBuilder;
-pub use calibrate::{LabelledPhoto, Measured};
+pub use calibrate::{LabelledPhoto, MeasuredCalibration};
 pub use choose::{Counted, FaceChoice, Selection};
-pub use comparison::{Comparison, ComparisonTimes, Outcome, ScoredPair, SideFaces};
+pub use comparison::{Comparison, ComparisonOutcome, ComparisonTimes, ScoredPair, SideFaces};
 pub use gallery::{EnrolOptions, IdentifiedFace};
 pub use reembed::{ReembedOptions, Reembedded};
+pub use seed::draw_seed;
 pub use seen::{Question, SeenFace, Verification};
 
-use crate::attributes::FaceQuality;
-use crate::compare::{Mark, Pair, Pane, Picture, Tag, draw_found, draw_seed, stretched};
+use crate::compare::{Mark, Pair, Pane, Picture, Tag, draw_found};
 use crate::detect::Detection;
-use crate::error::{RefusalError, Result};
-use crate::geometry::BBox;
+use crate::error::Result;
+use crate::geometry::FaceQuality;
 use crate::media::{Photo, Raster};
 use crate::nn::Device;
 use crate::pipeline::{Face, Pipeline, StageTimes, milliseconds};
@@ -144,7 +145,7 @@ impl Engine {
     /// The judge for this engine's model under `policy`.
     ///
     /// # Errors
-    /// A [`RefusalError`] when the policy asks for what the calibration does not support.
+    /// A [`crate::error::RefusalError`] when the policy asks for what the calibration does not support.
     pub fn judge(&self, policy: Policy) -> Result<Judge> {
         Ok(Judge::new(self.model(), self.calibration.as_ref(), policy)?)
     }
@@ -152,7 +153,7 @@ impl Engine {
     /// The photo's one face, embedded.
     ///
     /// # Errors
-    /// [`RefusalError::NoFace`], or [`RefusalError::SeveralFaces`] under [`FaceChoice::Only`].
+    /// [`crate::error::RefusalError::NoFace`], or [`crate::error::RefusalError::SeveralFaces`] under [`FaceChoice::Only`].
     pub fn one_face(&self, photo: &Photo, which: impl Into<Selection>) -> Result<Face> {
         let chosen = self.find_one(photo, which)?;
         let (mut faces, ..) = self.pipeline.embed(photo.raster(), &[chosen])?;
@@ -162,7 +163,7 @@ impl Engine {
     /// The photo's one face, not embedded.
     ///
     /// # Errors
-    /// [`RefusalError::NoFace`], or [`RefusalError::SeveralFaces`] under [`FaceChoice::Only`].
+    /// [`crate::error::RefusalError::NoFace`], or [`crate::error::RefusalError::SeveralFaces`] under [`FaceChoice::Only`].
     pub fn find_one(&self, photo: &Photo, which: impl Into<Selection>) -> Result<Detection> {
         self.pick(&self.look(photo.raster())?, photo, which)
     }
@@ -205,8 +206,8 @@ impl Engine {
     /// [`Engine::verify`], asked in full.
     ///
     /// # Errors
-    /// [`RefusalError`] when a photo has no face or several, when neither face would be enrolled
-    /// ([`RefusalError::PoorFaces`]), or when the policy is not supported; never a match then.
+    /// [`crate::error::RefusalError`] when a photo has no face or several, when neither face would be enrolled
+    /// ([`crate::error::RefusalError::PoorFaces`]), or when the policy is not supported; never a match then.
     pub fn answer(&self, a: &Photo, b: &Photo, question: &Question) -> Result<Verification> {
         let judge = self.judge(question.policy)?;
         let see = |photo: &Photo| self.see(&self.look(photo.raster())?, photo, question.selection);
@@ -217,7 +218,7 @@ impl Engine {
     /// The verdict about two faces that were seen before, each with its photo's name.
     ///
     /// # Errors
-    /// [`RefusalError::PoorFaces`] where neither would be enrolled, unless `accept_poor`.
+    /// [`crate::error::RefusalError::PoorFaces`] where neither would be enrolled, unless `accept_poor`.
     pub fn decide(
         &self,
         judge: &Judge,
@@ -235,7 +236,7 @@ impl Engine {
 
     /// Scores every face of one photo against every face of the other.
     ///
-    /// What cannot be decided (no face, no calibration) is an [`Outcome::Undecided`], so that the
+    /// What cannot be decided (no face, no calibration) is an [`ComparisonOutcome::Undecided`], so that the
     /// picture can still be drawn.
     ///
     /// # Errors
@@ -305,30 +306,6 @@ impl Engine {
             own: true,
         };
         draw_found(photo.raster(), &faces.iter().enumerate().map(tag).collect::<Vec<_>>())
-    }
-
-    /// Draws the picture of this project's first version: both photos stretched to 800x600, the faces
-    /// found there, and under each the cosine between the first faces of the two photos in percent (0
-    /// where a photo has none).
-    ///
-    /// # Errors
-    /// [`crate::error::ModelError::Backend`] when the device fails.
-    pub fn draw_seed(&self, a: &Photo, b: &Photo) -> Result<Raster> {
-        let first = |photo: &Photo| match self.one_face(photo, FaceChoice::Largest) {
-            Ok(face) => Ok(Some(face)),
-            Err(crate::Error::Refusal(RefusalError::NoFace { .. })) => Ok(None),
-            Err(e) => Err(e),
-        };
-        let score = match (first(a)?, first(b)?) {
-            (Some(a), Some(b)) => f64::from(a.embedding.cosine(&b.embedding)?).max(0.0) * 100.0,
-            _ => 0.0,
-        };
-        let (left, right) = (stretched(a.raster()), stretched(b.raster()));
-        let boxes = |shown: &Raster| -> Result<Vec<BBox>> {
-            Ok(self.pipeline.detector.detect(shown)?.iter().map(|d| d.bbox).collect())
-        };
-        let (on_left, on_right) = (boxes(&left)?, boxes(&right)?);
-        Ok(draw_seed((left, &on_left), (right, &on_right), score))
     }
 
     /// What `look` sees in both photos: side by side, or one after the other where the maps of two would take much

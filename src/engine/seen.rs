@@ -5,9 +5,10 @@ use std::ops::Deref;
 use serde::{Serialize, Serializer};
 
 use super::Selection;
-use crate::attributes::{FaceQuality, QualityBounds};
+use crate::attributes::QualityBounds;
 use crate::detect::Detection;
 use crate::error::{GateRefusal, RefusalError};
+use crate::geometry::FaceQuality;
 use crate::json::json;
 use crate::verify::{Policy, Verdict};
 

@@ -157,6 +157,65 @@ pub enum GalleryError {
     },
 }
 
+/// A check that a face goes through before it is enrolled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Gate {
+    /// The face is large enough.
+    Small,
+    /// It is sharp enough.
+    Blurred,
+    /// There is neither too little nor too much light on it.
+    Light,
+    /// It looks towards the camera.
+    Turned,
+    /// Nothing hides it.
+    Covered,
+    /// It is not upside down.
+    Inverted,
+    /// The gallery does not know it as somebody else's.
+    Duplicate,
+    /// It is like the person's other faces.
+    Different,
+}
+
+impl Gate {
+    /// Every check.
+    pub const ALL: [Gate; 8] = [
+        Self::Small,
+        Self::Blurred,
+        Self::Light,
+        Self::Turned,
+        Self::Covered,
+        Self::Inverted,
+        Self::Duplicate,
+        Self::Different,
+    ];
+
+    /// The word for its refusal, by which it is passed over.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Blurred => "blurred",
+            Self::Light => "light",
+            Self::Turned => "turned",
+            Self::Covered => "covered",
+            Self::Inverted => "inverted",
+            Self::Duplicate => "duplicate",
+            Self::Different => "different",
+        }
+    }
+}
+
+impl std::str::FromStr for Gate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::name).join(", ");
+        Self::ALL.into_iter().find(|g| g.name() == text).ok_or_else(|| format!("one of {}, not {text:?}", known()))
+    }
+}
+
 /// What the enrolment gate found. The numbers are measures of the face and the gate's bounds for them.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -286,18 +345,23 @@ impl GateRefusal {
         }
     }
 
+    /// The check that refused.
+    pub fn gate(&self) -> Gate {
+        match self {
+            Self::TooSmall { .. } => Gate::Small,
+            Self::Blurred { .. } => Gate::Blurred,
+            Self::TooDark { .. } | Self::TooBright { .. } => Gate::Light,
+            Self::TurnedAway { .. } => Gate::Turned,
+            Self::Covered { .. } => Gate::Covered,
+            Self::Inverted { .. } => Gate::Inverted,
+            Self::SomeoneElse { .. } => Gate::Duplicate,
+            Self::DifferentPerson { .. } => Gate::Different,
+        }
+    }
+
     /// The word that overrides this refusal.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::TooSmall { .. } => "small",
-            Self::Blurred { .. } => "blurred",
-            Self::TooDark { .. } | Self::TooBright { .. } => "light",
-            Self::TurnedAway { .. } => "turned",
-            Self::Covered { .. } => "covered",
-            Self::Inverted { .. } => "inverted",
-            Self::SomeoneElse { .. } => "duplicate",
-            Self::DifferentPerson { .. } => "different",
-        }
+        self.gate().name()
     }
 }
 

@@ -17,7 +17,7 @@ use super::{EmbeddingCache, Machine};
 use crate::engine::{Engine, FaceChoice};
 use crate::error::{EvalError, Result};
 use crate::media::Limits;
-use crate::vector::{By, Embedding, mean_direction, template_comparisons};
+use crate::vector::{Embedding, TemplateRule, mean_direction, template_comparisons};
 use crate::verify::{Policy, fpir};
 
 /// Gallery sizes at which the growth of FPIR is measured, and the whole gallery.
@@ -108,7 +108,7 @@ pub struct ModelIdentification {
     /// What it was called by, and the way where it is not the nearest face.
     pub name: String,
     /// How a person's gallery photos stand for the person.
-    pub by: By,
+    pub by: TemplateRule,
     /// Its id.
     pub model: String,
     /// Closed-set: share of mated searches with the mate at a rank or nearer, at any distance.
@@ -160,7 +160,7 @@ pub fn identification(
     engines: &[Engine],
     names: &[String],
     split: &Split,
-    by: &[By],
+    by: &[TemplateRule],
     source: &str,
     choice: FaceChoice,
     limits: &Limits,
@@ -170,7 +170,7 @@ pub fn identification(
     at_least_one(engines)?;
     let start = Instant::now();
     let acquired = acquire(engines, &split.photos, choice, limits, cache, done)?;
-    let by = if by.is_empty() { &[By::Best][..] } else { by };
+    let by = if by.is_empty() { &[TemplateRule::Best][..] } else { by };
     let mut models = Vec::new();
     for ((engine, name), samples) in engines.iter().zip(names).zip(&acquired.samples) {
         for &by in by {
@@ -199,7 +199,7 @@ fn one_model(
     name: &str,
     split: &Split,
     samples: &[Option<Embedding>],
-    by: By,
+    by: TemplateRule,
 ) -> Result<ModelIdentification> {
     let templates: Vec<Vec<Embedding>> =
         split.gallery.iter().map(|photos| templates(photos, samples, by)).collect::<Result<_>>()?;
@@ -226,8 +226,8 @@ fn one_model(
             let taken = strangers.iter().filter(|row| row[..people].iter().any(|&d| d <= distance)).count();
             let faces: usize = split.gallery[..people].iter().map(Vec::len).sum();
             let compared: usize = match by {
-                By::Best => faces,
-                By::Mean => split.gallery[..people].iter().map(|g| template_comparisons(g.len())).sum(),
+                TemplateRule::Best => faces,
+                TemplateRule::Mean => split.gallery[..people].iter().map(|g| template_comparisons(g.len())).sum(),
             };
             let measured = taken as f64 / strangers.len() as f64;
             GrowthPoint { people, faces, measured, predicted: fpir(fmr, compared) }
@@ -236,8 +236,8 @@ fn one_model(
         Some(Growth { calibration, distance, fmr, sizes: sizes.map(point).collect() })
     });
     let way = match by {
-        By::Best => "",
-        By::Mean => " (mean)",
+        TemplateRule::Best => "",
+        TemplateRule::Mean => " (mean)",
     };
     Ok(ModelIdentification {
         name: format!("{name}{way}"),
@@ -252,12 +252,12 @@ fn one_model(
 }
 
 /// What stands for a person: every usable gallery face, or one template of them.
-fn templates(photos: &[usize], samples: &[Option<Embedding>], by: By) -> Result<Vec<Embedding>> {
+fn templates(photos: &[usize], samples: &[Option<Embedding>], by: TemplateRule) -> Result<Vec<Embedding>> {
     let usable = || photos.iter().filter_map(|&p| samples[p].as_ref());
     let Some(first) = usable().next() else { return Ok(Vec::new()) };
     let mean = match by {
-        By::Best => return Ok(usable().cloned().collect()),
-        By::Mean => mean_direction(usable().map(|e| e.values().to_vec()), first.dimension()),
+        TemplateRule::Best => return Ok(usable().cloned().collect()),
+        TemplateRule::Mean => mean_direction(usable().map(|e| e.values().to_vec()), first.dimension()),
     };
     let model = first.model();
     Ok(mean.map(|m| Embedding::from_raw(m, model.clone())).transpose()?.into_iter().collect())
@@ -299,12 +299,12 @@ mod tests {
         let model = crate::vector::ModelId::from_text("m/abc/test");
         let face = |x: f32, y: f32| Some(Embedding::from_raw(vec![x, y], model.clone()).unwrap());
         let samples = [face(1.0, 0.0), None, face(0.0, 1.0)];
-        let of = |photos: &[usize], by: By| -> Vec<Vec<f32>> {
+        let of = |photos: &[usize], by: TemplateRule| -> Vec<Vec<f32>> {
             templates(photos, &samples, by).unwrap().iter().map(|e| e.values().to_vec()).collect()
         };
-        assert_eq!(of(&[0, 1, 2], By::Best), [[1.0, 0.0], [0.0, 1.0]]);
-        let [mean] = &of(&[0, 1, 2], By::Mean)[..] else { panic!("one template") };
+        assert_eq!(of(&[0, 1, 2], TemplateRule::Best), [[1.0, 0.0], [0.0, 1.0]]);
+        let [mean] = &of(&[0, 1, 2], TemplateRule::Mean)[..] else { panic!("one template") };
         assert!((mean[0] - mean[1]).abs() < 1e-6);
-        assert!([By::Best, By::Mean].iter().all(|&by| of(&[1], by).is_empty()));
+        assert!([TemplateRule::Best, TemplateRule::Mean].iter().all(|&by| of(&[1], by).is_empty()));
     }
 }

@@ -2,6 +2,7 @@
 //! text, and the time that records are stamped with.
 
 mod hex;
+mod secret;
 mod spelled;
 
 use std::fs::{self, File, OpenOptions};
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use hex::{hex, unhex};
+pub use secret::Secret;
 #[cfg(feature = "cli")]
 pub use spelled::typed;
 pub use spelled::{as_text, path_of, spelled};

@@ -1,4 +1,4 @@
-//! Is everything what was written, and does everything fit together?
+//! Consistency check: every record against its checksum, and memory against the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

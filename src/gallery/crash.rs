@@ -37,12 +37,14 @@ fn face(number: u64) -> NewFace {
         bbox: BBox::new(0.0, 0.0, 10.0, 10.0),
         landmarks: Landmarks([[1.0, 2.0]; 5]),
         score: 1.0,
-        quality: [30.0, 0.1, 0.5, 0.0, 0.0, 0.0],
+        quality: [30.0, 0.1, 0.5, 0.0, 0.0, 0.0].into(),
         source: number.to_string(),
         source_sha256: None,
         // Some records are too large for sled's log and go to files of their own.
-        pictures: (number.is_multiple_of(5))
-            .then(|| (vec![number as u8; 300_000 * (number % 2) as usize + 9], vec![7; 100])),
+        pictures: (number.is_multiple_of(5)).then(|| super::FacePictures {
+            chip: vec![number as u8; 300_000 * (number % 2) as usize + 9],
+            thumbnail: vec![7; 100],
+        }),
     }
 }
 

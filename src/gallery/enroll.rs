@@ -10,8 +10,8 @@ use super::people::{join, set};
 use super::shelf::Shelf;
 use crate::error::{GalleryError, GateRefusal, Result};
 use crate::files::now_ms;
-use crate::geometry::{BBox, Landmarks};
-use crate::store::{ChipRecord, FaceRecord, Key, PersonRecord, QualityRecord, Ticket, rounded};
+use crate::geometry::{BBox, FaceQuality, Landmarks};
+use crate::store::{ChipRecord, FaceRecord, Key, PersonRecord, Ticket, rounded};
 use crate::vector::{Embedding, squared_distance};
 use crate::verify::Threshold;
 
@@ -32,14 +32,23 @@ pub struct NewFace {
     pub landmarks: Landmarks,
     /// The detector's confidence, 0 to 1.
     pub score: f32,
-    /// Eye distance, sharpness, brightness, yaw, pitch, roll: see `FaceQuality`.
-    pub quality: [f32; 6],
+    /// How good its picture is.
+    pub quality: FaceQuality,
     /// The photo's path or name.
     pub source: String,
     /// Digest of the photo's bytes, where it came as bytes.
     pub source_sha256: Option<[u8; 32]>,
-    /// The chip as PNG and a thumbnail as JPEG, where they are to be kept.
-    pub pictures: Option<(Vec<u8>, Vec<u8>)>,
+    /// What is kept to be looked at and embedded again, where it is.
+    pub pictures: Option<FacePictures>,
+}
+
+/// The pictures of a face that are kept beside its vector.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FacePictures {
+    /// The aligned chip, as PNG.
+    pub chip: Vec<u8>,
+    /// A thumbnail, as JPEG.
+    pub thumbnail: Vec<u8>,
 }
 
 /// What the gallery checks before it takes a face in.
@@ -64,6 +73,7 @@ pub struct EnrolmentPolicy {
 /// Whether a face was new.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum EnrolmentStatus {
     /// It was stored.
     Added,
@@ -164,7 +174,7 @@ impl Database {
         let number = writer.new_id();
         let stored = stored(id, &face, shelf.record().half, policy.at_ms);
         writer.put(Key::Face(shelf.id, number), &stored, data_key)?;
-        if let Some((chip, thumbnail)) = face.pictures {
+        if let Some(FacePictures { chip, thumbnail }) = face.pictures {
             writer.put(Key::Chip(shelf.id, number), &ChipRecord { chip, thumbnail }, data_key)?;
         }
         let ticket = writer.commit()?;
@@ -201,7 +211,6 @@ impl Database {
 }
 
 pub(super) fn stored(person: u64, face: &NewFace, half: bool, at_ms: Option<u64>) -> FaceRecord {
-    let [eye_distance, sharpness, brightness, yaw, pitch, roll] = face.quality;
     FaceRecord {
         person,
         half,
@@ -209,7 +218,7 @@ pub(super) fn stored(person: u64, face: &NewFace, half: bool, at_ms: Option<u64>
         bbox: [face.bbox.x0, face.bbox.y0, face.bbox.x1, face.bbox.y1],
         landmarks: face.landmarks.0,
         score: face.score,
-        quality: QualityRecord { eye_distance, sharpness, brightness, yaw, pitch, roll },
+        quality: face.quality.into(),
         source: face.source.clone(),
         source_sha256: face.source_sha256,
         enrolled_ms: at_ms.unwrap_or_else(now_ms),

@@ -29,6 +29,7 @@ use super::labels::shown_labels;
 use crate::error::{Error, Result, StoreError};
 use crate::files::hex;
 use crate::files::{self, Audience};
+use crate::geometry::FaceQuality;
 use crate::store::{ChipRecord, FaceRecord, Key};
 
 pub(super) const LINES: &str = "gallery.jsonl";
@@ -194,13 +195,12 @@ impl Database {
                 }
             }
             vectors.extend(face.vector.iter().copied()).map_err(&npy)?;
-            let q = face.quality;
             lines.add(&FaceLine {
                 face_of: name.clone(),
                 bbox: face.bbox,
                 landmarks: face.landmarks,
                 score: face.score,
-                quality: [q.eye_distance, q.sharpness, q.brightness, q.yaw, q.pitch, q.roll],
+                quality: FaceQuality::from(face.quality).stored(),
                 source: face.source,
                 detector: face.detector.clone(),
                 source_sha256: face.source_sha256.map(|s| hex(&s)),

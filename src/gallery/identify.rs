@@ -9,8 +9,8 @@ use super::shelf::{Inside, Shelf};
 use super::templates::Templates;
 use super::{Database, PersonFilter};
 use crate::error::Result;
-use crate::index::Allowed;
-use crate::vector::{By, Embedding, template_comparisons};
+use crate::index::FaceFilter;
+use crate::vector::{Embedding, TemplateRule, template_comparisons};
 use crate::verify::{Calibration, Threshold};
 
 /// Faces fetched for each person asked for, at first: most people have a few.
@@ -28,7 +28,7 @@ pub struct SearchPolicy {
     /// Decide at this distance instead.
     pub threshold: Option<f32>,
     /// How a person's faces stand for the person.
-    pub by: By,
+    pub by: TemplateRule,
     /// Who may be named.
     pub filter: PersonFilter,
 }
@@ -45,7 +45,7 @@ impl Default for SearchPolicy {
             max_fpir: Self::DEFAULT_FPIR,
             max_fmr: None,
             threshold: None,
-            by: By::default(),
+            by: TemplateRule::default(),
             filter: PersonFilter::default(),
         }
     }
@@ -158,8 +158,8 @@ impl Database {
         shelf.same_model(probe)?;
         let inside = shelf.read_for(policy.by);
         let (near, largest) = match policy.by {
-            By::Best => (inside.nearest_people(probe.values(), policy, exact), 1),
-            By::Mean => {
+            TemplateRule::Best => (inside.nearest_people(probe.values(), policy, exact), 1),
+            TemplateRule::Mean => {
                 let largest = inside.templates().map_or(1, |t| t.largest().max(1));
                 (inside.nearest_templates(probe.values(), policy), largest)
             }
@@ -228,14 +228,14 @@ impl Inside {
         // Without a filter everybody counts: nobody need be looked at, which would take longer than the search.
         if policy.filter.is_empty() {
             return match policy.by {
-                By::Best => self.face_count(),
-                By::Mean => self.templates().map_or(0, Templates::comparisons),
+                TemplateRule::Best => self.face_count(),
+                TemplateRule::Mean => self.templates().map_or(0, Templates::comparisons),
             };
         }
         let allowed = self.people.iter().filter(|(_, p)| policy.filter.takes(p)).map(|(id, _)| *id);
         match policy.by {
-            By::Best => allowed.map(|id| self.faces_of(id).len()).sum(),
-            By::Mean => allowed.map(|id| template_comparisons(self.faces_of(id).len())).sum(),
+            TemplateRule::Best => allowed.map(|id| self.faces_of(id).len()).sum(),
+            TemplateRule::Mean => allowed.map(|id| template_comparisons(self.faces_of(id).len())).sum(),
         }
     }
 
@@ -257,7 +257,7 @@ impl Inside {
         let filtered = !policy.filter.is_empty();
         let mut wanted = policy.top.saturating_mul(FACES_A_PERSON).max(1);
         loop {
-            let allowed: Allowed = if filtered { Some(&takes) } else { None };
+            let allowed: FaceFilter = if filtered { Some(&takes) } else { None };
             let near = match exact {
                 true => self.index().exact(probe, wanted, allowed),
                 false => self.index().nearest(probe, wanted, allowed),
@@ -283,10 +283,10 @@ impl Inside {
 
 impl Shelf {
     /// The content, with what a search by `by` needs.
-    fn read_for(&self, by: By) -> RwLockReadGuard<'_, Inside> {
+    fn read_for(&self, by: TemplateRule) -> RwLockReadGuard<'_, Inside> {
         match by {
-            By::Best => self.read(),
-            By::Mean => self.read_with_templates(),
+            TemplateRule::Best => self.read(),
+            TemplateRule::Mean => self.read_with_templates(),
         }
     }
 }

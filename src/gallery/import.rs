@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::export::{CHIPS, EndLine, FORMAT, FaceLine, HeadLine, LINES, PersonLine, VECTORS, failed};
 use super::names::{self, usable};
 use super::people::{join, set};
-use super::{Database, EnrolmentPolicy, EnrolmentStatus, NewFace};
+use super::{Database, EnrolmentPolicy, EnrolmentStatus, FacePictures, NewFace};
 use crate::error::{GalleryError, Result, StoreError};
 use crate::files::{hex, unhex};
 use crate::geometry::{BBox, Landmarks};
@@ -162,14 +162,17 @@ impl Parsed {
             fs::read(&path).map_err(failed(&path, "reading a chip"))
         };
         let [chip, thumbnail] = PICTURES;
-        let pictures = if line.pictures { Some((picture(chip)?, picture(thumbnail)?)) } else { None };
+        let pictures = match line.pictures {
+            true => Some(FacePictures { chip: picture(chip)?, thumbnail: picture(thumbnail)? }),
+            false => None,
+        };
         let [x0, y0, x1, y1] = line.bbox;
         Ok(NewFace {
             embedding: Embedding::of_unit(vector, self.model.clone())?.found_by(&line.detector),
             bbox: BBox::new(x0, y0, x1, y1),
             landmarks: Landmarks(line.landmarks),
             score: line.score,
-            quality: line.quality,
+            quality: line.quality.into(),
             source: line.source.clone(),
             source_sha256: line.source_sha256.as_deref().and_then(unhex),
             pictures,
@@ -283,7 +286,7 @@ fn checked(line: &PersonLine) -> Result<(), GalleryError> {
     line.labels.iter().try_for_each(|(key, value)| usable("label", key).and(usable("label", value)).map(drop))
 }
 
-/// The numbers of the `.npy` file, which must be the one that the end line names.
+/// The f32 values of the `.npy` file, which must be the one that the end line names.
 fn vectors(path: &Path, end: &EndLine, dimension: usize) -> Result<Vec<f32>> {
     let length = fs::metadata(path).map_err(failed(path, "reading the vectors"))?.len();
     let most = (end.faces as u64).saturating_mul(dimension as u64).saturating_mul(4).saturating_add(1 << 16);

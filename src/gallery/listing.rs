@@ -147,7 +147,7 @@ impl Database {
     }
 
     /// Puts somebody into a gallery before their first face, and the gallery into the database where there
-    /// is none of that name: its faces will be of `model`, with vectors of `dimension` numbers. Returns when
+    /// is none of that name: its faces will be of `model`, with vectors of `dimension` dimensions. Returns when
     /// it is on disk for good.
     ///
     /// # Errors
@@ -234,10 +234,10 @@ mod tests {
             bbox: BBox::new(0.0, 0.0, 9.0, 9.0),
             landmarks: Landmarks([[0.0; 2]; 5]),
             score: 0.9,
-            quality: [0.0; 6],
+            quality: crate::geometry::FaceQuality::default(),
             source: "drawn".to_string(),
             source_sha256: None,
-            pictures: Some((vec![1], vec![2])),
+            pictures: Some(crate::gallery::FacePictures { chip: vec![1], thumbnail: vec![2] }),
         }
     }
 

@@ -284,10 +284,10 @@ mod tests {
             bbox: BBox::new(0.0, 0.0, 9.0, 9.0),
             landmarks: Landmarks([[0.0; 2]; 5]),
             score: 0.9,
-            quality: [0.0; 6],
+            quality: crate::geometry::FaceQuality::default(),
             source: format!("{angle}.jpg"),
             source_sha256: None,
-            pictures: Some((vec![1], vec![2])),
+            pictures: Some(crate::gallery::FacePictures { chip: vec![1], thumbnail: vec![2] }),
         }
     }
 

@@ -36,7 +36,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 pub use check::{CheckReport, repair};
-pub use enroll::{Enrolled, EnrolmentPolicy, EnrolmentStatus, NewFace, Pending};
+pub use enroll::{Enrolled, EnrolmentPolicy, EnrolmentStatus, FacePictures, NewFace, Pending};
 pub use export::Exported;
 pub(crate) use identify::Nearest;
 pub use identify::{Candidate, Identification, SearchPolicy};
@@ -49,7 +49,7 @@ pub use people::{EnrolledFace, Person, PersonChange, PersonFilter};
 pub(crate) use reembed::{FaceAnew, FaceToEmbed, Reembedding};
 pub use sorted::{PeopleOrder, PeopleSlice};
 pub use stats::{DatabaseStats, GalleryStats, IndexStats};
-pub use transfer::Backup;
+pub use transfer::BackupReport;
 
 use crate::error::{Error, GalleryError, Result};
 use crate::files::{hex, now_ms};
@@ -215,7 +215,7 @@ impl Database {
         self.shelves.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    /// The database in numbers.
+    /// Statistics of the database.
     ///
     /// # Errors
     /// [`crate::error::StoreError::Io`].

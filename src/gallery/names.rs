@@ -331,7 +331,7 @@ mod tests {
             bbox: BBox::new(0.0, 0.0, 9.0, 9.0),
             landmarks: Landmarks([[0.0; 2]; 5]),
             score: 0.9,
-            quality: [0.0; 6],
+            quality: crate::geometry::FaceQuality::default(),
             source: "drawn".to_string(),
             source_sha256: None,
             pictures: None,

@@ -9,7 +9,7 @@ use super::labels::shown_labels;
 use super::names::{self, usable};
 use crate::error::{GalleryError, Result};
 use crate::files::hex;
-use crate::geometry::BBox;
+use crate::geometry::{BBox, FaceQuality};
 use crate::store::{ChipRecord, DataKey, FaceRecord, Key, PersonRecord, Writer};
 
 /// Which people: all of the groups and labels named must fit. Empty takes everybody.
@@ -38,7 +38,7 @@ impl PersonFilter {
 /// Somebody who is enrolled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Person {
-    /// Their number.
+    /// Their id.
     pub id: u64,
     /// Their name, unique in the gallery.
     pub name: String,
@@ -54,6 +54,7 @@ pub struct Person {
 
 /// A face of a person, without its vector: a template is shown to nobody.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "ShownFace", into = "ShownFace")]
 pub struct EnrolledFace {
     /// Its number.
     pub id: u64,
@@ -64,22 +65,64 @@ pub struct EnrolledFace {
     /// The detector that found it; none where it was enrolled before that was recorded.
     pub detector: Option<String>,
     /// The box in pixels of the upright photo; it may reach beyond the edges.
-    #[serde(rename = "box")]
     pub bbox: BBox,
     /// The detector's confidence.
     pub score: f32,
-    /// Between the eyes, in pixels.
-    pub eye_distance: f32,
-    /// See `FaceQuality::sharpness`.
-    pub sharpness: f32,
-    /// See `FaceQuality::brightness`.
-    pub brightness: f32,
-    /// Yaw, pitch and roll in degrees.
-    pub pose: [f32; 3],
+    /// How good its picture was.
+    pub quality: FaceQuality,
     /// When it was enrolled: milliseconds since 1970.
     pub enrolled_ms: u64,
     /// Whether its chip is kept.
     pub chip: bool,
+}
+
+/// [`EnrolledFace`] as it is written.
+#[derive(Serialize, Deserialize)]
+struct ShownFace {
+    id: u64,
+    source: String,
+    source_sha256: Option<String>,
+    detector: Option<String>,
+    #[serde(rename = "box")]
+    bbox: BBox,
+    score: f32,
+    eye_distance: f32,
+    sharpness: f32,
+    brightness: f32,
+    pose: [f32; 3],
+    enrolled_ms: u64,
+    chip: bool,
+}
+
+impl From<EnrolledFace> for ShownFace {
+    fn from(face: EnrolledFace) -> Self {
+        let EnrolledFace { id, source, source_sha256, detector, bbox, score, quality, enrolled_ms, chip } = face;
+        let FaceQuality { eye_distance, sharpness, brightness, .. } = quality;
+        let pose = quality.pose();
+        Self {
+            id,
+            source,
+            source_sha256,
+            detector,
+            bbox,
+            score,
+            eye_distance,
+            sharpness,
+            brightness,
+            pose,
+            enrolled_ms,
+            chip,
+        }
+    }
+}
+
+impl From<ShownFace> for EnrolledFace {
+    fn from(shown: ShownFace) -> Self {
+        let ShownFace { id, source, source_sha256, detector, bbox, score, enrolled_ms, chip, .. } = shown;
+        let [yaw, pitch, roll] = shown.pose;
+        let quality = [shown.eye_distance, shown.sharpness, shown.brightness, yaw, pitch, roll].into();
+        Self { id, source, source_sha256, detector, bbox, score, quality, enrolled_ms, chip }
+    }
 }
 
 /// A change of a person's groups and labels.
@@ -136,10 +179,7 @@ impl Database {
             detector: (!f.detector.is_empty()).then_some(f.detector),
             bbox: f.bbox.into(),
             score: f.score,
-            eye_distance: f.quality.eye_distance,
-            sharpness: f.quality.sharpness,
-            brightness: f.quality.brightness,
-            pose: [f.quality.yaw, f.quality.pitch, f.quality.roll],
+            quality: f.quality.into(),
             enrolled_ms: f.enrolled_ms,
             chip: self.store.holds(Key::Chip(gallery, id))?,
         }))

@@ -2,7 +2,7 @@
 //! every face has its new vector; then the new one takes its place, in one write. What is done stays done
 //! when the process ends in between.
 //!
-//! The new gallery's faces have the numbers, people and data keys of the old one's; its people and
+//! The new gallery's faces have the ids, people and data keys of the old one's; its people and
 //! its name come with the last write.
 
 use std::collections::{BTreeMap, BTreeSet};

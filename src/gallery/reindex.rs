@@ -1,6 +1,6 @@
-//! The index of a gallery: which way answers, building it, and its file.
+//! The index of a gallery: the method that answers searches, building it, and its file.
 //!
-//! A graph stands in `index/GALLERY.graph` in the database's folder. It holds who neighbours whom, and no
+//! A graph is kept in `index/GALLERY.graph` in the database's folder. It holds who neighbours whom, and no
 //! vector; every vector comes from the store. A file that is whole and this gallery's is brought up to the
 //! faces that the store has; any other is not used, and the exact scan answers until a graph is built
 //! again. So the file decides how soon an answer comes, never which. In an encrypted database it is sealed.
@@ -247,7 +247,7 @@ mod tests {
             bbox: BBox { x0: 0.0, y0: 0.0, x1: 9.0, y1: 9.0 },
             landmarks: Landmarks([[1.0; 2]; 5]),
             score: 1.0,
-            quality: [1.0; 6],
+            quality: [1.0; 6].into(),
             source: "photo.jpg".to_string(),
             source_sha256: None,
             pictures: None,

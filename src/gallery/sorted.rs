@@ -13,6 +13,7 @@ use crate::store::PersonRecord;
 
 /// In which order people are listed; those alike in it by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum PeopleOrder {
     /// By name, code point by code point.
     #[default]

@@ -1,4 +1,4 @@
-//! Databases, galleries and their indexes in numbers.
+//! Statistics of databases, galleries and their indexes.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::index::IndexChoice;
 
-/// The index of a gallery in numbers.
+/// Statistics of a gallery's index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexStats {
     /// What answers.
@@ -23,14 +23,14 @@ pub struct IndexStats {
     pub note: Option<String>,
 }
 
-/// A gallery in numbers.
+/// Statistics of a gallery.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GalleryStats {
     /// Its name.
     pub name: String,
     /// Model id of its faces.
     pub model: String,
-    /// Numbers in each vector.
+    /// Dimensions of its vectors.
     pub dimension: usize,
     /// People.
     pub people: usize,
@@ -42,7 +42,7 @@ pub struct GalleryStats {
     pub vector_bytes: usize,
 }
 
-/// A database in numbers.
+/// Statistics of a database.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseStats {
     /// Its folder.

@@ -14,7 +14,7 @@ use crate::vector::{mean_direction, template_comparisons};
 #[derive(Debug)]
 pub(super) struct Templates {
     dimension: usize,
-    /// Under the people's numbers.
+    /// By the people's ids.
     index: FaceIndex,
     /// What a search of each template counts as.
     counted: HashMap<u64, usize>,
@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::geometry::{BBox, Landmarks};
     use crate::store::{FaceRecord, GalleryRecord, PersonRecord};
-    use crate::vector::{By, Embedding, ModelId};
+    use crate::vector::{Embedding, ModelId, TemplateRule};
     use rand::{Rng, SeedableRng};
     use rand_chacha::ChaCha8Rng;
 
@@ -158,7 +158,7 @@ mod tests {
             bbox: BBox::new(0.0, 0.0, 9.0, 9.0),
             landmarks: Landmarks([[0.0; 2]; 5]),
             score: 0.9,
-            quality: [0.0; 6],
+            quality: crate::geometry::FaceQuality::default(),
             source: "drawn".to_string(),
             source_sha256: None,
             pictures: None,
@@ -211,7 +211,8 @@ mod tests {
                 let report = database.check().unwrap();
                 assert!(report.is_clean(), "seed {seed}, step {step}: {report:?}");
                 let probe = embedding(&mut rng);
-                let policy = SearchPolicy { by: By::Mean, top: 9, threshold: Some(0.5), ..SearchPolicy::default() };
+                let policy =
+                    SearchPolicy { by: TemplateRule::Mean, top: 9, threshold: Some(0.5), ..SearchPolicy::default() };
                 let found = database.identify("main", &probe, &policy, None).unwrap();
                 let kept = bits(&database);
                 assert_eq!(found.candidates.len(), kept.len(), "seed {seed}, step {step}");

@@ -10,7 +10,7 @@ use crate::store::{Archived, MasterKey, Store};
 
 /// A backup that was written or read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Backup {
+pub struct BackupReport {
     /// Entries in it.
     pub entries: u64,
     /// Bytes of the file.
@@ -19,7 +19,7 @@ pub struct Backup {
     pub forgotten: u64,
 }
 
-impl From<Archived> for Backup {
+impl From<Archived> for BackupReport {
     fn from(done: Archived) -> Self {
         Self { entries: done.entries, bytes: done.bytes, forgotten: done.forgotten }
     }
@@ -35,7 +35,7 @@ impl Database {
     /// # Errors
     /// [`crate::error::StoreError::Io`], [`crate::error::StoreError::Damaged`],
     /// [`crate::error::StoreError::NotEncrypted`] for a ring that there is not.
-    pub fn backup(&self, file: impl AsRef<Path>, ring: Option<&Path>) -> Result<Backup> {
+    pub fn backup(&self, file: impl AsRef<Path>, ring: Option<&Path>) -> Result<BackupReport> {
         Ok(self.store.backup(file.as_ref(), ring)?.into())
     }
 
@@ -50,7 +50,7 @@ impl Database {
         folder: impl AsRef<Path>,
         key: Option<&MasterKey>,
         ring: Option<&Path>,
-    ) -> Result<Backup> {
+    ) -> Result<BackupReport> {
         Ok(Store::restore(file.as_ref(), folder.as_ref(), key, ring)?.into())
     }
 

@@ -32,6 +32,7 @@ impl From<[f32; 4]> for BBox {
 
 /// What two boxes' intersection is held against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Overlap {
     /// The area of the union (IoU).
     Union,

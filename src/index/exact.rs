@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use super::rows::{Probe, Rows};
 use super::table::CHUNK_BITS;
-use super::{Allowed, Neighbour};
+use super::{FaceFilter, Neighbour};
 use crate::vector::{Held, products_in};
 
 /// Rows whose products are computed at once: their codes stay in the first cache for the next probe.
@@ -62,7 +62,7 @@ impl<'a> Keeper<'a> {
 }
 
 /// Looks at the rows of one chunk.
-fn scan(rows: &Rows, chunk: usize, probes: &[Probe], keepers: &mut [Keeper], allowed: Allowed) {
+fn scan(rows: &Rows, chunk: usize, probes: &[Probe], keepers: &mut [Keeper], allowed: FaceFilter) {
     let codes = &rows.chunks()[chunk];
     let stride = rows.layout().stride;
     let mut products = [0i32; BLOCK];
@@ -89,7 +89,12 @@ fn scan(rows: &Rows, chunk: usize, probes: &[Probe], keepers: &mut [Keeper], all
 }
 
 /// The true nearest of each probe, nearest first; an empty answer for what is no vector of this space.
-pub(super) fn nearest_of_each(rows: &Rows, probes: &[&[f32]], count: usize, allowed: Allowed) -> Vec<Vec<Neighbour>> {
+pub(super) fn nearest_of_each(
+    rows: &Rows,
+    probes: &[&[f32]],
+    count: usize,
+    allowed: FaceFilter,
+) -> Vec<Vec<Neighbour>> {
     let answer = |probes: &&[&[f32]]| -> Vec<Vec<Neighbour>> {
         let coded: Vec<Option<Probe>> = probes.iter().map(|p| rows.probe(p)).collect();
         let fit: Vec<bool> = coded.iter().map(Option::is_some).collect();
@@ -105,7 +110,7 @@ pub(super) fn nearest_of_each(rows: &Rows, probes: &[&[f32]], count: usize, allo
     }
 }
 
-fn together(rows: &Rows, probes: &[Probe], count: usize, allowed: Allowed) -> Vec<Vec<Neighbour>> {
+fn together(rows: &Rows, probes: &[Probe], count: usize, allowed: FaceFilter) -> Vec<Vec<Neighbour>> {
     let count = count.min(rows.len());
     if count == 0 || probes.is_empty() {
         return vec![Vec::new(); probes.len()];

@@ -9,7 +9,7 @@
 use hnsw_rs::prelude::{Distance, Hnsw};
 
 use super::graph::measured;
-use super::neighbour::{Allowed, Neighbour};
+use super::neighbour::{FaceFilter, Neighbour};
 use super::rows::{Probe, Rows};
 use super::structure::Index;
 use crate::vector::products;
@@ -76,7 +76,7 @@ impl HnswRs {
         rows: &Rows,
         probe: &Probe,
         count: usize,
-        allowed: Allowed,
+        allowed: FaceFilter,
         width: usize,
     ) -> Option<Vec<Neighbour>> {
         // What is passed over takes places away, so more is asked for; a filter is the scan's to answer.
@@ -101,7 +101,7 @@ impl Index for HnswRs {
         self.dead += 1;
     }
 
-    fn nearest(&self, rows: &Rows, probe: &Probe, count: usize, allowed: Allowed) -> Option<Vec<Neighbour>> {
+    fn nearest(&self, rows: &Rows, probe: &Probe, count: usize, allowed: FaceFilter) -> Option<Vec<Neighbour>> {
         self.search(rows, probe, count, allowed, self.width)
     }
 

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use graph::{Graph, Parameters, Plan, Snapshot, Stamp};
 use hnsw::HnswRs;
-pub use neighbour::{Allowed, Neighbour};
+pub use neighbour::{FaceFilter, Neighbour};
 pub use rows::Precision;
 use rows::{Probe, Rows};
 use structure::Index;
@@ -34,6 +34,7 @@ pub(crate) const CROSSOVER: usize = 30_000;
 /// What answers the searches of a gallery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum IndexChoice {
     /// The exact scan in a small gallery, the graph in a large one.
     #[default]
@@ -55,7 +56,7 @@ impl Index for Graph {
         Graph::removed(self, rows, row);
     }
 
-    fn nearest(&self, rows: &Rows, probe: &Probe, count: usize, allowed: Allowed) -> Option<Vec<Neighbour>> {
+    fn nearest(&self, rows: &Rows, probe: &Probe, count: usize, allowed: FaceFilter) -> Option<Vec<Neighbour>> {
         self.nearest_by(rows, probe, count, allowed, Graph::width(self)?)
     }
 
@@ -223,7 +224,7 @@ impl FaceIndex {
 
     /// The `count` nearest of the allowed faces (all when `None`), nearest first; equal distances in order
     /// of their numbers. Nothing for a probe of another dimension or that is not finite.
-    pub fn nearest(&self, probe: &[f32], count: usize, allowed: Allowed) -> Vec<Neighbour> {
+    pub fn nearest(&self, probe: &[f32], count: usize, allowed: FaceFilter) -> Vec<Neighbour> {
         if let Some(over) = self.over() {
             let Some(probe) = self.rows.probe(probe) else { return Vec::new() };
             if let Some(near) = over.nearest(&self.rows, &probe, count, allowed) {
@@ -234,12 +235,12 @@ impl FaceIndex {
     }
 
     /// [`FaceIndex::nearest`] by the exact scan, whatever stands over the rows.
-    pub fn exact(&self, probe: &[f32], count: usize, allowed: Allowed) -> Vec<Neighbour> {
+    pub fn exact(&self, probe: &[f32], count: usize, allowed: FaceFilter) -> Vec<Neighbour> {
         exact::nearest_of_each(&self.rows, &[probe], count, allowed).pop().unwrap_or_default()
     }
 
     /// The true nearest of many probes, in fewer passes over the rows than one by one.
-    pub fn exact_of_each(&self, probes: &[&[f32]], count: usize, allowed: Allowed) -> Vec<Vec<Neighbour>> {
+    pub fn exact_of_each(&self, probes: &[&[f32]], count: usize, allowed: FaceFilter) -> Vec<Vec<Neighbour>> {
         exact::nearest_of_each(&self.rows, probes, count, allowed)
     }
 

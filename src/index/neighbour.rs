@@ -12,4 +12,4 @@ pub struct Neighbour {
 }
 
 /// Which faces may be answered.
-pub type Allowed<'a> = Option<&'a (dyn Fn(u64) -> bool + Sync)>;
+pub type FaceFilter<'a> = Option<&'a (dyn Fn(u64) -> bool + Sync)>;

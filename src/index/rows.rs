@@ -40,6 +40,7 @@ const ROUNDING: f64 = 1e-5;
 
 /// How vectors are held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Precision {
     /// As they were given.
     #[default]

@@ -1,6 +1,6 @@
 //! What every index over the rows can do.
 
-use super::neighbour::{Allowed, Neighbour};
+use super::neighbour::{FaceFilter, Neighbour};
 use super::rows::{Probe, Rows};
 
 /// A way to find near rows that is not the exact scan. The truth about vectors is the rows'.
@@ -12,7 +12,7 @@ pub(crate) trait Index: Send + Sync {
     fn removed(&mut self, rows: &mut Rows, row: u32);
 
     /// The `count` nearest of the allowed faces, nearest first; `None` where the exact scan is to answer.
-    fn nearest(&self, rows: &Rows, probe: &Probe, count: usize, allowed: Allowed) -> Option<Vec<Neighbour>>;
+    fn nearest(&self, rows: &Rows, probe: &Probe, count: usize, allowed: FaceFilter) -> Option<Vec<Neighbour>>;
 
     /// Candidates that a search keeps, as measured; `None` while it is not ready to answer.
     fn width(&self) -> Option<usize>;

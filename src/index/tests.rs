@@ -211,7 +211,7 @@ fn with_graph(people: u64, dimension: usize, seed: u64) -> (FaceIndex, Kept, Fac
 }
 
 /// Share of probes whose nearest, and whose ten nearest, are the true ones.
-fn recall(index: &FaceIndex, probes: &[Vec<f32>], allowed: Allowed) -> (f64, f64) {
+fn recall(index: &FaceIndex, probes: &[Vec<f32>], allowed: FaceFilter) -> (f64, f64) {
     let (mut first, mut ten) = (0, 0);
     for probe in probes {
         let (near, truth) = (index.nearest(probe, 10, allowed), index.exact(probe, 10, allowed));

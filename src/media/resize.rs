@@ -191,7 +191,7 @@ impl RowSums {
 /// The whole of [`AreaRows`] as planes `[3, height, width]`.
 ///
 /// # Panics
-/// As [`AreaRows::new`], and when `out` does not hold exactly `3 * width * height` numbers.
+/// As [`AreaRows::new`], and when `out` does not hold exactly `3 * width * height` f32 values.
 pub fn resize_area(src: &Raster, frame: impl Into<Frame>, width: usize, height: usize, out: &mut [f32]) {
     let rows = AreaRows::new(src, frame, width, height);
     assert_eq!(out.len(), 3 * width * height, "three planes");
@@ -238,7 +238,7 @@ fn mixing(input: u32, output: u32, keep_weights: bool) -> Vec<([usize; 2], [i32;
 }
 
 /// The picture at exactly `width` x `height`, each pixel mixed from the four nearest (no smoothing when
-/// shrinking), pixel centres at halves, in whole numbers: every pixel is what OpenCV 4.10's `resize`
+/// shrinking), pixel centres at half-integers, in fixed-point integers: every pixel is what OpenCV 4.10's `resize`
 /// gives with `INTER_LINEAR`, which at exactly half size takes the mean of four instead.
 pub fn resize_bilinear_fixed(src: &Raster, width: u32, height: u32) -> Raster {
     let mut out = Raster::new(width, height, [0; 3]);

@@ -20,7 +20,7 @@ const SQUARES_ALONG: f64 = 3.0;
 const MOST_SAMPLES: usize = 6;
 
 /// The `width` x `height` picture whose pixel `(x, y)` shows the source at `to_source * (x, y, 1)`.
-/// Whole numbers are pixel centres. Between pixels the source is interpolated bilinearly; beyond its
+/// Integer coordinates are pixel centres. Between pixels the source is interpolated bilinearly; beyond its
 /// edges it is black. Where a pixel covers more than one of the source's, it is the mean of a grid of
 /// samples, so that large photos give clean chips.
 pub fn warp(src: &Raster, to_source: [[f64; 3]; 2], width: u32, height: u32) -> Raster {

@@ -14,6 +14,7 @@ use crate::error::ModelError;
 /// # Ok::<(), kith::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum DeviceChoice {
     /// The first accelerator that this build has and this machine offers, else the processor.
     #[default]

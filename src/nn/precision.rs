@@ -19,6 +19,7 @@ use kith_kernels::Simd;
 /// # Ok::<(), kith::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum PrecisionChoice {
     /// Single precision everywhere: the numbers that goldens and published error rates were measured with.
     #[default]

@@ -9,7 +9,8 @@ use super::problem::Problem;
 use crate::error::GateRefusal;
 use crate::geometry::BBox;
 use crate::{
-    Candidate, Database, Detection, EnrolledFace, Face, FaceQuality, Identification, Person, SeenFace, Threshold,
+    Candidate, Database, Detection, EnrolledFace, Face, FaceCover, FaceQuality, Identification, Person, SeenFace,
+    Threshold,
 };
 
 /// A face that was found.
@@ -40,6 +41,7 @@ fn said(turned: u16) -> Option<u16> {
 
 /// How good the picture of a face is.
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct QualityView {
     /// Between the eyes, in pixels.
     eye_distance: f32,
@@ -63,8 +65,8 @@ pub(super) struct QualityView {
 
 impl From<FaceQuality> for QualityView {
     fn from(q: FaceQuality) -> Self {
-        let FaceQuality { eye_distance, sharpness, brightness, yaw, pitch, roll, .. } = q;
-        let FaceQuality { mouth_covered, eyes_covered, inverted, .. } = q;
+        let FaceQuality { eye_distance, sharpness, brightness, yaw, pitch, roll, cover } = q;
+        let FaceCover { mouth_covered, eyes_covered, inverted } = cover.unwrap_or_default();
         Self { eye_distance, sharpness, brightness, yaw, pitch, roll, mouth_covered, eyes_covered, inverted }
     }
 }
@@ -176,10 +178,10 @@ impl FaceView {
             source: f.source,
             bbox: f.bbox,
             score: f.score,
-            eye_distance: f.eye_distance,
-            sharpness: f.sharpness,
-            brightness: f.brightness,
-            pose: f.pose,
+            eye_distance: f.quality.eye_distance,
+            sharpness: f.quality.sharpness,
+            brightness: f.quality.brightness,
+            pose: f.quality.pose(),
             enrolled_ms: f.enrolled_ms,
             thumbnail: f.chip.then(|| thumbnail_of(gallery, f.id)),
         }

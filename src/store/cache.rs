@@ -1,6 +1,6 @@
 //! Files of what can be made again from the records: written as a whole, and in an encrypted database sealed.
 //!
-//! A sealed file, with numbers little-endian:
+//! A sealed file, with integers little-endian:
 //!
 //! | offset | size | what |
 //! | --- | --- | --- |

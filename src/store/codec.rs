@@ -179,7 +179,8 @@ pub(super) fn decode<R: Record>(key: &[u8], value: &[u8], ring: Option<&Ring>) -
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FaceRecord, Key, MasterKey, PersonRecord, QualityRecord};
+    use super::super::records::QualityRecord;
+    use super::super::{FaceRecord, Key, MasterKey, PersonRecord};
     use super::*;
 
     fn face() -> FaceRecord {

@@ -1,4 +1,4 @@
-//! When a write is on disk for good: its frame is in the journal, the journal is synced (`fdatasync`), then the write's
+//! When a write is durable: its frame is in the write-ahead journal, the journal is synced (`fdatasync`), then the write's
 //! number goes into `acknowledged`, which is synced too. Writers that settle at the same time share one round of
 //! this. sled's files are synced by nobody: they are made again from the journal.
 

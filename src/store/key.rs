@@ -9,6 +9,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use zeroize::Zeroizing;
 
 use crate::error::StoreError;
+use crate::files::Secret;
 
 /// Bytes of a key.
 pub(super) const KEY: usize = 32;
@@ -42,7 +43,7 @@ pub(super) type KeyBytes = Zeroizing<[u8; KEY]>;
 pub struct MasterKey(KeyBytes);
 
 impl MasterKey {
-    /// A new key from the operating system's random numbers.
+    /// A new key from the operating system's random generator.
     ///
     /// # Errors
     /// [`StoreError::BadKey`] when the system has none.
@@ -72,8 +73,8 @@ impl MasterKey {
     }
 
     /// 64 hexadecimal digits.
-    pub fn to_text(&self) -> Zeroizing<String> {
-        Zeroizing::new(self.0.iter().map(|b| format!("{b:02x}")).collect())
+    pub fn to_text(&self) -> Secret {
+        Secret::new(self.0.iter().map(|b| format!("{b:02x}")).collect())
     }
 
     pub(super) fn bytes(&self) -> &KeyBytes {
@@ -102,7 +103,7 @@ impl std::fmt::Debug for MasterKey {
     }
 }
 
-/// Bytes from the operating system's random numbers.
+/// Bytes from the operating system's random generator.
 pub(crate) fn random<const N: usize>() -> Result<[u8; N], StoreError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)

@@ -1,4 +1,4 @@
-//! Keys of the records. Numbers are big-endian, so that keys sort as their numbers do.
+//! Keys of the records. Ids are big-endian, so that keys sort as their ids do.
 //!
 //! | first byte | then | record |
 //! | --- | --- | --- |

@@ -63,7 +63,7 @@ pub use key::MasterKey;
 pub(crate) use key::random;
 pub(crate) use keys::Key;
 pub(crate) use open::OpenMode;
-pub(crate) use records::{ChipRecord, FaceRecord, GalleryRecord, HeadRecord, PersonRecord, QualityRecord, rounded};
+pub(crate) use records::{ChipRecord, FaceRecord, GalleryRecord, HeadRecord, PersonRecord, rounded};
 
 pub(crate) use writer::Writer;
 

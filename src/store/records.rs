@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::codec::{self, DataKey, Record};
 use super::keys;
 use super::ring::Ring;
+use crate::geometry::FaceQuality;
 
 /// The database's own record. Its key is the first byte alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +75,19 @@ pub(crate) struct QualityRecord {
     pub roll: f32,
 }
 
+impl From<FaceQuality> for QualityRecord {
+    fn from(q: FaceQuality) -> Self {
+        let FaceQuality { eye_distance, sharpness, brightness, yaw, pitch, roll, cover: _ } = q;
+        Self { eye_distance, sharpness, brightness, yaw, pitch, roll }
+    }
+}
+
+impl From<QualityRecord> for FaceQuality {
+    fn from(q: QualityRecord) -> Self {
+        [q.eye_distance, q.sharpness, q.brightness, q.yaw, q.pitch, q.roll].into()
+    }
+}
+
 /// A face of a person.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "StoredFace", into = "StoredFace")]
@@ -116,7 +130,7 @@ struct StoredFace {
 #[derive(Clone, Serialize, Deserialize)]
 enum StoredVector {
     F32(Vec<f32>),
-    /// Bits of f16 numbers.
+    /// Bits of binary16 (f16) values.
     F16(Vec<u16>),
 }
 

@@ -66,7 +66,7 @@ impl Store {
     /// Copies every record into a new journal, sealed with `ring`, a data key for each person.
     fn reseal(&self, after: &Current, ring: Option<Ring>, head: HeadRecord) -> Result<Journal, StoreError> {
         let (mut ring, mut head) = (ring, head);
-        // People's numbers are given once in the whole database.
+        // People's ids are given once in the whole database.
         let mut owners: HashMap<u64, u64> = HashMap::new();
         self.scan::<PersonRecord, StoreError>(|key, _| {
             let Key::Person(_, person) = key else { return Ok(()) };

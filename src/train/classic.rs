@@ -15,6 +15,7 @@ use crate::media::{Limits, Photo};
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ClassicKind {
     /// Directions of greatest variance.
     Eigenfaces,

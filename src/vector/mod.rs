@@ -8,4 +8,4 @@ pub(crate) use embedding::squared_distance;
 pub use embedding::{Embedding, ModelId};
 pub(crate) use kernels::{CodedProbe, Held, LINE, Layout, products, products_at, products_in, stored};
 pub(crate) use template::mean_direction;
-pub use template::{By, template_comparisons};
+pub use template::{TemplateRule, template_comparisons};

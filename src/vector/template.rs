@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// How a person's faces stand for the person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum By {
+#[non_exhaustive]
+pub enum TemplateRule {
     /// The nearest of them.
     #[default]
     Best,

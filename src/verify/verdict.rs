@@ -9,6 +9,7 @@ use crate::vector::{Embedding, ModelId};
 
 /// Where the line is drawn.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Policy {
     /// At the calibrated threshold whose false-match rate is at most this, above 0 and below 1.
     MaxFmr(f64),

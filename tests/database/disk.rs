@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use kith::{Database, DatabaseOptions, EnrolmentPolicy, MasterKey, NewFace, PersonFilter};
+use kith::{Database, DatabaseOptions, EnrolmentPolicy, FacePictures, MasterKey, NewFace, PersonFilter};
 
 use super::require::missing;
 use super::{MAIN, embedding, exactly, face, who};
@@ -79,7 +79,10 @@ fn options(sealed: bool) -> DatabaseOptions {
 }
 
 fn kept(number: u64) -> NewFace {
-    NewFace { pictures: Some((vec![number as u8; 20_000], vec![1; 5_000])), ..face(number) }
+    NewFace {
+        pictures: Some(FacePictures { chip: vec![number as u8; 20_000], thumbnail: vec![1; 5_000] }),
+        ..face(number)
+    }
 }
 
 /// Enrols people of one face each until the disk is full; how many there are.

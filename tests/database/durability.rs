@@ -22,7 +22,10 @@ fn child() {
     let mut out = std::io::stdout();
     let enrolled = kith::Database::open(folder, &options).and_then(|database| {
         for number in 0..count.parse().unwrap() {
-            let kept = NewFace { pictures: Some((vec![number as u8; 40_000], vec![1; 9_000])), ..face(number) };
+            let kept = NewFace {
+                pictures: Some(kith::FacePictures { chip: vec![number as u8; 40_000], thumbnail: vec![1; 9_000] }),
+                ..face(number)
+            };
             database.enroll(MAIN, &format!("p{number}"), kept, &EnrolmentPolicy::default())?;
             out.write_all(format!("acknowledged {number}\n").as_bytes()).unwrap();
             out.flush().unwrap();

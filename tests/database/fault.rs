@@ -81,7 +81,10 @@ fn child() {
         let done = match words[0] {
             "enroll" => {
                 let number: u64 = words[2].parse().unwrap();
-                let kept = NewFace { pictures: Some((vec![number as u8; 9_000], vec![1; 900])), ..face(number) };
+                let kept = NewFace {
+                    pictures: Some(kith::FacePictures { chip: vec![number as u8; 9_000], thumbnail: vec![1; 900] }),
+                    ..face(number)
+                };
                 db().enroll(MAIN, words[1], kept, &EnrolmentPolicy::default()).map(drop)
             }
             "forget" => db().forget(MAIN, words[1], true).map(drop),

@@ -28,10 +28,10 @@ fn face(number: u64, dimension: usize, model: &str) -> NewFace {
         bbox: BBox::new(1.0, 2.0, 30.0, 40.0 + number as f32),
         landmarks: Landmarks([[5.0, 6.0], [7.0, 8.0], [9.0, 10.0], [11.0, 12.0], [13.0, 14.0]]),
         score: 0.75,
-        quality: [30.0, 0.1, 0.5, 1.0, 2.0, 3.0],
+        quality: [30.0, 0.1, 0.5, 1.0, 2.0, 3.0].into(),
         source: format!("photo-{number}.jpg"),
         source_sha256: number.is_multiple_of(2).then_some([number as u8; 32]),
-        pictures: (number == 2).then(|| (vec![1, 2, 3], vec![4, 5])),
+        pictures: (number == 2).then(|| kith::FacePictures { chip: vec![1, 2, 3], thumbnail: vec![4, 5] }),
     }
 }
 
@@ -68,7 +68,7 @@ fn holds(database: &Database, what: &str) {
     assert_eq!((faces[0].source.as_str(), faces[0].chip), ("photo-2.jpg", true), "{what}");
     assert_eq!(faces[0].source_sha256.as_deref(), Some("02".repeat(32).as_str()));
     assert_eq!((faces[1].bbox, faces[1].score, faces[1].chip), (BBox::new(1.0, 2.0, 30.0, 43.0), 0.75, false));
-    assert_eq!((faces[1].eye_distance, faces[1].pose), (30.0, [1.0, 2.0, 3.0]));
+    assert_eq!((faces[1].quality.eye_distance, faces[1].quality.pose()), (30.0, [1.0, 2.0, 3.0]));
     let policy = SearchPolicy { top: 1, threshold: Some(1e-3), ..SearchPolicy::default() };
     for (gallery, number, space, name) in [
         ("main", 1, MAIN, Some("Ada Lovelace")),

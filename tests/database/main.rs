@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 use kith::error::{Error, GalleryError, GateRefusal, StoreError};
 use kith::geometry::{BBox, Landmarks};
 use kith::{
-    By, Database, DatabaseOptions, Embedding, EnrolmentPolicy, EnrolmentStatus, ModelId, NewFace, PersonChange,
-    PersonFilter, SearchPolicy, Threshold,
+    Database, DatabaseOptions, Embedding, EnrolmentPolicy, EnrolmentStatus, FacePictures, ModelId, NewFace,
+    PersonChange, PersonFilter, SearchPolicy, TemplateRule, Threshold,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -45,7 +45,7 @@ fn face(number: u64) -> NewFace {
         bbox: BBox::new(1.0, 2.0, 30.0, 40.0),
         landmarks: Landmarks([[5.0, 6.0]; 5]),
         score: 0.99,
-        quality: [30.0, 0.1, 0.5, 1.0, 2.0, 3.0],
+        quality: [30.0, 0.1, 0.5, 1.0, 2.0, 3.0].into(),
         source: format!("photo-{number}.jpg"),
         source_sha256: Some([(number % 251) as u8; 32].map(|b| b ^ (number >> 8) as u8)),
         pictures: None,
@@ -316,7 +316,7 @@ fn the_mean_of_a_persons_faces_stands_for_the_person() {
     enroll(&database, "Ada", 1);
     enroll(&database, "Ada", 2);
     enroll(&database, "Grace", 3);
-    let mean = SearchPolicy { by: By::Mean, ..exactly() };
+    let mean = SearchPolicy { by: TemplateRule::Mean, ..exactly() };
     let answer = database.identify(MAIN, &blend(1, 2), &mean, None).unwrap();
     assert_eq!((answer.name.as_deref(), answer.searched), (Some("Ada"), 4 + 1));
     assert_eq!(database.identify(MAIN, &embedding(1), &mean, None).unwrap().name, None);
@@ -327,15 +327,15 @@ fn the_mean_of_a_persons_faces_stands_for_the_person() {
     // A template lies nearer to strangers than a face does, so it is held to a stricter line at any rate.
     let mut record = kith::Calibration::parse(include_str!("../../weights/calibrations/dlib-resnet.json")).unwrap();
     record.model = "m/0/t".to_string();
-    let line = |by: By, max_fmr: Option<f64>| {
+    let line = |by: TemplateRule, max_fmr: Option<f64>| {
         let policy = SearchPolicy { by, max_fmr, ..SearchPolicy::default() };
         let line = database.identify(MAIN, &embedding(1), &policy, Some(&record)).unwrap().threshold;
         (line.distance, line.fmr.unwrap(), line.comparisons.unwrap())
     };
-    let (best, mean) = (line(By::Best, None), line(By::Mean, None));
+    let (best, mean) = (line(TemplateRule::Best, None), line(TemplateRule::Mean, None));
     assert_eq!((best.2, mean.2), (3 + 1 + 2, 5 + 1 + 4));
     assert!(mean.1 < best.1 && mean.0 <= best.0);
-    assert!(line(By::Mean, Some(1e-3)).0 < line(By::Best, Some(1e-3)).0);
+    assert!(line(TemplateRule::Mean, Some(1e-3)).0 < line(TemplateRule::Best, Some(1e-3)).0);
     let few = database.identify(MAIN, &embedding(1), &SearchPolicy { top: 9, ..exactly() }, None).unwrap();
     assert_eq!(few.candidates.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().len(), 3, "people, not faces");
 }
@@ -348,7 +348,8 @@ fn what_is_forgotten_stands_in_no_file() {
     for number in 0..50 {
         enroll(&database, &format!("person-of-{}", number % 5), number);
     }
-    let kept = NewFace { pictures: Some((vec![0xA5; 5000], vec![0x5A; 5000])), ..face(99) };
+    let kept =
+        NewFace { pictures: Some(FacePictures { chip: vec![0xA5; 5000], thumbnail: vec![0x5A; 5000] }), ..face(99) };
     database.enroll(MAIN, "Secretive Person", kept, &EnrolmentPolicy::default()).unwrap();
     let vector: Vec<u8> = embedding(99).values().iter().flat_map(|v| v.to_le_bytes()).collect();
     let traces: [&[u8]; 4] = [b"Secretive Person", b"photo-99.jpg", &vector[..64], &[0xA5; 64]];

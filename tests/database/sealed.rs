@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kith::{Database, DatabaseOptions, EnrolmentPolicy, MasterKey, NewFace, PersonFilter};
+use kith::{Database, DatabaseOptions, EnrolmentPolicy, FacePictures, MasterKey, NewFace, PersonFilter};
 
 use super::{MAIN, copy, embedding, enroll, exactly, existing, face, files, of_model, open, records, who};
 
@@ -43,8 +43,11 @@ fn enroll_secretive(database: &Database) {
         labels: [("door".to_string(), "third door".to_string())].into(),
         ..Default::default()
     };
-    let kept =
-        NewFace { pictures: Some((vec![0xA5; 5000], vec![0x5A; 5000])), source_sha256: Some([99; 32]), ..face(99) };
+    let kept = NewFace {
+        pictures: Some(FacePictures { chip: vec![0xA5; 5000], thumbnail: vec![0x5A; 5000] }),
+        source_sha256: Some([99; 32]),
+        ..face(99)
+    };
     database.enroll(MAIN, "Secretive Person", kept, &policy).unwrap();
     let other = NewFace { embedding: of_model(7, "m/0/t"), ..face(7) };
     database.enroll("secret gallery", "Ada", other, &EnrolmentPolicy::default()).unwrap();

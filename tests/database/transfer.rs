@@ -23,7 +23,8 @@ fn labelled(database: &Database) {
         labels: BTreeMap::from([("door".to_string(), "3".to_string())]),
         ..Default::default()
     };
-    let kept = NewFace { pictures: Some((b"a chip".to_vec(), b"a thumbnail".to_vec())), ..face(50) };
+    let pictures = kith::FacePictures { chip: b"a chip".to_vec(), thumbnail: b"a thumbnail".to_vec() };
+    let kept = NewFace { pictures: Some(pictures), ..face(50) };
     database.enroll(MAIN, "Zoë \"Z\" O'Neil", kept, &policy).unwrap();
 }
 

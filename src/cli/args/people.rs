@@ -6,10 +6,11 @@ use clap::{Args as Group, Subcommand, ValueEnum};
 
 use super::common::{Count, Stored};
 use super::index::Way;
-use super::names::{label, name};
+use super::names::{gate, label, name};
 use super::numbers::{rate, within};
 use super::place::Place;
-use crate::{By, EnrolOptions, PersonFilter, SearchPolicy};
+use crate::error::Gate;
+use crate::{EnrolOptions, PersonFilter, SearchPolicy, TemplateRule};
 
 /// How a gallery is searched.
 #[derive(Debug, Group)]
@@ -47,8 +48,8 @@ pub(in crate::cli) struct Enroll {
     #[command(flatten)]
     pub count: Count,
     /// Enrol in spite of these refusals
-    #[arg(long, value_name = "REFUSAL", value_delimiter = ',', value_parser = EnrolOptions::REFUSALS)]
-    pub allow: Vec<String>,
+    #[arg(long, value_name = "REFUSAL", value_delimiter = ',', value_parser = gate())]
+    pub allow: Vec<Gate>,
     /// Keep each face's chip and a thumbnail, which a change of model needs: about 40 to 55 KB a face, where its vector
     /// takes 1
     #[arg(long)]
@@ -75,7 +76,7 @@ impl Enroll {
     pub(in crate::cli) fn options(&self) -> EnrolOptions {
         EnrolOptions {
             selection: self.count.selection(self.largest),
-            allow: self.allow.clone(),
+            allow: self.allow.iter().copied().collect(),
             keep_chips: self.keep_chips,
             half: matches!(self.store, Stored::F16),
             search: SearchPolicy {
@@ -100,10 +101,10 @@ pub(in crate::cli) enum Stand {
 }
 
 impl Stand {
-    pub(in crate::cli) fn by(self) -> By {
+    pub(in crate::cli) fn by(self) -> TemplateRule {
         match self {
-            Stand::Best => By::Best,
-            Stand::Mean => By::Mean,
+            Stand::Best => TemplateRule::Best,
+            Stand::Mean => TemplateRule::Mean,
         }
     }
 }

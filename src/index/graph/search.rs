@@ -3,7 +3,7 @@
 use std::sync::PoisonError;
 
 use super::super::rows::{Probe, Rows};
-use super::super::{Allowed, Neighbour};
+use super::super::{FaceFilter, Neighbour};
 use super::Graph;
 use super::scratch::{Candidate, SEEN, Scratch};
 use crate::vector::{CodedProbe, products_at};
@@ -100,7 +100,7 @@ impl Graph {
         rows: &Rows,
         probe: &Probe,
         count: usize,
-        allowed: Allowed,
+        allowed: FaceFilter,
         width: usize,
     ) -> Option<Vec<Neighbour>> {
         if let Some(is) = allowed {

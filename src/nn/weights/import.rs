@@ -10,6 +10,7 @@ use crate::error::WeightsError;
 
 /// How the numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Precision {
     /// 32-bit floats: exactly the released numbers.
     #[default]

@@ -32,6 +32,7 @@ pub struct LoadedWeights {
 /// Whether a model's weights are at hand.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case", tag = "where")]
+#[non_exhaustive]
 pub enum Status {
     /// Compiled into the program.
     Embedded,

@@ -16,6 +16,7 @@ static MANIFEST: LazyLock<Manifest> = LazyLock::new(|| {
 /// What a model does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Kind {
     /// Finds faces.
     Detector,

@@ -2,6 +2,7 @@
 
 use utoipa::ToSchema;
 
+use super::super::views::QualityView;
 use crate::Threshold;
 use crate::geometry::BBox;
 
@@ -17,7 +18,7 @@ pub(super) struct Evidence {
     #[schema(required = false)]
     photos: usize,
     #[schema(required = false)]
-    quality: Quality,
+    quality: QualityView,
     /// How good the picture of the enrolled face compared with was, when it was enrolled; null where that is not known.
     #[schema(required = false)]
     enrolled_quality: Option<EnrolledQuality>,
@@ -50,31 +51,6 @@ pub(super) struct Evidence {
     /// Seconds until another try counts.
     #[schema(required = false)]
     seconds_left: u64,
-}
-
-/// How good the picture of a face is.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "only its schema is used")]
-struct Quality {
-    /// Between the eyes, in pixels.
-    eye_distance: f32,
-    /// Standard deviation of the luma's Laplacian: 0 for an even surface.
-    sharpness: f32,
-    /// Mean luma, 0 to 1.
-    brightness: f32,
-    /// Degrees.
-    yaw: f32,
-    /// Degrees.
-    pitch: f32,
-    /// Degrees.
-    roll: f32,
-    /// How likely mouth and nose are hidden, 0 to 1.
-    mouth_covered: f32,
-    /// How likely the eyes are hidden, 0 to 1.
-    eyes_covered: f32,
-    /// How likely the face is upside down, 0 to 1.
-    inverted: f32,
 }
 
 /// How good the picture of an enrolled face was.

@@ -213,13 +213,7 @@ fn look(service: &Service, policy: &Policy, form: &Form, claimed: Option<&str>) 
 /// How good the picture of an enrolled face was; null where none was compared with, or it is gone meanwhile.
 fn enrolled_quality(service: &Service, gallery: &str, face: Option<u64>) -> Value {
     let known = face.and_then(|face| service.database().face(gallery, face).ok());
-    known.map_or(Value::Null, |(_, f)| {
-        let [yaw, pitch, roll] = f.pose;
-        json!({
-            "eye_distance": f.eye_distance, "sharpness": f.sharpness, "brightness": f.brightness,
-            "yaw": yaw, "pitch": pitch, "roll": roll,
-        })
-    })
+    known.map_or(Value::Null, |(_, f)| json!(f.quality))
 }
 
 /// Adds members to an object.

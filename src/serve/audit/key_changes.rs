@@ -7,12 +7,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
-
 use super::super::auth::{ApiKey, KeyFile, NewKey};
 use super::super::files::make_private_folder;
 use super::log::{Log, ROTATE_BYTES};
 use crate::error::ServeError;
+use crate::files::Secret;
 
 /// The log of the service whose folder this is, where no running service holds it.
 fn unheld(state: &Path) -> Result<Option<Log>, ServeError> {
@@ -51,7 +50,7 @@ pub fn note_keys(state: &Path) -> Result<bool, ServeError> {
 ///
 /// # Errors
 /// As [`note_keys`] and [`KeyFile::add`].
-pub fn make_key(state: &Path, new: NewKey) -> Result<(ApiKey, Zeroizing<String>), ServeError> {
+pub fn make_key(state: &Path, new: NewKey) -> Result<(ApiKey, Secret), ServeError> {
     new.check()?;
     make_private_folder(state)?;
     let mut log = unheld(state)?;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use super::super::files::io;
 use crate::error::ServeError;
 
-/// Digits of a line's number in a file's name, so that names sort as numbers do.
+/// Digits of a line's number in a file's name, so that names sort as line numbers do.
 const DIGITS: usize = 20;
 
 /// The file being written.

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::super::files::{io, make_private_folder, open_private, write_private};
 use super::key::{ApiKey, NewKey, PREFIX};
 use crate::error::ServeError;
-use crate::files::{hex, now_ms};
+use crate::files::{Secret, hex, now_ms};
 
 /// Name of the file in the service's folder.
 pub(super) const KEYS: &str = "keys.json";
@@ -70,7 +70,7 @@ impl KeyFile {
     ///
     /// # Errors
     /// [`ServeError::Io`], [`ServeError::Malformed`], [`ServeError::BadOption`] for a key that could do nothing.
-    pub fn add(&self, new: NewKey) -> Result<(ApiKey, Zeroizing<String>), ServeError> {
+    pub fn add(&self, new: NewKey) -> Result<(ApiKey, Secret), ServeError> {
         self.add_noted(new, |_| Ok(()))
     }
 
@@ -79,7 +79,7 @@ impl KeyFile {
         &self,
         new: NewKey,
         note: impl FnOnce(&[ApiKey]) -> Result<(), ServeError>,
-    ) -> Result<(ApiKey, Zeroizing<String>), ServeError> {
+    ) -> Result<(ApiKey, Secret), ServeError> {
         new.check()?;
         let drawn = |bytes: &mut [u8]| {
             getrandom::fill(bytes).map_err(|e| ServeError::Io {
@@ -113,7 +113,7 @@ impl KeyFile {
                 concurrent: new.concurrent,
             };
             keys.push(key.clone());
-            let shown = Zeroizing::new(format!("{PREFIX}{}_{}", key.id, secret.as_str()));
+            let shown = Secret::new(format!("{PREFIX}{}_{}", key.id, secret.as_str()));
             Ok((key, shown))
         };
         self.change(make, note)

@@ -1,4 +1,4 @@
-//! Problems as CompreFace says them: `{"message", "code"}`, with its numbers where it has one for the case.
+//! Problems as CompreFace says them: `{"message", "code"}`, with its error codes where it has one for the case.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -20,7 +20,7 @@ pub(in crate::serve) struct Fault {
     code: u16,
 }
 
-/// CompreFace's numbers.
+/// CompreFace's error codes.
 mod number {
     pub(super) const UNDEFINED: u16 = 0;
     pub(super) const SERVICE_NOT_FOUND: u16 = 10;

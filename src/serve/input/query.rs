@@ -66,7 +66,7 @@ pub(super) fn query_without_gallery(query: &str) -> Result<Pairs, Problem> {
     Ok(pairs_of(query)?.into_iter().filter(|(name, _)| name != GALLERY).collect())
 }
 
-/// What the path holds: names, numbers.
+/// What the path holds: names, ids.
 #[derive(Debug)]
 pub(in super::super) struct Path<T>(pub T);
 

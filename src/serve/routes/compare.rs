@@ -24,7 +24,7 @@ use crate::serve::state::Service;
 use crate::serve::views::{FoundView, SeenView};
 use crate::serve::work;
 use crate::{
-    Comparison, Decision, Face, Outcome, Photo, Policy, Question, SeenFace, Selection, SideFaces, StageTimes,
+    Comparison, ComparisonOutcome, Decision, Face, Photo, Policy, Question, SeenFace, Selection, SideFaces, StageTimes,
     Threshold, Verdict, Verification,
 };
 
@@ -256,8 +256,8 @@ impl From<&Comparison> for CompareView {
             verdict: c.verdict().map(Into::into),
             nearest: c.nearest().into_iter().flatten().map(Into::into).collect(),
             undecided: match &c.outcome {
-                Outcome::Decided(_) => None,
-                Outcome::Undecided(r) => Some(UndecidedView { code: r.code(), reason: reason(r) }),
+                ComparisonOutcome::Decided(_) => None,
+                ComparisonOutcome::Undecided(r) => Some(UndecidedView { code: r.code(), reason: reason(r) }),
             },
             fmr_over_all_pairs: c.fmr_over_all_pairs(),
             caption: c.caption().to_vec(),

@@ -92,10 +92,10 @@ async fn detect_photo(service: &Arc<Service>, event: Event, upload: Upload) -> R
             eye_distance: q.eye_distance,
             sharpness: q.sharpness,
             brightness: q.brightness,
-            pose: [q.yaw, q.pitch, q.roll],
-            mouth_covered: q.mouth_covered,
-            eyes_covered: q.eyes_covered,
-            inverted: q.inverted,
+            pose: q.pose(),
+            mouth_covered: q.cover.unwrap_or_default().mouth_covered,
+            eyes_covered: q.cover.unwrap_or_default().eyes_covered,
+            inverted: q.cover.unwrap_or_default().inverted,
         });
         Ok::<_, Problem>(DetectView {
             detector: s.engine().detector().to_string(),

@@ -11,6 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::batch::Batch;
 use super::people::{Scrub, labels};
+use crate::error::Gate;
 use crate::json::json;
 use crate::serve::access::PolicyRoom;
 use crate::serve::audit::Event;
@@ -71,13 +72,12 @@ fn choice(said: Option<&str>) -> Result<FaceChoice, Problem> {
 
 impl Enrolment {
     pub(in crate::serve) fn options(self, service: &Service) -> Result<EnrolOptions, Problem> {
-        if let Some(unknown) = self.allow.iter().find(|a| !EnrolOptions::REFUSALS.contains(&a.as_str())) {
-            let known = EnrolOptions::REFUSALS.join(", ");
-            return Err(Problem::bad("request.bad_option", format!("allow is one of {known}, not {unknown:?}")));
-        }
+        let gate = |word: &String| {
+            word.parse::<Gate>().map_err(|e| Problem::bad("request.bad_option", format!("allow is {e}")))
+        };
         Ok(EnrolOptions {
             selection: selection(self.face.as_deref(), self.min_score)?,
-            allow: self.allow,
+            allow: self.allow.iter().map(gate).collect::<Result<_, _>>()?,
             keep_chips: service.options().keep_chips,
             groups: self.group,
             labels: labels(&self.label)?,

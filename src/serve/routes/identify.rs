@@ -20,7 +20,7 @@ use crate::serve::state::Service;
 use crate::serve::terms::{LabelSought, Name};
 use crate::serve::views::{AnswerView, IdentifiedView, IdentifyView};
 use crate::serve::work;
-use crate::{By, Database, Embedding, Engine, PersonFilter, SearchPolicy};
+use crate::{Database, Embedding, Engine, PersonFilter, SearchPolicy, TemplateRule};
 
 /// Most people that are named for a face.
 const MOST_PEOPLE: usize = 100;
@@ -66,8 +66,8 @@ impl Search {
             return bad(format!("top must be 1 to {MOST_PEOPLE}"));
         }
         let by = match self.by.as_deref() {
-            None | Some("best") => By::Best,
-            Some("mean") => By::Mean,
+            None | Some("best") => TemplateRule::Best,
+            Some("mean") => TemplateRule::Mean,
             Some(other) => return bad(format!("by is best or mean, not {other:?}")),
         };
         Ok(SearchPolicy {
