@@ -69,11 +69,11 @@ const ROWS: &[Row] = &[
     ("people", Group::People, Only(&["calibration"]), &["people", "people show Ada", "people rename Ada \"Ada Lovelace\"", "people merge Adda Ada", "people label Ada --join staff"]),
     ("forget", Group::People, NONE, &["forget Ada", "forget --face 17"]),
     ("calibrate", Group::Evaluation, All, &["calibrate people -o record.json --source \"our staff, 2026\"", "calibrate --show"]),
-    ("eval", Group::Evaluation, All, &["eval pairs lfw --pairs pairs.txt --html report.html", "eval identify people --by best,mean"]),
+    ("eval", Group::Evaluation, All, &["eval pairs pairs.txt --images lfw --html report.html", "eval identify people --by best,mean"]),
     ("train", Group::Evaluation, All, &["train fisherfaces people --name ours", "train eigenfaces people -o eigen.safetensors"]),
     ("serve", Group::Service, OF_THE_SERVICE, &["serve", "serve --db faces --listen 0.0.0.0:8321 --tls-cert cert.pem --tls-key key.pem"]),
     ("config", Group::Service, OF_THE_SERVICE, &["config check kith.toml"]),
-    ("keys", Group::Service, NONE, &["keys new door --role decide --gallery staff", "keys list", "keys revoke 3f9c"]),
+    ("keys", Group::Service, NONE, &["keys new door --role decide --only staff", "keys list", "keys revoke 3f9c"]),
     ("audit", Group::Service, NONE, &["audit verify", "audit show"]),
     ("stats", Group::Upkeep, NONE, &["stats", "stats --db faces --json"]),
     ("check", Group::Upkeep, NONE, &["check", "check --repair"]),
@@ -129,12 +129,16 @@ pub(in crate::cli) fn command() -> Command {
         root = root.mut_subcommand(name, |command| {
             let mut text = String::from("Examples:");
             examples.iter().for_each(|e| text += &format!("\n  kith {e}"));
-            // Said here already, an option is not taken over from above, where it is shown.
-            let idle = options.iter().filter(|o| !acts(*networks, o.get_id().as_str()));
-            let idle: Vec<Arg> = idle.filter(|o| !has(&command, o)).map(|o| o.clone().hide(true)).collect();
-            command.args(idle).after_help(text)
+            // Said here, an option is not taken over from the root, where no help shows it.
+            let shown = |o: &Arg| {
+                let acts = acts(*networks, o.get_id().as_str());
+                o.clone().hide(!acts).help_heading("Networks")
+            };
+            let own: Vec<Arg> = options.iter().filter(|o| !has(&command, o)).map(shown).collect();
+            command.args(own).after_help(text)
         });
     }
+    root = OPTIONS.iter().fold(root, |root, id| root.mut_arg(id, |option| option.hide(true)));
     let groups = groups(&root);
     root.help_template(format!(
         "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}Options:\n{{options}}{{after-help}}"
@@ -179,7 +183,7 @@ pub(in crate::cli) fn matches(line: &[OsString]) -> Result<ArgMatches, clap::Err
     let matches = command().try_get_matches_from(line).map_err(advised)?;
     if let Some((option, name)) = idle(&matches) {
         let what = format!(
-            "{option} does nothing in `kith {name}`, and is an option of the commands that look at photos; leave it away\n"
+            "{option} does nothing in `kith {name}`, and is an option of the commands that look at photos; leave it away"
         );
         return Err(command().error(ErrorKind::ArgumentConflict, what));
     }

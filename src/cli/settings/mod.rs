@@ -109,7 +109,11 @@ fn known_to(root: &Command, path: &[&str]) -> Vec<Arg> {
     let mut at = Some(root);
     let mut rest = path.iter();
     while let Some(command) = at {
-        known.extend(command.get_arguments().filter(|a| !NO_SETTINGS.contains(&a.get_id().as_str())).cloned());
+        // An option of the networks is an argument of the root, and a hidden one of a command that has no use for it.
+        let new =
+            |a: &&Arg| !NO_SETTINGS.contains(&a.get_id().as_str()) && known.iter().all(|k| k.get_id() != a.get_id());
+        let new: Vec<Arg> = command.get_arguments().filter(new).cloned().collect();
+        known.extend(new);
         at = rest.next().and_then(|name| command.find_subcommand(name));
     }
     let serve = root.find_subcommand("serve");
