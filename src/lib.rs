@@ -33,6 +33,7 @@ mod attributes;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+pub mod cluster;
 mod compare;
 mod database;
 mod detect;
@@ -47,6 +48,7 @@ pub mod geometry;
 pub mod guide;
 mod index;
 mod json;
+mod library;
 pub mod media;
 mod nn;
 mod pipeline;
@@ -70,7 +72,7 @@ pub use detect::yunet::YunetOptions;
 pub use engine::{
     Comparison, ComparisonTimes, Counted, Engine, EngineBuilder, EnrolOptions, FaceChoice, IdentifiedFace,
     LabelledPhoto, Measured, Outcome, Question, ReembedOptions, Reembedded, ScoredPair, SeenFace, Selection, SideFaces,
-    Verification,
+    Verification, group_rows, line_among,
 };
 pub use error::{Error, Result};
 pub use gallery::{
@@ -80,6 +82,10 @@ pub use gallery::{
     check_export, repair,
 };
 pub use index::{Allowed, FaceIndex, IndexChoice, Neighbour, Precision};
+pub use library::{
+    Correction, Duplicates, FoundFace, FoundPhoto, GroupSummary, Grouped, Library, LibraryStatus, PhotoFilter, Refused,
+    ScanOptions, Scanned, Who,
+};
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, PrecisionChoice, weights};
 pub use pipeline::{Face, StageTimes};

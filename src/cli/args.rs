@@ -53,6 +53,12 @@ pub(super) enum Command {
     People(People),
     /// Forget a person, or one face
     Forget(Forget),
+    /// Keep a photo library: add folders, list, find what is saved twice
+    Library(super::library_args::LibraryArgs),
+    /// Group the library's faces into people; name and correct the groups
+    Cluster(super::library_args::Cluster),
+    /// Find somebody's photos in the library
+    Find(super::library_args::Find),
     /// Say what a database holds
     Stats(Place),
     /// Check every record of a database, or repair it

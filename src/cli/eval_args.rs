@@ -7,6 +7,7 @@ use clap::{Args as Group, Subcommand, ValueEnum};
 use super::args::Common;
 use super::gallery_args::Stand;
 use super::numbers::within;
+use crate::cluster::Method;
 use crate::eval::{EmbeddingCache, FOLDS};
 use crate::train::ClassicOptions;
 use crate::{Engine, FaceChoice};
@@ -23,6 +24,8 @@ pub(super) enum EvalWhat {
     Pairs(EvalPairs),
     /// Open-set identification: enrol some people of a folder, search for them and for strangers
     Identify(EvalIdentify),
+    /// Grouping: sort a folder's photos into people without their labels, and hold the groups against them
+    Cluster(EvalCluster),
     /// Detection: hold the faces found against labelled boxes
     Detect(EvalDetect),
 }
@@ -146,6 +149,38 @@ pub(super) struct EvalIdentify {
     pub by: Vec<Stand>,
     #[command(flatten)]
     pub evaluated: Evaluated,
+}
+
+#[derive(Debug, Group)]
+pub(super) struct EvalCluster {
+    /// A folder with one folder of photos for each person
+    pub people: PathBuf,
+    /// Only people with at least so many photos
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = within(1usize, 1_000_000))]
+    pub at_least: usize,
+    /// How faces are grouped
+    #[arg(long, value_enum, default_value = "linkage")]
+    pub method: Way,
+    #[command(flatten)]
+    pub evaluated: Evaluated,
+}
+
+/// How faces are grouped.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum Way {
+    /// Agglomerative: the mean of average and centroid linkage
+    Linkage,
+    /// Chinese whispers
+    Whispers,
+}
+
+impl Way {
+    pub(super) fn method(self) -> Method {
+        match self {
+            Way::Linkage => Method::Linkage,
+            Way::Whispers => Method::Whispers,
+        }
+    }
 }
 
 #[derive(Debug, Group)]

@@ -6,6 +6,7 @@
 
 mod args;
 mod calibrate;
+mod cluster;
 mod compare;
 #[cfg(feature = "serve")]
 mod config;
@@ -20,6 +21,8 @@ mod gallery_args;
 mod identify;
 mod index_args;
 mod key;
+mod library;
+mod library_args;
 mod notes;
 mod numbers;
 mod output;
@@ -75,6 +78,9 @@ pub fn main() -> ExitCode {
         Command::Identify(c) => identify::run(&args.common, c),
         Command::People(c) => people::run(&args.common, c),
         Command::Forget(c) => people::forget(&args.common, c),
+        Command::Library(c) => library::run(&args.common, c),
+        Command::Cluster(c) => cluster::run(&args.common, c),
+        Command::Find(c) => library::find(&args.common, c),
         Command::Stats(c) => database::stats(&args.common, c),
         Command::Check(c) => database::check(&args.common, c),
         Command::Reindex(c) => database::reindex(&args.common, c),

@@ -10,6 +10,7 @@ mod answer;
 mod changing;
 #[cfg(unix)]
 mod connection;
+mod library;
 mod reading;
 #[cfg(unix)]
 mod socket;

@@ -24,7 +24,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, GalleryError, ModelError, Result, StoreError};
-use crate::gallery::{EnrolmentPolicy, FaceAnew, NewFace, PersonChange, PersonFilter, Reembedding, SearchPolicy};
+use crate::gallery::{
+    EnrolmentPolicy, FaceAnew, LibraryChange, NewFace, PersonChange, PersonFilter, Reembedding, SearchPolicy,
+};
 use crate::geometry::{BBox, Landmarks};
 use crate::index::IndexChoice;
 use crate::vector::{By, Embedding, ModelId};
@@ -33,7 +35,7 @@ use crate::verify::Threshold;
 /// The socket's name in the database's folder.
 pub(crate) const SOCKET: &str = "SOCKET";
 /// Version of these frames.
-pub(crate) const PROTOCOL: u32 = 2;
+pub(crate) const PROTOCOL: u32 = 3;
 /// The program's own version.
 pub(crate) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// Largest request: a batch of faces with their chips.
@@ -231,6 +233,20 @@ pub(crate) enum Request {
     ReembedFinish {
         change: Reembedding,
         leave_out: bool,
+    },
+    LibraryPhotos {
+        after: Option<u64>,
+        most: usize,
+    },
+    LibraryGroups,
+    LibraryPictures {
+        photo: u64,
+    },
+    ChangeLibrary {
+        change: LibraryChange,
+    },
+    NamedVectors {
+        gallery: String,
     },
 }
 

@@ -18,6 +18,7 @@ mod calibrations;
 mod choose;
 mod comparison;
 mod gallery;
+mod grouping;
 mod look;
 mod reembed;
 mod seen;
@@ -28,7 +29,9 @@ pub use builder::EngineBuilder;
 pub use calibrate::{LabelledPhoto, Measured};
 pub use choose::{Counted, FaceChoice, Selection};
 pub use comparison::{Comparison, ComparisonTimes, Outcome, ScoredPair, SideFaces};
+pub(crate) use gallery::thumbnail;
 pub use gallery::{EnrolOptions, IdentifiedFace};
+pub use grouping::{group_rows, line_among};
 pub use reembed::{ReembedOptions, Reembedded};
 pub use seen::{Question, SeenFace, Verification};
 
