@@ -7,12 +7,13 @@ use crate::index::{FaceIndex, Precision};
 use crate::vector::Embedding;
 use crate::verify::Calibration;
 
-/// Where two single faces are held against each other: the share of strangers whom a search among all the faces may take
-/// for somebody, and the fewest faces that are reckoned with (a false-match rate of 2e-4: few faces are often a family's).
-/// Chosen with SFace on people of folds 1 and 2 of LFW, 15 to 815 of them at a time.
-const FACES: (f64, usize) = (0.05, 256);
-/// The same between large groups, which stray a little less than two faces do: a rate of 8e-4 at most.
-const GROUPS: (f64, usize) = (0.2, 279);
+/// Pairs of strangers, for each face among all, that may be as alike as the line between two single faces asks for.
+/// Chosen with SFace on people of folds 1 and 2 of LFW, 15 to 844 of them at a time, alone and among as many others.
+const STRANGERS_OF_FACES: f64 = 0.035;
+/// The same between large groups, which stray a little less than two faces do.
+const STRANGERS_OF_GROUPS: f64 = 0.085;
+/// Fewer faces are reckoned as so many (a false-match rate of 2e-4 between two): they are often a family's.
+const FEWEST: usize = 175;
 /// Rows whose neighbours are asked for at once.
 const TOGETHER: usize = 4096;
 
@@ -22,10 +23,24 @@ const TOGETHER: usize = 4096;
 /// # Errors
 /// Those of [`Calibration::for_search`], which these rates do not meet.
 pub fn line_among(calibration: &Calibration, faces: usize) -> Result<Line, RefusalError> {
-    let cosine = |(strangers, fewest): (f64, usize)| {
-        Ok::<_, RefusalError>(cosine_at(calibration.for_search(strangers, faces.max(fewest))?.distance))
-    };
-    Ok(Line { faces: cosine(FACES)?, groups: cosine(GROUPS)? })
+    let cosine = |strangers| Ok::<_, RefusalError>(cosine_at(distance_at(calibration, strangers, faces.max(FEWEST))?));
+    Ok(Line { faces: cosine(STRANGERS_OF_FACES)?, groups: cosine(STRANGERS_OF_GROUPS)? })
+}
+
+/// The distance at which each face among so many has so many strangers nearer: between two measured points on the line
+/// through them (logarithm of the rate over distance), so that one face more moves it little.
+fn distance_at(calibration: &Calibration, strangers: f64, faces: usize) -> Result<f32, RefusalError> {
+    let rate = strangers / faces as f64;
+    let points = &calibration.points;
+    let (wide, strict) = points.split_at(points.partition_point(|p| p.fmr > rate));
+    match (wide.last(), strict.first()) {
+        (Some(wide), Some(strict)) => {
+            let share = (wide.fmr / rate).ln() / (wide.fmr / strict.fmr).ln();
+            Ok(wide.distance + share as f32 * (strict.distance - wide.distance))
+        }
+        (None, Some(widest)) => Ok(widest.distance),
+        (_, None) => Ok(calibration.for_search(-(-strangers).exp_m1(), faces)?.distance),
+    }
 }
 
 /// Groups unit vectors (rows of `dimension` values) into people, by a line and rules. Groups are numbered from 0 in order

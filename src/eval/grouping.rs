@@ -128,7 +128,7 @@ const SHOWN: usize = 20;
 /// # Errors
 /// [`EvalError::TooLittle`] without a model; [`crate::error::RefusalError::NotCalibrated`] for a model without a record;
 /// a device's error.
-#[allow(clippy::too_many_arguments)]
+#[allow(clippy::too_many_arguments)] // each is a separate choice of the caller's
 pub fn grouping(
     engines: &[Engine],
     names: &[String],

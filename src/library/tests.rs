@@ -170,7 +170,12 @@ fn names_and_corrections_hold_for_ever() {
             named,
             BTreeSet::from([(a, "Ada".to_string()), (b, "Grace".to_string())]).into_iter().collect::<Vec<_>>()
         );
-        assert!(now[&a].len() >= of_ada.len() - 4 + 1, "new photos come to Ada");
+        // To vectors these are one person's, so a new face may come to either.
+        let both = now[&a].len() + now[&parted].len();
+        assert!(
+            both >= of_ada.len() - 2 + round as usize + 1,
+            "round {round}: new photos come to Ada, or to whoever was parted"
+        );
     }
     // The latest word counts.
     let back = library.merge(&text(parted), "Ada").unwrap();
