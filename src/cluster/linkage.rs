@@ -4,7 +4,7 @@
 //! (average linkage), and the cosine between their mean directions is that product over the product of the sums' lengths
 //! (centroid linkage), so a group is one vector however large it is. The first is strict with faces that are unlike their
 //! group, as one in profile is; the second is lenient with groups that are no person's. Two groups are as alike as the
-//! geometric mean of both says, which on people of folds 1 and 2 of LFW is better than either.
+//! geometric mean of both says, which on people of folds 1 and 2 of LFW was a little better than either.
 //!
 //! Merged are the two groups most alike, as long as they are alike enough. Then those that have changed are asked for
 //! their neighbours anew, by their mean directions, until nothing merges: what a burst of one scene has hidden among its
