@@ -7,6 +7,7 @@ mod decision;
 mod eval;
 mod gallery;
 mod lasting;
+mod library;
 mod model;
 mod photo;
 mod serve;
@@ -18,6 +19,7 @@ pub use eval::EvalError;
 pub use gallery::{GalleryError, Gate, GateRefusal};
 pub(crate) use lasting::lasting;
 use lasting::{Lasting, lasting_text};
+pub use library::LibraryError;
 pub use model::ModelError;
 pub use photo::PhotoError;
 pub use serve::ServeError;
@@ -52,6 +54,9 @@ pub enum Error {
     /// A gallery refused.
     #[error(transparent)]
     Gallery(#[from] GalleryError),
+    /// The photo library could not do what was asked.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
     /// Nothing could be measured, or trained.
     #[error(transparent)]
     Eval(#[from] EvalError),
@@ -70,6 +75,7 @@ impl Error {
             Error::Refusal(e) => e.code(),
             Error::Store(e) => e.code(),
             Error::Gallery(e) => e.code(),
+            Error::Library(e) => e.code(),
             Error::Eval(e) => e.code(),
             Error::Serve(e) => e.code(),
         }

@@ -33,6 +33,7 @@ mod attributes;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod cli;
+pub mod cluster;
 mod compare;
 mod database;
 mod detect;
@@ -47,6 +48,7 @@ pub mod geometry;
 pub mod guide;
 mod index;
 mod json;
+mod library;
 pub mod media;
 mod nn;
 mod pipeline;
@@ -71,7 +73,7 @@ pub use detect::{Detection, Enlarge};
 pub use engine::{
     Comparison, ComparisonOutcome, ComparisonTimes, Counted, Engine, EngineBuilder, EnrolOptions, FaceChoice,
     IdentifiedFace, LabelledPhoto, MeasuredCalibration, Profile, Question, ReembedOptions, Reembedded, ScoredPair,
-    SeenFace, Selection, SideFaces, Verification, draw_seed,
+    SeenFace, Selection, SideFaces, Verification, draw_seed, group_rows, line_among,
 };
 pub use error::{Error, Result};
 pub use files::Secret;
@@ -83,6 +85,10 @@ pub use gallery::{
 };
 pub use geometry::{FaceCover, FaceQuality};
 pub use index::{FaceFilter, FaceIndex, IndexChoice, Neighbour, Precision};
+pub use library::{
+    Correction, Duplicates, FoundFace, FoundPhoto, GroupSummary, Grouped, Library, LibraryStatus, PhotoFilter, Refused,
+    ScanOptions, Scanned, Who,
+};
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, PrecisionChoice, weights};
 pub use pipeline::{Face, StageTimes};

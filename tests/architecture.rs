@@ -27,6 +27,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("embed", &["error", "geometry", "vector", "media", "nn", "align"]),
     ("attributes", &["error", "geometry", "vector", "media", "nn"]),
     ("verify", &["error", "geometry", "vector", "media"]),
+    // Grouping is handed vectors and their neighbours.
+    ("cluster", &["vector"]),
     ("store", &["error", "files", "geometry", "vector", "media"]),
     ("index", &["error", "geometry", "vector", "media"]),
     ("gallery", &["error", "files", "geometry", "vector", "media", "store", "index", "verify"]),
@@ -51,12 +53,22 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "pipeline",
             "compare",
             "attributes",
+            "cluster",
+            "index",
             "gallery",
             "database",
         ],
     ),
+    // Photos on disk: it holds the facades, and the records that the database keeps of photos.
+    (
+        "library",
+        &[
+            "error", "files", "geometry", "vector", "media", "verify", "cluster", "store", "gallery", "database",
+            "engine",
+        ],
+    ),
     // Evaluation measures the engine as its users hold it.
-    ("eval", &["error", "files", "geometry", "vector", "media", "nn", "detect", "verify", "engine"]),
+    ("eval", &["error", "files", "geometry", "vector", "media", "nn", "detect", "verify", "cluster", "engine"]),
     // Training finds faces as the engine does.
     ("train", &["error", "files", "geometry", "vector", "media", "nn", "align", "embed", "engine"]),
     // The service holds the engine, and plain data that the engine answers with.
@@ -65,8 +77,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "error", "files", "json", "geometry", "vector", "media", "nn", "verify", "pipeline", "engine", "eval",
-            "train", "serve",
+            "error", "files", "json", "geometry", "vector", "media", "nn", "verify", "cluster", "pipeline", "engine",
+            "eval", "train", "serve",
         ],
     ),
 ];
@@ -88,7 +100,7 @@ const KNOWS_AXUM: &str = "serve";
 /// computed.
 const KNOWS_JSON_MACRO: &str = "json";
 /// Rooms of pure numbers: no file, no network, no thread of their own.
-const PURE: &[&str] = &["geometry", "vector", "verify"];
+const PURE: &[&str] = &["geometry", "vector", "verify", "cluster"];
 
 fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {

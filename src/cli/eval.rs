@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::args::common::Common;
-use super::args::eval::{Eval, EvalDetect, EvalIdentify, EvalPairs, EvalWhat};
+use super::args::eval::{Eval, EvalCluster, EvalDetect, EvalIdentify, EvalPairs, EvalWhat};
 use super::codes::DONE;
 use super::output;
 use super::targets::spare;
@@ -17,6 +17,7 @@ pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
     let page = match &command.what {
         EvalWhat::Pairs(c) => &c.evaluated.html,
         EvalWhat::Identify(c) => &c.evaluated.html,
+        EvalWhat::Cluster(c) => &c.evaluated.html,
         EvalWhat::Detect(c) => &c.html,
         EvalWhat::Alignment(_) => &None,
     };
@@ -25,6 +26,7 @@ pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
     match &command.what {
         EvalWhat::Pairs(c) => pairs(common, c),
         EvalWhat::Identify(c) => identify(common, c),
+        EvalWhat::Cluster(c) => cluster(common, c),
         EvalWhat::Detect(c) => detect(common, c),
         EvalWhat::Alignment(c) => super::eval_alignment::run(common, c),
     }
@@ -228,6 +230,41 @@ fn print_identification(r: &IdentificationReport, page: Option<&Path>) {
     if let Some(page) = page {
         output::line(&format!("report: {}", spelled(page)));
     }
+}
+
+fn cluster(common: &Common, command: &EvalCluster) -> anyhow::Result<u8> {
+    let evaluated = &command.evaluated;
+    anyhow::ensure!(evaluated.html.is_none(), "eval cluster draws no page: leave --html out");
+    let people = eval::with_photos(people_of(&command.people)?, command.at_least)?;
+    let engines = evaluated.engines(common)?;
+    let cache = evaluated.cache(common, &engines[0])?;
+    let (names, choice, limits) = (evaluated.names(common), evaluated.face.choice(), common.limits());
+    let bar = output::bar(common, people.iter().map(|p| p.photos.len()).sum(), "embedding");
+    let method = command.method.method();
+    let answer = eval::grouping(&engines, &names, &people, method, choice, &limits, &cache, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    for failure in &answer.failures {
+        eprintln!("kith: {}", failure.message);
+    }
+    if common.json {
+        output::json(&answer)?;
+        return Ok(DONE);
+    }
+    let (faces, of) = (output::faces(answer.faces), output::people(answer.people));
+    output::line(&format!("{faces} of {of}, grouped by {}", answer.method));
+    let head = ["model", "groups", "BCubed P", "R", "F1", "pairs P", "R", "F1", "mixed", "split", "seconds"];
+    let mut rows = vec![head.map(str::to_string).to_vec()];
+    for m in &answer.models {
+        let s = &m.scores;
+        let rates = [s.bcubed, s.pairwise].into_iter().flat_map(|a| [a.precision, a.recall, a.f1]);
+        let mut row = vec![m.name.clone(), m.groups.to_string()];
+        row.extend(rates.map(|r| format!("{r:.4}")));
+        row.extend([s.mixed_groups.to_string(), s.split_people.to_string(), format!("{:.2}", m.grouping_seconds)]);
+        rows.push(row);
+    }
+    output::table(&rows);
+    output::line("mixed: groups with several people in them; split: people in several groups");
+    Ok(DONE)
 }
 
 fn detect(common: &Common, command: &EvalDetect) -> anyhow::Result<u8> {

@@ -6,6 +6,7 @@
 
 mod args;
 mod calibrate;
+mod cluster;
 mod codes;
 mod compare;
 #[cfg(feature = "serve")]
@@ -19,6 +20,7 @@ mod eval_alignment;
 mod file_names;
 mod identify;
 mod key;
+mod library;
 mod manual;
 mod notes;
 mod output;
@@ -63,6 +65,9 @@ pub fn main() -> ExitCode {
         Command::Identify(c) => identify::run(&args.common, c),
         Command::People(c) => people::run(&args.common, c),
         Command::Forget(c) => people::forget(&args.common, c),
+        Command::Library(c) => library::run(&args.common, c),
+        Command::Cluster(c) => cluster::run(&args.common, c),
+        Command::Find(c) => library::find(&args.common, c),
         Command::Stats(c) => database::stats(&args.common, c),
         Command::Check(c) => database::check(&args.common, c),
         Command::Reindex(c) => database::reindex(&args.common, c),

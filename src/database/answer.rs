@@ -152,6 +152,11 @@ impl<'a> Conversation<'a> {
                 encode(&())
             }
             Request::ReembedFinish { change, leave_out } => encode(&database.reembed_finish(&change, leave_out)?),
+            Request::LibraryPhotos { after, most } => encode(&database.library_photos(after, most)?),
+            Request::LibraryGroups => encode(&database.library_groups()?),
+            Request::LibraryPictures { photo } => encode(&database.library_pictures(photo)?),
+            Request::ChangeLibrary { change } => encode(&database.library_change(change)?),
+            Request::NamedVectors { gallery } => encode(&database.named_vectors(&gallery)),
         }
     }
 }

@@ -25,7 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, GalleryError, ModelError, Result, StoreError};
 use crate::gallery::{
-    EnrolmentPolicy, FaceAnew, FacePictures, FacePlace, NewFace, PersonChange, PersonFilter, Reembedding, SearchPolicy,
+    EnrolmentPolicy, FaceAnew, FacePictures, FacePlace, LibraryChange, NewFace, PersonChange, PersonFilter,
+    Reembedding, SearchPolicy,
 };
 use crate::geometry::{BBox, Landmarks};
 use crate::index::IndexChoice;
@@ -35,7 +36,7 @@ use crate::verify::Threshold;
 /// The socket's name in the database's folder.
 pub(crate) const SOCKET: &str = "SOCKET";
 /// Version of these frames.
-pub(crate) const PROTOCOL: u32 = 2;
+pub(crate) const PROTOCOL: u32 = 3;
 /// The program's own version.
 pub(crate) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// Largest request: a batch of faces with their chips.
@@ -242,6 +243,20 @@ pub(crate) enum Request {
     ReembedFinish {
         change: Reembedding,
         leave_out: bool,
+    },
+    LibraryPhotos {
+        after: Option<u64>,
+        most: usize,
+    },
+    LibraryGroups,
+    LibraryPictures {
+        photo: u64,
+    },
+    ChangeLibrary {
+        change: LibraryChange,
+    },
+    NamedVectors {
+        gallery: String,
     },
 }
 

@@ -239,7 +239,8 @@ impl Engine {
     }
 }
 
-fn thumbnail(photo: &Raster, bbox: &BBox) -> Raster {
+/// A face in its surroundings.
+pub(crate) fn thumbnail(photo: &Raster, bbox: &BBox) -> Raster {
     let (dx, dy) = ((bbox.x1 - bbox.x0) * SURROUNDINGS, (bbox.y1 - bbox.y0) * SURROUNDINGS);
     let whole = |v: f32, most: u32| v.round().clamp(0.0, most as f32) as u32;
     let (x0, x1) = (whole(bbox.x0 - dx, photo.width() - 1), whole(bbox.x1 + dx, photo.width()));

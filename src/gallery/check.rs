@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::shelf::vector_fault;
 use super::{Database, DatabaseOptions};
 use crate::error::{Error, Result, StoreError};
-use crate::store::{FaceRecord, GalleryRecord, Key, PersonRecord, Store};
+use crate::store::{FaceRecord, GalleryRecord, Key, PersonRecord, PhotoRecord, PicturesRecord, Store};
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -142,6 +142,26 @@ fn survey(store: &Store) -> Result<(CheckReport, Unsound)> {
             && !faces.contains(&(gallery, face))
         {
             fault(key, format!("a chip of face {face}, which is not there"));
+        }
+    })?;
+    let (mut photos, mut numbers) = (BTreeSet::new(), BTreeSet::new());
+    store.scan_sound::<PhotoRecord>(&sound, |key, record| {
+        let Key::Photo(photo) = key else { return };
+        let shown = record.files.first().map_or("of no file", |f| f.path.as_str());
+        let dimension = record.faces.first().map_or(0, |f| f.vector.len());
+        if let Some(face) = record.faces.iter().find(|f| !numbers.insert(f.id)) {
+            fault(key, format!("photo {photo} ({shown}) has face {}, which is another's", face.id));
+        } else if let Some(what) = record.faces.iter().find_map(|f| vector_fault(&f.vector, dimension)) {
+            fault(key, format!("photo {photo} ({shown}): {what}"));
+        } else {
+            photos.insert(photo);
+        }
+    })?;
+    store.scan_sound::<PicturesRecord>(&sound, |key, _| {
+        if let Key::Pictures(photo) = key
+            && !photos.contains(&photo)
+        {
+            fault(key, format!("pictures of photo {photo}, which is not there"));
         }
     })?;
     Ok((report, unsound.into_iter().collect()))

@@ -11,6 +11,7 @@
 //! | [`evaluation`] | `kith eval` and `kith train`, with the accuracy measured |
 //! | [`networks_and_performance`] | the networks, their licences, precisions, and speed beside other programs |
 //! | [`photos`] | formats and bounds |
+//! | [`photo_library`] | a photo library: scanning, people, names and corrections, finding photos |
 //! | [`searching`] | exact scan and graph, with recall and speed beside other libraries |
 //! | [`formats_on_disk`] | where each file format is written down, and why there is a journal beside sled |
 //! | [`house`] | the layers of the code, and why each dependency is there |
@@ -37,6 +38,7 @@ pages! {
     evaluation = "evaluation.md",
     networks_and_performance = "networks-and-performance.md",
     photos = "photos.md",
+    photo_library = "photo-library.md",
     searching = "searching.md",
     formats_on_disk = "formats-on-disk.md",
     house = "house.md",

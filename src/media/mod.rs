@@ -11,6 +11,7 @@ mod png;
 mod raster;
 mod resize;
 mod sniff;
+mod taken;
 mod text;
 mod tiff;
 mod warp;
@@ -26,5 +27,6 @@ pub use resize::{
     resize_triangle,
 };
 pub use sniff::{SNIFFED, Sniffed, sniff};
+pub use taken::taken_at;
 pub use text::{draw_label, draw_text, label_size, measure};
 pub use warp::warp;

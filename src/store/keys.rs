@@ -7,12 +7,18 @@
 //! | `p` | gallery `u32`, person `u64` | [`super::PersonRecord`] |
 //! | `f` | gallery `u32`, face `u64` | [`super::FaceRecord`] |
 //! | `c` | gallery `u32`, face `u64` | [`super::ChipRecord`] |
+//! | `k` | group `u64` | [`super::GroupRecord`] |
+//! | `l` | photo `u64` | [`super::PhotoRecord`] |
+//! | `t` | photo `u64` | [`super::PicturesRecord`] |
 
 pub(super) const HEAD: u8 = b'h';
 pub(super) const GALLERY: u8 = b'g';
 pub(super) const PERSON: u8 = b'p';
 pub(super) const FACE: u8 = b'f';
 pub(super) const CHIP: u8 = b'c';
+pub(super) const GROUP: u8 = b'k';
+pub(super) const PHOTO: u8 = b'l';
+pub(super) const PICTURES: u8 = b't';
 
 /// The key of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +33,12 @@ pub(crate) enum Key {
     Face(u32, u64),
     /// The chip of a face.
     Chip(u32, u64),
+    /// A group of the library's faces.
+    Group(u64),
+    /// A photo of the library.
+    Photo(u64),
+    /// The pictures of a photo's faces.
+    Pictures(u64),
 }
 
 impl Key {
@@ -38,6 +50,9 @@ impl Key {
             Key::Person(gallery, person) => (PERSON, gallery, Some(person)),
             Key::Face(gallery, face) => (FACE, gallery, Some(face)),
             Key::Chip(gallery, face) => (CHIP, gallery, Some(face)),
+            Key::Group(group) => return of_library(GROUP, group),
+            Key::Photo(photo) => return of_library(PHOTO, photo),
+            Key::Pictures(photo) => return of_library(PICTURES, photo),
         };
         let mut bytes = vec![kind];
         bytes.extend(gallery.to_be_bytes());
@@ -50,6 +65,13 @@ impl Key {
         let (&kind, rest) = bytes.split_first()?;
         if kind == HEAD {
             return rest.is_empty().then_some(Key::Head);
+        }
+        let library = || Some(u64::from_be_bytes(rest.try_into().ok()?));
+        match kind {
+            GROUP => return library().map(Key::Group),
+            PHOTO => return library().map(Key::Photo),
+            PICTURES => return library().map(Key::Pictures),
+            _ => {}
         }
         let (gallery, number) = rest.split_first_chunk::<4>()?;
         let gallery = u32::from_be_bytes(*gallery);
@@ -66,6 +88,11 @@ impl Key {
     }
 }
 
+/// The library is the database's, and of no gallery.
+fn of_library(kind: u8, number: u64) -> Vec<u8> {
+    [&[kind], number.to_be_bytes().as_slice()].concat()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,7 +107,11 @@ mod tests {
             Key::Gallery(0),
             Key::Gallery(u32::MAX),
             Key::Head,
+            Key::Group(3),
+            Key::Photo(1),
+            Key::Photo(1 << 33),
             Key::Person(7, 1 << 40),
+            Key::Pictures(2),
         ];
         let bytes = keys.map(Key::bytes);
         assert!(bytes.is_sorted());

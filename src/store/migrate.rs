@@ -16,9 +16,11 @@ mod v0001;
 mod v0002;
 #[path = "../../migrations/v0003.rs"]
 mod v0003;
+#[path = "../../migrations/v0004.rs"]
+mod v0004;
 
 /// The format that this program writes.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 /// The first format that has a journal.
 pub(super) const JOURNALLED: u32 = 3;
 /// In every version the format's number stands here in the head's value, as a little-endian `u32`.
@@ -51,6 +53,13 @@ pub(super) fn upgraded(found: u32, key: &[u8], value: &[u8], ring: Option<&Ring>
         let opened = codec::opened(key, &value, ring)?;
         let kind = key.first().copied().unwrap_or_default();
         if let Some((version, content)) = v0003::apply(kind, &opened.content) {
+            value = codec::closed(key, version, opened.data_key, &content, ring)?;
+        }
+    }
+    if found < 4 {
+        let opened = codec::opened(key, &value, ring)?;
+        let kind = key.first().copied().unwrap_or_default();
+        if let Some((version, content)) = v0004::apply(kind, &opened.content) {
             value = codec::closed(key, version, opened.data_key, &content, ring)?;
         }
     }

@@ -64,6 +64,9 @@ pub(crate) use key::random;
 pub(crate) use keys::Key;
 pub(crate) use open::OpenMode;
 pub(crate) use records::{ChipRecord, FaceRecord, GalleryRecord, HeadRecord, PersonRecord, rounded};
+pub use records::{GroupRecord, PhotoFace, PhotoFile, PhotoRecord, PicturesRecord};
+#[cfg(test)]
+pub(crate) use records::QualityRecord;
 
 pub(crate) use writer::Writer;
 
@@ -233,6 +236,23 @@ impl Store {
                 Some(e) => return Err(e.into()),
             }
         }
+    }
+
+    /// At most `most` records of a kind behind a key, in order of their keys.
+    ///
+    /// # Errors
+    /// As [`Store::scan`].
+    pub(crate) fn page<R: Record>(&self, after: Option<Key>, most: usize) -> Result<Vec<(Key, R)>, StoreError> {
+        let (after, mut page) = (after.map(Key::bytes), Vec::new());
+        self.each(&[R::KIND], |bytes, value| {
+            let before = after.as_ref().is_some_and(|after| bytes <= after.as_slice());
+            if !before && page.len() < most {
+                let key = Key::parse(bytes).ok_or_else(|| self.damaged(format!("key {bytes:?} is none of ours")))?;
+                page.push((key, self.decode(bytes, value)?));
+            }
+            Ok::<(), StoreError>(())
+        })?;
+        Ok(page)
     }
 
     /// Visits the records of a kind whose keys `sound` takes, in order of their keys.

@@ -66,12 +66,18 @@ pub(crate) struct PersonRecord {
 
 /// Measures of a face when it was enrolled; see `FaceQuality`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub(crate) struct QualityRecord {
+pub struct QualityRecord {
+    /// Between the eyes, in pixels.
     pub eye_distance: f32,
+    /// See `FaceQuality::sharpness`.
     pub sharpness: f32,
+    /// See `FaceQuality::brightness`.
     pub brightness: f32,
+    /// Turned to a side, in degrees.
     pub yaw: f32,
+    /// Up or down, in degrees.
     pub pitch: f32,
+    /// Tilted, in degrees.
     pub roll: f32,
 }
 
@@ -178,6 +184,98 @@ pub(crate) struct ChipRecord {
     pub thumbnail: Vec<u8>,
 }
 
+/// A file of a photo.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhotoFile {
+    /// Its absolute path, spelled without loss.
+    pub path: String,
+    /// Bytes in it.
+    pub size: u64,
+    /// When it was changed last: nanoseconds since 1970.
+    pub modified_ns: i64,
+    /// Whether the last scan of its folder found no such file.
+    pub missing: bool,
+}
+
+/// A face of a photo of the library.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+pub struct PhotoFace {
+    /// Its number, for ever.
+    pub id: u64,
+    /// The unit vector, of the photo's model.
+    pub vector: Vec<f32>,
+    /// Left, top, right, bottom, in pixels of the upright photo.
+    pub bbox: [f32; 4],
+    /// Eyes, nose, mouth corners in the same.
+    pub landmarks: [[f32; 2]; 5],
+    /// The detector's confidence, 0 to 1.
+    pub score: f32,
+    /// Its measures.
+    pub quality: QualityRecord,
+    /// Whether its quality is what an enrolment would ask for.
+    pub good: bool,
+    /// Whether somebody has said that it is no face.
+    pub no_face: bool,
+}
+
+/// A template is printed nowhere.
+impl std::fmt::Debug for PhotoFace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "PhotoFace({}, {} values)", self.id, self.vector.len())
+    }
+}
+
+/// A photo of the library: one content, however many files have it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PhotoRecord {
+    /// SHA-256 of the files' bytes.
+    pub sha256: [u8; 32],
+    /// Files with these bytes, by path.
+    pub files: Vec<PhotoFile>,
+    /// Width of the upright photo in pixels; 0 where it could not be read.
+    pub width: u32,
+    /// Height likewise.
+    pub height: u32,
+    /// When it was taken, as the camera wrote it: `YYYY-MM-DDTHH:MM:SS`, of no known zone; empty where it says nothing.
+    pub taken: String,
+    /// 256 bits that hardly change when a picture is saved again.
+    pub likeness: [u64; 4],
+    /// Model id of the faces' vectors.
+    pub model: String,
+    /// Id of the detector that found them.
+    pub detector: String,
+    /// Its faces, by number.
+    pub faces: Vec<PhotoFace>,
+    /// Code and sentence why it could not be read; empty where it could.
+    pub fault: [String; 2],
+    /// When it came into the library: milliseconds since 1970.
+    pub added_ms: u64,
+}
+
+/// Thumbnails of a photo's faces, as JPEG, in their order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PicturesRecord {
+    /// Number of the face, and its picture.
+    pub thumbnails: Vec<(u64, Vec<u8>)>,
+}
+
+/// Faces of the library that were found to be one person's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct GroupRecord {
+    /// Whose they are, where somebody has said so; empty where nobody has.
+    pub name: String,
+    /// Whether somebody has named or corrected it: its faces stay together.
+    pub kept: bool,
+    /// Whether it is not to be shown.
+    pub hidden: bool,
+    /// Numbers of its faces, ascending.
+    pub faces: Vec<u64>,
+    /// Numbers of faces of which somebody has said that they are not this person's, ascending.
+    pub not: Vec<u64>,
+    /// When it was first found: milliseconds since 1970.
+    pub created_ms: u64,
+}
+
 macro_rules! stored {
     ($($record:ty, $version:literal => $kind:path),* $(,)?) => {
         $(impl Record for $record {
@@ -217,6 +315,9 @@ stored! {
     PersonRecord, 1 => keys::PERSON,
     FaceRecord, 3 => keys::FACE,
     ChipRecord, 1 => keys::CHIP,
+    GroupRecord, 1 => keys::GROUP,
+    PhotoRecord, 1 => keys::PHOTO,
+    PicturesRecord, 1 => keys::PICTURES,
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::sync::PoisonError;
 use super::journal::Journal;
 use super::layout::{self, Current};
 use super::ring::Ring;
-use super::{DataKey, FaceRecord, HeadRecord, Key, MasterKey, PersonRecord, Store, generation, records};
+use super::{DataKey, FaceRecord, HeadRecord, Key, MasterKey, PersonRecord, PhotoRecord, Store, generation, records};
 use crate::error::StoreError;
 
 impl Store {
@@ -73,6 +73,12 @@ impl Store {
             owners.insert(person, 0);
             Ok(())
         })?;
+        // And so are photos', from the same numbers.
+        self.scan::<PhotoRecord, StoreError>(|key, _| {
+            let Key::Photo(photo) = key else { return Ok(()) };
+            owners.insert(photo, 0);
+            Ok(())
+        })?;
         head.next_key = 1;
         if let Some(ring) = &mut ring {
             for number in owners.values_mut() {
@@ -90,7 +96,8 @@ impl Store {
             Ok(())
         })?;
         let owner = |key: Key| match key {
-            Key::Head | Key::Gallery(_) => Some(0),
+            Key::Head | Key::Gallery(_) | Key::Group(_) => Some(0),
+            Key::Photo(photo) | Key::Pictures(photo) => owners.get(&photo).copied(),
             Key::Person(_, person) => owners.get(&person).copied(),
             Key::Face(..) => faces.get(&key).copied(),
             Key::Chip(gallery, face) => faces.get(&Key::Face(gallery, face)).copied(),

@@ -78,6 +78,7 @@ impl Found<'_> {
             Key::Head => 0,
             Key::Gallery(gallery) => u64::from(gallery),
             Key::Person(_, number) | Key::Face(_, number) | Key::Chip(_, number) => number,
+            Key::Group(number) | Key::Photo(number) | Key::Pictures(number) => number,
         });
         let next_id = numbers.max().map_or(1, |n| n + 1);
         // Ids and keys that a lost write has given are not given again.

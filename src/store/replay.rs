@@ -188,6 +188,9 @@ fn named(key: &[u8]) -> String {
         Some(Key::Person(_, person)) => format!("the record of person {person}"),
         Some(Key::Face(_, face)) => format!("face {face}"),
         Some(Key::Chip(_, face)) => format!("the chip of face {face}"),
+        Some(Key::Group(group)) => format!("the record of group {group}"),
+        Some(Key::Photo(photo)) => format!("the record of photo {photo}"),
+        Some(Key::Pictures(photo)) => format!("the pictures of photo {photo}"),
         None => format!("the entry under {key:?}"),
     }
 }

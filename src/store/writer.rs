@@ -5,7 +5,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use super::journal::Change;
 use super::sum::Sum;
-use super::{DataKey, HeadRecord, Key, Record, Store, Ticket, Writing, codec, layout};
+use super::{DataKey, HeadRecord, Key, Record, Store, Ticket, Writing, codec, layout, migrate};
 use crate::error::StoreError;
 
 /// One writer's turn: changes are gathered, then applied as one atomic batch.
@@ -136,6 +136,8 @@ impl Writer<'_> {
             sum
         };
         let head = HeadRecord {
+            // A database of an older format becomes one of this with its first write: see `migrations/v0004.rs`.
+            format: migrate::FORMAT,
             write: writing.head.write + 1,
             next_id: self.next,
             next_key: self.next_key,

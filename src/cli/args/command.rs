@@ -47,6 +47,12 @@ pub(in crate::cli) enum Command {
     People(People),
     /// Forget a person, or one face
     Forget(Forget),
+    /// Keep a photo library: add folders, list, find what is saved twice
+    Library(super::library::LibraryArgs),
+    /// Group the library's faces into people; name and correct the groups
+    Cluster(super::library::Cluster),
+    /// Find somebody's photos in the library
+    Find(super::library::Find),
     /// Say what a database holds
     Stats(Place),
     /// Check every record of a database, or repair it

@@ -7,6 +7,7 @@ use clap::{Args as Group, Subcommand, ValueEnum};
 use super::common::Common;
 use super::numbers::within;
 use super::people::Stand;
+use crate::cluster::Method;
 use crate::eval::{EmbeddingCache, FOLDS};
 use crate::train::ClassicOptions;
 use crate::{Engine, FaceChoice};
@@ -23,6 +24,8 @@ pub(in crate::cli) enum EvalWhat {
     Pairs(EvalPairs),
     /// Open-set identification: enrol some people of a folder, search for them and for strangers
     Identify(EvalIdentify),
+    /// Grouping: sort a folder's photos into people without their labels, and hold the groups against them
+    Cluster(EvalCluster),
     /// Detection: hold the faces found against labelled boxes
     Detect(EvalDetect),
     /// Alignment: scan scale and shifts of the model's template for the lowest false non-match rate
@@ -165,6 +168,38 @@ pub(in crate::cli) struct EvalAlignment {
     /// The false-match rate at which false non-match rates are compared
     #[arg(long, default_value_t = 1e-4, value_name = "RATE", value_parser = within(1e-9, 0.5))]
     pub fmr: f64,
+}
+
+#[derive(Debug, Group)]
+pub(in crate::cli) struct EvalCluster {
+    /// A folder with one folder of photos for each person
+    pub people: PathBuf,
+    /// Only people with at least so many photos
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = within(1usize, 1_000_000))]
+    pub at_least: usize,
+    /// How faces are grouped
+    #[arg(long, value_enum, default_value = "linkage")]
+    pub method: Way,
+    #[command(flatten)]
+    pub evaluated: Evaluated,
+}
+
+/// How faces are grouped.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(in crate::cli) enum Way {
+    /// Agglomerative: the mean of average and centroid linkage
+    Linkage,
+    /// Chinese whispers
+    Whispers,
+}
+
+impl Way {
+    pub(in crate::cli) fn method(self) -> Method {
+        match self {
+            Way::Linkage => Method::Linkage,
+            Way::Whispers => Method::Whispers,
+        }
+    }
 }
 
 #[derive(Debug, Group)]

@@ -5,6 +5,7 @@ pub(super) mod common;
 pub(super) mod eval;
 pub(super) mod index;
 mod key;
+pub(super) mod library;
 pub(super) mod manual;
 mod names;
 mod numbers;

@@ -38,7 +38,7 @@ enum Networks {
 use Networks::{All, Only};
 
 /// The options of the networks, as they are called in [`super::common::Common`].
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 11] = [
     "device",
     "precision",
     "profile",
@@ -48,11 +48,22 @@ const OPTIONS: [&str; 10] = [
     "calibration",
     "min_face",
     "max_side",
+    "enlarge",
     "max_megapixels",
 ];
 /// Those that the service has a use for: it bounds photos by limits of its own.
-const OF_THE_SERVICE: Networks =
-    Only(&["device", "precision", "profile", "detector", "model", "weights", "calibration", "min_face", "max_side"]);
+const OF_THE_SERVICE: Networks = Only(&[
+    "device",
+    "precision",
+    "profile",
+    "detector",
+    "model",
+    "weights",
+    "calibration",
+    "min_face",
+    "max_side",
+    "enlarge",
+]);
 const NONE: Networks = Only(&[]);
 
 /// A command's name, its group, its options of the networks, and examples of it without the `kith` before them.
@@ -68,6 +79,9 @@ const ROWS: &[Row] = &[
     ("identify", Group::People, All, &["identify photo.jpg", "identify party.jpg -o named.jpg --top 1", "identify door.jpg --group staff --max-fpir 0.001 --json"]),
     ("people", Group::People, Only(&["calibration"]), &["people", "people show Ada", "people rename Ada \"Ada Lovelace\"", "people merge Adda Ada", "people label Ada --join staff"]),
     ("forget", Group::People, NONE, &["forget Ada", "forget --face 17"]),
+    ("library", Group::People, All, &["library add ~/Pictures", "library add ~/Pictures --watch", "library duplicates"]),
+    ("cluster", Group::People, All, &["cluster", "cluster name 412 \"Ada Lovelace\""]),
+    ("find", Group::People, NONE, &["find Ada --with Grace --from 2023 -o together"]),
     ("calibrate", Group::Evaluation, All, &["calibrate people -o record.json --source \"our staff, 2026\"", "calibrate --show"]),
     ("eval", Group::Evaluation, All, &["eval pairs pairs.txt --images lfw --html report.html", "eval identify people --by best,mean"]),
     ("train", Group::Evaluation, All, &["train fisherfaces people --name ours", "train eigenfaces people -o eigen.safetensors"]),

@@ -158,6 +158,14 @@ impl Deed {
                 changes: true,
                 from_answer: None,
             }),
+            Request::ChangeLibrary { change } => Some(Self {
+                action: "change library",
+                gallery: None,
+                person: None,
+                evidence: json!({ "photos": change.photos.len(), "groups": change.groups.len() }),
+                changes: true,
+                from_answer: None,
+            }),
             Request::Galleries
             | Request::Stats
             | Request::ModelOf { .. }
@@ -179,7 +187,11 @@ impl Deed {
             | Request::Reindex { .. }
             | Request::ReembedLeft { .. }
             | Request::ReembedFace { .. }
-            | Request::ReembedPut { .. } => None,
+            | Request::ReembedPut { .. }
+            | Request::LibraryPhotos { .. }
+            | Request::LibraryGroups
+            | Request::LibraryPictures { .. }
+            | Request::NamedVectors { .. } => None,
         }
     }
 }

@@ -1,0 +1,114 @@
+//! `kith cluster`
+
+use super::args::common::Common;
+use super::args::library::{Cluster, ClusterAction};
+use super::codes::DONE;
+use super::library::write_page;
+use super::output;
+use super::targets::spare;
+use crate::json::json;
+use crate::{Correction, Database, GroupSummary, Library, PhotoFilter};
+
+pub(super) fn run(common: &Common, command: &Cluster) -> anyhow::Result<u8> {
+    command.html.as_ref().map_or(Ok(()), |page| spare(page, &[], false))?;
+    let database = command.place.open(false)?;
+    let library = Library::of(&database);
+    let corrected = match &command.action {
+        None => {
+            let working = output::waiting(common, "grouping faces");
+            let own = common.calibration_record()?;
+            let grouped = library.group(Some(&command.place.gallery), own.as_ref(), command.poor_faces)?;
+            working.finish_and_clear();
+            sheet(command, &library, &grouped.groups)?;
+            if common.json {
+                output::json(&grouped)?;
+                return Ok(DONE);
+            }
+            print(&grouped.groups);
+            output::line(&format!(
+                "{} in {}, {} of nobody else; left out: {} too poor to tell people by, {} of other models",
+                output::faces(grouped.faces),
+                output::counted(grouped.groups.len(), "group", "groups"),
+                grouped.alone,
+                grouped.poor,
+                grouped.other_model
+            ));
+            output::line(&format!(
+                "one person from a cosine of {:.3} between two faces on, {:.3} between large groups",
+                grouped.line.0, grouped.line.1
+            ));
+            return Ok(DONE);
+        }
+        Some(ClusterAction::List) => {
+            let groups = library.group_list()?;
+            sheet(command, &library, &groups)?;
+            if common.json {
+                output::json(&json!({ "groups": groups }))?;
+            } else {
+                print(&groups);
+            }
+            return Ok(DONE);
+        }
+        Some(ClusterAction::Show { group }) => return show(common, &library, group),
+        Some(ClusterAction::Name { group, name: Some(name), .. }) => library.name(group, name)?,
+        Some(ClusterAction::Name { group, face: Some(face), .. }) => library.name_face(*face, group)?,
+        Some(ClusterAction::Name { .. }) => anyhow::bail!("say the group and its name, or --face FACE and the name"),
+        Some(ClusterAction::Merge { from, into }) => library.merge(from, into)?,
+        Some(ClusterAction::Split { group, faces }) => library.split(group, faces)?,
+        Some(ClusterAction::NotPerson { face }) => library.not_this_person(*face)?,
+        Some(ClusterAction::NotFace { face }) => library.not_a_face(*face)?,
+        Some(ClusterAction::Hide { group, undo }) => library.hide(group, !undo)?,
+    };
+    told(common, &corrected)
+}
+
+fn sheet(command: &Cluster, library: &Library, groups: &[GroupSummary]) -> anyhow::Result<()> {
+    let Some(page) = &command.html else { return Ok(()) };
+    let shown: Vec<GroupSummary> = groups.iter().filter(|g| !g.hidden).cloned().collect();
+    write_page(page, &library.groups_page(&shown)?)
+}
+
+fn told(common: &Common, c: &Correction) -> anyhow::Result<u8> {
+    if common.json {
+        output::json(c)?;
+        return Ok(DONE);
+    }
+    match c.group {
+        None => output::line("remembered: no face"),
+        Some(group) => {
+            let name = c.name.as_deref().map_or_else(|| "nobody named yet".to_string(), Database::name_shown);
+            let gone = c.gone.map_or_else(String::new, |gone| format!("; group {gone} is no more"));
+            output::line(&format!("group {group}: {name}, {}{gone}", output::faces(c.faces)));
+        }
+    }
+    Ok(DONE)
+}
+
+fn print(groups: &[GroupSummary]) {
+    for g in groups.iter().filter(|g| !g.hidden) {
+        let name = g.name.as_deref().map_or_else(|| "-".to_string(), Database::name_shown);
+        let photos = output::counted(g.photos, "photo", "photos");
+        let best = g.best_face.map_or_else(String::new, |f| format!(", best face {f}"));
+        output::line(&format!("{:>8}  {name}: {} in {photos}{best}", g.id, output::faces(g.faces)));
+    }
+}
+
+fn show(common: &Common, library: &Library, group: &str) -> anyhow::Result<u8> {
+    let photos = library.find(&PhotoFilter { who: vec![group.to_string()], ..PhotoFilter::default() })?;
+    if common.json {
+        output::json(&json!({ "photos": photos }))?;
+        return Ok(DONE);
+    }
+    let key = Database::name_key(group);
+    let is_meant = |w: &crate::Who| {
+        w.name.as_deref().is_some_and(|n| Database::name_key(n) == key) || w.group.to_string() == group
+    };
+    for photo in &photos {
+        for face in photo.faces.iter().filter(|f| f.who.as_ref().is_some_and(is_meant)) {
+            let [x0, y0, x1, y1] = face.bbox;
+            let file = photo.files.first().map_or("", String::as_str);
+            output::line(&format!("face {}: {file}: {x0:.0},{y0:.0} to {x1:.0},{y1:.0}", face.id));
+        }
+    }
+    Ok(DONE)
+}

@@ -1,0 +1,91 @@
+//! Errors of the photo library.
+
+/// Why the library could not do what was asked.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LibraryError {
+    /// A folder of photos cannot be read.
+    #[error("{path}: {reason}; name a folder of photos that is there")]
+    Folder {
+        /// The folder.
+        path: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// There is no such group.
+    #[error("there is no group {group}; `kith cluster` lists them")]
+    UnknownGroup {
+        /// What was asked for.
+        group: String,
+    },
+    /// There is no such face.
+    #[error("no face {face} is in the library; `kith cluster show ID` lists a group's faces")]
+    UnknownFace {
+        /// The number asked for.
+        face: u64,
+    },
+    /// The face is in no group.
+    #[error("face {face} is in no group, so there is nobody that it could be parted from")]
+    Ungrouped {
+        /// The number asked for.
+        face: u64,
+    },
+    /// Two groups with names of two people are to be one.
+    #[error("group {from} is {theirs:?} and group {into} is {name:?}: name one of them otherwise first")]
+    TwoNames {
+        /// The one that would be no more.
+        from: u64,
+        /// Its name.
+        theirs: String,
+        /// The one that would get the faces.
+        into: u64,
+        /// Its name.
+        name: String,
+    },
+    /// A name that nobody can have.
+    #[error("{name:?} is no name")]
+    BadName {
+        /// The name.
+        name: String,
+    },
+    /// Corrections that cannot all be kept.
+    #[error(
+        "corrections contradict each other: faces {one} and {other} are one person's by one and two people's by another; \
+         `kith cluster split` or `merge` their groups to say which"
+    )]
+    Contradiction {
+        /// A face.
+        one: u64,
+        /// Another.
+        other: u64,
+    },
+    /// A date that is none.
+    #[error("{text:?} is no date; write 2024, 2024-05 or 2024-05-31")]
+    BadDate {
+        /// What was given.
+        text: String,
+    },
+    /// Nothing of the library fits.
+    #[error("nothing in the library is of {model}; `kith library add` looks at photos")]
+    NoFaces {
+        /// The model.
+        model: String,
+    },
+}
+
+impl LibraryError {
+    /// The stable name of the error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Folder { .. } => "library.folder",
+            Self::UnknownGroup { .. } => "library.unknown_group",
+            Self::UnknownFace { .. } => "library.unknown_face",
+            Self::Ungrouped { .. } => "library.ungrouped",
+            Self::TwoNames { .. } => "library.two_names",
+            Self::BadName { .. } => "library.bad_name",
+            Self::Contradiction { .. } => "library.contradiction",
+            Self::BadDate { .. } => "library.bad_date",
+            Self::NoFaces { .. } => "library.no_faces",
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The photo library's records: photos, the pictures of their faces, and groups of faces. What they mean is for the room
+//! `library` to say; here they are written and read, as one with the rest of the database.
+//!
+//! 1. a change of photos and groups is one write: all of it is there after a crash, or none;
+//! 2. a face has its number from its first write on, and the numbers of all faces and people are different;
+//! 3. each photo is sealed with a data key of its own, which is destroyed when the photo is forgotten.
+
+use serde::{Deserialize, Serialize};
+
+use super::Database;
+use crate::error::Result;
+use crate::store::{DataKey, GroupRecord, Key, PhotoRecord, PicturesRecord, Writer};
+
+/// What becomes of a photo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct PhotoChange {
+    /// Its number; none for a new one.
+    pub id: Option<u64>,
+    /// The record; none forgets the photo. Faces with the number 0 get one.
+    pub record: Option<PhotoRecord>,
+    /// A picture of each face, in their order; none leaves what is kept.
+    pub pictures: Option<Vec<Vec<u8>>>,
+}
+
+/// What becomes of a group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GroupChange {
+    /// Its number; none for a new one.
+    pub id: Option<u64>,
+    /// The record; none removes the group.
+    pub record: Option<GroupRecord>,
+}
+
+/// One write.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub(crate) struct LibraryChange {
+    pub photos: Vec<PhotoChange>,
+    pub groups: Vec<GroupChange>,
+    /// Take what is forgotten out of the files, too.
+    pub scrub: bool,
+}
+
+/// Numbers that a change gave: of each photo and its faces, and of each group, in order.
+pub(crate) type Numbers = (Vec<(u64, Vec<u64>)>, Vec<u64>);
+
+/// A face of somebody who is enrolled: name, number of the face, vector.
+pub(crate) type NamedVector = (String, u64, Vec<f32>);
+
+impl Database {
+    /// At most `most` photos whose numbers come after `after`, by number.
+    pub(crate) fn library_photos(&self, after: Option<u64>, most: usize) -> Result<Vec<(u64, PhotoRecord)>> {
+        let page = self.store.page::<PhotoRecord>(after.map(Key::Photo), most)?;
+        Ok(page.into_iter().filter_map(|(key, record)| numbered(key).map(|id| (id, record))).collect())
+    }
+
+    /// All groups, by number.
+    pub(crate) fn library_groups(&self) -> Result<Vec<(u64, GroupRecord)>> {
+        let all = self.store.page::<GroupRecord>(None, usize::MAX)?;
+        Ok(all.into_iter().filter_map(|(key, record)| numbered(key).map(|id| (id, record))).collect())
+    }
+
+    /// The pictures of a photo's faces, by the faces' numbers.
+    pub(crate) fn library_pictures(&self, photo: u64) -> Result<Vec<(u64, Vec<u8>)>> {
+        Ok(self.store.get::<PicturesRecord>(Key::Pictures(photo))?.map_or_else(Vec::new, |p| p.thumbnails))
+    }
+
+    /// Makes the change and returns when it is on disk for good: the numbers that it gave.
+    pub(crate) fn library_change(&self, change: LibraryChange) -> Result<Numbers> {
+        let LibraryChange { photos, groups, scrub } = change;
+        let forgets = photos.iter().any(|p| p.record.is_none());
+        let (ticket, keys, numbers) = {
+            let mut writer = self.store.writer()?;
+            let mut keys = Vec::new();
+            let mut numbers = (Vec::with_capacity(photos.len()), Vec::with_capacity(groups.len()));
+            for photo in photos {
+                let id = photo.id.unwrap_or_else(|| writer.new_id());
+                let mut faces = Vec::new();
+                match photo.record {
+                    Some(record) => faces = self.put_photo(&mut writer, photo.id, id, record, photo.pictures)?,
+                    None => {
+                        keys.push(self.store.data_key(Key::Photo(id))?);
+                        writer.remove(Key::Photo(id));
+                        writer.remove(Key::Pictures(id));
+                    }
+                }
+                numbers.0.push((id, faces));
+            }
+            for group in groups {
+                let id = group.id.unwrap_or_else(|| writer.new_id());
+                numbers.1.push(id);
+                match group.record {
+                    Some(record) => writer.put(Key::Group(id), &record, DataKey::DATABASE)?,
+                    None => writer.remove(Key::Group(id)),
+                }
+            }
+            if forgets && scrub {
+                writer.scrub_after();
+            }
+            (writer.commit()?, keys, numbers)
+        };
+        self.store.settle(ticket)?;
+        self.store.destroy(&keys)?;
+        if forgets && scrub {
+            self.store.rewrite()?;
+        }
+        Ok(numbers)
+    }
+
+    fn put_photo(
+        &self,
+        writer: &mut Writer,
+        known: Option<u64>,
+        id: u64,
+        mut record: PhotoRecord,
+        pictures: Option<Vec<Vec<u8>>>,
+    ) -> Result<Vec<u64>> {
+        record.faces.iter_mut().filter(|f| f.id == 0).for_each(|face| face.id = writer.new_id());
+        let data_key = match known {
+            Some(id) if self.store.holds(Key::Photo(id))? => self.store.data_key(Key::Photo(id))?,
+            _ => writer.new_data_key()?,
+        };
+        if let Some(pictures) = pictures {
+            let thumbnails: Vec<(u64, Vec<u8>)> = record.faces.iter().map(|f| f.id).zip(pictures).collect();
+            match thumbnails.is_empty() {
+                true => writer.remove(Key::Pictures(id)),
+                false => writer.put(Key::Pictures(id), &PicturesRecord { thumbnails }, data_key)?,
+            }
+        }
+        writer.put(Key::Photo(id), &record, data_key)?;
+        Ok(record.faces.iter().map(|f| f.id).collect())
+    }
+
+    /// Model and vectors of a gallery's faces; `None` where there is no such gallery.
+    pub(crate) fn named_vectors(&self, gallery: &str) -> Option<(String, Vec<NamedVector>)> {
+        let shelf = self.find(gallery)?;
+        let inside = shelf.read();
+        let mut vectors = Vec::new();
+        for (id, person) in &inside.people {
+            let of = inside.faces_of(*id).iter();
+            vectors.extend(of.filter_map(|&face| Some((person.name.clone(), face, inside.vector(face)?))));
+        }
+        Some((shelf.record().model.clone(), vectors))
+    }
+}
+
+fn numbered(key: Key) -> Option<u64> {
+    match key {
+        Key::Photo(id) | Key::Group(id) => Some(id),
+        _ => None,
+    }
+}

@@ -1,0 +1,125 @@
+//! One file to its record.
+
+use crate::database::Database;
+use crate::engine::{Engine, Selection, thumbnail};
+use crate::error::{Error, Result};
+use crate::files::now_ms;
+use crate::geometry::{BBox, Overlap};
+use crate::media::{Limits, Photo, Raster, Region, encode_jpeg, resize_area, taken_at};
+use crate::store::{PhotoFace, PhotoFile, PhotoRecord};
+
+/// Side of the grid whose neighbours are compared.
+const GRID: usize = 16;
+/// Share of two boxes' union that they must both cover to be of one face.
+const SAME_FACE: f32 = 0.5;
+
+/// What a photo comes to: its record, and a picture of each face.
+pub(super) type Looked = (PhotoRecord, Vec<Vec<u8>>);
+
+/// Looks at a photo's bytes. One that cannot be read has a record that says why.
+///
+/// # Errors
+/// A device's error: nothing is known of the photo then.
+pub(super) fn look(
+    engine: &Engine,
+    limits: &Limits,
+    bytes: &[u8],
+    sha256: [u8; 32],
+    file: PhotoFile,
+) -> Result<Looked> {
+    let mut record = PhotoRecord {
+        sha256,
+        width: 0,
+        height: 0,
+        taken: taken_at(bytes).unwrap_or_default(),
+        likeness: [0; 4],
+        model: engine.model().to_string(),
+        detector: engine.detector().to_string(),
+        faces: Vec::new(),
+        fault: Default::default(),
+        added_ms: now_ms(),
+        files: vec![file],
+    };
+    let photo = match Photo::from_bytes(bytes, &record.files[0].path, limits) {
+        Ok(photo) => photo,
+        Err(error) => {
+            record.fault = fault(&error.into());
+            return Ok((record, Vec::new()));
+        }
+    };
+    (record.width, record.height) = (photo.width(), photo.height());
+    record.likeness = likeness(photo.raster());
+    let side = engine.side(&photo, &engine.detect(&photo)?, &Selection::default())?;
+    let mut pictures = Vec::with_capacity(side.faces.len());
+    for (face, quality) in side.faces.iter().zip(&side.quality) {
+        record.faces.push(PhotoFace {
+            id: 0,
+            vector: face.embedding.values().to_vec(),
+            bbox: [face.bbox.x0, face.bbox.y0, face.bbox.x1, face.bbox.y1],
+            landmarks: face.landmarks.0,
+            score: face.score,
+            quality: (*quality).into(),
+            good: Engine::is_good(quality),
+            no_face: false,
+        });
+        pictures.push(encode_jpeg(&thumbnail(photo.raster(), &face.bbox))?);
+    }
+    Ok((record, pictures))
+}
+
+/// Code and sentence of an error, as a record has them.
+pub(super) fn fault(error: &Error) -> [String; 2] {
+    [error.code().to_string(), error.to_string()]
+}
+
+/// Gives the faces of a photo that was looked at again the numbers that they had, and what was said of them.
+pub(super) fn same_faces(before: &PhotoRecord, after: &mut PhotoRecord) {
+    let [old, new] = [&before.faces, &after.faces].map(|faces| faces.iter().map(|f| bbox(&f.bbox)).collect::<Vec<_>>());
+    let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
+    for (i, a) in old.iter().enumerate() {
+        pairs.extend(
+            new.iter().enumerate().map(|(j, b)| (a.overlap(b, Overlap::Union), i, j)).filter(|(o, ..)| *o >= SAME_FACE),
+        );
+    }
+    pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+    let mut taken = vec![false; old.len()];
+    for (_, i, j) in pairs {
+        if !taken[i] && after.faces[j].id == 0 {
+            taken[i] = true;
+            (after.faces[j].id, after.faces[j].no_face) = (before.faces[i].id, before.faces[i].no_face);
+        }
+    }
+    after.added_ms = before.added_ms;
+}
+
+fn bbox(b: &[f32; 4]) -> BBox {
+    BBox::new(b[0], b[1], b[2], b[3])
+}
+
+/// 256 bits that hardly change when a picture is compressed again or made smaller: whether each cell of a grid is darker
+/// than its right neighbour.
+pub(super) fn likeness(raster: &Raster) -> [u64; 4] {
+    let whole = Region { x0: 0, x1: raster.width() as usize, y0: 0, y1: raster.height() as usize };
+    let (width, cells) = (GRID + 1, (GRID + 1) * GRID);
+    let mut planes = vec![0f32; 3 * cells];
+    resize_area(raster, whole, width, GRID, &mut planes);
+    let luma: Vec<f32> = (0..cells).map(|i| planes[i] + 2.0 * planes[cells + i] + planes[2 * cells + i]).collect();
+    let mut bits = [0u64; 4];
+    for y in 0..GRID {
+        for x in 0..GRID {
+            let at = y * GRID + x;
+            bits[at / 64] |= u64::from(luma[y * width + x] < luma[y * width + x + 1]) << (at % 64);
+        }
+    }
+    bits
+}
+
+/// A name that somebody may have, as it is kept.
+///
+/// # Errors
+/// [`crate::error::LibraryError::BadName`].
+pub(super) fn usable(name: &str) -> Result<String, crate::error::LibraryError> {
+    let trimmed = name.trim();
+    let fits = Database::is_name(trimmed) && trimmed.parse::<u64>().is_err();
+    if fits { Ok(trimmed.to_string()) } else { Err(crate::error::LibraryError::BadName { name: name.to_string() }) }
+}

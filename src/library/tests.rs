@@ -1,0 +1,328 @@
+//! A library of made-up people, without a network: groups, corrections, searches, and what is forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::*;
+use crate::gallery::DatabaseOptions;
+use crate::geometry::{BBox, Landmarks};
+use crate::store::{PhotoFace, PhotoFile, QualityRecord};
+use crate::vector::{Embedding, ModelId};
+use crate::verify::{Calibration, OperatingPoint};
+use crate::{EnrolmentPolicy, MasterKey, NewFace};
+
+const MODEL: &str = "m/0/t";
+const DIMENSION: usize = 48;
+
+/// Made-up strangers are at right angles: distance 1.41.
+fn calibration() -> Calibration {
+    let point = |fmr, distance, impostors_below| OperatingPoint { fmr, distance, fnmr: 0.0, impostors_below };
+    Calibration {
+        version: 1,
+        model: MODEL.to_string(),
+        detector: None,
+        source: "made up".to_string(),
+        genuine_pairs: 1000,
+        impostor_pairs: 1_000_000,
+        failures_to_acquire: 0,
+        midpoint: 1.0,
+        slope: 20.0,
+        replicates: None,
+        points: vec![point(1e-1, 1.1, 100_000), point(1e-3, 1.0, 1000), point(1e-4, 0.95, 100)],
+    }
+}
+
+fn vector(person: u64, face: u64, noise: f32) -> Vec<f32> {
+    let mut of_person = ChaCha8Rng::seed_from_u64(person);
+    let mut of_face = ChaCha8Rng::seed_from_u64(1000 * person + face + 77);
+    let mut v: Vec<f32> = (0..DIMENSION).map(|_| of_person.random_range(-1.0f32..1.0)).collect();
+    v.iter_mut().for_each(|v| *v += noise * of_face.random_range(-1.0f32..1.0));
+    let length = v.iter().map(|v| v * v).sum::<f32>().sqrt();
+    v.iter().map(|v| v / length).collect()
+}
+
+fn face(vector: Vec<f32>) -> PhotoFace {
+    PhotoFace {
+        id: 0,
+        vector,
+        bbox: [10.0, 10.0, 90.0, 90.0],
+        landmarks: [[30.0, 30.0]; 5],
+        score: 0.99,
+        quality: QualityRecord { eye_distance: 40.0, ..QualityRecord::default() },
+        good: true,
+        no_face: false,
+    }
+}
+
+fn photo(number: u64, people: &[u64]) -> PhotoRecord {
+    PhotoRecord {
+        sha256: [number as u8; 32],
+        files: vec![PhotoFile {
+            path: format!("/photos/{number}.jpg"),
+            size: 1,
+            modified_ns: number as i64,
+            missing: false,
+        }],
+        width: 100,
+        height: 100,
+        taken: format!("2024-{:02}-01T10:00:00", 1 + number % 12),
+        likeness: [u64::from(number as u8) * 0x0101_0101_0101_0101; 4],
+        model: MODEL.to_string(),
+        detector: "d".to_string(),
+        faces: people.iter().map(|p| face(vector(*p, number, 0.6))).collect(),
+        fault: Default::default(),
+        added_ms: 1,
+    }
+}
+
+/// Photos with the people of each; the numbers of the photos and of their faces.
+fn added(database: &Database, photos: &[(u64, Vec<u64>)]) -> Vec<(u64, Vec<u64>)> {
+    let change = |(number, people): &(u64, Vec<u64>)| {
+        let record = photo(*number, people);
+        let pictures = Some(vec![vec![7; 40]; record.faces.len()]);
+        PhotoChange { id: None, record: Some(record), pictures }
+    };
+    let photos = photos.iter().map(change).collect();
+    database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap().0
+}
+
+fn group(library: &Library) -> Vec<GroupSummary> {
+    library.group(Some("main"), Some(&calibration()), false).unwrap().groups
+}
+
+/// Faces of each group.
+fn faces(library: &Library) -> BTreeMap<u64, BTreeSet<u64>> {
+    library.groups().unwrap().into_iter().map(|(id, g)| (id, g.faces.into_iter().collect())).collect()
+}
+
+fn family() -> Vec<(u64, Vec<u64>)> {
+    // Persons 1 to 4; 5 is seen once.
+    (0..20).map(|n| (n, if n == 19 { vec![5] } else { vec![1 + n % 4, 1 + (n + 1) % 4] })).collect()
+}
+
+fn opened(folder: &std::path::Path, key: Option<MasterKey>) -> Database {
+    Database::open(folder.join("faces"), &DatabaseOptions { key, ..DatabaseOptions::default() }).unwrap()
+}
+
+#[test]
+fn groups_keep_their_numbers_from_run_to_run_and_when_photos_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    added(&database, &family());
+    let first = group(&library);
+    assert_eq!(first.iter().map(|g| g.faces).sum::<usize>(), 38, "{first:?}");
+    assert_eq!(first.len(), 4, "whoever is seen once is no group");
+    let before = faces(&library);
+    let writes = database.stats().unwrap().writes;
+    assert_eq!(group(&library), first);
+    assert_eq!(database.stats().unwrap().writes, writes, "nothing changed, and nothing is written");
+    added(&database, &[(20, vec![1, 5]), (21, vec![2])]);
+    let second = group(&library);
+    assert_eq!(second.len(), 5);
+    for (id, faces) in &before {
+        assert!(self::faces(&library)[id].is_superset(faces), "group {id}");
+    }
+    let report = database.check().unwrap();
+    assert!(report.is_clean(), "{report:?}");
+}
+
+#[test]
+fn names_and_corrections_hold_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    added(&database, &family());
+    let ids: Vec<u64> = group(&library).iter().map(|g| g.id).collect();
+    let [a, b, c, d] = ids[..] else { panic!("{ids:?}") };
+    let text = |id: u64| id.to_string();
+    library.name(&text(a), "Ada").unwrap();
+    library.name(&text(b), "Grace").unwrap();
+    assert!(library.name(&text(c), " ").is_err() && library.name(&text(c), "17").is_err());
+    assert_eq!(library.merge("ada", "Grace").unwrap_err().code(), "library.two_names");
+    // Two faces of Ada are said to be somebody else's, one to be not hers, and one to be none.
+    let of_ada: Vec<u64> = faces(&library)[&a].iter().copied().collect();
+    let parted = library.split("Ada", &of_ada[..2]).unwrap().group.unwrap();
+    library.not_this_person(of_ada[2]).unwrap();
+    library.not_a_face(of_ada[3]).unwrap();
+    // C and D are one, it is said.
+    library.merge(&text(c), &text(d)).unwrap();
+    let both: BTreeSet<u64> = faces(&library)[&d].clone();
+    for round in 0..4u64 {
+        added(&database, &[(100 + 2 * round, vec![1, 2]), (101 + 2 * round, vec![3, 4])]);
+        group(&library);
+        let now = faces(&library);
+        assert!(now[&parted].contains(&of_ada[0]) && now[&parted].contains(&of_ada[1]), "round {round}");
+        assert!(of_ada[..4].iter().all(|f| !now[&a].contains(f)), "round {round}: {now:?}");
+        assert!(now.values().all(|g| !g.contains(&of_ada[3])), "round {round}: what is no face is in no group");
+        assert!(now[&d].is_superset(&both) && !now.contains_key(&c), "round {round}");
+        let named: Vec<(u64, String)> = library
+            .group_list()
+            .unwrap()
+            .into_iter()
+            .filter_map(|g| Some((g.id, g.name?)))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        assert_eq!(
+            named,
+            BTreeSet::from([(a, "Ada".to_string()), (b, "Grace".to_string())]).into_iter().collect::<Vec<_>>()
+        );
+        // To vectors these are one person's, so a new face may come to either.
+        let both = now[&a].len() + now[&parted].len();
+        assert!(
+            both >= of_ada.len() - 2 + round as usize + 1,
+            "round {round}: new photos come to Ada, or to whoever was parted"
+        );
+    }
+    // The latest word counts.
+    let back = library.merge(&text(parted), "Ada").unwrap();
+    assert_eq!((back.group, back.gone), (Some(a), Some(parted)));
+    group(&library);
+    assert!(faces(&library)[&a].contains(&of_ada[0]));
+    assert!(database.check().unwrap().is_clean());
+}
+
+#[test]
+fn a_face_seen_once_can_be_named_and_two_groups_of_one_name_are_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    let photos = added(&database, &family());
+    let ids: Vec<u64> = group(&library).iter().map(|g| g.id).collect();
+    let alone = photos[19].1[0];
+    let named = library.name_face(alone, "Linus").unwrap();
+    assert_eq!((named.faces, named.name.as_deref()), (1, Some("Linus")));
+    group(&library);
+    assert_eq!(faces(&library)[&named.group.unwrap()], BTreeSet::from([alone]));
+    library.name(&ids[0].to_string(), "Ada").unwrap();
+    let one = library.name(&ids[1].to_string(), "ADA").unwrap();
+    assert_eq!((one.group, one.gone), (Some(ids[0]), Some(ids[1])));
+    let before = faces(&library)[&ids[0]].clone();
+    group(&library);
+    assert!(faces(&library)[&ids[0]].is_superset(&before));
+    assert_eq!(library.name_face(99_999, "Nobody").unwrap_err().code(), "library.unknown_face");
+    assert_eq!(library.not_this_person(99_999).unwrap_err().code(), "library.ungrouped");
+}
+
+#[test]
+fn enrolled_people_give_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    added(&database, &family());
+    let enrolled = NewFace {
+        embedding: Embedding::from_raw(vector(1, 999, 0.3), ModelId::from_text(MODEL)).unwrap(),
+        bbox: BBox::new(1.0, 2.0, 30.0, 40.0),
+        landmarks: Landmarks([[5.0, 6.0]; 5]),
+        score: 0.99,
+        quality: [30.0, 0.1, 0.5, 1.0, 2.0, 3.0].into(),
+        source: "portrait.jpg".to_string(),
+        source_sha256: None,
+        pictures: None,
+    };
+    database.enroll("main", "Ada", enrolled, &EnrolmentPolicy::default()).unwrap();
+    let groups = group(&library);
+    assert_eq!(groups[0].name.as_deref(), Some("Ada"));
+    assert!(groups[1..].iter().all(|g| g.name.is_none()));
+    let photos = library.find(&PhotoFilter { who: vec!["Ada".to_string()], ..PhotoFilter::default() }).unwrap();
+    assert_eq!(photos.len(), groups[0].photos);
+    let of_one = |p: &FoundPhoto| p.id;
+    assert!(photos.iter().map(of_one).collect::<BTreeSet<_>>().len() == photos.len());
+}
+
+#[test]
+fn photos_are_found_by_who_is_in_them_and_by_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    added(&database, &family());
+    let ids: Vec<String> = group(&library).iter().map(|g| g.id.to_string()).collect();
+    let of = |who: &[&str], from: Option<&str>, to: Option<&str>| {
+        let text = |t: Option<&str>| t.map(str::to_string);
+        let who = who.iter().map(|w| w.to_string()).collect();
+        library.find(&PhotoFilter { who, from: text(from), to: text(to) })
+    };
+    let all = of(&[&ids[0]], None, None).unwrap();
+    let with = of(&[&ids[0], &ids[1]], None, None).unwrap();
+    assert!(!with.is_empty() && with.len() < all.len());
+    let year = of(&[&ids[0]], Some("2024"), Some("2024")).unwrap();
+    assert_eq!(year, all);
+    assert!(of(&[&ids[0]], Some("2025"), None).unwrap().is_empty());
+    let spring = of(&[], Some("2024-03"), Some("2024-05")).unwrap();
+    let months: BTreeSet<String> = spring.iter().map(|p| p.taken.clone().unwrap()[5..7].to_string()).collect();
+    assert_eq!(months, ["03", "04", "05"].map(str::to_string).into());
+    assert_eq!(of(&[], Some("2024-05-01"), Some("2024-05-01")).unwrap().len(), 2);
+    for bad in ["24", "2024-13", "2024-05-32", "2024-5", "yesterday", "2024-05-01-01"] {
+        assert_eq!(of(&[], Some(bad), None).unwrap_err().code(), "library.bad_date", "{bad}");
+    }
+    assert_eq!(of(&["Nobody"], None, None).unwrap_err().code(), "library.unknown_group");
+    let page = library.photos_page("<Ada> & co", &with).unwrap();
+    assert!(
+        page.contains("&lt;Ada&gt; &amp; co") && page.contains("data:image/jpeg;base64,") && !page.contains("<Ada>")
+    );
+    let sheet = library.groups_page(&library.group_list().unwrap()).unwrap();
+    assert_eq!(sheet.matches("<section>").count(), 4);
+}
+
+#[test]
+fn what_is_removed_is_gone_from_groups_and_from_the_files() {
+    for key in [None, Some(MasterKey::generate().unwrap())] {
+        let folder = tempfile::tempdir().unwrap();
+        let database = opened(folder.path(), key.clone());
+        let library = Library::of(&database);
+        added(&database, &family());
+        group(&library);
+        let holds = |what: &[u8]| {
+            let files = std::fs::read_dir(folder.path().join("faces")).unwrap().flatten().map(|e| e.path());
+            let files = files.filter(|p| p.is_file()).map(|p| std::fs::read(p).unwrap());
+            files.collect::<Vec<_>>().iter().any(|bytes| bytes.windows(what.len()).any(|w| w == what))
+        };
+        assert_eq!(holds(b"/photos/7.jpg"), key.is_none(), "sealed or not");
+        let (photos, faces) = library.remove(&["/photos/7.jpg".into()], false, true).unwrap();
+        assert_eq!((photos, faces), (1, 2));
+        assert!(!holds(b"/photos/7.jpg"));
+        let known: BTreeSet<u64> =
+            library.photos().unwrap().values().flat_map(|p| p.faces.iter().map(|f| f.id)).collect();
+        assert!(self::faces(&library).values().all(|g| g.is_subset(&known)));
+        assert_eq!(library.status().unwrap().faces, 37);
+        assert!(database.check().unwrap().is_clean());
+        drop(database);
+        // Another key, or none: everything is read as before.
+        let other = MasterKey::generate().unwrap();
+        let options = DatabaseOptions { key, ..DatabaseOptions::default() };
+        Database::rekey(folder.path().join("faces"), &options, Some(&other)).unwrap();
+        let database = opened(folder.path(), Some(other));
+        assert_eq!(Library::of(&database).status().unwrap().faces, 37);
+        assert!(database.check().unwrap().is_clean());
+    }
+}
+
+#[test]
+fn the_same_picture_saved_again_is_told_and_others_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    let open = |name: &str| crate::Photo::open(format!("tests/fixtures/photos/{name}")).unwrap();
+    let names =
+        ["astronaut.png", "astronaut_q30.jpg", "astronaut.webp", "grace_hopper.jpg", "two_faces.jpg", "no_face.jpg"];
+    let change = |(number, name): (usize, &&str)| {
+        let seen = open(name);
+        let record = PhotoRecord {
+            likeness: super::look::likeness(seen.raster()),
+            width: seen.width(),
+            height: seen.height(),
+            files: vec![PhotoFile { path: name.to_string(), size: 1, modified_ns: 1, missing: false }],
+            ..photo(number as u64, &[])
+        };
+        PhotoChange { id: None, record: Some(record), pictures: None }
+    };
+    let photos = names.iter().enumerate().map(change).collect();
+    database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap();
+    let sets = library.duplicates().unwrap();
+    assert_eq!(sets.len(), 1, "{sets:?}");
+    assert_eq!(sets[0].files.iter().map(String::as_str).collect::<BTreeSet<_>>(), names[..3].iter().copied().collect());
+    assert!(!sets[0].same_bytes);
+}
