@@ -139,8 +139,8 @@ fn detectors(c: &mut Criterion) {
     measured.sample_size(10);
     let f32 = PrecisionChoice::F32;
     let kinds = [f32, PrecisionChoice::F16];
-    let yunets = ["yunet", "yunet-n"].into_iter().flat_map(|name| kinds.map(|kind| (name, kind)));
-    for (detector, precision) in std::iter::once(("mtcnn", f32)).chain(yunets) {
+    let others = ["yunet", "yunet-n", "centerface"].into_iter().flat_map(|name| kinds.map(|kind| (name, kind)));
+    for (detector, precision) in std::iter::once(("mtcnn", f32)).chain(others) {
         let builder = Engine::builder().detector(detector).precision(precision);
         let Some(engine) = built(detector, builder) else { continue };
         for (name, photo) in photos() {

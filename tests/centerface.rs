@@ -23,7 +23,7 @@ fn photo(name: &str) -> Photo {
 
 /// None where the processor cannot compute so.
 fn engine(precision: PrecisionChoice, enlarge: Enlarge) -> Option<Engine> {
-    let options = CenterFaceOptions { enlarge, min_face: 10, ..CenterFaceOptions::default() };
+    let options = CenterFaceOptions { heat: 0.5, enlarge, min_face: 10, ..CenterFaceOptions::default() };
     let builder = Engine::builder().device(DeviceChoice::Cpu).detector("centerface").precision(precision);
     match builder.centerface(options).build() {
         Ok(engine) => Some(engine),
@@ -99,4 +99,14 @@ fn large_photos_give_the_same_faces_in_their_own_pixels() {
     assert_eq!((on_small.len(), on_large.len()), (1, 1), "{on_large:?}");
     let scaled = on_small[0].bbox.scaled(large.width() as f32 / small.width() as f32);
     assert!(scaled.overlap(&on_large[0].bbox, Overlap::Union) > 0.8, "{scaled:?} {on_large:?}");
+}
+
+#[test]
+fn a_face_that_fills_a_large_photo_is_found_in_a_smaller_copy() {
+    let hopper = photo("grace_hopper.jpg");
+    let mut face = kith::Raster::new(200, 216, [0; 3]);
+    face.blit(hopper.raster(), -165, -128);
+    let large = Photo::from_raster(fit_within(&face, 1280, 1280), "large");
+    let found = engine(PrecisionChoice::F32, Enlarge::Auto).unwrap().detect(&large).unwrap();
+    assert!(found.len() == 1 && found[0].bbox.height() > 900.0, "{found:?}");
 }

@@ -91,6 +91,21 @@ impl fmt::Display for Enlarge {
     }
 }
 
+/// How many times smaller than a copy the next one is.
+const STEP: u32 = 3;
+
+/// Longer sides of the copies that a photo of that longer side is looked at in: the enlarged one, the photo itself as far
+/// as it is no larger than `max_side`, and, while a copy is larger than `whole_range`, one of a third, in which the
+/// network sees the faces that are too large for it.
+pub(super) fn sides(longest: u32, enlarge: Enlarge, gain: &Gain, max_side: u32, whole_range: u32) -> Vec<u32> {
+    let mut sides = vec![longest.min(max_side)];
+    while let Some(&last) = sides.last().filter(|last| **last > whole_range) {
+        sides.push(last / STEP);
+    }
+    sides.splice(0..0, enlarge.side(longest, gain, max_side));
+    sides
+}
+
 /// What `look` finds in copies of the photo whose longer sides these are, in pixels of the photo.
 pub(super) fn in_copies(
     photo: &Raster,

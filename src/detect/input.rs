@@ -12,9 +12,12 @@ use crate::nn::Program;
 /// Sizes of input whose programs are kept; cameras and folders have few.
 const KEPT_PROGRAMS: usize = 6;
 
-/// Programs by rows and columns of their input, the one used last first.
+/// Rows and columns of an input, and the program for it.
+type BySize = ((usize, usize), Arc<Program>);
+
+/// The programs kept, the one used last first.
 #[derive(Default)]
-pub(super) struct KeptPrograms(Mutex<VecDeque<((usize, usize), Arc<Program>)>>);
+pub(super) struct KeptPrograms(Mutex<VecDeque<BySize>>);
 
 impl KeptPrograms {
     /// The program for that many rows and columns: a kept one, else a new one, which the one used longest ago makes way

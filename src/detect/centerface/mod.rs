@@ -1,6 +1,6 @@
 //! CenterFace: a face is the point in its middle.
 //!
-//! Y. Xu, W. Yan, G. Yang, J. Luo, T. Li, J. He, "CenterFace: Joint Face Detection and Alignment Using Face as Point",
+//! Y. Xu, W. Yan, H. Sun, G. Yang, J. Luo, "CenterFace: Joint Face Detection and Alignment Using Face as Point",
 //! arXiv 1911.03599, 2019. One map of a quarter of the photo's size says of each cell whether a face's centre lies in it,
 //! and where its box and landmarks are. The weights are the authors', trained on WIDER FACE.
 
@@ -8,7 +8,7 @@ mod decode;
 mod net;
 
 use self::net::{MULTIPLE, Net, PackedNet, STRIDE};
-use super::enlarge::{Enlarge, Gain, in_copies};
+use super::enlarge::{Enlarge, Gain, in_copies, sides};
 use super::input::{KeptPrograms, interleaved, padded, planar};
 use super::{Detection, Detector};
 use crate::error::ModelError;
@@ -22,11 +22,26 @@ use kith_kernels::Simd;
 ///
 /// ```
 /// let options = kith::CenterFaceOptions { max_side: 640, ..Default::default() };
-/// assert_eq!(options.heat, 0.5);
+/// assert_eq!(options.heat, 0.45);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CenterFaceOptions {
     /// A cell is a face's centre where its heat is above this, 0 to 1.
+    ///
+    /// Faces found, and detections on no face, of 122 faces in 18 photos of groups (47 to 369 pixels high, half of them
+    /// below 79, where the photo's longer side is 1024), brought to a longer side of 240, or of 300 and 400 with a mask
+    /// drawn over nose and mouth, without an enlarged copy:
+    ///
+    /// | heat | 240 | 300, masked | 400, masked |
+    /// | --- | --- | --- | --- |
+    /// | 0.35 | 118, 2 | 114, 0 | 121, 0 |
+    /// | 0.4 | 118, 1 | 112, 0 | 121, 0 |
+    /// | **0.45** | 115, 1 | 111, 0 | 117, 0 |
+    /// | 0.5 | 109, 1 | 104, 0 | 115, 0 |
+    /// | 0.6 | 96, 0 | 89, 0 | 111, 0 |
+    ///
+    /// In 120 parts of photos without a face nothing is above 0.3. On 2,800 faces in street photos, most with masks, 0.5
+    /// had a precision of 0.907 and 0.4 one of 0.861, so that the least is not the best.
     pub heat: f32,
     /// Longer side of the smallest face wanted, in pixels of the photo.
     pub min_face: u32,
@@ -38,7 +53,7 @@ pub struct CenterFaceOptions {
 
 impl Default for CenterFaceOptions {
     fn default() -> Self {
-        Self { heat: 0.5, min_face: 20, max_side: 1280, enlarge: Enlarge::Auto }
+        Self { heat: 0.45, min_face: 20, max_side: 1280, enlarge: Enlarge::Auto }
     }
 }
 
@@ -51,10 +66,23 @@ const SAME_FACE: f32 = 0.3;
 /// The layers take red, green and blue.
 const RGB: [usize; 3] = [0, 1, 2];
 
-/// Photos that are enlarged.
+/// A copy with a longer side than this is followed by a smaller one: ten faces of up to 615 pixels that fill photos of 640
+/// have a heat of 0.77 to 0.96, three that fill photos of 1280 one of 0.28 at most.
+const WHOLE_RANGE: u32 = 640;
+
+/// Photos that are enlarged. Faces found of the 122 of [`CenterFaceOptions::heat`], at a heat of 0.5, none of them with a
+/// detection on no face but one of the first:
+///
+/// | longer side | as it is | 1.5 times | 2 times |
+/// | --- | --- | --- | --- |
+/// | 240 | 109 | 122 | 122 |
+/// | 300, masked | 104 | 118 | 119 |
+/// | 400, masked | 115 | 120 | 121 |
+///
+/// Twice as large costs four looks more, and in 120 parts of photos without a face showed two that are none.
 const GAIN: Gain = Gain { side: 400, factor: 1.5 };
 
-/// Chosen between the default heat, 0.5, and 1; not measured.
+/// Of 120 parts of photos without a face, turned three ways each, none is as hot.
 const CERTAIN: f32 = 0.65;
 
 /// The longest side whose maps are small.
@@ -130,8 +158,7 @@ impl CenterFaceOptions {
 
     /// Longer sides of the copies that a photo of that longer side is looked at in, the largest first.
     fn sides(&self, longest: u32) -> Vec<u32> {
-        let enlarged = self.enlarge.side(longest, &GAIN, self.max_side);
-        enlarged.into_iter().chain([longest.min(self.max_side)]).collect()
+        sides(longest, self.enlarge, &GAIN, self.max_side, WHOLE_RANGE)
     }
 
     fn check(&self) -> Result<(), ModelError> {

@@ -10,7 +10,7 @@ mod decode;
 mod net;
 
 use self::net::{Answers, Net, PackedNet, STRIDES};
-use super::enlarge::{Enlarge, Gain, in_copies};
+use super::enlarge::{Enlarge, Gain, in_copies, sides};
 use super::input::{KeptPrograms, interleaved, padded, planar};
 use super::{Detection, Detector};
 use crate::error::ModelError;
@@ -50,10 +50,21 @@ const MULTIPLE: usize = STRIDES[2];
 const BGR: [usize; 3] = [2, 1, 0];
 /// A copy with a longer side than this is followed by a smaller one.
 const WHOLE_RANGE: u32 = 512;
-/// Photos that are enlarged.
+/// Photos that are enlarged. Faces that the small network found, and detections on no face, of 122 faces in 18 photos of
+/// groups (47 to 369 pixels high, half of them below 79, where the photo's longer side is 1024), brought to a longer side
+/// of 240, or of 300, 400 and 640 with a mask drawn over nose and mouth:
+///
+/// | longer side | as it is | 1.5 times | 2 times | 3 times |
+/// | --- | --- | --- | --- | --- |
+/// | 240 | 118, 2 | 122, 0 | 122, 0 | 122, 0 |
+/// | 300, masked | 80, 1 | 113, 1 | 117, 2 | 121, 0 |
+/// | 400, masked | 109, 1 | 117, 2 | 118, 2 | 120, 1 |
+/// | 640, masked | 116, 3 | 118, 3 | 118, 4 | |
+///
+/// In 120 parts of photos without a face, 150 to 300 pixels high, it saw 2, 5 (twice as large) and 15 (three times) that
+/// are none. Landmarks of the photos of 240 were 0.21 distances between the eyes from those of the large photo, and 0.11
+/// in the copy twice as large.
 const GAIN: Gain = Gain { side: 400, factor: 2.0 };
-/// How many times smaller that one is.
-const STEP: u32 = 3;
 
 /// Chosen between its least score, 0.7, and 1; not measured.
 const CERTAIN: f32 = 0.8;
@@ -141,12 +152,7 @@ impl YunetOptions {
 
     /// Longer sides of the copies that a photo of that longer side is looked at in, the largest first.
     fn sides(&self, longest: u32) -> Vec<u32> {
-        let mut sides = vec![longest.min(self.max_side)];
-        while let Some(&last) = sides.last().filter(|last| **last > WHOLE_RANGE) {
-            sides.push(last / STEP);
-        }
-        sides.splice(0..0, self.enlarge.side(longest, &GAIN, self.max_side));
-        sides
+        sides(longest, self.enlarge, &GAIN, self.max_side, WHOLE_RANGE)
     }
 
     fn check(&self) -> Result<(), ModelError> {

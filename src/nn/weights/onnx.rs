@@ -115,11 +115,13 @@ fn numbered(tensors: &TensorMap) -> Vec<(String, String)> {
     let by_number: BTreeMap<u64, (&String, usize)> =
         tensors.iter().filter_map(|(name, t)| Some((number(name)?, (name, t.rank())))).collect();
     // By the next number, or the one after it: some exporters make another tensor in between.
-    let pairs = by_number.iter().zip(by_number.iter().skip(1)).filter(|((n, _), (next, _))| **next - **n <= 2);
-    let named = |((_, (weight, rank)), (_, (bias, bias_rank))): ((_, &(&String, usize)), (_, &(&String, usize)))| {
-        (*rank == 4 && *bias_rank == 1).then(|| ((*weight).clone(), (*bias).clone()))
-    };
-    pairs.filter_map(named).collect()
+    let mut pairs = Vec::new();
+    for ((n, (weight, rank)), (next, (bias, bias_rank))) in by_number.iter().zip(by_number.iter().skip(1)) {
+        if next - n <= 2 && (*rank, *bias_rank) == (4, 1) {
+            pairs.push(((*weight).clone(), (*bias).clone()));
+        }
+    }
+    pairs
 }
 
 /// A file of such tensors (name, dimensions, values), for tests.
