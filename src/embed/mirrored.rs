@@ -60,8 +60,8 @@ mod tests {
 
     #[test]
     fn a_face_and_its_mirror_image_are_one_vector_and_meet_no_other_space() {
-        let plain = Engine::builder().build().unwrap();
-        let mirrored = Engine::builder().model("dlib-resnet+mirror").build().unwrap();
+        let plain = Engine::builder().model("sface").build().unwrap();
+        let mirrored = Engine::builder().model("sface+mirror").build().unwrap();
         let photo = Photo::open("tests/fixtures/photos/grace_hopper.jpg").unwrap();
         let found = [plain.find_one(&photo, FaceChoice::Only).unwrap()];
         let chip = plain.chips(&photo, &found).unwrap().remove(0);

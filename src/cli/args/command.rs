@@ -123,7 +123,8 @@ mod tests {
         let measuring = |words: &[&str]| common(words).measuring_engine().unwrap().precision();
         let auto = engine(&["--precision", "auto"]);
         println!("auto takes {auto}");
-        assert_eq!((engine(&["--profile", "fast"]), engine(&[])), (auto, "f32"));
+        let profiles = ["fast", "classic"].map(|profile| engine(&["--profile", profile]));
+        assert_eq!((profiles, engine(&[])), ([auto, "f32"], auto));
         assert_eq!((measuring(&["--profile", "fast"]), measuring(&["--precision", "auto"])), ("f32", auto));
     }
 }
