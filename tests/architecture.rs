@@ -68,7 +68,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     // Evaluation measures the engine as its users hold it.
-    ("eval", &["error", "files", "geometry", "vector", "media", "nn", "detect", "verify", "cluster", "engine"]),
+    // The scan of alignments moves an embedder's template.
+    (
+        "eval",
+        &["error", "files", "geometry", "vector", "media", "nn", "detect", "align", "verify", "cluster", "engine"],
+    ),
     // Training finds faces as the engine does.
     ("train", &["error", "files", "geometry", "vector", "media", "nn", "align", "embed", "engine"]),
     // The service holds the engine, and plain data that the engine answers with.

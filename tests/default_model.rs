@@ -119,3 +119,23 @@ fn a_change_of_detector_alone_is_a_change_too() {
     // Then there is nothing left to do.
     assert_eq!(json(&kith(db, &["reembed", "--json"]))["reembedded"]["from_photos"], 0);
 }
+
+#[test]
+fn a_record_is_held_against_the_people_of_a_gallery() {
+    let folder = first_default();
+    let db = folder.path();
+    let answer = json(&kith(db, &["calibrate", "--from-gallery", "--json"]));
+    assert_eq!((&answer["people"], &answer["faces"], &answer["pairs"]), (&2.into(), &2.into(), &1.into()));
+    assert_eq!(answer["nearest"][0]["a"], "Eileen Collins");
+    assert!(answer["rates"].as_array().unwrap().iter().all(|rate| rate["below"] == 0));
+    let shown = kith(db, &["calibrate", "--from-gallery", "-q"]);
+    let first = String::from_utf8_lossy(&shown.stdout).lines().next().unwrap().to_string();
+    assert!(first.contains("too few pairs of different people"), "{first}");
+    // One pair makes no record.
+    let out = folder.path().join("ours.json");
+    let refused = kith(db, &["calibrate", "--from-gallery", "-o", out.to_str().unwrap(), "--json"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stdout).contains("refusal.cannot_calibrate") && !out.exists());
+    let unknown = kith(db, &["calibrate", "--from-gallery", "--gallery", "nobody", "--json"]);
+    assert!(String::from_utf8_lossy(&unknown.stdout).contains("gallery.unknown"));
+}

@@ -93,6 +93,10 @@ fn pairs_of_a_list_are_judged_failures_are_counted_and_the_cache_is_honest() {
     assert!((best - 5.0 / 6.0).abs() < 1e-9, "{best}");
     assert_eq!(model["at_default"]["fmr"], 0.0);
     assert!((model["at_default"]["fnmr"].as_f64().unwrap() - 1.0 / 3.0).abs() < 1e-9);
+    // Three pairs say nothing of a record.
+    let against = &model["against_record"];
+    assert_eq!((&against["record_fmr"], &against["false_matches"]), (&Value::from(1e-3), &Value::from(0)));
+    assert!(against["times_fmr"].is_null() && against["times_fnmr"].is_null());
     assert!(
         model["tar_at_far"].as_array().unwrap().iter().all(|t| t["measured"].is_null()),
         "three pairs support no rate"
@@ -101,7 +105,7 @@ fn pairs_of_a_list_are_judged_failures_are_counted_and_the_cache_is_honest() {
     assert_eq!(report["from_cache"], 0);
     let html = std::fs::read_to_string(&page).unwrap();
     assert_self_contained(&html);
-    assert!(html.contains("no face found") && html.contains("dlib-resnet"));
+    assert!(html.contains("no face found") && html.contains("sface"));
 
     let again = run();
     assert_eq!(again["from_cache"], report["photos"]);

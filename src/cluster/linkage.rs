@@ -13,8 +13,8 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, BinaryHeap};
 
-use super::rules::{Kept, join, root};
-use super::{Nearest, Options, Rows, Rules, dot};
+use super::faces::{Nearest, Options, Rows, dot};
+use super::rules::{Kept, Rules, join, root};
 
 /// Rounds of asking for groups' neighbours, at most: each has fewer groups than the one before.
 const ROUNDS: usize = 8;

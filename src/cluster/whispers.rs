@@ -6,8 +6,8 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::rules::Kept;
-use super::{Nearest, Options, Rows, Rules};
+use super::faces::{Nearest, Options, Rows};
+use super::rules::{Kept, Rules};
 
 /// Rounds, at most. Labels seldom change after ten.
 const ROUNDS: usize = 50;

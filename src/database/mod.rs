@@ -10,6 +10,7 @@ mod answer;
 mod changing;
 #[cfg_attr(not(unix), path = "nowhere.rs")]
 mod connection;
+mod forms;
 mod library;
 mod reading;
 #[cfg(unix)]

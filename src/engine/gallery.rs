@@ -65,6 +65,11 @@ pub struct IdentifiedFace {
 }
 
 impl Engine {
+    /// Whether a face of that quality would be enrolled.
+    pub(crate) fn is_good(quality: &FaceQuality) -> bool {
+        super::seen::refusal(quality).is_none()
+    }
+
     /// Measures the quality of each detected face.
     ///
     /// # Errors

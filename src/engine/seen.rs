@@ -56,13 +56,6 @@ impl SeenFace {
     }
 }
 
-impl super::Engine {
-    /// Whether a face of that quality would be enrolled.
-    pub(crate) fn is_good(quality: &FaceQuality) -> bool {
-        refusal(quality).is_none()
-    }
-}
-
 /// Why a face of that quality would not be enrolled.
 pub(super) fn refusal(quality: &FaceQuality) -> Option<GateRefusal> {
     quality.within(&QualityBounds::default(), &|_| false).err()

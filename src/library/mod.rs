@@ -22,54 +22,24 @@ mod scan;
 mod sheet;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-
-use serde::Serialize;
+use std::collections::BTreeMap;
 
 pub use correct::Correction;
 pub use find::{Duplicates, FoundFace, FoundPhoto, PhotoFilter, Who};
 pub use people::{GroupSummary, Grouped};
 pub use scan::{Refused, ScanOptions, Scanned};
+pub use upkeep::LibraryStatus;
 
 use crate::database::Database;
 use crate::error::{LibraryError, Result};
-use crate::files::path_of;
-use crate::gallery::{LibraryChange, PhotoChange};
 use crate::store::{GroupRecord, PhotoRecord};
 
 /// The photos of a database.
 #[derive(Debug, Clone, Copy)]
 pub struct Library<'a> {
     database: &'a Database,
-}
-
-/// A library in numbers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
-pub struct LibraryStatus {
-    /// Photos: different contents.
-    pub photos: usize,
-    /// Files that they are in.
-    pub files: usize,
-    /// Photos none of whose files is where it was.
-    pub missing: usize,
-    /// Photos that could not be read.
-    pub unreadable: usize,
-    /// Photos with a face.
-    pub with_faces: usize,
-    /// Faces.
-    pub faces: usize,
-    /// Faces that somebody has said are none.
-    pub no_faces: usize,
-    /// Faces too small, blurred, dark or turned away to tell people by.
-    pub poor_faces: usize,
-    /// Groups.
-    pub groups: usize,
-    /// Groups with a name.
-    pub named: usize,
-    /// Faces by the model of their vectors.
-    pub models: BTreeMap<String, usize>,
 }
 
 impl<'a> Library<'a> {
@@ -84,58 +54,6 @@ impl<'a> Library<'a> {
 
     fn groups(&self) -> Result<BTreeMap<u64, GroupRecord>> {
         Ok(self.database.library_groups()?.into_iter().collect())
-    }
-
-    /// The library in numbers.
-    ///
-    /// # Errors
-    /// A store's error.
-    pub fn status(&self) -> Result<LibraryStatus> {
-        let mut status = LibraryStatus::default();
-        for photo in self.photos()?.values() {
-            status.photos += 1;
-            status.files += photo.files.iter().filter(|f| !f.missing).count();
-            status.missing += usize::from(is_missing(photo));
-            status.unreadable += usize::from(!photo.fault[0].is_empty());
-            status.with_faces += usize::from(photo.faces.iter().any(|f| !f.no_face));
-            status.faces += photo.faces.iter().filter(|f| !f.no_face).count();
-            status.no_faces += photo.faces.iter().filter(|f| f.no_face).count();
-            status.poor_faces += photo.faces.iter().filter(|f| !f.no_face && !f.good).count();
-            if !photo.faces.is_empty() {
-                *status.models.entry(photo.model.clone()).or_default() += photo.faces.len();
-            }
-        }
-        let groups = self.groups()?;
-        status.groups = groups.len();
-        status.named = groups.values().filter(|g| !g.name.is_empty()).count();
-        Ok(status)
-    }
-
-    /// Forgets photos: those with a file under one of the folders (or that are one of the files), and those none of whose
-    /// files is where it was, where `missing` is said. The files themselves stay. Returns how many photos, and how many
-    /// faces, are forgotten.
-    ///
-    /// # Errors
-    /// A store's error.
-    pub fn remove(&self, under: &[PathBuf], missing: bool, scrub: bool) -> Result<(usize, usize)> {
-        let under: Vec<PathBuf> = under.iter().map(|p| std::path::absolute(p).unwrap_or_else(|_| p.clone())).collect();
-        let is_meant = |path: &str| under.iter().any(|folder| path_of(path).starts_with(folder));
-        let (mut change, mut gone) = (LibraryChange { scrub, ..LibraryChange::default() }, BTreeSet::new());
-        let mut photos = 0;
-        for (id, mut record) in self.photos()? {
-            let files = record.files.len();
-            record.files.retain(|file| !is_meant(&file.path));
-            if record.files.is_empty() || missing && is_missing(&record) {
-                photos += 1;
-                gone.extend(record.faces.iter().map(|f| f.id));
-                change.photos.push(PhotoChange { id: Some(id), record: None, pictures: None });
-            } else if record.files.len() < files {
-                change.photos.push(PhotoChange { id: Some(id), record: Some(record), pictures: None });
-            }
-        }
-        change.groups = people::without(self.groups()?, &gone);
-        self.database.library_change(change)?;
-        Ok((photos, gone.len()))
     }
 }
 

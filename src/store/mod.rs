@@ -63,10 +63,10 @@ pub use key::MasterKey;
 pub(crate) use key::random;
 pub(crate) use keys::Key;
 pub(crate) use open::OpenMode;
-pub(crate) use records::{ChipRecord, FaceRecord, GalleryRecord, HeadRecord, PersonRecord, rounded};
-pub use records::{GroupRecord, PhotoFace, PhotoFile, PhotoRecord, PicturesRecord};
 #[cfg(test)]
 pub(crate) use records::QualityRecord;
+pub(crate) use records::{ChipRecord, FaceRecord, GalleryRecord, HeadRecord, PersonRecord, rounded};
+pub use records::{GroupRecord, PhotoFace, PhotoFile, PhotoRecord, PicturesRecord};
 
 pub(crate) use writer::Writer;
 

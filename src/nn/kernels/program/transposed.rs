@@ -5,10 +5,10 @@
 //! rearrangement. The channels of one place fill whole vectors, so that the rearrangement moves whole vectors. It adds to
 //! what is there: where such layers stand, in the neck of a detector, their results are summed with a finer map's.
 
-use crate::Simd;
 use crate::f32::pack::{Activation, ConvWeights, PackedConv};
 use crate::lanes::LANES;
 use crate::program::builder::{Map, ProgramBuilder, Slice, Task};
+use crate::simd::Simd;
 
 /// A transposed convolution ready for the kernels.
 pub struct TransposedConv {
