@@ -92,7 +92,7 @@ impl fmt::Display for Enlarge {
 }
 
 /// How many times smaller than a copy the next one is.
-const STEP: u32 = 3;
+pub(super) const STEP: u32 = 3;
 
 /// Longer sides of the copies that a photo of that longer side is looked at in: the enlarged one, the photo itself as far
 /// as it is no larger than `max_side`, and, while a copy is larger than `whole_range`, one of a third, in which the
