@@ -39,7 +39,7 @@ fn gaps(found: &Detection, wanted: &Value) -> [f32; 3] {
 
 /// Holds every photo of the list under `folder` against the reference, and prints the largest gaps.
 fn hold(list: &str, folder: &Path) {
-    let engine = Engine::builder().build().unwrap();
+    let engine = Engine::builder().detector("mtcnn").build().unwrap();
     let photos = golden(list);
     let reports: Vec<(Vec<String>, usize, [f32; 3])> = photos
         .par_iter()

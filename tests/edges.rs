@@ -6,7 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use kith::media::Raster;
-use kith::{Decision, Engine, FaceChoice, Photo, Policy};
+use kith::{Decision, Engine, FaceChoice, Photo, Policy, Profile};
 use rayon::prelude::*;
 
 /// People of LFW with whom the cuts are tried.
@@ -89,14 +89,15 @@ fn different(engine: &Engine, people: &[(PathBuf, Photo)]) -> Vec<(&'static str,
 #[test]
 fn of_45_people_cut_at_the_edge_at_most_two_are_taken_for_somebody_else() {
     let Some(lfw) = common::labelled("lfw") else { return };
-    let mtcnn = Engine::builder().build().unwrap();
+    let built_in = [Profile::Fast, Profile::Accurate, Profile::Classic];
+    let built_in = built_in.map(|profile| Engine::builder().profile(profile).build().unwrap());
     let fast = common::fast_pair();
     let yunet =
         fast.as_ref().map(|weights| Engine::builder().detector("yunet-n").weights(weights.path()).build().unwrap());
     let both = fast.as_ref().map(|weights| {
         Engine::builder().detector("yunet-n").model("mobilefacenet").weights(weights.path()).build().unwrap()
     });
-    for engine in [Some(mtcnn), yunet, both].into_iter().flatten() {
+    for engine in built_in.into_iter().chain([yunet, both].into_iter().flatten()) {
         let people = people(&engine, &lfw);
         for (cut, wrong) in different(&engine, &people) {
             println!("{engine:?}, {cut}: {} of {PEOPLE} differ: {wrong:?}", wrong.len());

@@ -22,7 +22,7 @@ fn photo(name: &str) -> Photo {
 #[test]
 fn yunet_finds_the_faces_that_mtcnn_finds() {
     let Some(folder) = common::fast_pair() else { return };
-    let mtcnn = Engine::builder().build().unwrap();
+    let mtcnn = Engine::builder().detector("mtcnn").build().unwrap();
     for name in ["yunet", "yunet-n"] {
         let yunet = Engine::builder().detector(name).weights(folder.path()).build().unwrap();
         assert_eq!(yunet.detector(), name);
@@ -181,11 +181,11 @@ fn the_fast_profile_computes_in_what_auto_takes() {
 #[test]
 fn a_calibration_behind_another_detector_is_refused() {
     let Some(folder) = common::fast_pair() else { return };
-    // dlib's shipped record was measured behind mtcnn, so behind yunet no rate is known.
-    let engine = Engine::builder().detector("yunet").weights(folder.path()).build().unwrap();
+    // No record of SFace was measured behind yunet-n, so there no rate is known.
+    let engine = Engine::builder().detector("yunet-n").weights(folder.path()).build().unwrap();
     assert!(engine.calibration().is_none());
     assert_eq!(engine.judge(Policy::MaxFmr(1e-3)).unwrap_err().code(), "refusal.not_calibrated");
     let record = Engine::builder().build().unwrap().calibration().unwrap().clone();
-    let refused = Engine::builder().detector("yunet").weights(folder.path()).calibration(record).build();
+    let refused = Engine::builder().detector("yunet-n").weights(folder.path()).calibration(record).build();
     assert_eq!(refused.unwrap_err().code(), "refusal.wrong_detector");
 }

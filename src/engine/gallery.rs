@@ -76,9 +76,7 @@ impl Engine {
     /// As [`Engine::chips`].
     pub fn quality(&self, photo: &Photo, detections: &[Detection]) -> Result<Vec<FaceQuality>> {
         let chips = self.chips(photo, detections)?;
-        let measure =
-            |(chip, d): (&Raster, &Detection)| FaceQuality::measure(photo.raster(), chip, &d.landmarks, d.turned);
-        Ok(chips.iter().zip(detections).map(measure).collect())
+        chips.iter().zip(detections).map(|(chip, d)| Ok(self.measured(photo.raster(), chip, d)?)).collect()
     }
 
     /// Finds, measures and embeds the face that [`Engine::enroll`] would store: everything that needs
@@ -98,7 +96,7 @@ impl Engine {
     pub fn prepare_found(&self, photo: &Photo, found: Vec<Detection>, options: &EnrolOptions) -> Result<NewFace> {
         let (chosen, _) = options.selection.choose(&found, photo)?;
         let chips = self.pipeline.chips(photo.raster(), &[chosen])?;
-        let quality = FaceQuality::measure(photo.raster(), &chips[0], &chosen.landmarks, chosen.turned);
+        let quality = self.measured(photo.raster(), &chips[0], &chosen)?;
         quality
             .within(&options.bounds, &|gate| options.allows(gate))
             .map_err(|refusal| GalleryError::Gate { photo: photo.origin().to_string(), refusal })?;

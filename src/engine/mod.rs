@@ -39,9 +39,10 @@ pub use reembed::{ReembedOptions, Reembedded};
 pub use seed::draw_seed;
 pub use seen::{Question, SeenFace, Verification};
 
+use crate::align::{Alignment, DLIB_150};
 use crate::compare::{Mark, Pair, Pane, Picture, Tag, draw_found};
 use crate::detect::Detection;
-use crate::error::Result;
+use crate::error::{ModelError, Result};
 use crate::geometry::FaceQuality;
 use crate::media::{Photo, Raster};
 use crate::nn::Device;
@@ -140,8 +141,18 @@ impl Engine {
     }
 
     /// How the embedder's chips are cut.
-    pub(crate) fn alignment(&self) -> crate::align::Alignment {
+    pub(crate) fn alignment(&self) -> Alignment {
         self.pipeline.embedder.alignment()
+    }
+
+    /// The quality of a face, of which the embedder's chip is at hand. Sharpness and light are measured on a chip of one
+    /// kind, on which their bounds were chosen: a smaller chip hides blur.
+    pub(crate) fn measured(&self, photo: &Raster, chip: &Raster, face: &Detection) -> Result<FaceQuality, ModelError> {
+        let measure = |chip: &Raster| FaceQuality::measure(photo, chip, &face.landmarks, face.turned);
+        match self.alignment() {
+            Alignment::FivePoint(template) if template == &DLIB_150 => Ok(measure(chip)),
+            _ => Ok(measure(&DLIB_150.cut(photo, &face.landmarks)?)),
+        }
     }
 
     /// Embeds ready-made chips of the size that the model takes.
@@ -193,7 +204,7 @@ impl Engine {
     pub fn see(&self, found: &[Detection], photo: &Photo, which: impl Into<Selection>) -> Result<(SeenFace, Face)> {
         let (chosen, passed_over) = which.into().choose(found, photo)?;
         let (mut faces, chips, _) = self.pipeline.embed(photo.raster(), &[chosen])?;
-        let quality = FaceQuality::measure(photo.raster(), &chips[0], &chosen.landmarks, chosen.turned);
+        let quality = self.measured(photo.raster(), &chips[0], &chosen)?;
         Ok((SeenFace::new(chosen, quality, passed_over), faces.remove(0)))
     }
 
@@ -335,13 +346,12 @@ impl Engine {
         let start = Instant::now();
         let Counted { faces, passed_over } = selection.count(found);
         let (embedded, chips, times) = self.pipeline.embed(photo.raster(), &faces)?;
-        let measure =
-            |(chip, d): (&Raster, &Detection)| FaceQuality::measure(photo.raster(), chip, &d.landmarks, d.turned);
+        let measure = |(chip, d): (&Raster, &Detection)| self.measured(photo.raster(), chip, d);
         Ok(SideFaces {
             photo: photo.origin().to_string(),
             width: photo.width(),
             height: photo.height(),
-            quality: chips.iter().zip(&faces).map(measure).collect(),
+            quality: chips.iter().zip(&faces).map(measure).collect::<Result<_, _>>()?,
             faces: embedded,
             passed_over,
             times,
