@@ -379,6 +379,7 @@ pub(crate) fn rest(first: u8, from: &mut impl Read, most: usize) -> io::Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ModelError;
 
     #[test]
     fn frames_arrive_as_they_were_sent_and_no_room_is_made_on_a_claim() {

@@ -7,6 +7,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::gallery::DatabaseOptions;
+use crate::gallery::{LibraryChange, PhotoChange};
 use crate::geometry::{BBox, Landmarks};
 use crate::store::{PhotoFace, PhotoFile, QualityRecord};
 use crate::vector::{Embedding, ModelId};
