@@ -105,7 +105,7 @@ fn a_scan_finds_what_is_new_changed_moved_and_gone_and_opens_nothing_else() {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(place.photos().join("a/tilt.jpg"), PermissionsExt::from_mode(0)).unwrap();
+        std::fs::set_permissions(place.photos().join("a/tilt.jpg"), PermissionsExt::from_mode(0o0)).unwrap();
     }
     let second = place.add();
     assert_eq!(counts(&second, what), [4, 0, 4, 0, 0, 0, 0, 0, 0], "{second}");

@@ -21,7 +21,10 @@ pub(super) fn run(common: &Common, command: &LibraryArgs) -> anyhow::Result<u8> 
             let scan = || -> anyhow::Result<Scanned> { add(common, &place.open(true)?, &engine, folders, &options) };
             let first = scan()?;
             said(common, &first)?;
-            while *watch {
+            if !*watch {
+                return Ok(if first.refused.is_empty() { DONE } else { FAILED });
+            }
+            loop {
                 // The database is closed meanwhile, so that other commands have their turn.
                 std::thread::sleep(Duration::try_from_secs_f64(*every).unwrap_or(Duration::from_secs(5)));
                 let scanned = scan()?;
@@ -29,7 +32,6 @@ pub(super) fn run(common: &Common, command: &LibraryArgs) -> anyhow::Result<u8> 
                     said(common, &scanned)?;
                 }
             }
-            Ok(if first.refused.is_empty() { DONE } else { FAILED })
         }
         LibraryAction::List => {
             let photos = Library::of(&place.open(false)?).find(&PhotoFilter::default())?;

@@ -49,7 +49,7 @@ impl Imports {
                 let path = [folder.join(format!("{child}.rs")), folder.join(child).join("mod.rs")];
                 let path = path.into_iter().find(|p| p.is_file());
                 let path = path.unwrap_or_else(|| panic!("{child} of {} has no file", file.display()));
-                todo.push(([&at[..], &[child.clone()]].concat(), path));
+                todo.push(([&at[..], std::slice::from_ref(child)].concat(), path));
             }
             modules.insert(at, module);
         }

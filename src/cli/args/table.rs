@@ -238,7 +238,7 @@ fn idle(matches: &ArgMatches) -> Option<(String, String)> {
         let by_line = |m: &&ArgMatches| {
             m.try_contains_id(id).is_ok() && m.value_source(id) == Some(clap::parser::ValueSource::CommandLine)
         };
-        levels.iter().any(|m| by_line(&m))
+        levels.iter().any(by_line)
     };
     let option = OPTIONS.iter().find(|id| !acts(networks, id) && said(id))?;
     Some((format!("--{}", option.replace('_', "-")), name.to_string()))
