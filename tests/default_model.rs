@@ -35,8 +35,7 @@ fn names(answer: &Value) -> Vec<&str> {
 fn first_default() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in ["CURRENT", "acknowledged", "journal-1"] {
-        std::fs::copy(root().join("tests/fixtures/first-default").join(file), folder.path().join(file))
-            .unwrap();
+        std::fs::copy(root().join("tests/fixtures/first-default").join(file), folder.path().join(file)).unwrap();
     }
     folder
 }

@@ -50,7 +50,7 @@ impl Place {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kith"));
-        command.args(arguments).arg("--db").arg(self.at("faces")).args(["--model", "sface", "--quiet"]);
+        command.args(arguments).arg("--db").arg(self.at("faces")).arg("--quiet");
         if self.sealed {
             command.arg("--key-file").arg(self.at("key"));
         }

@@ -498,9 +498,9 @@ fn the_log_says_at_the_start_what_serves_and_at_the_end_that_it_is_over() {
     let ended = service.process.wait().unwrap();
     assert!(ended.success(), "{ended}: {text}");
     for said in [
-        "model=dlib-resnet",
-        "detector=mtcnn",
-        "precision=\"f32\"",
+        "model=sface",
+        "detector=yunet",
+        "precision=",
         "gallery=\"main\" people=1 faces=1",
         "policy \"door\" supports 10101 faces, has 1",
         "body_bytes=16777216",

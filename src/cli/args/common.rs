@@ -31,7 +31,7 @@ pub(in crate::cli) struct Common {
     /// fast profile; f32 in the others and for calibrate
     #[arg(long, global = true, value_name = "NUMBERS")]
     pub precision: Option<PrecisionChoice>,
-    /// Which pair of networks: fast is yunet and sface, accurate is centerface and sface+mirror, classic is mtcnn and
+    /// Which pair of networks: fast is yunet and sface, accurate is yunet and sface+mirror, classic is mtcnn and
     /// dlib-resnet, facenet is mtcnn and facenet-vggface2. When not said, what made the gallery's faces; for a new
     /// gallery, and where there is none, fast
     #[arg(long, global = true, value_name = "PROFILE")]
