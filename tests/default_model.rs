@@ -128,7 +128,8 @@ fn a_record_is_held_against_the_people_of_a_gallery() {
     let mut nearest = ["a", "b"].map(|side| answer["nearest"][0][side].as_str().unwrap());
     nearest.sort_unstable();
     assert_eq!(nearest, ["Eileen Collins", "Grace Hopper"]);
-    assert!(answer["rates"].as_array().unwrap().iter().all(|rate| rate["below"] == 0));
+    let mut rates = answer["rates"].as_array().unwrap().iter();
+    assert!(rates.all(|rate| rate["below"] == 0 || rate["record_fmr"].as_f64().unwrap() > 1e-2));
     let shown = kith(db, &["calibrate", "--from-gallery", "-q"]);
     let first = String::from_utf8_lossy(&shown.stdout).lines().next().unwrap().to_string();
     assert!(first.contains("too few pairs of different people"), "{first}");

@@ -11,7 +11,7 @@ use crate::error::RefusalError;
 use crate::eval::people_of;
 use crate::files::{Audience, spelled, write_whole};
 use crate::verify::{Calibration, ImpostorReport, RateHere, fpir, rate_interval};
-use crate::{Engine, LabelledPhoto, MeasuredCalibration, PrecisionChoice, SearchPolicy};
+use crate::{Engine, Error, LabelledPhoto, MeasuredCalibration, PrecisionChoice, SearchPolicy};
 
 /// Rates whose thresholds are shown, measured or not.
 const RATES: [f64; 6] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
@@ -119,7 +119,8 @@ fn from_gallery(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
             report.pairs, report.faces, report.people, record.source
         );
         let source = command.source.clone().unwrap_or(of_theirs);
-        let own = report.record(record, &source).map_err(|reason| RefusalError::CannotCalibrate { reason })?;
+        let own =
+            report.record(record, &source).map_err(|reason| Error::from(RefusalError::CannotCalibrate { reason }))?;
         write(output, &own)?;
     }
     if common.json {
