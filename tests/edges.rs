@@ -94,8 +94,9 @@ fn of_45_people_cut_at_the_edge_at_most_two_are_taken_for_somebody_else() {
     let built_in = [Profile::Fast, Profile::Accurate, Profile::Classic];
     let built_in = built_in.map(|profile| Engine::builder().profile(profile).build().unwrap());
     let fast = common::fast_pair();
-    let yunet =
-        fast.as_ref().map(|weights| Engine::builder().detector("yunet-n").weights(weights.path()).build().unwrap());
+    let yunet = fast.as_ref().map(|weights| {
+        Engine::builder().detector("yunet-n").model("dlib-resnet").weights(weights.path()).build().unwrap()
+    });
     let both = fast.as_ref().map(|weights| {
         Engine::builder().detector("yunet-n").model("mobilefacenet").weights(weights.path()).build().unwrap()
     });
