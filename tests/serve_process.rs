@@ -500,7 +500,8 @@ fn the_log_says_at_the_start_what_serves_and_at_the_end_that_it_is_over() {
     for said in [
         "model=sface",
         "detector=yunet",
-        "precision=",
+        // Whatever is the fastest here that may be taken.
+        &format!("precision=\"{}\"", kith::Engine::builder().build().unwrap().precision()),
         "gallery=\"main\" people=1 faces=1",
         "policy \"door\" supports 10101 faces, has 1",
         "body_bytes=16777216",
