@@ -9,7 +9,8 @@ use super::output;
 use super::targets::spare;
 use crate::TemplateRule;
 use crate::eval::{
-    self, AgainstRecord, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification, people_of,
+    self, AgainstRecord, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification,
+    VerificationSetup, people_of,
 };
 use crate::files::{Audience, spelled, write_whole};
 
@@ -48,7 +49,8 @@ fn pairs(common: &Common, command: &EvalPairs) -> anyhow::Result<u8> {
     let cache = evaluated.cache(common, &engines[0])?;
     let (choice, limits) = (evaluated.face.choice(), common.limits());
     let bar = output::bar(common, list.photos.len(), "embedding");
-    let answer = eval::verification(&engines, &names, &list, choice, &limits, &cache, &|| bar.inc(1))?;
+    let setup = VerificationSetup { choice, limits: &limits, cache: &cache, mistakes: command.mistakes };
+    let answer = eval::verification(&engines, &names, &list, setup, &|| bar.inc(1))?;
     bar.finish_and_clear();
     if let Some(path) = &evaluated.html {
         write_page(path, &eval::verification_page(&answer, &engines, choice, &limits)?)?;

@@ -39,4 +39,6 @@ pub use pairs::{FOLDS, Pair, PairList};
 pub use people::{Person, people_of};
 pub use scores::{BestThreshold, CurvePoint, EqualError, Histogram, REPORTED_RATES, Scores, Tar, TarAtFar};
 pub use search::{RANKS, RankRate, Searched, rank_rates, search_scores, searched};
-pub use verification::{AgainstRecord, AtDefault, Mistake, ModelVerification, Verification, verification};
+pub use verification::{
+    AgainstRecord, AtDefault, Mistake, ModelVerification, Verification, VerificationSetup, verification,
+};

@@ -15,9 +15,6 @@ use crate::error::{EvalError, Result};
 use crate::media::Limits;
 use crate::verify::{Calibration, OperatingPoint, Policy};
 
-/// Mistakes of each kind that a report shows.
-const MISTAKES: usize = 6;
-
 /// What every rate in a report rests on.
 pub(super) const TREATMENT: &str = "A photo without a usable face is a failure to acquire. Its pairs stay in: at every \
      threshold a genuine pair with such a photo is a false non-match, an impostor pair a right rejection. So FNMR, \
@@ -160,6 +157,19 @@ pub struct Mistake {
     pub distance: f32,
 }
 
+/// How photos are looked at, and how much of the answer is told.
+#[derive(Debug, Clone, Copy)]
+pub struct VerificationSetup<'a> {
+    /// Which face counts where a photo shows several.
+    pub choice: FaceChoice,
+    /// Bounds of a photo.
+    pub limits: &'a Limits,
+    /// Where embeddings are kept for the next time.
+    pub cache: &'a EmbeddingCache,
+    /// At most so many mistakes of either kind are named, the worst first.
+    pub mistakes: usize,
+}
+
 /// Judges the pairs with every engine; `names` are what the engines' models were called by. `done` is called
 /// after each photo.
 ///
@@ -169,20 +179,18 @@ pub fn verification(
     engines: &[Engine],
     names: &[String],
     list: &PairList,
-    choice: FaceChoice,
-    limits: &Limits,
-    cache: &EmbeddingCache,
+    setup: VerificationSetup<'_>,
     done: &(dyn Fn() + Sync),
 ) -> Result<Verification> {
     at_least_one(engines)?;
     let start = Instant::now();
-    let acquired = acquire(engines, &list.photos, choice, limits, cache, done)?;
+    let acquired = acquire(engines, &list.photos, setup.choice, setup.limits, setup.cache, done)?;
     let mut models = Vec::with_capacity(engines.len());
     for ((engine, name), samples) in engines.iter().zip(names).zip(&acquired.samples) {
         let embedding = |photo: u32| samples[photo as usize].as_ref();
         let distances: Vec<f32> =
             list.pairs.iter().map(|p| distance(embedding(p.a), embedding(p.b))).collect::<Result<_>>()?;
-        models.push(one_model(engine, name, list, &distances)?);
+        models.push(one_model(engine, name, list, &distances, setup.mistakes)?);
     }
     let genuine_pairs = list.pairs.iter().filter(|p| p.genuine).count();
     let lost = |genuine: bool| {
@@ -204,7 +212,13 @@ pub fn verification(
     })
 }
 
-fn one_model(engine: &Engine, name: &str, list: &PairList, distances: &[f32]) -> Result<ModelVerification, EvalError> {
+fn one_model(
+    engine: &Engine,
+    name: &str,
+    list: &PairList,
+    distances: &[f32],
+    named: usize,
+) -> Result<ModelVerification, EvalError> {
     let of = |genuine: bool| -> Vec<f32> {
         list.pairs.iter().zip(distances).filter(|(p, _)| p.genuine == genuine).map(|(_, &d)| d).collect()
     };
@@ -222,7 +236,7 @@ fn one_model(engine: &Engine, name: &str, list: &PairList, distances: &[f32]) ->
         })
     });
     let against_record = engine.calibration().and_then(|record| AgainstRecord::of(&scores, record));
-    let (worst_genuine, worst_impostor) = mistakes(list, distances, best.distance);
+    let (worst_genuine, worst_impostor) = mistakes(list, distances, best.distance, named);
     Ok(ModelVerification {
         name: name.to_string(),
         model: engine.model().to_string(),
@@ -244,7 +258,7 @@ fn one_model(engine: &Engine, name: &str, list: &PairList, distances: &[f32]) ->
 }
 
 /// The worst of both kinds that a threshold decides wrongly; failures to acquire are listed elsewhere.
-fn mistakes(list: &PairList, distances: &[f32], threshold: f32) -> (Vec<Mistake>, Vec<Mistake>) {
+fn mistakes(list: &PairList, distances: &[f32], threshold: f32, named: usize) -> (Vec<Mistake>, Vec<Mistake>) {
     let wrong = |genuine: bool| -> Vec<(&Pair, f32)> {
         let both = list.pairs.iter().zip(distances).map(|(p, &d)| (p, d));
         both.filter(|(p, d)| p.genuine == genuine && d.is_finite() && (*d <= threshold) != genuine).collect()
@@ -254,11 +268,7 @@ fn mistakes(list: &PairList, distances: &[f32], threshold: f32) -> (Vec<Mistake>
     impostor.sort_by(|a, b| a.1.total_cmp(&b.1));
     let shown = |pairs: Vec<(&Pair, f32)>| -> Vec<Mistake> {
         let photo = |number: u32| list.photos[number as usize].clone();
-        pairs
-            .into_iter()
-            .take(MISTAKES)
-            .map(|(p, distance)| Mistake { a: photo(p.a), b: photo(p.b), distance })
-            .collect()
+        pairs.into_iter().take(named).map(|(p, distance)| Mistake { a: photo(p.a), b: photo(p.b), distance }).collect()
     };
     (shown(genuine), shown(impostor))
 }

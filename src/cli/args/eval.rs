@@ -119,6 +119,9 @@ pub(in crate::cli) struct EvalPairs {
     /// From a folder: take every pair of photos, in one fold
     #[arg(long, conflicts_with_all = ["pairs", "folds"])]
     pub all_pairs: bool,
+    /// Name at most this many mistakes of either kind, the worst first (in --json and --html)
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = within(0usize, 100_000))]
+    pub mistakes: usize,
     #[command(flatten)]
     pub evaluated: Evaluated,
 }
