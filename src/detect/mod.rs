@@ -49,6 +49,10 @@ pub trait Detector: Send + Sync {
     /// that is upright, and a detector is less sure of what it sees there by chance.
     fn certain(&self) -> f32;
 
+    /// The score from which on a face is upright, where its landmarks say so too: most faces in a photo that lies on its
+    /// side or on its head have less.
+    fn surely_upright(&self) -> f32;
+
     /// Whether looking at a photo of that size takes little memory, so that two may be looked at side by side.
     fn is_light(&self, _width: u32, _height: u32) -> bool {
         true

@@ -1,9 +1,14 @@
 //! From a photo to its boxes: upright, and where nothing upright is in it, turned.
 //!
 //! A photo without its EXIF orientation lies on its side or on its head. Detectors are trained on upright faces: they find
-//! none in it, or, upside down, a face with its landmarks in the wrong places. Then the photo is looked at by 90, 180 and
-//! 270 degrees too, all three at once and reduced, and the most certain view counts; boxes and landmarks are brought back
-//! into the photo's own pixels, by which chips are cut upright all the same.
+//! none in it, or one with less certainty and its landmarks in the wrong places, from which an embedder makes a vector of
+//! nobody. Where no face is seen that is upright for certain, the photo is looked at by 90, 180 and 270 degrees too, all
+//! three at once and reduced; the most certain view counts, and a turned one only where its face is upright in it. Boxes
+//! and landmarks are brought back into the photo's own pixels, by which chips are cut upright all the same.
+//!
+//! Photos of Labeled Faces in the Wild, YuNet: of 6,922 as they are two are looked at again and none is taken for turned;
+//! of 1,385 turned by 90, 180 and 270 degrees 1,380, 1,378 and 1,380 are found the right way up. Of 577 with a mask
+//! drawn over nose and mouth 8 are taken for turned that are not.
 
 use std::borrow::Cow;
 
@@ -26,13 +31,12 @@ const ASKED: usize = 8;
 impl Engine {
     /// The boxes of a photo, most confident first; of a turned copy where no upright face is in it.
     pub(super) fn look(&self, photo: &Raster) -> Result<Vec<Detection>, ModelError> {
-        let upright = self.pipeline.detector.detect(photo)?;
-        let main = upright.iter().max_by(|a, b| a.bbox.area().total_cmp(&b.bbox.area()));
+        let detector = &self.pipeline.detector;
+        let upright = detector.detect(photo)?;
         let most = QualityBounds::default().inverted;
         let stands = |d: &Detection| Cover::of(photo, &d.landmarks).inverted <= most;
-        let certain = self.pipeline.detector.certain();
         // Of a group, one who stands upright for certain tells which way up the photo is, whatever the largest box shows.
-        if main.is_some_and(stands) || upright.iter().take(ASKED).any(|d| d.score >= certain && stands(d)) {
+        if upright.iter().take(ASKED).any(|d| d.score >= detector.surely_upright() && stands(d)) {
             return Ok(upright);
         }
         let longer = photo.width().max(photo.height());
@@ -42,13 +46,15 @@ impl Engine {
         };
         let factors = [photo.width() as f32 / copy.width() as f32, photo.height() as f32 / copy.height() as f32];
         let view = |quarters: u32| -> Result<Vec<Detection>, ModelError> {
-            let found = self.pipeline.detector.detect(&copy.turned(quarters))?;
+            let found = detector.detect(&copy.turned(quarters))?;
             Ok(found.iter().map(|d| back(d, quarters, &copy, factors)).collect())
         };
         let views = (1..4u32).into_par_iter().map(view).collect::<Result<Vec<_>, _>>()?;
         let score = |found: &[Detection]| found.first().map_or(0.0, |d| d.score);
         let best = views.into_iter().max_by(|a, b| score(a).total_cmp(&score(b))).unwrap_or_default();
-        Ok(if score(&best) >= certain { best } else { upright })
+        // Most photos are upright: what the detector is surer of as it is was no reason to turn the photo.
+        let turned = score(&best) >= detector.certain() && score(&best) > score(&upright);
+        Ok(if turned && best.first().is_some_and(stands) { best } else { upright })
     }
 }
 

@@ -84,7 +84,7 @@ impl Evaluated {
     pub(in crate::cli) fn cache(&self, common: &Common, engine: &Engine) -> anyhow::Result<EmbeddingCache> {
         let Some(folder) = &self.cache else { return Ok(EmbeddingCache::none()) };
         let setup = format!(
-            "detector {}, faces from {} pixels, longer side {:?}, {:?}, filled up beyond the edges, turned where need be",
+            "detector {}, faces from {} pixels, longer side {:?}, {:?}, filled up beyond the edges, turned where its faces lie",
             engine.detector(),
             common.min_face,
             common.max_side,

@@ -87,6 +87,9 @@ const GAIN: Gain = Gain { side: 400, factor: 1.5 };
 
 /// Of 120 parts of photos without a face, turned three ways each, none is as hot.
 const CERTAIN: f32 = 0.65;
+/// Of 250 upright faces of Labeled Faces in the Wild one has less. Of faces on their side half have more: CenterFace sees
+/// them nearly as well, and many such photos are not turned.
+const SURELY_UPRIGHT: f32 = 0.8;
 
 /// The longest side whose maps are small.
 const LIGHT: u32 = 640;
@@ -183,6 +186,10 @@ impl Detector for CenterFace {
 
     fn certain(&self) -> f32 {
         CERTAIN
+    }
+
+    fn surely_upright(&self) -> f32 {
+        SURELY_UPRIGHT
     }
 
     fn is_light(&self, width: u32, height: u32) -> bool {

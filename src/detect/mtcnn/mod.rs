@@ -42,6 +42,8 @@ const BORDER: f32 = 0.25;
 const CUT_FACE: f32 = 0.5;
 /// O-net gives nine of ten upright faces of Labeled Faces in the Wild more than 0.999.
 const CERTAIN: f32 = 0.97;
+/// Of 250 upright faces of Labeled Faces in the Wild none has less, of 198 on their side or head one has more.
+const SURELY_UPRIGHT: f32 = 0.97;
 /// Candidates that go through R-net or O-net at a time: bounds memory on crowds.
 const BATCH: usize = 256;
 
@@ -176,6 +178,10 @@ impl Detector for Mtcnn {
 
     fn certain(&self) -> f32 {
         CERTAIN
+    }
+
+    fn surely_upright(&self) -> f32 {
+        SURELY_UPRIGHT
     }
 
     fn detect(&self, photo: &Raster) -> Result<Vec<Detection>, ModelError> {
