@@ -3,9 +3,11 @@
 use crate::verify::Calibration;
 
 /// Every shipped record, as the JSON that `kith calibrate` wrote.
-const SHIPPED: [&str; 11] = [
+const SHIPPED: [&str; 13] = [
     include_str!("../../weights/calibrations/sface-yunet.json"),
     include_str!("../../weights/calibrations/sface-mirror-yunet.json"),
+    include_str!("../../weights/calibrations/sface-centerface.json"),
+    include_str!("../../weights/calibrations/sface-mirror-centerface.json"),
     include_str!("../../weights/calibrations/dlib-resnet-yunet.json"),
     include_str!("../../weights/calibrations/dlib-resnet-mirror-yunet.json"),
     include_str!("../../weights/calibrations/dlib-resnet.json"),
