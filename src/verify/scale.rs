@@ -55,15 +55,16 @@ pub fn nearness(threshold: f32, distance: f32) -> f32 {
 }
 
 /// A similarity as it is written, with so many digits after the point. What is below the half is never rounded up to it:
-/// it would stand beside "different people".
+/// it would stand beside "different people". Nor is anything rounded up to 100: no record is so sure.
 ///
 /// ```
 /// use kith::verify::percent_text;
-/// assert_eq!((percent_text(49.97, 1), percent_text(50.0, 1), percent_text(97.25, 0)), ("49.9%".into(), "50.0%".into(), "97%".into()));
+/// assert_eq!([percent_text(49.97, 1), percent_text(50.0, 1), percent_text(99.99, 1)], ["49.9%", "50.0%", "99.9%"]);
+/// assert_eq!([percent_text(97.25, 0), percent_text(100.0, 0)], ["97%", "99%"]);
 /// ```
 pub fn percent_text(percent: f32, digits: usize) -> String {
     let unit = 0.1f32.powi(i32::try_from(digits).unwrap_or(i32::MAX));
-    let shown = if percent < HALF { percent.min(HALF - unit) } else { percent };
+    let shown = percent.min(if percent < HALF { HALF } else { 100.0 } - unit);
     format!("{shown:.digits$}%")
 }
 

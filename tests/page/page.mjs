@@ -206,8 +206,8 @@ try {
     });
   });
   assert.deepEqual(overlaps, [[false, 0], [true, 0]], "no label lies on a face or on another");
-  const percents = await page.evaluate(async () => { const { percent } = await import("/assets/dom.js"); return [percent(49.97, 1), percent(49.7, 0), percent(50, 1), percent(null, 1)]; });
-  assert.deepEqual(percents, ["49.9%", "49%", "50.0%", ""], "what is unknown is never rounded up to the half");
+  const percents = await page.evaluate(async () => { const { percent } = await import("/assets/dom.js"); return [percent(49.97, 1), percent(49.7, 0), percent(50, 1), percent(null, 1), percent(100, 1)]; });
+  assert.deepEqual(percents, ["49.9%", "49%", "50.0%", "", "99.9%"], "what is unknown is never rounded up to the half, nor anything to certainty");
   console.log("ok: of six faces the names stand beside them, of a crowd numbers, with a list of crops");
 
   await view("Compare");

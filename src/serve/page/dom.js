@@ -88,10 +88,10 @@ export function rate(share) {
 export const share = (part) => `${(part * 100).toFixed(1)}%`;
 
 /** A similarity as it is written; nothing where there is none. Below the half it is never rounded up to it: it would
- *  stand beside "unknown". */
+ *  stand beside "unknown". Nor is anything rounded up to 100: no record is so sure. */
 export function percent(similarity, digits) {
   if (similarity === null || similarity === undefined) return "";
-  const shown = similarity < 50 ? Math.min(similarity, 50 - 10 ** -digits) : similarity;
+  const shown = Math.min(similarity, (similarity < 50 ? 50 : 100) - 10 ** -digits);
   return `${shown.toFixed(digits)}%`;
 }
 
