@@ -25,7 +25,7 @@ writeFileSync(limits, "work_seconds = 150.0\n");
 const servers = [];
 /** Starts a service over a database; its address. */
 function serve(...place) {
-  const server = spawn(program, ["serve", "--listen", "127.0.0.1:0", "--keep-chips", "--limits", limits, ...place], { stdio: ["ignore", "pipe", "pipe"] });
+  const server = spawn(program, ["serve", "--listen", "127.0.0.1:0", "--limits", limits, ...place], { stdio: ["ignore", "pipe", "pipe"] });
   servers.push(server);
   server.said = "";
   server.stderr.on("data", (bytes) => { server.said += bytes; });

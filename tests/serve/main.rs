@@ -12,6 +12,7 @@ mod distort;
 mod keeping;
 mod large;
 mod lateness;
+mod library;
 mod people;
 mod repeats;
 #[path = "../common/shapes.rs"]
