@@ -13,6 +13,7 @@ mod keeping;
 mod large;
 mod lateness;
 mod library;
+mod naming;
 mod people;
 mod repeats;
 #[path = "../common/shapes.rs"]

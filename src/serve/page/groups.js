@@ -61,7 +61,8 @@ export async function hideGroup(group, hidden) {
 
 /** Asks, and makes two groups one. Whether it was done. */
 export async function mergeGroups(from, into) {
-  const sure = await confirm("Are they the same person?", `All ${counted(from.faces, "face", "faces")} of ${called(from)} become ${called(into)}'s. This holds from now on.`, "Merge");
+  const both = h("span", { class: "pair" }, bestFace(from), bestFace(into));
+  const sure = await confirm("Are they the same person?", [both, `All ${counted(from.faces, "face", "faces")} of ${called(from)} become ${called(into)}'s. This holds from now on.`], "Merge");
   if (!sure) return null;
   const now = await send("POST", path(`/groups/${from.id}/merge`), { json: { into: into.id } });
   notice(`They are one now: ${now.name ?? `group ${now.group}`}, ${counted(now.faces, "face", "faces")}.`);

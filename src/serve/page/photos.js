@@ -73,7 +73,7 @@ function listed(place, { cards, fetch, kind, label, none, where }) {
   return { load: () => { back = scrollY; load(); }, end: () => { left.set(where, scrollY); over = true; shown.end(); } };
 }
 
-const photoCards = (group) => ({ row: 232, column: 200, card: (photo, i, total) => photoCard(photo, i, total, group) });
+const photoCards = (group) => ({ row: 232, column: 160, card: (photo, i, total) => photoCard(photo, i, total, group) });
 
 function photoCard(photo, i, total, group) {
   const place = { "aria-setsize": String(total), "aria-posinset": String(i + 1) };
@@ -95,9 +95,9 @@ function fetchPhotos(query) {
 
 function all(body, query) {
   const inputs = [["From", "from"], ["To", "to"]].map(([label, key]) => field(label, h("input", {
-    value: query[key], name: key, placeholder: "2024, 2024-05 or 2024-05-31", pattern: "[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?", autocomplete: "off",
+    value: query[key], name: key, placeholder: "2024-05", title: "A year, month or day: 2024, 2024-05, 2024-05-31", pattern: "[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?", autocomplete: "off",
   })));
-  const form = h("form", { class: "card filter", onsubmit: (event) => {
+  const form = h("form", { class: "card filter dates", onsubmit: (event) => {
     event.preventDefault();
     location.hash = address("photos", { options: Object.fromEntries(new FormData(form)) });
   } }, inputs, h("div", { class: "actions" }, h("button", {}, "Show these")));
