@@ -83,7 +83,7 @@ pub(super) async fn change(
 /// Which group takes the faces.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(in crate::serve) struct Into {
+pub(in crate::serve) struct MergeInto {
     /// The group that has the faces of both from now on.
     #[schema(format = "uint64")]
     into: u64,
@@ -91,13 +91,13 @@ pub(in crate::serve) struct Into {
 
 /// Makes two groups one: `id` is no more
 #[utoipa::path(post, path = "/v1/library/groups/{id}/merge", tag = "library", operation_id = "merge_groups",
-    params(("id" = u64, Path, format = "uint64")), request_body = Into, responses((status = 200, body = Correction)))]
+    params(("id" = u64, Path, format = "uint64")), request_body = MergeInto, responses((status = 200, body = Correction)))]
 pub(super) async fn merge(
     State(service): State<Arc<Service>>,
     may: Everywhere<Enroll>,
     again: Again,
     Path(id): Path<u64>,
-    Object(Into { into }, body): Object<Into>,
+    Object(MergeInto { into }, body): Object<MergeInto>,
 ) -> Result<Response, Problem> {
     let event = Event { evidence: json!({ "group": id, "into": into }), ..may.event("merge groups") };
     changed(&service, may, (again, body), event, move |_, l| l.merge(&called(id), &called(into))).await

@@ -91,6 +91,7 @@ pub(super) struct WhichGroups {
     limit: Option<usize>,
     /// Leave out so many at the beginning.
     #[serde(default)]
+    #[param(maximum = 1000000000)]
     skip: u64,
 }
 
@@ -155,6 +156,7 @@ pub(super) struct Paged {
     limit: Option<usize>,
     /// Leave out so many at the beginning.
     #[serde(default)]
+    #[param(maximum = 1000000000)]
     skip: u64,
 }
 
@@ -208,14 +210,17 @@ pub(super) struct WhichPhotos {
     #[serde(default)]
     group: Vec<u64>,
     /// Taken in this year, month or day, or later: `2024`, `2024-05` or `2024-05-31`.
+    #[param(pattern = "^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$")]
     from: Option<String>,
     /// Taken in this year, month or day, or earlier.
+    #[param(pattern = "^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$")]
     to: Option<String>,
     /// How many at most, 1 to 1000; 50 when not said.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<usize>,
     /// Leave out so many at the beginning.
     #[serde(default)]
+    #[param(maximum = 1000000000)]
     skip: u64,
 }
 
