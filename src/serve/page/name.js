@@ -25,6 +25,8 @@ export function nameInput(options = {}) {
 /** Why the face was refused, and what can be done about it: `again` gets more to say to the service. */
 export function refused(error, again) {
   const word = error.problem?.allow;
+  // What to say to the service is a button here.
+  if (word) error.message = error.message.replace(/; say allow=\w+ to enrol it all the same/, "");
   const advice = { duplicate: "If it is that person, enrol it under their name.", different: "If it is somebody else, give another name." };
   return [errorBox(error),
     word && h("p", { class: "small" }, advice[word] ?? "A larger, sharper photo from the front, in even light, tells people apart better."),
