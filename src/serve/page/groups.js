@@ -24,10 +24,16 @@ export function tabs(now) {
     h("a", { href: address(view), "aria-current": view === now ? "page" : null }, text)));
 }
 
-/** What there is to say where the library holds nothing. */
-export const empty = () => h("div", { class: "card" }, h("h2", {}, "There are no photos yet"),
-  h("p", {}, "Folders of photos are looked at by the command, also while this service runs:"),
-  h("p", {}, h("code", {}, "kith library add ~/Pictures && kith cluster")));
+/** What there is to say where nothing is listed: no photos, or none whose faces are grouped. */
+export function empty() {
+  const box = h("div", { class: "card" });
+  const said = (title, ...words) => box.replaceChildren(h("h2", {}, title), ...words);
+  get(path("")).then(({ photos, faces }) => photos
+    ? said("Nobody is grouped yet", h("p", {}, `${counted(photos, "photo", "photos")} with ${counted(faces, "face", "faces")}: “Group again” sorts them into people.`))
+    : said("There are no photos yet", h("p", {}, "Folders of photos are looked at by the command, also while this service runs:"),
+      h("p", {}, h("code", {}, "kith library add ~/Pictures && kith cluster"))), () => {});
+  return box;
+}
 
 let lists = 0;
 
