@@ -51,6 +51,7 @@ pub struct Grouped {
     /// The model whose faces were grouped.
     pub model: String,
     /// The line: least likeness between two faces, and between large groups.
+    #[cfg_attr(feature = "serve", schema(value_type = Vec<f32>))]
     pub line: (f32, f32),
     /// Faces that were grouped.
     pub faces: usize,
