@@ -201,7 +201,7 @@ async fn what_is_said_of_groups_and_faces_is_remembered_and_logged() {
     {
         assert!(actions.contains(&action), "{action} is not in {actions:?}");
     }
-    let line = done.iter().find(|l| l["action"] == "name group").unwrap();
+    let line = done.iter().rfind(|l| l["action"] == "name group").unwrap();
     assert_eq!((&line["person"], &line["evidence"]["group"]), (&json!(" Grace Hopper "), &id), "{line}");
 }
 
