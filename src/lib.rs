@@ -86,8 +86,8 @@ pub use gallery::{
 pub use geometry::{FaceCover, FaceQuality};
 pub use index::{FaceFilter, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use library::{
-    Correction, Duplicates, FoundFace, FoundPhoto, GroupSummary, Grouped, Library, LibraryStatus, PhotoFilter, Refused,
-    ScanOptions, Scanned, Who,
+    Album, Correction, Duplicates, FoundFace, FoundPhoto, GroupFace, GroupFilter, GroupOrder, GroupSummary, Grouped,
+    Library, LibraryStatus, PhotoFilter, Refused, SamePerson, ScanOptions, Scanned, Who,
 };
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, PrecisionChoice, weights};

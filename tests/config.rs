@@ -97,6 +97,11 @@ fn flags_count_over_the_environment_over_the_file_over_the_defaults() {
     let checked = house.check(&["--keep-chips=false"], &[("KITH_CONFIG", path)]);
     assert_eq!((checked.of("keep_chips"), checked.code), (pair("false", "--keep-chips"), 0));
     assert_eq!(checked.of("listen"), pair("127.0.0.1:1", &at(1)));
+    // Pictures of faces are kept unless that is said.
+    let nothing = house.check(&[], &[]);
+    assert_eq!(nothing.of("keep_chips"), pair("true", "default"));
+    let none = house.check(&["--no-thumbnails"], &[]);
+    assert_eq!(none.of("no_thumbnails"), pair("true", "--no-thumbnails"));
 }
 
 #[test]

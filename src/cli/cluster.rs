@@ -49,6 +49,8 @@ pub(super) fn run(common: &Common, command: &Cluster) -> anyhow::Result<u8> {
             }
             return Ok(DONE);
         }
+        Some(ClusterAction::Questions { most }) => return questions(common, &library, *most),
+        Some(ClusterAction::Different { one, other }) => library.different(one, other)?,
         Some(ClusterAction::Show { group }) => return show(common, &library, group),
         Some(ClusterAction::Name { group, name: Some(name), .. }) => library.name(group, name)?,
         Some(ClusterAction::Name { group, face: Some(face), .. }) => library.name_face(*face, group)?,
@@ -93,6 +95,26 @@ fn print(groups: &[GroupSummary]) {
     }
 }
 
+fn questions(common: &Common, library: &Library, most: usize) -> anyhow::Result<u8> {
+    let mut questions = library.album()?.questions(common.calibration_record()?.as_ref())?;
+    let total = questions.len();
+    questions.truncate(most);
+    if common.json {
+        output::json(&json!({ "questions": questions, "total": total }))?;
+        return Ok(DONE);
+    }
+    let called = |g: &GroupSummary| {
+        let name = g.name.as_deref().map_or_else(String::new, |n| format!(" {}", Database::name_shown(n)));
+        format!("{}{name} ({})", g.id, output::faces(g.faces))
+    };
+    for q in &questions {
+        let (one, other) = (called(&q.one), called(&q.other));
+        output::line(&format!("{one} and {other}: {:.3} alike, one person from {:.3} on", q.likeness, q.line));
+    }
+    output::line(&output::counted(total, "question", "questions"));
+    Ok(DONE)
+}
+
 fn show(common: &Common, library: &Library, group: &str) -> anyhow::Result<u8> {
     let photos = library.find(&PhotoFilter { who: vec![group.to_string()], ..PhotoFilter::default() })?;
     if common.json {
@@ -105,7 +127,7 @@ fn show(common: &Common, library: &Library, group: &str) -> anyhow::Result<u8> {
     };
     for photo in &photos {
         for face in photo.faces.iter().filter(|f| f.who.as_ref().is_some_and(is_meant)) {
-            let [x0, y0, x1, y1] = face.bbox;
+            let crate::geometry::BBox { x0, y0, x1, y1 } = face.bbox;
             let file = photo.files.first().map_or("", String::as_str);
             output::line(&format!("face {}: {file}: {x0:.0},{y0:.0} to {x1:.0},{y1:.0}", face.id));
         }

@@ -144,7 +144,7 @@ fn report(common: &Common, found: &Found, outcomes: &[Outcome]) -> anyhow::Resul
         output::complain(&line);
     }
     for (_, error) in &refused {
-        output::complain(notes::with_largest(error));
+        output::complain(notes::with_face(error));
     }
     let failed = !refused.is_empty() || passed.iter().any(Passed::fails);
     if common.json {

@@ -102,10 +102,10 @@ fn target(output: &Path, name: &str, several: bool) -> PathBuf {
 
 fn print(path: &Path, faces: &[IdentifiedFace]) {
     output::line(&format!("{}: {} face{}", spelled(path), faces.len(), if faces.len() == 1 { "" } else { "s" }));
-    for (i, f) in faces.iter().enumerate() {
+    for f in faces {
         let (b, a) = (f.bbox, &f.answer);
         let who = a.name.as_deref().map_or_else(|| "unknown".to_string(), Database::name_shown);
-        output::line(&format!("  {:>2}  {:.0},{:.0} to {:.0},{:.0}  {who}", i + 1, b.x0, b.y0, b.x1, b.y1));
+        output::line(&format!("  {:>2}  {:.0},{:.0} to {:.0},{:.0}  {who}", f.number, b.x0, b.y0, b.x1, b.y1));
         for c in &a.candidates {
             let mark = if c.within { "" } else { "  (too far)" };
             let alike = c.similarity.map_or_else(String::new, |percent| format!("{:>6}  ", percent_text(percent, 1)));

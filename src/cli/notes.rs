@@ -32,6 +32,16 @@ pub(super) fn passed_over(which: &str, boxes: &[Detection]) {
     }
 }
 
+/// The error as a command with `--largest` and `--face` says it.
+pub(super) fn with_face(error: &Error) -> String {
+    match error {
+        Error::Refusal(RefusalError::SeveralFaces { .. }) => {
+            format!("{}, or --face NUMBER as `kith identify` numbers them", with_largest(error))
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// The error as a command with `--largest` says it.
 pub(super) fn with_largest(error: &Error) -> String {
     match error {

@@ -54,7 +54,7 @@ pub(super) fn options(command: &Serve, limits: ServeLimits) -> anyhow::Result<Se
         tls: tls.map(|(cert, key)| TlsFiles { cert, key }),
         insecure: command.insecure,
         policies: command.policies.clone(),
-        keep_chips: command.keep_chips,
+        keep_chips: command.keep_chips && !command.no_thumbnails,
         audit_bytes: command.audit_bytes,
         limits,
     })

@@ -51,6 +51,12 @@ impl PartialEq for Pair {
 
 impl Eq for Pair {}
 
+/// How alike two groups are, of the product of their sums, and of each its size and the length of its sum.
+pub(super) fn alike(product: f32, a: (u32, f32), b: (u32, f32)) -> f32 {
+    let weight = |(size, length): (u32, f32)| size as f32 * length;
+    product / (weight(a) * weight(b)).sqrt().max(f32::MIN_POSITIVE)
+}
+
 struct Groups<'a> {
     parent: Vec<u32>,
     sizes: Vec<u32>,
@@ -121,9 +127,9 @@ impl Groups<'_> {
 
     /// How far two groups are above their line.
     fn worth(&self, a: u32, b: u32) -> f32 {
-        let weight = |group: u32| self.sizes[group as usize] as f32 * self.lengths[group as usize];
-        let alike = dot(self.sum(a), self.sum(b)) / (weight(a) * weight(b)).sqrt().max(f32::MIN_POSITIVE);
-        alike - self.options.line.between(self.sizes[a as usize], self.sizes[b as usize])
+        let of = |group: u32| (self.sizes[group as usize], self.lengths[group as usize]);
+        alike(dot(self.sum(a), self.sum(b)), of(a), of(b))
+            - self.options.line.between(self.sizes[a as usize], self.sizes[b as usize])
     }
 
     /// Puts two groups into the heap, if they may be one and are alike enough.

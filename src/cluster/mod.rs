@@ -11,6 +11,7 @@
 //! 2. no group breaks a [`Rules`] rule, whatever the similarities say;
 //! 3. memory is linear in the faces: vectors, their sums, and at most [`Options::neighbours`] neighbours each.
 
+mod doubt;
 mod faces;
 mod line;
 mod linkage;
@@ -19,6 +20,7 @@ mod rules;
 mod tests;
 mod whispers;
 
+pub use doubt::{Doubt, doubts};
 pub use faces::{Method, Near, Nearest, Options, Rows, cosine_at};
 pub use line::Line;
 pub use rules::{Contradiction, Rules};

@@ -27,6 +27,9 @@ pub enum FaceChoice {
     /// The box whose centre is nearest the photo's, in lengths of the box, however many there are: in photos that are
     /// cut about the person whom they are named for, as those of Labeled Faces in the Wild are.
     Central,
+    /// The one with this number, from 1 on in the order in which the detector answers (as [`super::Engine::detect`] and
+    /// an identification list them), whatever else is in the photo.
+    Number(usize),
 }
 
 /// Which boxes count as faces, and which of them is meant where one is asked for.
@@ -79,7 +82,8 @@ impl Selection {
     /// The one that is meant, and what was passed over.
     ///
     /// # Errors
-    /// [`RefusalError::NoFace`], or [`RefusalError::SeveralFaces`] under [`FaceChoice::Only`].
+    /// [`RefusalError::NoFace`], [`RefusalError::SeveralFaces`] under [`FaceChoice::Only`], or
+    /// [`RefusalError::NoSuchFace`] under [`FaceChoice::Number`].
     pub(super) fn choose(
         &self,
         found: &[Detection],
@@ -93,13 +97,24 @@ impl Selection {
             ((d.bbox.centre().0 - x) / width).hypot((d.bbox.centre().1 - y) / height)
         };
         let origin = || photo.origin().to_string();
+        if let FaceChoice::Number(number) = self.choice {
+            let meant = number.checked_sub(1).and_then(|at| found.get(at));
+            return match meant {
+                Some(meant) => Ok((*meant, Vec::new())),
+                None if found.is_empty() => Err(RefusalError::NoFace { photo: origin() }),
+                None => Err(RefusalError::NoSuchFace { photo: origin(), number, faces: found.len() }),
+            };
+        }
         let chosen = match (faces.as_slice(), self.choice) {
             ([], _) => return Err(RefusalError::NoFace { photo: origin() }),
             ([one], _) => *one,
             (several, FaceChoice::Only) => {
                 let faces = several.iter().map(|d| [d.bbox.x0, d.bbox.y0, d.bbox.x1, d.bbox.y1]).collect();
-                return Err(RefusalError::SeveralFaces { photo: origin(), faces });
+                let number = |d: &Detection| found.iter().position(|f| f == d).map_or(0, |at| at + 1);
+                let numbers = several.iter().map(number).collect();
+                return Err(RefusalError::SeveralFaces { photo: origin(), faces, numbers });
             }
+            ([first, ..], FaceChoice::Number(_)) => *first,
             ([first, rest @ ..], FaceChoice::Largest) => {
                 let larger = |a: Detection, b: &Detection| if b.bbox.area() > a.bbox.area() { *b } else { a };
                 rest.iter().fold(*first, larger)
@@ -161,6 +176,28 @@ mod tests {
         let (face, speck, bystander) = (at(125.0, 140.0, 100.0), at(127.0, 118.0, 20.0), at(220.0, 140.0, 110.0));
         let chosen = Selection::from(FaceChoice::Central).choose(&[speck, bystander, face], &photo).unwrap().0;
         assert_eq!(chosen, face);
+    }
+
+    #[test]
+    fn a_face_is_meant_by_its_number_whatever_counts() {
+        let photo = Photo::from_raster(Raster::new(900, 300, [0; 3]), "party.jpg");
+        let boxes = found(&[(270.0, 0.9999), (55.0, 0.75), (260.0, 0.74)]);
+        let meant = |number| Selection::from(FaceChoice::Number(number)).choose(&boxes, &photo);
+        for number in 1..=3 {
+            assert_eq!(meant(number).unwrap(), (boxes[number - 1], Vec::new()));
+        }
+        for number in [0, 4, usize::MAX] {
+            let refused = meant(number).unwrap_err();
+            assert_eq!(refused.code(), "refusal.no_such_face");
+            assert!(refused.to_string().contains("3 were found"), "{refused}");
+        }
+        let none = Selection::from(FaceChoice::Number(1)).choose(&[], &photo).unwrap_err();
+        assert_eq!(none.code(), "refusal.no_face");
+        // The refusal for several says the numbers of those that count, among all.
+        match Selection::default().choose(&found(&[(270.0, 0.9), (55.0, 0.7), (260.0, 0.9)]), &photo).unwrap_err() {
+            RefusalError::SeveralFaces { numbers, .. } => assert_eq!(numbers, [1, 3]),
+            other => panic!("{other}"),
+        }
     }
 
     #[test]

@@ -54,6 +54,8 @@ impl EnrolOptions {
 /// A face of a photo, and who it is.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct IdentifiedFace {
+    /// Its number in the photo, from 1 on: what [`super::FaceChoice::Number`] calls it.
+    pub number: usize,
     /// The box in pixels of the upright photo.
     #[serde(rename = "box")]
     pub bbox: BBox,
@@ -213,11 +215,11 @@ impl Engine {
         let searched = database.searched(gallery, policy)?;
         Database::threshold(policy, self.calibration(), self.model(), searched)?;
         let faces = self.faces(photo)?;
-        let identify = |f: &crate::pipeline::Face| {
+        let identify = |(number, f): (usize, &crate::pipeline::Face)| {
             let answer = database.identify(gallery, &f.embedding, policy, self.calibration())?;
-            Ok(IdentifiedFace { bbox: f.bbox, score: f.score, answer })
+            Ok(IdentifiedFace { number, bbox: f.bbox, score: f.score, answer })
         };
-        faces.iter().map(identify).collect()
+        (1..).zip(&faces).map(identify).collect()
     }
 
     /// Draws the photo with a name and a similarity at every face. Where there is no room for the names their numbers stand

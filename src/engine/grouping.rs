@@ -1,7 +1,7 @@
 //! Faces to people: neighbours from an exact scan, the line from the calibration record.
 
 use super::Engine;
-use crate::cluster::{Line, Method, Near, Options, Rows, Rules, cosine_at, group};
+use crate::cluster::{Doubt, Line, Method, Near, Options, Rows, Rules, cosine_at, doubts, group};
 use crate::error::{RefusalError, Result};
 use crate::index::{FaceIndex, Precision};
 use crate::vector::Embedding;
@@ -15,6 +15,8 @@ const STRANGERS_OF_FACES: f64 = 0.035;
 const STRANGERS_OF_GROUPS: f64 = 0.085;
 /// Fewer faces are reckoned as so many (a false-match rate of 2e-4 between two): they are often a family's.
 const FEWEST: usize = 175;
+/// Groups near each that are held against it in search of doubt.
+const DOUBTED: usize = 8;
 /// Rows whose neighbours are asked for at once.
 const TOGETHER: usize = 4096;
 
@@ -49,6 +51,17 @@ fn distance_at(calibration: &Calibration, strangers: f64, faces: usize) -> Resul
 pub fn group_rows(rows: Rows, rules: &Rules, line: Line, method: Method) -> Vec<u32> {
     let options = Options { method, line, neighbours: Options::NEIGHBOURS, seed: 1 };
     group(rows, rules, &options, &nearest)
+}
+
+/// Groups (the sums of their faces' unit vectors, and how many those are) by how doubtful it is whether two of them are
+/// one person's: see [`doubts`].
+pub(crate) fn doubtful(
+    sums: Rows,
+    sizes: &[u32],
+    line: Line,
+    may_ask: &(dyn Fn(usize, usize) -> bool + Sync),
+) -> Vec<Doubt> {
+    doubts(sums, sizes, line, DOUBTED, may_ask, &nearest)
 }
 
 /// The true nearest of some rows among the others.

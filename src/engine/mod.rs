@@ -33,6 +33,7 @@ pub use choose::{Counted, FaceChoice, Selection};
 pub use comparison::{Comparison, ComparisonOutcome, ComparisonTimes, ScoredPair, SideFaces};
 pub(crate) use gallery::thumbnail;
 pub use gallery::{EnrolOptions, IdentifiedFace};
+pub(crate) use grouping::doubtful;
 pub use grouping::{group_rows, line_among};
 pub use profile::Profile;
 pub use reembed::{ReembedOptions, Reembedded};

@@ -19,6 +19,18 @@ pub enum RefusalError {
         photo: String,
         /// Left, top, right and bottom edge of each in pixels of the upright photo, the most certain first.
         faces: Vec<[f32; 4]>,
+        /// The number of each among all that were found, from 1 on: what [`crate::FaceChoice::Number`] calls it.
+        numbers: Vec<usize>,
+    },
+    /// The face that was asked for by its number is not there.
+    #[error("{photo}: there is no face {number}; {faces} {} found, numbered from 1", if *faces == 1 { "was" } else { "were" })]
+    NoSuchFace {
+        /// The photo.
+        photo: String,
+        /// The number that was asked for.
+        number: usize,
+        /// How many were found.
+        faces: usize,
     },
     /// Neither face is good enough for the rates that the calibration measured.
     #[error(
@@ -92,6 +104,7 @@ impl RefusalError {
         match self {
             Self::NoFace { .. } => "refusal.no_face",
             Self::SeveralFaces { .. } => "refusal.several_faces",
+            Self::NoSuchFace { .. } => "refusal.no_such_face",
             Self::PoorFaces { .. } => "refusal.poor_faces",
             Self::NotCalibrated { .. } => "refusal.not_calibrated",
             Self::WrongCalibration { .. } => "refusal.wrong_calibration",

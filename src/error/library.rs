@@ -24,6 +24,18 @@ pub enum LibraryError {
         /// The number asked for.
         face: u64,
     },
+    /// There is no such photo.
+    #[error("no photo {photo} is in the library; `kith library list` lists them")]
+    UnknownPhoto {
+        /// The number asked for.
+        photo: u64,
+    },
+    /// None of a photo's files is there as it was when it was looked at.
+    #[error("photo {photo} is not where it was, or has changed; `kith library add FOLDER` looks again")]
+    PhotoAway {
+        /// The photo.
+        photo: u64,
+    },
     /// The face is in no group.
     #[error("face {face} is in no group, so there is nobody that it could be parted from")]
     Ungrouped {
@@ -80,6 +92,8 @@ impl LibraryError {
             Self::Folder { .. } => "library.folder",
             Self::UnknownGroup { .. } => "library.unknown_group",
             Self::UnknownFace { .. } => "library.unknown_face",
+            Self::UnknownPhoto { .. } => "library.unknown_photo",
+            Self::PhotoAway { .. } => "library.photo_away",
             Self::Ungrouped { .. } => "library.ungrouped",
             Self::TwoNames { .. } => "library.two_names",
             Self::BadName { .. } => "library.bad_name",

@@ -14,6 +14,7 @@ use crate::store::GroupRecord;
 
 /// What a correction changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct Correction {
     /// The group that has the faces now; none where they are in none.
     pub group: Option<u64>,
@@ -121,6 +122,22 @@ impl Library<'_> {
         record.name = name.unwrap_or(record.name);
         self.put(vec![(from, None), (into, Some(record.clone()))])?;
         Ok(Correction::of(into, &record, Some(from)))
+    }
+
+    /// Two groups are two people's: none of the second's faces is ever the first's, and nobody is asked again.
+    ///
+    /// # Errors
+    /// [`LibraryError::UnknownGroup`], a store's error.
+    pub fn different(&self, one: &str, other: &str) -> Result<Correction> {
+        let groups = self.groups()?;
+        let (id, other) = (group_called(&groups, one)?, group_called(&groups, other)?);
+        let mut record = groups[&id].clone();
+        if id != other {
+            let theirs: Vec<u64> = groups[&other].faces.iter().filter(|f| !record.faces.contains(f)).copied().collect();
+            take_out(&mut record, &theirs);
+            self.put(vec![(id, Some(record.clone()))])?;
+        }
+        Ok(Correction::of(id, &record, None))
     }
 
     /// Takes faces out of their group for ever: they are somebody else's, all of them one person's, who is a group of their

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Library, group_called, is_missing};
 use crate::error::{LibraryError, Result};
+use crate::geometry::BBox;
 use crate::store::PhotoRecord;
 
 /// Bits of 256 by which two savings of one picture differ, at most. Of LFW's photos, all different, no two are nearer.
@@ -28,6 +29,7 @@ pub struct PhotoFilter {
 
 /// Somebody who is in a photo.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct Who {
     /// Number of the group.
     pub group: u64,
@@ -37,12 +39,13 @@ pub struct Who {
 
 /// A face that was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct FoundFace {
     /// Its number.
     pub id: u64,
-    /// Left, top, right, bottom, in pixels of the upright photo.
+    /// The box, in pixels of the upright photo.
     #[serde(rename = "box")]
-    pub bbox: [f32; 4],
+    pub bbox: BBox,
     /// Whose it is; none where it is in no group.
     pub who: Option<Who>,
     /// Whether its quality is what tells people apart.
@@ -51,6 +54,7 @@ pub struct FoundFace {
 
 /// A photo of the library.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct FoundPhoto {
     /// Its number.
     pub id: u64,
@@ -89,13 +93,7 @@ impl Library<'_> {
         let to = filter.to.as_deref().map(date).transpose()?;
         let of: BTreeMap<u64, u64> =
             groups.iter().flat_map(|(id, g)| g.faces.iter().map(|f| (*f, *id)).collect::<Vec<_>>()).collect();
-        let in_time = |photo: &PhotoRecord| {
-            let (from, to) = (from.unwrap_or(""), to.unwrap_or(""));
-            let dated = !photo.taken.is_empty() || from.is_empty() && to.is_empty();
-            // The beginning of the text as long as what was said: a year holds all of its days.
-            let begins = |length: usize| photo.taken.get(..length).unwrap_or(&photo.taken);
-            dated && begins(from.len()) >= from && (to.is_empty() || begins(to.len()) <= to)
-        };
+        let in_time = |photo: &PhotoRecord| taken_within(photo, from.unwrap_or(""), to.unwrap_or(""));
         let mut found: Vec<FoundPhoto> = Vec::new();
         for (id, photo) in photos.iter().filter(|(_, p)| !is_missing(p) && in_time(p)) {
             let there: BTreeSet<u64> = photo.faces.iter().filter_map(|f| of.get(&f.id)).copied().collect();
@@ -143,6 +141,14 @@ impl Library<'_> {
     }
 }
 
+/// Whether a photo was taken from the one day (month, year) to the other; either may be empty.
+pub(super) fn taken_within(photo: &PhotoRecord, from: &str, to: &str) -> bool {
+    let dated = !photo.taken.is_empty() || from.is_empty() && to.is_empty();
+    // The beginning of the text as long as what was said: a year holds all of its days.
+    let begins = |length: usize| photo.taken.get(..length).unwrap_or(&photo.taken);
+    dated && begins(from.len()) >= from && (to.is_empty() || begins(to.len()) <= to)
+}
+
 /// Whether two photos are savings of one picture.
 fn alike(a: &PhotoRecord, b: &PhotoRecord) -> bool {
     let differ: u32 = a.likeness.iter().zip(&b.likeness).map(|(a, b)| (a ^ b).count_ones()).sum();
@@ -161,8 +167,12 @@ fn present(photo: &PhotoRecord) -> Vec<String> {
     photo.files.iter().filter(|f| !f.missing).map(|f| f.path.clone()).collect()
 }
 
-fn shown(id: u64, photo: &PhotoRecord, who: &dyn Fn(u64) -> Option<Who>) -> FoundPhoto {
-    let face = |f: &crate::store::PhotoFace| FoundFace { id: f.id, bbox: f.bbox, who: who(f.id), good: f.good };
+pub(super) fn boxed(b: &[f32; 4]) -> BBox {
+    BBox::new(b[0], b[1], b[2], b[3])
+}
+
+pub(super) fn shown(id: u64, photo: &PhotoRecord, who: &dyn Fn(u64) -> Option<Who>) -> FoundPhoto {
+    let face = |f: &crate::store::PhotoFace| FoundFace { id: f.id, bbox: boxed(&f.bbox), who: who(f.id), good: f.good };
     FoundPhoto {
         id,
         files: present(photo),
@@ -175,7 +185,7 @@ fn shown(id: u64, photo: &PhotoRecord, who: &dyn Fn(u64) -> Option<Who>) -> Foun
 }
 
 /// A year, month or day.
-fn date(text: &str) -> Result<&str, LibraryError> {
+pub(super) fn date(text: &str) -> Result<&str, LibraryError> {
     let parts: Vec<&str> = text.split('-').collect();
     let digits = |part: &str, count: usize| part.len() == count && part.bytes().all(|b| b.is_ascii_digit());
     let within = |part: &str, most: u32| digits(part, 2) && part.parse::<u32>().is_ok_and(|n| (1..=most).contains(&n));

@@ -5,6 +5,8 @@
 //! | `scan` | folders to records: what is new, changed, moved, gone |
 //! | `look` | one file to its record |
 //! | `people` | faces to groups, with what somebody has said of them |
+//! | `album` | groups and photos as they are listed and looked at, page by page; a photo's picture |
+//! | `doubt` | "is this the same person?" |
 //! | `correct` | what somebody says: names, merges, splits, "not this person", "not a face" |
 //! | `find` | photos of somebody; the same picture saved again |
 //! | `sheet` | groups and photos as an HTML page |
@@ -14,7 +16,9 @@
 //! 2. what a batch of files comes to is one write: a scan that is killed goes on where it was;
 //! 3. a face keeps its number, and what was said of it, when its photo is moved, or looked at with another model.
 
+mod album;
 mod correct;
+mod doubt;
 mod find;
 mod look;
 mod people;
@@ -26,7 +30,9 @@ mod upkeep;
 
 use std::collections::BTreeMap;
 
+pub use album::{Album, GroupFace, GroupFilter, GroupOrder};
 pub use correct::Correction;
+pub use doubt::SamePerson;
 pub use find::{Duplicates, FoundFace, FoundPhoto, PhotoFilter, Who};
 pub use people::{GroupSummary, Grouped};
 pub use scan::{Refused, ScanOptions, Scanned};
@@ -72,6 +78,11 @@ fn main_model(photos: &BTreeMap<u64, PhotoRecord>) -> Option<String> {
 
 /// The group that is called by a number or by a name.
 fn group_called(groups: &BTreeMap<u64, GroupRecord>, called: &str) -> Result<u64, LibraryError> {
+    // `#412` is a number whatever anybody is called.
+    if let Some(id) = called.strip_prefix('#').and_then(|number| number.parse().ok()) {
+        let unknown = || LibraryError::UnknownGroup { group: called.to_string() };
+        return groups.contains_key(&id).then_some(id).ok_or_else(unknown);
+    }
     let key = Database::name_key(called);
     let named = groups.iter().find(|(_, g)| !g.name.is_empty() && Database::name_key(&g.name) == key);
     let numbered = || called.parse().ok().filter(|id| groups.contains_key(id));

@@ -24,6 +24,7 @@ const LEAST: usize = 2;
 
 /// A group in short.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct GroupSummary {
     /// Its number, the same from run to run.
     pub id: u64,
@@ -45,10 +46,12 @@ pub struct GroupSummary {
 
 /// What a grouping came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct Grouped {
     /// The model whose faces were grouped.
     pub model: String,
     /// The line: least likeness between two faces, and between large groups.
+    #[cfg_attr(feature = "serve", schema(value_type = Vec<f32>))]
     pub line: (f32, f32),
     /// Faces that were grouped.
     pub faces: usize,
@@ -80,9 +83,7 @@ impl Library<'_> {
         let photos = self.photos()?;
         let model = main_model(&photos);
         let model = model.ok_or_else(|| LibraryError::NoFaces { model: "any model".to_string() })?;
-        let id = ModelId::from_text(&model);
-        let record = own.filter(|c| c.model == model).cloned().or_else(|| Engine::shipped_calibration(&id));
-        let record = record.ok_or_else(|| RefusalError::NotCalibrated { model: model.clone() })?;
+        let record = record_of(&model, own)?;
         let mut counts = (0, 0);
         let mut seen: Vec<Seen> = Vec::new();
         for photo in photos.values().filter(|p| !is_missing(p)) {
@@ -219,6 +220,13 @@ impl Library<'_> {
     }
 }
 
+/// The calibration record of a model: one's own, else the shipped one.
+pub(super) fn record_of(model: &str, own: Option<&Calibration>) -> Result<Calibration, RefusalError> {
+    let record = own.filter(|c| c.model == model).cloned();
+    let record = record.or_else(|| Engine::shipped_calibration(&ModelId::from_text(model)));
+    record.ok_or_else(|| RefusalError::NotCalibrated { model: model.to_string() })
+}
+
 /// What is known of the rows: faces of the library, then enrolled ones, whose names are given back by their rows.
 fn rules(
     seen: &[Seen],
@@ -269,7 +277,7 @@ pub(super) fn without(groups: BTreeMap<u64, GroupRecord>, gone: &BTreeSet<u64>) 
     changes
 }
 
-fn summaries(groups: &BTreeMap<u64, GroupRecord>, photos: &BTreeMap<u64, PhotoRecord>) -> Vec<GroupSummary> {
+pub(super) fn summaries(groups: &BTreeMap<u64, GroupRecord>, photos: &BTreeMap<u64, PhotoRecord>) -> Vec<GroupSummary> {
     let mut of: HashMap<u64, (u64, &PhotoFace)> = HashMap::new();
     for (id, photo) in photos.iter().filter(|(_, p)| !is_missing(p)) {
         of.extend(photo.faces.iter().map(|face| (face.id, (*id, face))));

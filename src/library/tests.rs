@@ -327,3 +327,142 @@ fn the_same_picture_saved_again_is_told_and_others_are_not() {
     assert_eq!(sets[0].files.iter().map(String::as_str).collect::<BTreeSet<_>>(), names[..3].iter().copied().collect());
     assert!(!sets[0].same_bytes);
 }
+
+/// Unit vectors along made-up axes, with a little noise of their own.
+fn along(parts: &[(usize, f32)], noise: u64) -> Vec<f32> {
+    let mut drawn = ChaCha8Rng::seed_from_u64(noise);
+    let mut v: Vec<f32> = (0..DIMENSION).map(|_| 0.02 * drawn.random_range(-1.0f32..1.0)).collect();
+    parts.iter().for_each(|(axis, share)| v[*axis] += share);
+    let length = v.iter().map(|v| v * v).sum::<f32>().sqrt();
+    v.iter().map(|v| v / length).collect()
+}
+
+#[test]
+fn the_most_doubtful_pair_is_asked_first_and_what_was_answered_never_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    // Three people of three photos each: the second is nearly as like the first as one person is, the third a little less;
+    // a fourth is like nobody. One person begins at a cosine of about 0.53.
+    let people: [&[(usize, f32)]; 4] = [&[(0, 1.0)], &[(0, 0.5), (1, 0.866)], &[(0, 0.45), (2, 0.893)], &[(3, 1.0)]];
+    let photos = (0..12u64).map(|n| {
+        let mut record = photo(n, &[1]);
+        record.faces = vec![face(along(people[n as usize % 4], n))];
+        PhotoChange { id: None, record: Some(record), pictures: None }
+    });
+    let change = LibraryChange { photos: photos.collect(), ..LibraryChange::default() };
+    let faces_of: Vec<u64> = database.library_change(change).unwrap().0.into_iter().map(|(_, f)| f[0]).collect();
+    assert_eq!(group(&library).len(), 4);
+    let group_of = |face: u64| {
+        let groups = library.groups().unwrap();
+        groups.into_iter().find(|(_, g)| g.faces.contains(&face)).map(|(id, _)| id).unwrap()
+    };
+    let [one, second, third, _] = [0, 1, 2, 3].map(|n| group_of(faces_of[n]));
+    let asked = || -> Vec<BTreeSet<u64>> {
+        let questions = library.album().unwrap().questions(Some(&calibration())).unwrap();
+        assert!(questions.iter().all(|q| q.likeness >= 0.75 * q.line), "{questions:?}");
+        questions.iter().map(|q| [q.one.id, q.other.id].into()).collect()
+    };
+    assert_eq!(asked(), [[one, second].into(), [one, third].into()]);
+    let id = |id: u64| format!("#{id}");
+    // Hidden people, and two with names, are no question.
+    library.hide(&id(third), true).unwrap();
+    assert_eq!(asked(), [[one, second].into()]);
+    library.hide(&id(third), false).unwrap();
+    library.name(&id(one), "Ada").unwrap();
+    library.name(&id(second), "Grace").unwrap();
+    assert_eq!(asked(), [[one, third].into()]);
+    let question = library.album().unwrap().questions(Some(&calibration())).unwrap().remove(0);
+    assert_eq!((question.one.name.as_deref(), question.other.id), (Some("Ada"), third), "who has a name comes first");
+    // No: not again, also after they are grouped anew, and not while there are more photos of either.
+    let said = library.different("Ada", &id(third)).unwrap();
+    assert_eq!((said.group, said.faces), (Some(one), 3));
+    assert!(asked().is_empty());
+    let more = (20..22u64).map(|n| {
+        let mut record = photo(n, &[1]);
+        record.faces = vec![face(along(people[if n == 20 { 0 } else { 2 }], n))];
+        PhotoChange { id: None, record: Some(record), pictures: None }
+    });
+    database.library_change(LibraryChange { photos: more.collect(), ..LibraryChange::default() }).unwrap();
+    group(&library);
+    assert_eq!((faces(&library)[&one].len(), faces(&library)[&third].len()), (4, 4));
+    assert!(asked().is_empty());
+    // The latest word counts: yes makes them one.
+    let merged = library.merge(&id(third), "Ada").unwrap();
+    assert_eq!((merged.group, merged.faces, merged.gone), (Some(one), 8, Some(third)));
+    assert!(library.different(&id(third), "Ada").is_err(), "that group is no more");
+    assert!(database.check().unwrap().is_clean());
+}
+
+#[test]
+fn a_number_sign_calls_a_group_by_its_number_whatever_people_are_called() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    added(&database, &family());
+    let ids: Vec<u64> = group(&library).iter().map(|g| g.id).collect();
+    // A name that an enrolled person brings along may be a number, or look like one.
+    let record = |name: String| GroupRecord { name, kept: true, ..library.groups().unwrap()[&ids[0]].clone() };
+    for name in [ids[1].to_string(), format!("#{}", ids[1])] {
+        let change = crate::gallery::GroupChange { id: Some(ids[0]), record: Some(record(name)) };
+        database.library_change(LibraryChange { groups: vec![change], ..LibraryChange::default() }).unwrap();
+        assert_eq!(library.hide(&format!("#{}", ids[1]), false).unwrap().group, Some(ids[1]));
+    }
+    assert_eq!(library.hide("#99999", true).unwrap_err().code(), "library.unknown_group");
+}
+
+#[test]
+#[ignore = "takes minutes; makes a library of 50,000 made-up faces at $KITH_LARGE_LIBRARY, and says how long it takes to read"]
+fn fifty_thousand_faces() {
+    let (model, faces, people) = ("sface/72a0b0467d18eab6/five-point-112", 50_000u64, 6_000u64);
+    let place = std::env::var_os("KITH_LARGE_LIBRARY").expect("a folder that is not there yet");
+    let picture = std::fs::read("tests/fixtures/photos/astronaut_q30.jpg").unwrap();
+    let picture = crate::Photo::from_bytes(&picture, "a face", &Default::default()).unwrap();
+    let small = crate::media::fit_within(picture.raster(), 120, 120);
+    let database = Database::open(&place, &DatabaseOptions::default()).unwrap();
+    let vector = |person: u64, n: u64| -> Vec<f32> {
+        let mut of_person = ChaCha8Rng::seed_from_u64(person);
+        let mut own = ChaCha8Rng::seed_from_u64(1_000_000 + n);
+        let mut v: Vec<f32> = (0..128).map(|_| of_person.random_range(-1.0f32..1.0)).collect();
+        v.iter_mut().for_each(|v| *v += 0.7 * own.random_range(-1.0f32..1.0));
+        let length = v.iter().map(|v| v * v).sum::<f32>().sqrt();
+        v.iter().map(|v| v / length).collect()
+    };
+    let mut numbers = Vec::new();
+    for start in (0..faces).step_by(2000) {
+        let photos = (start..(start + 2000).min(faces)).step_by(2).map(|n| {
+            let mut record = photo(n, &[]);
+            record.sha256 = std::array::from_fn(|i| (n >> (8 * (i % 8))) as u8);
+            record.files[0].path = format!("/photos/{n:06}.jpg");
+            (record.model, record.width, record.height) = (model.to_string(), 640, 480);
+            record.faces = [n, n + 1].map(|n| face(vector(n % people, n))).to_vec();
+            let colour = [(n * 37 % 200) as u8 + 40, (n * 91 % 200) as u8 + 40, (n * 53 % 200) as u8 + 40];
+            let mut shown = small.clone();
+            crate::media::fill_rect(&mut shown, 0.0, 0.0, 30.0, 30.0, colour, 1.0);
+            let jpeg = crate::media::encode_jpeg(&shown).unwrap();
+            PhotoChange { id: None, record: Some(record), pictures: Some(vec![jpeg.clone(), jpeg]) }
+        });
+        let change = LibraryChange { photos: photos.collect(), ..LibraryChange::default() };
+        numbers.extend(database.library_change(change).unwrap().0.into_iter().flat_map(|(_, faces)| faces));
+    }
+    let mut members: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+    (0..faces).zip(&numbers).for_each(|(n, id)| members.entry(n % people).or_default().push(*id));
+    let groups = members.into_iter().map(|(person, faces)| {
+        let name = if person % 3 == 0 { format!("Person {person}") } else { String::new() };
+        let record = GroupRecord { faces, kept: !name.is_empty(), name, ..GroupRecord::default() };
+        crate::gallery::GroupChange { id: None, record: Some(record) }
+    });
+    database.library_change(LibraryChange { groups: groups.collect(), ..LibraryChange::default() }).unwrap();
+    let timed = |what: &str, work: &dyn Fn() -> usize| {
+        let begun = std::time::Instant::now();
+        let count = work();
+        println!("{what}: {count} in {:.3} s", begun.elapsed().as_secs_f64());
+    };
+    let library = Library::of(&database);
+    timed("read", &|| library.album().unwrap().summaries.len());
+    let album = library.album().unwrap();
+    timed("listed", &|| album.groups(&GroupFilter::default()).len());
+    timed("found", &|| album.find(&PhotoFilter::default()).unwrap().len());
+    timed("questions", &|| album.questions(None).unwrap().len());
+    timed("named", &|| library.name(&format!("#{}", album.summaries[0].id), "Somebody").unwrap().faces);
+}

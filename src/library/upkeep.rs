@@ -9,9 +9,11 @@ use super::{Library, is_missing, people};
 use crate::error::Result;
 use crate::files::path_of;
 use crate::gallery::{LibraryChange, PhotoChange};
+use crate::store::{GroupRecord, PhotoRecord};
 
 /// A library in numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[cfg_attr(feature = "serve", derive(utoipa::ToSchema))]
 pub struct LibraryStatus {
     /// Photos: different contents.
     pub photos: usize,
@@ -43,24 +45,7 @@ impl Library<'_> {
     /// # Errors
     /// A store's error.
     pub fn status(&self) -> Result<LibraryStatus> {
-        let mut status = LibraryStatus::default();
-        for photo in self.photos()?.values() {
-            status.photos += 1;
-            status.files += photo.files.iter().filter(|f| !f.missing).count();
-            status.missing += usize::from(is_missing(photo));
-            status.unreadable += usize::from(!photo.fault[0].is_empty());
-            status.with_faces += usize::from(photo.faces.iter().any(|f| !f.no_face));
-            status.faces += photo.faces.iter().filter(|f| !f.no_face).count();
-            status.no_faces += photo.faces.iter().filter(|f| f.no_face).count();
-            status.poor_faces += photo.faces.iter().filter(|f| !f.no_face && !f.good).count();
-            if !photo.faces.is_empty() {
-                *status.models.entry(photo.model.clone()).or_default() += photo.faces.len();
-            }
-        }
-        let groups = self.groups()?;
-        status.groups = groups.len();
-        status.named = groups.values().filter(|g| !g.name.is_empty()).count();
-        Ok(status)
+        Ok(counted(&self.photos()?, &self.groups()?))
     }
 
     /// Forgets photos: those with a file under one of the folders (or that are one of the files), and those none of whose
@@ -89,4 +74,25 @@ impl Library<'_> {
         self.database.library_change(change)?;
         Ok((photos, gone.len()))
     }
+}
+
+/// A library in numbers.
+pub(super) fn counted(photos: &BTreeMap<u64, PhotoRecord>, groups: &BTreeMap<u64, GroupRecord>) -> LibraryStatus {
+    let mut status = LibraryStatus::default();
+    for photo in photos.values() {
+        status.photos += 1;
+        status.files += photo.files.iter().filter(|f| !f.missing).count();
+        status.missing += usize::from(is_missing(photo));
+        status.unreadable += usize::from(!photo.fault[0].is_empty());
+        status.with_faces += usize::from(photo.faces.iter().any(|f| !f.no_face));
+        status.faces += photo.faces.iter().filter(|f| !f.no_face).count();
+        status.no_faces += photo.faces.iter().filter(|f| f.no_face).count();
+        status.poor_faces += photo.faces.iter().filter(|f| !f.no_face && !f.good).count();
+        if !photo.faces.is_empty() {
+            *status.models.entry(photo.model.clone()).or_default() += photo.faces.len();
+        }
+    }
+    status.groups = groups.len();
+    status.named = groups.values().filter(|g| !g.name.is_empty()).count();
+    status
 }

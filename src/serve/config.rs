@@ -45,7 +45,7 @@ impl ServeOptions {
             tls: None,
             insecure: false,
             policies: None,
-            keep_chips: false,
+            keep_chips: true,
             audit_bytes: ROTATE_BYTES,
             limits: ServeLimits::default(),
         }

@@ -44,6 +44,7 @@ mod ranged;
 mod rank;
 mod request;
 mod routes;
+mod shelf;
 mod state;
 mod terms;
 mod tls;

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::context::request_id;
 use super::pool::Refused;
 use crate::Error;
-use crate::error::{GalleryError, ModelError, PhotoError, RefusalError, ServeError, StoreError};
+use crate::error::{GalleryError, LibraryError, ModelError, PhotoError, RefusalError, ServeError, StoreError};
 
 /// Seconds after which an overloaded service is worth asking again.
 const RETRY_SECONDS: u64 = 1;
@@ -92,6 +92,14 @@ impl Problem {
     pub(super) fn offering_largest(mut self) -> Self {
         if self.0.code == "refusal.several_faces" {
             self.0.detail.push_str(", or say face=largest");
+        }
+        self
+    }
+
+    /// The problem where `face` may be the number of a face, too.
+    pub(super) fn offering_numbers(mut self) -> Self {
+        if self.0.code == "refusal.several_faces" {
+            self.0.detail.push_str(", or say which is meant (face=2, by its number), or face=largest");
         }
         self
     }
@@ -190,11 +198,13 @@ impl From<RefusalError> for Problem {
             RefusalError::NoFace { .. } => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "no face was found in the photo".to_string())
             }
-            RefusalError::SeveralFaces { faces, .. } => {
+            RefusalError::SeveralFaces { faces, numbers, .. } => {
                 // Not over HTTP's own words: doors, whose policy says which face counts, have no `face`.
                 return Self::new(StatusCode::UNPROCESSABLE_ENTITY, error.code(), error.to_string())
-                    .with("faces", crate::json::json!(faces));
+                    .with("faces", crate::json::json!(faces))
+                    .with("numbers", crate::json::json!(numbers));
             }
+            RefusalError::NoSuchFace { .. } => (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()),
             RefusalError::PoorFaces { left, right, .. } => {
                 let named =
                     |r: &crate::error::GateRefusal| crate::json::json!({ "code": r.code(), "reason": r.to_string() });
@@ -268,6 +278,34 @@ impl From<GalleryError> for Problem {
     }
 }
 
+impl From<LibraryError> for Problem {
+    fn from(error: LibraryError) -> Self {
+        let (status, detail) = match &error {
+            LibraryError::UnknownGroup { group } => {
+                let detail =
+                    format!("there is no group {}; GET /v1/library/groups lists them", group.trim_start_matches('#'));
+                (StatusCode::NOT_FOUND, detail)
+            }
+            LibraryError::UnknownFace { face } => (StatusCode::NOT_FOUND, format!("no face {face} is in the library")),
+            LibraryError::UnknownPhoto { photo } => {
+                (StatusCode::NOT_FOUND, format!("no photo {photo} is in the library"))
+            }
+            LibraryError::PhotoAway { .. } => {
+                let detail = "the photo's file is not where it was, or has changed since the library looked at it; \
+                              kith library add looks again";
+                (StatusCode::NOT_FOUND, detail.to_string())
+            }
+            LibraryError::Ungrouped { .. } | LibraryError::TwoNames { .. } | LibraryError::NoFaces { .. } => {
+                (StatusCode::CONFLICT, error.to_string())
+            }
+            LibraryError::Contradiction { .. } => (StatusCode::CONFLICT, error.to_string()),
+            LibraryError::BadName { .. } | LibraryError::BadDate { .. } => (StatusCode::BAD_REQUEST, error.to_string()),
+            _ => return Self::ours(error.code(), &error),
+        };
+        Self::new(status, error.code(), detail)
+    }
+}
+
 impl From<ModelError> for Problem {
     fn from(error: ModelError) -> Self {
         match &error {
@@ -331,6 +369,7 @@ impl From<Error> for Problem {
             Error::Model(e) => e.into(),
             Error::Store(e) => e.into(),
             Error::Serve(e) => e.into(),
+            Error::Library(e) => e.into(),
             other => Self::ours(other.code(), &other),
         }
     }

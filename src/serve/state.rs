@@ -29,6 +29,7 @@ use super::metrics::Metrics;
 use super::pools::Pools;
 use super::problem::Problem;
 use super::rank::Rank;
+use super::shelf::Shelf;
 use crate::{Database, Engine, GalleryStats, Result};
 
 /// A face service over one engine and one database: [`super::router`] makes its routes, [`super::run`]
@@ -47,6 +48,7 @@ pub struct Service {
     carried: Carried,
     policies: Policies,
     cool_downs: CoolDowns,
+    shelf: Shelf,
     /// When it was last seen why the service is not ready, and what was seen.
     looked: tokio::sync::Mutex<Option<(Instant, Vec<Unready>)>>,
     stopping: AtomicBool,
@@ -115,6 +117,7 @@ impl Service {
             carried: Carried::default(),
             policies,
             cool_downs: CoolDowns::default(),
+            shelf: Shelf::default(),
             looked: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
             began: SystemTime::now(),
@@ -159,6 +162,11 @@ impl Service {
     /// How many faces each policy supports and has; of those for one gallery, where one is named.
     pub(super) fn rooms(&self, gallery: Option<&str>) -> Vec<PolicyRoom> {
         self.policies.rooms(&self.engine, Some(&self.database), gallery)
+    }
+
+    /// The photo library.
+    pub(super) fn shelf(&self) -> &Shelf {
+        &self.shelf
     }
 
     pub(super) fn cool_downs(&self) -> &CoolDowns {

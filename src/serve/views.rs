@@ -259,6 +259,11 @@ impl From<Identification> for AnswerView {
 /// A face of the photo, and who it is.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct IdentifiedView {
+    /// Its number in the photo, from 1 on: what `face` of an enrolment calls it.
+    pub number: usize,
+    /// The face in its surroundings, as a data URL of a JPEG; only where `with_crops` asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<String>,
     #[serde(flatten)]
     pub found: FoundView,
     #[serde(flatten)]

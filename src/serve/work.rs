@@ -41,7 +41,7 @@ pub(super) fn find(service: &Service, photo: &Photo) -> Result<Vec<Detection>, P
 pub(super) fn prepare(service: &Service, upload: &Upload, options: &EnrolOptions) -> Result<NewFace, Problem> {
     let photo = decode(service, upload)?;
     let found = find(service, &photo)?;
-    service.engine().prepare_found(&photo, found, options).map_err(|e| Problem::from(e).offering_largest())
+    service.engine().prepare_found(&photo, found, options).map_err(|e| Problem::from(e).offering_numbers())
 }
 
 /// The given faces, embedded.

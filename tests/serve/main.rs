@@ -12,6 +12,8 @@ mod distort;
 mod keeping;
 mod large;
 mod lateness;
+mod library;
+mod naming;
 mod people;
 mod repeats;
 #[path = "../common/shapes.rs"]

@@ -98,6 +98,21 @@ pub(in crate::cli) enum ClusterAction {
         #[arg(value_parser = name())]
         into: String,
     },
+    /// Say that two groups are two people's, for ever
+    Different {
+        /// Number or name of a group
+        #[arg(value_parser = name())]
+        one: String,
+        /// Number or name of another
+        #[arg(value_parser = name())]
+        other: String,
+    },
+    /// Is this the same person? List the most doubtful pairs of groups, to be answered by `merge` or `different`
+    Questions {
+        /// List at most this many
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = within(1usize, 100_000))]
+        most: usize,
+    },
     /// Take faces out of a group for ever: they are another person's, a group of their own
     Split {
         /// Number or name of the group

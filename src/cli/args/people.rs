@@ -10,7 +10,7 @@ use super::names::{gate, label, name};
 use super::numbers::{rate, within};
 use super::place::Place;
 use crate::error::Gate;
-use crate::{EnrolOptions, PersonFilter, SearchPolicy, TemplateRule};
+use crate::{EnrolOptions, FaceChoice, PersonFilter, SearchPolicy, Selection, TemplateRule};
 
 /// How a gallery is searched.
 #[derive(Debug, Group)]
@@ -45,6 +45,9 @@ pub(in crate::cli) struct Enroll {
     /// Where a photo shows several faces, take the largest instead of refusing
     #[arg(long)]
     pub largest: bool,
+    /// Of a photo with several faces, take the one with this number in `kith identify`
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["dir", "largest"], value_parser = within(1usize, 99_999))]
+    pub face: Option<usize>,
     #[command(flatten)]
     pub count: Count,
     /// Enrol in spite of these refusals
@@ -75,7 +78,10 @@ pub(in crate::cli) struct Enroll {
 impl Enroll {
     pub(in crate::cli) fn options(&self) -> EnrolOptions {
         EnrolOptions {
-            selection: self.count.selection(self.largest),
+            selection: match self.face {
+                Some(number) => Selection { choice: FaceChoice::Number(number), ..self.count.selection(false) },
+                None => self.count.selection(self.largest),
+            },
             allow: self.allow.iter().copied().collect(),
             keep_chips: self.keep_chips,
             half: matches!(self.store, Stored::F16),

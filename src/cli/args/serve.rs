@@ -78,10 +78,15 @@ pub(in crate::cli) struct Serve {
     /// Access policies, as a TOML file
     #[arg(long, value_name = "FILE")]
     pub policies: Option<PathBuf>,
-    /// Keep each enrolled face's chip and a thumbnail: about 40 to 55 KB a face, where its vector takes 1
-    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
+    /// Keep each enrolled face's chip and a thumbnail: about 40 to 55 KB a face, where its vector takes 1. A change of
+    /// model needs the chip, and the page shows the thumbnail
+    #[arg(long, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
         require_equals = true, value_name = "true|false")]
     pub keep_chips: bool,
+    /// Keep no picture of enrolled faces, whatever --keep-chips says
+    #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1, default_missing_value = "true",
+        require_equals = true, value_name = "true|false")]
+    pub no_thumbnails: bool,
     /// Bytes after which the audit log goes on in a new file: 65536 to 1099511627776. The full ones are kept
     #[arg(long, value_name = "BYTES", default_value_t = ROTATE_BYTES)]
     pub audit_bytes: u64,

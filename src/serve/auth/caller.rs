@@ -294,6 +294,41 @@ impl<R: Needs> Known<R> {
     }
 }
 
+/// A caller with the role whose key is for every gallery, for what is of none and shows people of all.
+#[derive(Debug)]
+pub(in super::super) struct Everywhere<R> {
+    pub caller: Caller,
+    /// The gallery that the query names.
+    pub gallery: String,
+    _place: Permit,
+    _role: PhantomData<R>,
+}
+
+impl<R> Everywhere<R> {
+    /// Something that the caller did, for the audit log.
+    pub(in super::super) fn event(&self, action: &'static str) -> Event {
+        self.caller.event(action)
+    }
+}
+
+impl<R: Needs, S> FromRequestParts<S> for Everywhere<R>
+where
+    S: Send + Sync,
+    Arc<Gate>: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Known { caller, place, .. } = Known::<R>::from_request_parts(parts, state).await?;
+        if caller.galleries.is_some() {
+            let detail = "the photo library is of no gallery: a key for some galleries does not reach it";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "auth.gallery", detail));
+        }
+        let gallery = gallery_of(parts.uri.query().unwrap_or_default())?;
+        Ok(Self { caller, gallery, _place: place, _role: PhantomData })
+    }
+}
+
 /// [`May`] for calls that name no gallery: see [`Known::at_home`].
 #[derive(Debug)]
 pub(in super::super) struct AtHome<R>(pub May<R>);

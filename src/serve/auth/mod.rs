@@ -8,7 +8,7 @@ mod known_keys;
 mod rate;
 mod session;
 
-pub(super) use caller::{Admin, AtHome, Caller, Decide, Enroll, Identify, Known, May, Read, caller_of};
+pub(super) use caller::{Admin, AtHome, Caller, Decide, Enroll, Everywhere, Identify, Known, May, Read, caller_of};
 pub(super) use gate::Gate;
 pub use key::{ApiKey, NewKey, Role};
 pub use key_file::KeyFile;

@@ -104,7 +104,8 @@ mod tests {
         let told = |problem: Problem| (number_of(&problem), status_of(&problem).as_u16(), message_of(&problem));
         let none = told(RefusalError::NoFace { photo: photo() }.into());
         assert_eq!(none, (28, 400, "No face is found in the given image".to_string()));
-        let several = told(RefusalError::SeveralFaces { photo: photo(), faces: vec![[0.0; 4]; 2] }.into());
+        let several =
+            told(RefusalError::SeveralFaces { photo: photo(), faces: vec![[0.0; 4]; 2], numbers: vec![1, 2] }.into());
         assert_eq!((several.0, several.1), (31, 400));
         let overloaded = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "overload.queue_full", "later");
         assert_eq!(told(overloaded), (41, 503, "later".to_string()));

@@ -66,7 +66,8 @@ pub(super) fn look_at_one(service: &Service, upload: &Upload, options: &FaceOpti
     let (photo, found, detector) = find(service, upload, options)?;
     if found.len() > 1 {
         let faces = found.iter().map(|d| [d.bbox.x0, d.bbox.y0, d.bbox.x1, d.bbox.y1]).collect();
-        return Err(RefusalError::SeveralFaces { photo: upload.name.clone(), faces }.into());
+        let numbers = (1..=found.len()).collect();
+        return Err(RefusalError::SeveralFaces { photo: upload.name.clone(), faces, numbers }.into());
     }
     Ok(finish(service, &photo, &found, options, true, detector)?.remove(0))
 }

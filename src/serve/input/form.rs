@@ -97,6 +97,18 @@ impl Form {
     }
 }
 
+impl Form {
+    /// The options of these names, and all others.
+    pub(in super::super) fn options_apart<A: DeserializeOwned, B: DeserializeOwned>(
+        &self,
+        names: &[&str],
+    ) -> Result<(A, B), Problem> {
+        let (these, others): (Pairs, Pairs) =
+            self.pairs.iter().cloned().partition(|(name, _)| names.contains(&name.as_str()));
+        Ok((options_of(&these)?, options_of(&others)?))
+    }
+}
+
 fn no_photo(field: &str) -> Problem {
     let detail = format!(
         "there is no photo: send it as multipart/form-data in the field {field}, as JSON {{\"{field}\": BASE64}}, or \

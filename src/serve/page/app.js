@@ -10,11 +10,18 @@ import { compare } from "./compare.js";
 import { audit } from "./audit.js";
 import { health } from "./health.js";
 import { keys } from "./keys.js";
+import { library } from "./library.js";
+import { photos } from "./photos.js";
+import { questions } from "./questions.js";
 
 // Whoever reaches every gallery sees what is of all of them.
 const everything = () => may("admin") && !session.view?.galleries;
+const photographs = () => may("read") && !session.view?.galleries;
 const VIEWS = [
   { name: "people", title: "People", open: () => may("read"), show: people, inGallery: true },
+  { name: "library", title: "Library", heading: "People in photos", open: photographs, show: library },
+  { name: "questions", title: "Same person?", heading: "Is this the same person?", open: photographs, show: questions, under: "library" },
+  { name: "photos", title: "Photos", open: photographs, show: photos, under: "library" },
   { name: "identify", title: "Identify", open: () => may("identify"), show: identify, inGallery: true },
   { name: "compare", title: "Compare", open: () => may("identify"), show: compare },
   { name: "audit", title: "Audit trail", open: everything, show: audit },
@@ -53,13 +60,13 @@ function show() {
     say(address(view.name));
   }
   for (const link of nav.children) {
-    if (link.getAttribute("href") !== `#${view.name}`) { link.removeAttribute("aria-current"); continue; }
+    if (link.getAttribute("href") !== `#${view.under ?? view.name}`) { link.removeAttribute("aria-current"); continue; }
     link.setAttribute("aria-current", "page");
     link.scrollIntoView({ block: "nearest", inline: "nearest" });
   }
   main.className = view.name;
   const someone = view.name === "people" && known ? asked.person : null;
-  const title = someone ?? view.title;
+  const title = someone ?? view.heading ?? view.title;
   document.title = `${title} - kith`;
   main.replaceChildren(h("h1", {}, title));
   scrollTo(0, 0);
@@ -111,7 +118,7 @@ function choice() {
 
 async function enter() {
   await galleries();
-  nav.replaceChildren(...VIEWS.filter((v) => v.open()).map((v) => h("a", { href: `#${v.name}` }, v.title)));
+  nav.replaceChildren(...VIEWS.filter((v) => v.open() && !v.under).map((v) => h("a", { href: `#${v.name}` }, v.title)));
   choice();
   nav.hidden = who.hidden = false;
   show();

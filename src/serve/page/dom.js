@@ -15,6 +15,9 @@ export function h(name, options = {}, ...children) {
 
 export const button = (text, onclick, kind = "") => h("button", { type: "button", class: kind, onclick }, text);
 
+/** Words for those who hear the page. */
+export const unseen = (text) => h("span", { class: "unseen" }, ` ${text}`);
+
 /** A sentence at the foot of the page, read out by screen readers. */
 export function notice(text, bad = false) {
   const box = h("div", { class: bad ? "notice bad" : "notice" }, text);

@@ -1,12 +1,13 @@
 // The dialog that enrols photos of somebody.
 
 import { at, person, photoForm, send, session } from "./api.js";
-import { button, busy, dialog, errorBox, field, h, notice } from "./dom.js";
+import { button, busy, dialog, field, h, notice } from "./dom.js";
+import { nameInput, refused, whichFace } from "./name.js";
 import { picker, preview } from "./photo.js";
 
 /** Asks for a name, where none is given, and photos; `done` is called when at least one went in. */
 export function enrol(name, done) {
-  const input = h("input", { required: true, value: name, readonly: name !== "", autocomplete: "off", maxlength: "200" });
+  const { input, list } = nameInput({ value: name, readonly: name !== "" });
   const photos = h("ul", { class: "photos", "aria-live": "polite" });
   let waiting = [];
   let added = 0;
@@ -35,11 +36,10 @@ export function enrol(name, done) {
       notice(`${input.value.trim()} is enrolled.`);
       box.close();
     } catch (error) {
-      const word = error.problem?.allow;
-      const again = word ? { ...options, allow: [...(options.allow ?? []), word] }
-        : error.code === "refusal.several_faces" ? { ...options, face: "largest" } : null;
-      item.state.replaceChildren(errorBox(error),
-        again ? button(word ? "Enrol it all the same" : "Take the largest face", () => one(item, again)) : "");
+      const several = error.code === "refusal.several_faces" && error.problem.numbers;
+      item.state.replaceChildren(...(several
+        ? [whichFace(item.file, error.problem, (face) => one(item, { ...options, face }))]
+        : refused(error, (word) => one(item, { ...options, allow: [...(options.allow ?? []), word] }))));
     }
   }
 
@@ -52,7 +52,7 @@ export function enrol(name, done) {
         for (const item of [...waiting]) await one(item);
       });
     },
-  }, field("Name", input), picker("Photos of the face", took, { multiple: true }), photos, h("div", { class: "actions" }, go));
+  }, field("Name", input), list, picker("Photos of the face", took, { multiple: true }), photos, h("div", { class: "actions" }, go));
   const box = dialog(name ? `More photos of ${name}` : "Enrol somebody", form);
   box.addEventListener("close", () => { if (added) done(); });
 }

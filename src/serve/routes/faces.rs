@@ -31,8 +31,9 @@ use crate::{EnrolOptions, EnrolmentStatus, FaceChoice, NewFace, Selection};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(in crate::serve) struct Enrolment {
-    /// `only`: the photo must show one face (when not said); `largest`: the largest counts.
-    #[param(pattern = "^(only|largest)$")]
+    /// `only`: the photo must show one face (when not said); `largest`: the largest counts; or the number of the one that
+    /// is meant, as `/v1/identify` and `/v1/detect` number them, from 1 on.
+    #[param(pattern = "^(only|largest|[1-9][0-9]{0,4})$")]
     pub face: Option<String>,
     /// Count every box with at least this score, and no other; when not said, boxes that are both much smaller and
     /// less certain than the main face do not count.
@@ -58,15 +59,22 @@ pub(in crate::serve) fn selection(face: Option<&str>, min_score: Option<f32>) ->
     if min_score.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
         return Err(Problem::bad("request.bad_option", "min_score must be 0 to 1"));
     }
-    Ok(Selection { choice: choice(face)?, min_score })
+    let choice = match face {
+        None | Some("only") => FaceChoice::Only,
+        Some("largest") => FaceChoice::Largest,
+        Some(other) => {
+            return Err(Problem::bad("request.bad_option", format!("face is only or largest, not {other:?}")));
+        }
+    };
+    Ok(Selection { choice, min_score })
 }
 
-/// `only` or `largest`.
-fn choice(said: Option<&str>) -> Result<FaceChoice, Problem> {
-    match said {
-        None | Some("only") => Ok(FaceChoice::Only),
-        Some("largest") => Ok(FaceChoice::Largest),
-        Some(other) => Err(Problem::bad("request.bad_option", format!("face is only or largest, not {other:?}"))),
+/// [`selection`] where there is one photo, of which a face may be meant by its number.
+fn selection_of_one(face: Option<&str>, min_score: Option<f32>) -> Result<Selection, Problem> {
+    let digits = face.filter(|f| (1..=5).contains(&f.len()) && f.bytes().all(|b| b.is_ascii_digit()));
+    match digits.and_then(|f| f.parse().ok()).filter(|number| *number > 0) {
+        Some(number) => Ok(Selection { choice: FaceChoice::Number(number), ..selection(None, min_score)? }),
+        None => selection(face, min_score).map_err(|e| e.advising("; or the number of a face, from 1 on")),
     }
 }
 
@@ -76,7 +84,7 @@ impl Enrolment {
             word.parse::<Gate>().map_err(|e| Problem::bad("request.bad_option", format!("allow is {e}")))
         };
         Ok(EnrolOptions {
-            selection: selection(self.face.as_deref(), self.min_score)?,
+            selection: selection_of_one(self.face.as_deref(), self.min_score)?,
             allow: self.allow.iter().map(gate).collect::<Result<_, _>>()?,
             keep_chips: service.options().keep_chips,
             groups: self.group,
@@ -238,7 +246,7 @@ pub(in crate::serve) async fn thumbnail_of(
 ) -> Result<Vec<u8>, Problem> {
     let kept = service.with_searches(move |s| s.database().thumbnail(&gallery, face)).await?;
     kept.ok_or_else(|| {
-        let detail = "no thumbnail of this face was kept; the service keeps them with --keep-chips";
+        let detail = "no thumbnail of this face was kept: it was enrolled with --no-thumbnails, or by a command without --keep-chips";
         Problem::new(StatusCode::NOT_FOUND, "face.no_thumbnail", detail)
     })
 }

@@ -5,22 +5,27 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::batch::Batch;
 use super::people::labels;
+use crate::engine::thumbnail;
+use crate::geometry::BBox;
 use crate::json::json;
+use crate::media::encode_jpeg;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Identify, May};
 use crate::serve::bodies::{PhotoFile, PhotoFiles, PhotoText, PhotoTexts};
-use crate::serve::input::{Form, MOST_VECTORS, Object, Options, Upload};
+use crate::serve::input::{Form, MOST_VECTORS, Object, Options, Upload, flag};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 use crate::serve::terms::{LabelSought, Name};
 use crate::serve::views::{AnswerView, IdentifiedView, IdentifyView};
 use crate::serve::work;
-use crate::{Database, Embedding, Engine, PersonFilter, SearchPolicy, TemplateRule};
+use crate::{Database, Embedding, Engine, PersonFilter, Photo, SearchPolicy, TemplateRule};
 
 /// Most people that are named for a face.
 const MOST_PEOPLE: usize = 100;
@@ -81,8 +86,23 @@ impl Search {
     }
 }
 
-/// Who is in this photo? Every face is answered; a photo without a face has an empty list
-#[utoipa::path(post, path = "/v1/identify", tag = "identify", params(("gallery" = inline(Option<Name>), Query), Search),
+/// What is answered beside the names.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Shown {
+    /// Answer each face as a picture, too.
+    #[serde(default, deserialize_with = "flag")]
+    with_crops: bool,
+}
+
+impl Shown {
+    const OPTIONS: &[&str] = &["with_crops"];
+}
+
+/// Who is in this photo? Every face is answered; a photo without a face has an empty list. An unknown face is enrolled by
+/// sending the photo again to `/v1/people/{name}/faces` with `face` as its number
+#[utoipa::path(post, path = "/v1/identify", tag = "identify", params(("gallery" = inline(Option<Name>), Query), Search, Shown),
     request_body(content((PhotoFile = "multipart/form-data"), (PhotoText = "application/json"), (Vec<u8> = "image/jpeg"))),
     responses((status = 200, body = IdentifyView)))]
 pub(super) async fn identify(
@@ -91,12 +111,13 @@ pub(super) async fn identify(
     form: Form,
 ) -> Result<Json<IdentifyView>, Problem> {
     let photo = form.one()?.clone();
-    let policy = form.options::<Search>()?.policy()?;
-    Ok(Json(identify_photo(&service, may.event("identify"), may.gallery.clone(), policy, photo).await?))
+    let (shown, search) = form.options_apart::<Shown, Search>(Shown::OPTIONS)?;
+    let asked = (search.policy()?, shown.with_crops);
+    Ok(Json(identify_photo(&service, may.event("identify"), may.gallery.clone(), asked, photo).await?))
 }
 
 /// Who is in several photos? Each is answered, or refused, by itself
-#[utoipa::path(post, path = "/v1/batch/identify", tag = "identify", params(("gallery" = inline(Option<Name>), Query), Search),
+#[utoipa::path(post, path = "/v1/batch/identify", tag = "identify", params(("gallery" = inline(Option<Name>), Query), Search, Shown),
     request_body(content((PhotoFiles = "multipart/form-data"), (PhotoTexts = "application/json"))),
     responses((status = 200, body = Batch<IdentifyView>)))]
 pub(super) async fn identify_batch(
@@ -105,8 +126,9 @@ pub(super) async fn identify_batch(
     form: Form,
 ) -> Result<Json<Batch<IdentifyView>>, Problem> {
     let photos = form.several()?;
-    let policy = form.options::<Search>()?.policy()?;
-    let identify = |p| identify_photo(&service, may.event("identify"), may.gallery.clone(), policy.clone(), p);
+    let (shown, search) = form.options_apart::<Shown, Search>(Shown::OPTIONS)?;
+    let asked = (search.policy()?, shown.with_crops);
+    let identify = |p| identify_photo(&service, may.event("identify"), may.gallery.clone(), asked.clone(), p);
     Ok(Json(Batch::of(&service, photos, identify).await))
 }
 
@@ -114,7 +136,7 @@ async fn identify_photo(
     service: &Arc<Service>,
     event: Event,
     gallery: String,
-    policy: SearchPolicy,
+    (policy, with_crops): (SearchPolicy, bool),
     photo: Upload,
 ) -> Result<IdentifyView, Problem> {
     let work = service.with_networks(move |s| {
@@ -123,12 +145,13 @@ async fn identify_photo(
         let searched = database.searched(&gallery, &policy)?;
         Database::threshold(&policy, engine.calibration(), engine.model(), searched)?;
         let (photo, faces) = work::faces(s, &photo)?;
-        let identify = |f: &crate::Face| -> Result<IdentifiedView, Problem> {
+        let identify = |(number, f): (usize, &crate::Face)| -> Result<IdentifiedView, Problem> {
             let answer = database.identify(&gallery, &f.embedding, &policy, engine.calibration())?;
-            Ok(IdentifiedView { found: f.into(), answer: answer.into() })
+            let crop = with_crops.then(|| crop(&photo, &f.bbox)).transpose()?;
+            Ok(IdentifiedView { number, crop, found: f.into(), answer: answer.into() })
         };
         Ok::<_, Problem>(IdentifyView {
-            faces: faces.iter().map(identify).collect::<Result<_, _>>()?,
+            faces: (1..).zip(&faces).map(identify).collect::<Result<_, _>>()?,
             model: engine.model().to_string(),
             width: photo.width(),
             height: photo.height(),
@@ -140,6 +163,12 @@ async fn identify_photo(
         event.evidence = json!({ "faces": names.collect::<Vec<_>>() });
     };
     service.audited(event, work, told).await
+}
+
+/// A face in its surroundings, as a data URL.
+fn crop(photo: &Photo, bbox: &BBox) -> Result<String, Problem> {
+    let jpeg = encode_jpeg(&thumbnail(photo.raster(), bbox)).map_err(crate::Error::from)?;
+    Ok(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)))
 }
 
 /// Vectors to search for, as `/v1/embed` answers them.

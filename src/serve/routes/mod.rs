@@ -5,11 +5,13 @@ pub(super) mod backups;
 mod batch;
 pub(super) mod claim;
 mod compare;
+mod corrections;
 mod embed;
 pub(super) mod faces;
 mod health;
 pub(super) mod identify;
 mod keys;
+mod library;
 mod openapi;
 mod people;
 mod session;
@@ -65,6 +67,19 @@ fn documented() -> OpenApiRouter<Parts> {
         .routes(routes!(embed::embed))
         .routes(routes!(embed::detect_batch))
         .routes(routes!(embed::embed_batch))
+        .routes(routes!(library::status))
+        .routes(routes!(library::groups))
+        .routes(routes!(library::group, corrections::change))
+        .routes(routes!(library::group_faces))
+        .routes(routes!(library::thumbnail))
+        .routes(routes!(library::photos))
+        .routes(routes!(library::photo))
+        .routes(routes!(library::picture))
+        .routes(routes!(library::questions, corrections::answer))
+        .routes(routes!(corrections::merge))
+        .routes(routes!(corrections::split))
+        .routes(routes!(corrections::face))
+        .routes(routes!(corrections::group))
         .routes(routes!(access::decide))
         .routes(routes!(admin::galleries))
         .routes(routes!(admin::calibration))
