@@ -83,7 +83,9 @@ fn every_kind_of_file_has_libheifs_pixels() {
         let photo = read(&bytes, (expected.width() * expected.height()) as usize).unwrap();
         let (decibels, most) = difference(&photo, &expected);
         println!("{name}: {decibels:.1} dB, {most} levels at most");
-        assert!(decibels >= 50.0 && most <= 3, "{name}: {decibels:.1} dB, {most} levels");
+        // Of ten bits libheif drops the lowest two before it goes to RGB, and does not round.
+        let (least, levels) = if name == "ten_bit.heic" { (48.0, 3) } else { (60.0, 1) };
+        assert!(decibels >= least && most <= levels, "{name}: {decibels:.1} dB, {most} levels");
     }
 }
 
@@ -95,9 +97,10 @@ fn what_the_container_turns_is_turned_once_and_the_date_is_read() {
         assert_eq!(photo.orientation(), orientation, "{name}");
     }
     // Upright as the photo that they were made of.
-    let upright = Photo::open(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos/hopper_small.jpg"));
-    for name in ["odd.heic", "turned.heic", "mirrored.heic"] {
-        let (decibels, _) = difference(&read(&bytes(name), 240 * 240).unwrap(), upright.as_ref().unwrap());
+    let photos = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos");
+    for (name, of) in [("odd", "hopper_small"), ("turned", "orientation_1"), ("mirrored", "orientation_1")] {
+        let upright = Photo::open(photos.join(format!("{of}.jpg"))).unwrap();
+        let (decibels, _) = difference(&read(&bytes(&format!("{name}.heic")), 240 * 240).unwrap(), &upright);
         assert!(decibels > 28.0, "{name}: {decibels:.1} dB");
     }
     assert_eq!(taken_at(&bytes("photo.heic")).as_deref(), Some("2024-05-31T12:34:56"));
