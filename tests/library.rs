@@ -3,89 +3,22 @@
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 #![cfg(all(feature = "cli", feature = "embedded-weights"))]
 
+#[path = "common/place.rs"]
+mod place;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use kith::{Database, DatabaseOptions, Library, MasterKey, PhotoFilter};
+use kith::{Database, Library, PhotoFilter};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
+use place::{Place, counts, fixture};
+
 const KILLS: usize = 20;
 const SEED: u64 = 20_261_201;
-const KEY: &str = "5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a";
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos").join(name)
-}
-
-struct Place {
-    folder: tempfile::TempDir,
-    sealed: bool,
-}
-
-impl Place {
-    fn new(sealed: bool) -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap(), sealed };
-        std::fs::create_dir(place.photos()).unwrap();
-        std::fs::write(place.at("key"), KEY).unwrap();
-        place
-    }
-
-    fn at(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn photos(&self) -> PathBuf {
-        self.at("photos")
-    }
-
-    fn put(&self, fixture_name: &str, name: &str) {
-        let to = self.photos().join(name);
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::copy(fixture(fixture_name), to).unwrap();
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kith"));
-        command.args(arguments).arg("--db").arg(self.at("faces")).arg("--quiet");
-        if self.sealed {
-            command.arg("--key-file").arg(self.at("key"));
-        }
-        command.env_remove("KITH_WEIGHTS").env_remove("KITH_DB").env("XDG_DATA_HOME", "/nonexistent");
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    /// The answer of a command that must end with `code`.
-    fn answer(&self, arguments: &[&str], code: i32) -> Value {
-        let done = self.run(&[arguments, &["--json"]].concat());
-        let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-        assert_eq!(done.status.code(), Some(code), "{arguments:?}: {out}{err}");
-        serde_json::from_str(&out).unwrap_or_else(|e| panic!("{arguments:?}: {e}: {out}"))
-    }
-
-    fn add(&self) -> Value {
-        let photos = self.photos();
-        self.answer(&["library", "add", photos.to_str().unwrap()], 0)
-    }
-
-    fn open(&self) -> Database {
-        let key = self.sealed.then(|| MasterKey::parse(KEY).unwrap());
-        let options = DatabaseOptions { create: false, wait: Duration::from_secs(20), key };
-        Database::open(self.at("faces"), &options).unwrap()
-    }
-}
-
-/// Counts of a scan.
-fn counts<const N: usize>(scanned: &Value, names: [&str; N]) -> [u64; N] {
-    names.map(|name| scanned[name].as_u64().unwrap_or_else(|| panic!("{name}: {scanned}")))
-}
 
 #[test]
 fn a_scan_finds_what_is_new_changed_moved_and_gone_and_opens_nothing_else() {

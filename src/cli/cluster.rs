@@ -3,7 +3,7 @@
 use super::args::common::Common;
 use super::args::library::{Cluster, ClusterAction};
 use super::codes::DONE;
-use super::library::write_page;
+use super::library::{on_one_line, write_page};
 use super::output;
 use super::targets::spare;
 use crate::json::json;
@@ -129,6 +129,7 @@ fn show(common: &Common, library: &Library, group: &str) -> anyhow::Result<u8> {
         for face in photo.faces.iter().filter(|f| f.who.as_ref().is_some_and(is_meant)) {
             let crate::geometry::BBox { x0, y0, x1, y1 } = face.bbox;
             let file = photo.files.first().map_or("", String::as_str);
+            let file = on_one_line(file);
             output::line(&format!("face {}: {file}: {x0:.0},{y0:.0} to {x1:.0},{y1:.0}", face.id));
         }
     }

@@ -56,7 +56,7 @@ pub(super) fn run(common: &Common, command: &LibraryArgs) -> anyhow::Result<u8> 
             }
             for set in &sets {
                 output::line(if set.same_bytes { "the same bytes:" } else { "the same picture:" });
-                set.files.iter().for_each(|file| output::line(&format!("  {file}")));
+                set.files.iter().for_each(|file| output::line(&format!("  {}", on_one_line(file))));
             }
             output::line(&format!("{} saved more than once", output::counted(sets.len(), "picture", "pictures")));
             Ok(DONE)
@@ -182,10 +182,17 @@ fn list(common: &Common, photos: &[FoundPhoto]) -> anyhow::Result<()> {
         let who = if names.is_empty() { output::faces(photo.faces.len()) } else { names.join(", ") };
         let taken = photo.taken.as_deref().unwrap_or("-").replace('T', " ");
         let file = photo.files.first().map_or("", String::as_str);
-        output::line(&format!("{taken:<19}  {file}: {}", photo.fault.as_deref().unwrap_or(&who)));
+        let said = on_one_line(photo.fault.as_deref().unwrap_or(&who));
+        output::line(&format!("{taken:<19}  {}: {said}", on_one_line(file)));
     }
     output::line(&output::counted(photos.len(), "photo", "photos"));
     Ok(())
+}
+
+/// A path as it is printed: what would begin another line, or steer the terminal, is spelled.
+pub(super) fn on_one_line(path: &str) -> String {
+    let spelled = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    path.chars().map(spelled).collect()
 }
 
 /// Puts a link to each photo into a folder; how many are there then.

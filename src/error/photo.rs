@@ -36,8 +36,8 @@ pub enum PhotoError {
         /// The path as given.
         origin: String,
     },
-    /// A picture or a film of a kind that kith does not read.
-    #[error("{origin}: this is {format}, which kith does not read; save it as JPEG or PNG")]
+    /// A picture or a film of a kind that kith does not read, or does not read as it was built.
+    #[error("{origin}: this is {format}, which {}; save it as JPEG or PNG", unread(.format))]
     Foreign {
         /// The path as given.
         origin: String,
@@ -142,5 +142,13 @@ impl PhotoError {
             Self::WrongBuffer { .. } => "photo.wrong_buffer",
             Self::Unwritable { .. } => "photo.unwritable",
         }
+    }
+}
+
+/// Why a kind of picture is not read.
+fn unread(format: &str) -> &'static str {
+    match format {
+        "HEIC" => "this kith was built without (`cargo install --features heic` reads it)",
+        _ => "kith does not read",
     }
 }

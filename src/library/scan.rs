@@ -5,9 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -24,6 +24,12 @@ use crate::store::{PhotoFile, PhotoRecord};
 
 /// Files that are looked at, and written, together.
 const TOGETHER: usize = 16;
+/// Names of films, and of photos that they are half of: phones put `IMG_1234.MOV` beside `IMG_1234.HEIC`.
+const FILMS: [&str; 2] = ["mov", "mp4"];
+const STILLS: [&str; 4] = ["heic", "heif", "jpg", "jpeg"];
+/// What is passed over, by kind.
+const LIVE: &str = "the film of a live photo";
+const EMPTY: &str = "an empty file";
 /// Folders that systems and programs put beside photos.
 const OF_SYSTEMS: [&str; 4] = ["@eadir", "__macosx", "$recycle.bin", "lost+found"];
 
@@ -111,18 +117,29 @@ impl Library<'_> {
     ) -> Result<Scanned> {
         let start = Instant::now();
         let roots: Vec<PathBuf> = folders.iter().map(|f| absolute(f)).collect::<Result<_, _>>()?;
-        let mut found = BTreeMap::new();
+        let mut walked = Walked::default();
         for root in &roots {
-            walk(root, &mut found)?;
+            walk(root, &mut walked)?;
         }
+        let Walked { mut found, closed } = walked;
         let mut state = State::new(self.photos()?, engine);
         let mut scanned = Scanned::default();
+        for (path, reason) in &closed {
+            let error = LibraryError::Folder { path: spelled(path), reason: reason.clone() };
+            let [code, message] = fault(&error.into());
+            scanned.refused.push(Refused { path: spelled(path), code, message });
+        }
+        let films = films_of_live_photos(&found);
+        if !films.is_empty() {
+            scanned.passed_over.insert(LIVE.to_string(), films.len());
+            films.iter().for_each(|film| drop(found.remove(film)));
+        }
         let todo: Vec<Found> = found
             .iter()
             .filter(|(path, file)| !state.is_known(path, file, options.again, &mut scanned))
             .map(|(path, file)| Found { path: crate::files::path_of(path), file: file.clone() })
             .collect();
-        state.miss(&roots, &found);
+        state.miss(&roots, &closed, &found);
         told(0, todo.len(), 0);
         let mut done = 0;
         for together in todo.chunks(TOGETHER) {
@@ -160,9 +177,31 @@ fn absolute(folder: &Path) -> Result<PathBuf, LibraryError> {
     Ok(whole)
 }
 
-/// Every file under a folder, by its spelled path. What begins with a dot is passed over, and links to folders, which
+/// What is in folders.
+#[derive(Default)]
+struct Walked {
+    /// Files by their spelled paths.
+    found: BTreeMap<String, PhotoFile>,
+    /// Folders that cannot be looked into, and why: what was in them is not known to be gone.
+    closed: Vec<(PathBuf, String)>,
+}
+
+/// Those of the files that are the film beside a photo of the same name.
+fn films_of_live_photos(found: &BTreeMap<String, PhotoFile>) -> Vec<String> {
+    let parts = |path: &str| {
+        let (stem, ending) = path.rsplit_once('.')?;
+        Some((stem.to_string(), ending.to_ascii_lowercase()))
+    };
+    let named = |endings: &[&str], path: &str| parts(path).filter(|(_, ending)| endings.contains(&ending.as_str()));
+    let stills: BTreeSet<String> = found.keys().filter_map(|path| Some(named(&STILLS, path)?.0)).collect();
+    let is_half = |path: &&String| named(&FILMS, path).is_some_and(|(stem, _)| stills.contains(&stem));
+    found.keys().filter(is_half).cloned().collect()
+}
+
+/// Every file under a folder. What begins with a dot is passed over, and links to folders, which
 /// could lead in circles.
-fn walk(root: &Path, found: &mut BTreeMap<String, PhotoFile>) -> Result<(), LibraryError> {
+fn walk(root: &Path, walked: &mut Walked) -> Result<(), LibraryError> {
+    let Walked { found, closed } = walked;
     let failed = |path: &Path, e: std::io::Error| LibraryError::Folder { path: spelled(path), reason: e.to_string() };
     let mut folders = vec![root.to_path_buf()];
     if root.is_file() {
@@ -174,8 +213,12 @@ fn walk(root: &Path, found: &mut BTreeMap<String, PhotoFile>) -> Result<(), Libr
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(e) if folder == root => return Err(failed(root, e)),
-            // It was there a moment ago; its photos are missed, and found by the next scan.
-            Err(_) => continue,
+            // It was there a moment ago: what was in it is gone.
+            Err(e) if e.kind() == ErrorKind::NotFound => continue,
+            Err(e) => {
+                closed.push((folder, e.to_string()));
+                continue;
+            }
         };
         for entry in entries.flatten() {
             let (path, name) = (entry.path(), entry.file_name());
@@ -197,8 +240,12 @@ fn walk(root: &Path, found: &mut BTreeMap<String, PhotoFile>) -> Result<(), Libr
 }
 
 fn file(path: &Path, facts: &fs::Metadata) -> PhotoFile {
-    let since = facts.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok());
-    let modified_ns = since.and_then(|t| i64::try_from(t.as_nanos()).ok()).unwrap_or_default();
+    // Before 1970 where a camera's clock was never set.
+    let nanoseconds = |t: SystemTime| match t.duration_since(UNIX_EPOCH) {
+        Ok(since) => i64::try_from(since.as_nanos()).ok(),
+        Err(e) => i64::try_from(e.duration().as_nanos()).ok().map(|before| -before),
+    };
+    let modified_ns = facts.modified().ok().and_then(nanoseconds).unwrap_or_default();
     PhotoFile { path: spelled(path), size: facts.len(), modified_ns, missing: false }
 }
 
@@ -260,12 +307,13 @@ impl State {
         true
     }
 
-    /// Marks files under the roots that were not found.
-    fn miss(&mut self, roots: &[PathBuf], found: &BTreeMap<String, PhotoFile>) {
+    /// Marks files under the roots that were not found, but for those in folders that cannot be looked into.
+    fn miss(&mut self, roots: &[PathBuf], closed: &[(PathBuf, String)], found: &BTreeMap<String, PhotoFile>) {
         for (id, photo) in &mut self.photos {
             for file in photo.files.iter_mut().filter(|f| !f.missing && !found.contains_key(&f.path)) {
                 let path = crate::files::path_of(&file.path);
-                if roots.iter().any(|root| path.starts_with(root)) {
+                let hidden = closed.iter().any(|(folder, _)| path.starts_with(folder));
+                if !hidden && roots.iter().any(|root| path.starts_with(root)) {
                     file.missing = true;
                     self.missed.insert(*id);
                     self.changed.entry(*id).or_default();
@@ -284,6 +332,7 @@ impl State {
             return refused(crate::error::PhotoError::Unreadable { origin, reason }.into());
         }
         match sniff(&first) {
+            _ if first.is_empty() => return Ok(Came::Foreign(EMPTY)),
             Sniffed::Photo => {}
             Sniffed::Foreign(kind) => return Ok(Came::Foreign(kind)),
             Sniffed::Other => return Ok(Came::NoPhoto),
@@ -303,8 +352,12 @@ impl State {
     /// Takes what a file came to into the records.
     fn take(&mut self, found: &Found, read: Came, scanned: &mut Scanned) {
         let (sha256, looked) = match read {
-            Came::Foreign(kind) => return *scanned.passed_over.entry(kind.to_string()).or_default() += 1,
-            Came::NoPhoto => return,
+            Came::Foreign(_) | Came::NoPhoto => {
+                if let Came::Foreign(kind) = read {
+                    *scanned.passed_over.entry(kind.to_string()).or_default() += 1;
+                }
+                return self.put_away(&found.file.path);
+            }
             Came::Refused(error) => {
                 let [code, message] = fault(&error);
                 return scanned.refused.push(Refused { path: found.file.path.clone(), code, message });
@@ -312,6 +365,17 @@ impl State {
             Came::Photo(sha256, looked) => (sha256, looked),
         };
         scanned.photos += 1;
+        let before = self.by_path.get(&found.file.path).copied();
+        let now = self.by_content.get(&sha256).copied();
+        // Of a known photo that is being written at this moment the rest will come: its faces are kept until then.
+        if let Some((record, _)) = &looked
+            && !record.fault[0].is_empty()
+            && before.is_some_and(|before| Some(before) != now && self.is_whole(before))
+        {
+            let [code, message] = record.fault.clone();
+            scanned.refused.push(Refused { path: found.file.path.clone(), code, message });
+            return self.put_away(&found.file.path);
+        }
         if let Some((record, _)) = &looked {
             scanned.faces += record.faces.len();
             if !record.fault[0].is_empty() {
@@ -319,8 +383,6 @@ impl State {
                 scanned.refused.push(Refused { path: found.file.path.clone(), code, message });
             }
         }
-        let before = self.by_path.get(&found.file.path).copied();
-        let now = self.by_content.get(&sha256).copied();
         if let Some(before) = before.filter(|before| Some(*before) != now) {
             scanned.changed += 1;
             self.lose(before, &found.file.path);
@@ -375,6 +437,21 @@ impl State {
         let entry = self.changed.entry(id).or_default();
         if pictures.is_some() {
             *entry = pictures;
+        }
+    }
+
+    fn is_whole(&self, id: u64) -> bool {
+        self.photos.get(&id).is_some_and(|photo| photo.fault[0].is_empty())
+    }
+
+    /// A photo's file is there, and is no photo now: emptied, cut short or written over, perhaps for this moment only.
+    fn put_away(&mut self, path: &str) {
+        let Some(id) = self.by_path.get(path).copied() else { return };
+        let Some(photo) = self.photos.get_mut(&id) else { return };
+        for file in photo.files.iter_mut().filter(|f| f.path == path && !f.missing) {
+            file.missing = true;
+            self.missed.insert(id);
+            self.changed.entry(id).or_default();
         }
     }
 

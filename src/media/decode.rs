@@ -15,6 +15,7 @@ use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader};
 use libjpeg_turbo_rs::JpegError;
 
 use super::failure::{BYTES_A_PIXEL, Failure, LEAST_ALLOCATION, memory_for, raster};
+use super::sniff::Format;
 use super::{Limits, Raster, jpeg, png, sniff, tiff, webp};
 use crate::error::PhotoError;
 
@@ -61,13 +62,24 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
         Ok(Err(Failure::Truncated(reason))) => {
             Err(PhotoError::Damaged { origin: origin(), format: name, reason: reason.to_string() })
         }
+        #[cfg(feature = "heic")]
+        Ok(Err(Failure::Damaged(reason))) => Err(PhotoError::Damaged { origin: origin(), format: name, reason }),
+        #[cfg(feature = "heic")]
+        Ok(Err(Failure::Unsupported(reason))) => {
+            Err(PhotoError::Unsupported { origin: origin(), format: name, reason })
+        }
         Err(_) => {
             Err(PhotoError::Damaged { origin: origin(), format: name, reason: "the decoder gave up on it".to_string() })
         }
     }
 }
 
-fn decode_as(bytes: &[u8], format: ImageFormat, limits: &Limits) -> Result<(Raster, u8), Failure> {
+fn decode_as(bytes: &[u8], format: Format, limits: &Limits) -> Result<(Raster, u8), Failure> {
+    let format = match format {
+        Format::Plain(format) => format,
+        #[cfg(feature = "heic")]
+        Format::Heic => return super::heic::decode(bytes, limits),
+    };
     if format == ImageFormat::Jpeg {
         return jpeg::decode(bytes, limits);
     }

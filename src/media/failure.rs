@@ -24,6 +24,10 @@ pub(super) enum Failure {
     /// More work or memory than the pixels justify: what there is too much of.
     Disproportionate(String),
     Truncated(&'static str),
+    #[cfg(feature = "heic")]
+    Damaged(String),
+    #[cfg(feature = "heic")]
+    Unsupported(String),
     Decoder(ImageError),
     Jpeg(JpegError),
 }

@@ -4,6 +4,8 @@ mod decode;
 mod draw;
 mod encode;
 mod failure;
+#[cfg(feature = "heic")]
+mod heic;
 mod jpeg;
 mod limits;
 mod photo;

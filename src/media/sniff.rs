@@ -25,8 +25,21 @@ pub fn sniff(bytes: &[u8]) -> Sniffed {
     }
 }
 
+/// What reads a photo.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// The `image` crate, or for JPEG another decoder.
+    Plain(ImageFormat),
+    #[cfg(feature = "heic")]
+    Heic,
+}
+
 /// The format of a photo, and its name.
-pub(super) fn format(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
+pub(super) fn format(bytes: &[u8]) -> Option<(Format, &'static str)> {
+    #[cfg(feature = "heic")]
+    if branded(bytes) == Some(HEIC) {
+        return Some((Format::Heic, HEIC));
+    }
     let big_tiff = bytes.starts_with(b"II+\0") || bytes.starts_with(b"MM\0+");
     let format = if big_tiff { ImageFormat::Tiff } else { image::guess_format(bytes).ok()? };
     let name = match format {
@@ -38,19 +51,22 @@ pub(super) fn format(bytes: &[u8]) -> Option<(ImageFormat, &'static str)> {
         ImageFormat::Tiff => "TIFF",
         _ => return None,
     };
-    Some((format, name))
+    Some((Format::Plain(format), name))
 }
+
+/// Coded in HEVC, which is read with a feature of that name.
+const HEIC: &str = "HEIC";
 
 /// Brands of ISO base media files (ISO/IEC 14496-12, `ftyp`) and what they are.
 const BRANDS: [(&[u8; 4], &str); 17] = [
     (b"avif", "AVIF"),
     (b"avis", "AVIF"),
-    (b"heic", "HEIC"),
-    (b"heix", "HEIC"),
-    (b"heim", "HEIC"),
-    (b"heis", "HEIC"),
-    (b"hevc", "HEIC"),
-    (b"hevx", "HEIC"),
+    (b"heic", HEIC),
+    (b"heix", HEIC),
+    (b"heim", HEIC),
+    (b"heis", HEIC),
+    (b"hevc", HEIC),
+    (b"hevx", HEIC),
     (b"mif1", "HEIF"),
     (b"msf1", "HEIF"),
     (b"crx ", "a raw photo (CR3)"),
@@ -78,6 +94,11 @@ pub(super) fn foreign(bytes: &[u8]) -> Option<&'static str> {
     if let Some((_, name)) = HEADS.iter().find(|(head, _)| bytes.starts_with(head)) {
         return Some(name);
     }
+    branded(bytes).filter(|name| !(cfg!(feature = "heic") && *name == HEIC))
+}
+
+/// The name of an ISO base media file by its brands.
+fn branded(bytes: &[u8]) -> Option<&'static str> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let brands = rest.strip_prefix(b"ftyp")?;
     let length = (u32::from_be_bytes(*length) as usize).saturating_sub(8).min(brands.len());
@@ -118,8 +139,11 @@ mod tests {
             (&[b"isom", b"avif"], Some("a film (MP4)")),
             (&[b"what"], None),
         ] {
-            assert_eq!(foreign(&box_of(brands)), name, "{brands:?}");
-            let sniffed = name.map_or(Sniffed::Other, Sniffed::Foreign);
+            assert_eq!(branded(&box_of(brands)), name, "{brands:?}");
+            let sniffed = match name {
+                Some("HEIC") if cfg!(feature = "heic") => Sniffed::Photo,
+                name => name.map_or(Sniffed::Other, Sniffed::Foreign),
+            };
             assert_eq!(sniff(&box_of(brands)), sniffed);
         }
         for cut in 0..16 {

@@ -10,8 +10,12 @@ const DATE: usize = 19;
 const MOST_ENTRIES: usize = 512;
 
 /// When the photo in these bytes was taken, as `YYYY-MM-DDTHH:MM:SS`; `None` where it does not say, or says what is no
-/// date. JPEG, PNG, WebP and TIFF say so.
+/// date. JPEG, PNG, WebP and TIFF say so, and HEIC where it is read.
 pub fn taken_at(bytes: &[u8]) -> Option<String> {
+    #[cfg(feature = "heic")]
+    if matches!(super::sniff::format(bytes), Some((super::sniff::Format::Heic, _))) {
+        return of_block(&super::heic::exif(bytes)?);
+    }
     let block = match bytes {
         [0xFF, 0xD8, ..] => segment(bytes)?,
         [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => bytes,
@@ -22,6 +26,11 @@ pub fn taken_at(bytes: &[u8]) -> Option<String> {
         }
         _ => return None,
     };
+    of_block(block)
+}
+
+/// The date that an EXIF block says.
+fn of_block(block: &[u8]) -> Option<String> {
     let tiff = Tiff { big: block.starts_with(b"MM"), bytes: block };
     let first = tiff.u32(4)? as usize;
     let inner = tiff.entry(first, EXIF_IFD).and_then(|at| tiff.u32(at + 8));

@@ -1,0 +1,78 @@
+"""Makes a folder of mixed photos for `kith library`, from any folder of photos (of people, one folder each, or not):
+
+    python3 -m venv V && V/bin/pip install pillow pillow-heif
+    V/bin/python benches/photo_folder.py FROM TO 2000 [--heic 0.15] [--seed 1]
+
+Of the photos one in ten is stored turned with an EXIF orientation, one in twenty has a copy in another folder, one in
+twenty is saved a second time at quality 40 and one at half its size, and the share said with --heic is HEIC. All have a
+date of their own. Beside them are a film, half of a live photo, an empty file, a text and a photo that breaks off.
+"""
+import argparse, os, random, shutil
+from PIL import Image, ImageOps
+
+ORIENTATIONS = {3: Image.ROTATE_180, 6: Image.ROTATE_90, 8: Image.ROTATE_270}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("source")
+    parser.add_argument("target")
+    parser.add_argument("count", type=int)
+    parser.add_argument("--heic", type=float, default=0.15)
+    parser.add_argument("--seed", type=int, default=1)
+    said = parser.parse_args()
+    if said.heic > 0:
+        import pillow_heif
+        pillow_heif.register_heif_opener()
+    rng = random.Random(said.seed)
+    folders = {}
+    for folder, _, names in sorted(os.walk(said.source)):
+        photos = [os.path.join(folder, n) for n in sorted(names) if n.lower().endswith((".jpg", ".jpeg", ".png"))]
+        if photos:
+            folders[folder] = photos
+    # Folders with several photos first: a library has many photos of some people and one of others.
+    order = sorted(folders, key=lambda f: (-min(len(folders[f]), 3), rng.random()))
+    sources = [photo for folder in order for photo in folders[folder]]
+    made = {"turned": 0, "copies": 0, "quality 40": 0, "half size": 0, "HEIC": 0}
+    files = 0
+    for number, source in enumerate(sources):
+        if files >= said.count:
+            break
+        folder = os.path.join(said.target, f"{2015 + number % 10}")
+        os.makedirs(folder, exist_ok=True)
+        photo = ImageOps.exif_transpose(Image.open(source)).convert("RGB")
+        exif = Image.Exif()
+        exif[0x0132] = f"{2015 + number % 10}:{1 + number % 12:02}:{1 + number % 28:02} 12:00:00"
+        heic = rng.random() < said.heic
+        shown = photo
+        if rng.random() < 0.1:
+            exif[0x0112] = rng.choice(sorted(ORIENTATIONS))
+            shown = photo.transpose(ORIENTATIONS[exif[0x0112]])
+            made["turned"] += 1
+        at = os.path.join(folder, f"IMG_{number:04}." + ("HEIC" if heic else "JPG"))
+        shown.save(at, format="HEIF" if heic else "JPEG", quality=90, exif=exif.tobytes())
+        made["HEIC"] += heic
+        files += 1
+        draw = rng.random()
+        if draw < 0.05:
+            os.makedirs(os.path.join(said.target, "copies"), exist_ok=True)
+            shutil.copy(at, os.path.join(said.target, "copies", os.path.basename(at)))
+            made["copies"] += 1
+        elif draw < 0.10:
+            photo.save(os.path.join(folder, f"IMG_{number:04}_sent.jpg"), quality=40)
+            made["quality 40"] += 1
+        elif draw < 0.15:
+            photo.resize((photo.width // 2, photo.height // 2)).save(os.path.join(folder, f"IMG_{number:04}_small.jpg"))
+            made["half size"] += 1
+        files += draw < 0.15
+    film = b"\0\0\0\x14ftypqt  \0\0\0\0qt  "
+    first = os.path.join(said.target, "2015")
+    half = next(n for n in sorted(os.listdir(first)) if n.startswith("IMG_") and n.endswith((".JPG", ".HEIC")))
+    for name, data in ((os.path.splitext(half)[0] + ".MOV", film), ("birthday.mov", film), ("empty.jpg", b""),
+                       ("notes.txt", b"milk\n"), ("broken.jpg", open(sources[0], "rb").read()[:3000])):
+        with open(os.path.join(first, name), "wb") as file:
+            file.write(data)
+    print(f"{files} photos:", ", ".join(f"{count} {what}" for what, count in made.items()))
+
+
+main()
