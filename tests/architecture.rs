@@ -90,7 +90,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// The rooms that may hold whatever is public in the crate's root.
 const AT_THE_EDGE: &[&str] = &["serve", "cli"];
 /// The only rooms that may name candle.
-const KNOW_CANDLE: &[&str] = &["nn", "detect", "embed"];
+const KNOW_CANDLE: &[&str] = &["nn", "detect", "embed", "train"];
 /// The only room that may name sled, and the only files that may name bincode: what is stored, and what is said.
 const KNOWS_SLED: &str = "store";
 const KNOW_BINCODE: &[&str] = &["store/codec.rs", "database/wire.rs"];
