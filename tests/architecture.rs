@@ -74,7 +74,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["error", "files", "geometry", "vector", "media", "nn", "detect", "align", "verify", "cluster", "engine"],
     ),
     // Training finds faces as the engine does.
-    ("train", &["error", "files", "geometry", "vector", "media", "nn", "align", "embed", "engine"]),
+    // Networks are measured by evaluation's scores.
+    ("train", &["error", "files", "geometry", "vector", "media", "nn", "align", "embed", "engine", "eval"]),
     // The service holds the engine, and plain data that the engine answers with.
     ("serve", &["error", "files", "json", "geometry", "media", "verify", "database", "engine"]),
     // The command starts the service.

@@ -130,14 +130,7 @@ impl Head {
 
 /// What each cosine counts in SFace's loss, a constant in its gradient: `-scale * sigmoid(slope * (angle - near))` for
 /// the own person, `scale * sigmoid(-slope * (angle - far))` for others.
-fn sface_weights(
-    cosines: &Tensor,
-    labels: &[usize],
-    scale: f64,
-    slope: f64,
-    near: f64,
-    far: f64,
-) -> Result<Tensor> {
+fn sface_weights(cosines: &Tensor, labels: &[usize], scale: f64, slope: f64, near: f64, far: f64) -> Result<Tensor> {
     let mut rows: Vec<Vec<f64>> = cosines.detach().to_dtype(DType::F64)?.to_vec2()?;
     for (row, &label) in rows.iter_mut().zip(labels) {
         for (person, value) in row.iter_mut().enumerate() {

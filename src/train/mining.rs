@@ -103,11 +103,11 @@ mod tests {
         let mut all = Vec::new();
         for anchor in 0..n {
             for positive in (0..n).filter(|&p| p != anchor && labels[p] == labels[anchor]) {
-                all.extend(
-                    (0..n)
-                        .filter(|&i| labels[i] != labels[anchor])
-                        .map(|negative| Triplet { anchor, positive, negative }),
-                );
+                all.extend((0..n).filter(|&i| labels[i] != labels[anchor]).map(|negative| Triplet {
+                    anchor,
+                    positive,
+                    negative,
+                }));
             }
         }
         all

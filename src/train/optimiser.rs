@@ -103,8 +103,7 @@ impl Optimiser {
                 }
                 Rule::AdamW { beta1, beta2 } => {
                     let zeros = || value.zeros_like();
-                    let (first, second) =
-                        (of("first")?.map_or_else(zeros, Ok)?, of("second")?.map_or_else(zeros, Ok)?);
+                    let (first, second) = (of("first")?.map_or_else(zeros, Ok)?, of("second")?.map_or_else(zeros, Ok)?);
                     let first = ((first * beta1)? + (gradient * (1.0 - beta1))?)?;
                     let second = ((second * beta2)? + (gradient.sqr()? * (1.0 - beta2))?)?;
                     let unbiased = |beta: f64| 1.0 / (1.0 - beta.powi(self.steps as i32));
@@ -357,8 +356,7 @@ mod tests {
     #[test]
     fn the_average_is_torchs() {
         let parameters = parameters();
-        let (mut average, mut optimiser) =
-            (Average::new(0.9), Optimiser::new(Rule::SGD, 0.0, parameters.clone()));
+        let (mut average, mut optimiser) = (Average::new(0.9), Optimiser::new(Rule::SGD, 0.0, parameters.clone()));
         for step in 0..5 {
             optimiser.step(&gradients(step), 0.1).unwrap();
             average.update(parameters.iter()).unwrap();

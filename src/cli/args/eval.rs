@@ -240,6 +240,15 @@ pub(in crate::cli) enum TrainWhat {
         #[command(flatten)]
         classic: TrainClassic,
     },
+    /// A network, from photos of people: the triplet loss of FaceNet, or a head with a direction for each person
+    Triplet(Box<super::train::TrainTriplet>),
+    /// Fit a gallery's model to its people: a projection that is written only where people not fitted to gain
+    Adapt(super::train::TrainAdapt),
+    /// List the networks that can be trained: parameters and operations of each layer, beside the papers' tables
+    Networks {
+        /// One of them, layer by layer
+        name: Option<String>,
+    },
 }
 
 /// What the training of both takes.

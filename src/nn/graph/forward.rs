@@ -6,7 +6,7 @@ use candle_core::{D, Result, Tensor, Var, bail};
 
 use super::layer::{Layer, Network, Node};
 use super::ops::{Convolved, convolve, max_pool, windows};
-use super::parameters::Tensors;
+use super::parameters::{Tensors, is_in};
 
 /// Added to a variance before its root is taken, and the share of a batch in the running statistics (torch's defaults).
 const NORM_EPSILON: f64 = 1e-5;
@@ -26,21 +26,24 @@ pub(crate) enum Mode {
 }
 
 impl Network {
-    /// Raw output `[n, dimension]` of chips `[n, channels, rows, columns]`. `running` are written in [`Mode::Training`].
+    /// Raw output `[n, dimension]` of chips `[n, channels, rows, columns]`. `running` are written in [`Mode::Training`], but
+    /// for layers in `frozen`, which normalise by them in every mode.
     pub(crate) fn forward(
         &self,
         x: &Tensor,
         tensors: &Tensors,
         running: &BTreeMap<String, Var>,
+        frozen: &[String],
         mode: Mode,
     ) -> Result<Tensor> {
-        Pass { tensors, running, mode }.through(&self.nodes, x.clone())?.flatten_from(1)
+        Pass { tensors, running, frozen, mode }.through(&self.nodes, x.clone())?.flatten_from(1)
     }
 }
 
 struct Pass<'a> {
     tensors: &'a Tensors,
     running: &'a BTreeMap<String, Var>,
+    frozen: &'a [String],
     mode: Mode,
 }
 
@@ -114,7 +117,7 @@ impl Pass<'_> {
 
     fn batch_norm(&self, node: &Node, x: &Tensor) -> Result<Tensor> {
         let rank = x.rank();
-        let (mean, variance) = if self.mode == Mode::Inference {
+        let (mean, variance) = if self.mode == Mode::Inference || is_in(&node.name, self.frozen) {
             let of = |part: &str| per_channel(&self.running(node, part)?.as_detached_tensor(), rank);
             (of("running_mean")?, of("running_var")?)
         } else {

@@ -97,12 +97,18 @@ impl Network {
 fn collect(nodes: &[Node], shape: Shape, into: &mut Vec<TensorSpec>) -> Shape {
     nodes.iter().fold(shape, |shape, node| {
         match &node.layer {
-            Layer::Branches(branches) => branches.iter().for_each(|b| drop(collect(b, shape, into))),
-            Layer::Residual(inner) => drop(collect(inner, shape, into)),
-            layer => into.extend(layer.tensors(shape).into_iter().map(|(part, dims)| TensorSpec {
-                name: format!("{}.{part}", node.name),
-                shape: dims,
-            })),
+            Layer::Branches(branches) => branches.iter().for_each(|b| {
+                collect(b, shape, into);
+            }),
+            Layer::Residual(inner) => {
+                collect(inner, shape, into);
+            }
+            layer => into.extend(
+                layer
+                    .tensors(shape)
+                    .into_iter()
+                    .map(|(part, dims)| TensorSpec { name: format!("{}.{part}", node.name), shape: dims }),
+            ),
         }
         node.layer.output(shape)
     })

@@ -7,12 +7,13 @@
 mod cost;
 mod forward;
 mod layer;
-mod ops;
+pub(crate) mod ops;
 mod parameters;
 pub mod presets;
 
 pub use cost::LayerCost;
 pub(crate) use forward::Mode;
 pub use layer::Network;
-pub(crate) use layer::{Layer, Node, Shape};
+#[cfg(test)]
+pub(crate) use layer::{LOCAL_NORM, Layer, Node, Shape};
 pub(crate) use parameters::{Parameters, Tensors};

@@ -15,6 +15,11 @@ pub(crate) type Tensors = BTreeMap<String, Tensor>;
 /// Slope below zero that PReLU begins with (K. He et al., ICCV 2015, section 2.1).
 const FIRST_SLOPE: f32 = 0.25;
 
+/// Whether a layer or a tensor is, or is inside, one of the layers of that names.
+pub(super) fn is_in(name: &str, layers: &[String]) -> bool {
+    layers.iter().any(|l| name.strip_prefix(l.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
+}
+
 /// The tensors of one network.
 pub(crate) struct Parameters {
     pub learnt: BTreeMap<String, Var>,
@@ -48,9 +53,7 @@ impl Parameters {
     /// Tensors read from a file.
     pub fn load(network: &Network, tensors: &TensorMap, device: &Device) -> Result<Self> {
         Self::from_specs(network, |spec| match tensors.get(&spec.name) {
-            Some(tensor) if tensor.dims() == spec.shape => {
-                tensor.to_dtype(candle_core::DType::F32)?.to_device(device)
-            }
+            Some(tensor) if tensor.dims() == spec.shape => tensor.to_dtype(candle_core::DType::F32)?.to_device(device),
             Some(tensor) => candle_core::bail!("{} is {:?}, not {:?}", spec.name, tensor.dims(), spec.shape),
             None => candle_core::bail!("no tensor is called {}", spec.name),
         })
@@ -71,9 +74,8 @@ impl Parameters {
 
     /// For a pass that gradients are wanted of, but for parameters whose names begin with one of `frozen`.
     pub fn with_graph(&self, frozen: &[String]) -> Tensors {
-        let is_frozen = |name: &str| frozen.iter().any(|f| name.strip_prefix(f.as_str()).is_some_and(|r| r.starts_with('.')));
         let tensor = |(name, var): (&String, &Var)| {
-            let tensor = if is_frozen(name) { var.as_detached_tensor() } else { var.as_tensor().clone() };
+            let tensor = if is_in(name, frozen) { var.as_detached_tensor() } else { var.as_tensor().clone() };
             (name.clone(), tensor)
         };
         self.learnt.iter().map(tensor).collect()
