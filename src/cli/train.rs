@@ -23,6 +23,7 @@ pub(super) fn run(common: &Common, command: &Train) -> anyhow::Result<u8> {
             let (photos, _) = photos_of(&c.people, c.except.as_deref())?;
             train_networks::run_triplet(common, c, &photos)
         }
+        TrainWhat::Preview(c) => train_networks::run_preview(common, c),
         TrainWhat::Adapt(c) => train_networks::run_adapt(common, c),
         TrainWhat::Networks { name } => train_networks::list(common, name.as_deref()),
     }

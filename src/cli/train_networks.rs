@@ -4,24 +4,26 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::common::Common;
-use super::args::train::{TrainAdapt, TrainTriplet};
+use super::args::train::{TrainAdapt, TrainPreview, TrainTriplet};
 use super::codes::{DONE, FAILED};
 use super::output;
-use crate::files::spelled;
+use crate::eval::{TrainingEpoch, TrainingRates, training_page};
+use crate::files::{Audience, spelled, write_whole};
 use crate::json::json;
 use crate::nn::weights::WeightStore;
 use crate::train::{
-    AdaptOptions, Ending, EpochReport, Event, FaceSet, ModelCard, Network, StepReport, Trainer, adapt, chips_of,
-    networks,
+    AdaptOptions, Augmentation, Ending, EpochReport, Event, FaceSet, ModelCard, Network, StepReport, Trainer, adapt,
+    chips_of, networks, preview,
 };
 use crate::{Database, LabelledPhoto};
 
+fn known(name: &str) -> anyhow::Result<Network> {
+    let names = networks::NAMES.join(", ");
+    networks::named(name).ok_or_else(|| anyhow::anyhow!("no network is called {name:?}; there are {names}"))
+}
+
 /// The networks, or one layer by layer.
 pub(super) fn list(common: &Common, name: Option<&str>) -> anyhow::Result<u8> {
-    let known = |name: &str| {
-        let names = networks::NAMES.join(", ");
-        networks::named(name).ok_or_else(|| anyhow::anyhow!("no network is called {name:?}; there are {names}"))
-    };
     let chosen: Vec<Network> = match name {
         Some(name) => vec![known(name)?],
         None => networks::NAMES.into_iter().map(known).collect::<anyhow::Result<_>>()?,
@@ -105,6 +107,33 @@ pub(super) fn list(common: &Common, name: Option<&str>) -> anyhow::Result<u8> {
     Ok(DONE)
 }
 
+/// `kith train preview`
+pub(super) fn run_preview(common: &Common, command: &TrainPreview) -> anyhow::Result<u8> {
+    use rand::SeedableRng;
+    let network = known(common.model.as_deref().unwrap_or("tiny"))?;
+    let photos: Vec<LabelledPhoto> =
+        command.photos.iter().map(|path| LabelledPhoto { person: 0, path: path.clone() }).collect();
+    let engine = common.builder()?.model(common.profile.unwrap_or_default().model()).build()?;
+    let (faces, failures) =
+        chips_of(&engine, &network, &photos, command.face.choice(), &common.limits(), None, &|| ())?;
+    failures.iter().for_each(output::complain);
+    anyhow::ensure!(!faces.is_empty(), "none of the photos has a face to show");
+    let sheet = preview(faces.chips(), &mut rand_chacha::ChaCha8Rng::seed_from_u64(command.seed))?;
+    crate::media::save(&sheet, &command.output)?;
+    let names: Vec<&str> = Augmentation::ALL.iter().map(|a| a.name()).collect();
+    if common.json {
+        output::json(&json!({
+            "sheet": spelled(&command.output),
+            "faces": faces.len(),
+            "failures": failures,
+            "augmentations": names,
+        }))?;
+    } else {
+        output::line(&format!("{}: {} faces, {}", spelled(&command.output), faces.len(), names.join(", ")));
+    }
+    Ok(DONE)
+}
+
 /// `kith train adapt`
 pub(super) fn run_adapt(common: &Common, command: &TrainAdapt) -> anyhow::Result<u8> {
     let gallery = command.place.gallery.as_str();
@@ -176,9 +205,7 @@ fn enrolled(database: &Database, gallery: &str) -> anyhow::Result<(String, Vec<(
 
 /// `kith train triplet`
 pub(super) fn run_triplet(common: &Common, command: &TrainTriplet, photos: &[LabelledPhoto]) -> anyhow::Result<u8> {
-    let names = networks::NAMES.join(", ");
-    let network = networks::named(&command.network)
-        .ok_or_else(|| anyhow::anyhow!("no network is called {:?}; there are {names}", command.network))?;
+    let network = known(common.model.as_deref().unwrap_or("tiny"))?;
     let out = match &command.output {
         Some(path) => path.clone(),
         None => {
@@ -186,7 +213,8 @@ pub(super) fn run_triplet(common: &Common, command: &TrainTriplet, photos: &[Lab
             super::weights::weights_folder(common)?.join(format!("{name}.safetensors"))
         }
     };
-    let engine = common.engine()?;
+    // --model is what is to be trained; faces are found without it.
+    let engine = common.builder()?.model(common.profile.unwrap_or_default().model()).build()?;
     let bar = output::bar(common, photos.len(), "cutting faces");
     let (choice, kept) = (command.face.choice(), command.chips.as_deref());
     let (all, failures) = chips_of(&engine, &network, photos, choice, &common.limits(), kept, &|| bar.inc(1))?;
@@ -271,19 +299,51 @@ fn watched(
         let rest = v.map_or(String::new(), |v| format!(", accuracy {:.4}, AUC {:.4}", v.accuracy, v.auc));
         format!("epoch {}: loss {:.4}{tar}{rest}", e.epoch + 1, e.loss)
     };
+    let (title, about) = (format!("Training {}", trainer.network()), format!("{} faces, seed {}", faces.len(), command.seed));
+    let mut drawn: Vec<TrainingEpoch> = trainer.epochs().iter().map(curve).collect();
+    let draw = |drawn: &[TrainingEpoch], goes_on: bool| {
+        let Some(path) = &command.html else { return None };
+        let page = training_page(&title, &about, drawn, goes_on).map_err(anyhow::Error::from);
+        let written = page.and_then(|page| Ok(write_whole(path, page.as_bytes(), Audience::Umask)?));
+        written.err().map(|e| format!("{}: {e}", spelled(path)))
+    };
     let ending = trainer.run(faces, held_out, command.checkpoint.as_deref(), &mut |event| {
         match event {
             Event::Step(step) => {
                 bar.set_position(step.step + 1);
                 bar.set_message(said(step));
             }
-            Event::Epoch(epoch) if !common.quiet => bar.suspend(|| eprintln!("kith: {}", epoch_line(epoch))),
+            Event::Epoch(epoch) => {
+                drawn.push(curve(epoch));
+                // A page is worth a word at the end, not a run.
+                let _ = draw(&drawn, true);
+                if !common.quiet {
+                    bar.suspend(|| eprintln!("kith: {}", epoch_line(epoch)));
+                }
+            }
             _ => {}
         }
         !asked.load(Ordering::Relaxed)
     });
     bar.finish_and_clear();
+    draw(&drawn, false).iter().for_each(output::complain);
     Ok(ending?)
+}
+
+/// An epoch as a page shows it.
+fn curve(epoch: &EpochReport) -> TrainingEpoch {
+    TrainingEpoch {
+        number: epoch.epoch + 1,
+        loss: epoch.loss,
+        active: epoch.active,
+        rates: epoch.validation.as_ref().map(|v| TrainingRates {
+            tar: v.tar(1e-2),
+            accuracy: v.accuracy,
+            auc: v.auc,
+            roc: v.roc.clone(),
+            histogram: v.histogram.clone(),
+        }),
+    }
 }
 
 /// Set by the first ctrl-C. A build without the service has no ear for it: the process ends, and the last checkpoint stays.

@@ -2,6 +2,7 @@
 //! [`crate::eval`]'s.
 
 mod adapt;
+mod augment;
 mod card;
 mod checkpoint;
 mod chips;
@@ -21,6 +22,7 @@ mod validate;
 pub use crate::embed::adapted::Projection;
 pub use crate::nn::graph::{LayerCost, Network, presets as networks};
 pub use adapt::{AdaptOptions, AdaptReport, adapt};
+pub use augment::{Augmentation, augmented, preview};
 pub use card::ModelCard;
 pub use chips::chips_of;
 pub use classic::{ClassicKind, ClassicOptions, Trained, train_classic};

@@ -14,6 +14,7 @@ use std::path::Path;
 use candle_core::{Result as TensorResult, Tensor, Var};
 use serde::{Deserialize, Serialize};
 
+use super::augment::augmented;
 use super::checkpoint::{self, Record};
 use super::faces::FaceSet;
 use super::losses::{Head, triplet, unit_rows};
@@ -90,8 +91,8 @@ pub struct TrainOptions {
     pub frozen: Vec<String>,
     /// Epochs without a better validation after which training stops.
     pub patience: Option<u64>,
-    /// Whether half of the chips are mirrored.
-    pub mirror: bool,
+    /// Whether chips are changed as [`super::augmented`] does.
+    pub augment: bool,
     /// Seed of everything that is drawn.
     pub seed: u64,
 }
@@ -113,7 +114,7 @@ impl Default for TrainOptions {
             part: 32,
             frozen: Vec::new(),
             patience: None,
-            mirror: true,
+            augment: true,
             seed: 1,
         }
     }
@@ -400,7 +401,7 @@ impl Trainer {
     }
 
     fn learn(&mut self, faces: &FaceSet, batch: &[usize], step: u64, epoch: u64) -> Result<StepReport> {
-        let chips = self.shown(faces, batch, step);
+        let chips = self.shown(faces, batch, step)?;
         let labels: Vec<usize> = batch.iter().map(|&at| self.numbers[&faces.people()[at]]).collect();
         let parts: Vec<&[Raster]> = chips.chunks(self.options.part.max(2)).collect();
         // A last part of one face would have no variance.
@@ -426,15 +427,15 @@ impl Trainer {
         Ok(StepReport { step, steps: self.steps(), loss, active, spread, norm, rate, faces: batch.len() })
     }
 
-    /// The chips of a batch, some of them mirrored.
-    fn shown(&self, faces: &FaceSet, batch: &[usize], step: u64) -> Vec<Raster> {
-        use rand::{Rng, SeedableRng};
+    /// The chips of a batch, augmented.
+    fn shown(&self, faces: &FaceSet, batch: &[usize], step: u64) -> Result<Vec<Raster>> {
+        use rand::SeedableRng;
         let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(self.options.seed);
         // Streams from the top: those from the bottom draw batches.
         rng.set_stream(u64::MAX - step);
-        let mut chip = |&at: &usize| {
-            let mirrored = self.options.mirror && rng.random_bool(0.5);
-            if mirrored { faces.chips()[at].mirrored() } else { faces.chips()[at].clone() }
+        let mut chip = |&at: &usize| match self.options.augment {
+            true => Ok(augmented(&faces.chips()[at], &mut rng)?),
+            false => Ok(faces.chips()[at].clone()),
         };
         batch.iter().map(&mut chip).collect()
     }

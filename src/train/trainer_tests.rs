@@ -65,7 +65,7 @@ fn options() -> TrainOptions {
         epochs: 2,
         people: 8,
         each: 4,
-        mirror: false,
+        augment: false,
         average: Some(0.9),
         ..TrainOptions::default()
     }
@@ -152,7 +152,7 @@ fn a_run_that_was_interrupted_ends_with_the_same_bits() {
         (Rule::Adagrad, Objective::Head(Head::Softmax)),
     ] {
         let options =
-            TrainOptions { rule, objective, epochs: 3, mirror: true, schedule: Schedule::Cosine, ..options() };
+            TrainOptions { rule, objective, epochs: 3, augment: true, schedule: Schedule::Cosine, ..options() };
         let mut whole = begun(&faces, options.clone());
         assert_eq!(to_the_end(&mut whole, &faces), Ending::Finished);
         let mut first = begun(&faces, options.clone());
@@ -213,7 +213,9 @@ fn a_run_that_was_killed_goes_on_with_the_same_bits() {
     let done = killed.steps_done();
     assert!(done >= 3 && done < killed.steps(), "{done} steps");
     let mut whole = begun(&faces, TrainOptions { epochs: 400, ..options() });
-    (0..done).for_each(|_| drop(whole.step(&faces).unwrap()));
+    for _ in 0..done {
+        whole.step(&faces).unwrap();
+    }
     for _ in 0..3 {
         assert_eq!(whole.step(&faces).unwrap(), killed.step(&faces).unwrap());
     }
@@ -265,7 +267,9 @@ fn frozen_layers_stay_with_their_running_statistics() {
     let faces = generated(12, 5, 4);
     let mut trainer = begun(&faces, TrainOptions { frozen: vec!["conv0".to_string()], ..options() });
     let before: BTreeMap<_, _> = bits(&trainer).into_iter().collect();
-    (0..2).for_each(|_| drop(trainer.step(&faces).unwrap()));
+    for _ in 0..2 {
+        trainer.step(&faces).unwrap();
+    }
     for (name, now) in bits(&trainer).into_iter().filter(|(n, _)| !n.starts_with("result")) {
         assert_eq!(before[&name] == now, name.starts_with("conv0."), "{name}");
     }

@@ -3,10 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
-use crate::eval::Scores;
+use crate::eval::{Histogram, Scores};
 
 /// Faces of which all pairs are held against each other, at most.
 const MOST_FACES: usize = 2000;
+/// Points of a ROC that are kept, at most.
+const MOST_POINTS: usize = 80;
 
 /// Error rates over all pairs of the held-out faces.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -25,6 +27,10 @@ pub struct Validation {
     pub auc: f64,
     /// Equal error rate.
     pub eer: f64,
+    /// False accept rates, rising, with their true accept rates: points for a picture.
+    pub roc: Vec<(f64, f64)>,
+    /// Pairs by distance.
+    pub histogram: Histogram,
 }
 
 impl Validation {
@@ -57,6 +63,8 @@ pub fn validate(rows: &[Vec<f32>], labels: &[usize]) -> Result<Validation, EvalE
     }
     let (pairs, others) = (genuine.len(), impostor.len());
     let scores = Scores::new(genuine, impostor)?;
+    let curve = scores.curve();
+    let step = curve.len().div_ceil(MOST_POINTS).max(1);
     let measured = scores.tar_at_far().into_iter().filter_map(|t| Some((t.far, t.measured?.tar)));
     Ok(Validation {
         faces: places.len(),
@@ -66,5 +74,7 @@ pub fn validate(rows: &[Vec<f32>], labels: &[usize]) -> Result<Validation, EvalE
         accuracy: scores.best_threshold().accuracy,
         auc: scores.area_under_roc(),
         eer: scores.equal_error().rate,
+        roc: curve.iter().step_by(step).map(|p| (p.fmr, 1.0 - p.fnmr)).collect(),
+        histogram: scores.histogram(),
     })
 }

@@ -240,10 +240,13 @@ pub(in crate::cli) enum TrainWhat {
         #[command(flatten)]
         classic: TrainClassic,
     },
-    /// A network, from photos of people: the triplet loss of FaceNet, or a head with a direction for each person
+    /// The network that --model names (one of `kith train networks`; tiny when not said), from photos of people: the triplet
+    /// loss of FaceNet, or a head with a direction for each person
     Triplet(Box<super::train::TrainTriplet>),
     /// Fit a gallery's model to its people: a projection that is written only where people not fitted to gain
     Adapt(super::train::TrainAdapt),
+    /// Draw what training does to photos: each augmentation beside the chip, on one sheet
+    Preview(super::train::TrainPreview),
     /// List the networks that can be trained: parameters and operations of each layer, beside the papers' tables
     Networks {
         /// One of them, layer by layer

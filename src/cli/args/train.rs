@@ -28,6 +28,22 @@ pub(in crate::cli) struct TrainAdapt {
     pub place: Place,
 }
 
+#[derive(Debug, Group)]
+pub(in crate::cli) struct TrainPreview {
+    /// Photos with a face
+    #[arg(required = true)]
+    pub photos: Vec<PathBuf>,
+    /// The sheet to write: a PNG or JPEG file
+    #[arg(long, short, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Which face counts where a photo shows several
+    #[arg(long, value_enum, default_value = "central")]
+    pub face: WhichFace,
+    /// Seed of whatever is drawn
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seed: u64,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(in crate::cli) enum Loss {
     /// Triplet loss, negatives semi-hard (FaceNet's)
@@ -59,9 +75,6 @@ pub(in crate::cli) struct TrainTriplet {
     /// A folder with one folder of photos for each person
     #[arg(value_name = "PEOPLE")]
     pub people: PathBuf,
-    /// The network: one that `kith train networks` lists
-    #[arg(long, default_value = "tiny", value_name = "NETWORK")]
-    pub network: String,
     /// What to call the model: for --model, and the file in your weights folder; the network's name when not said
     #[arg(long)]
     pub name: Option<String>,
@@ -74,6 +87,9 @@ pub(in crate::cli) struct TrainTriplet {
     /// Save the run here after each epoch, and go on from there where it is already
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
+    /// Write the curves of the run as one HTML page after each epoch; open, it follows the run
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
     /// Leave out the people named in this pairs.txt, so that an evaluation on it is honest
     #[arg(long, value_name = "FILE")]
     pub except: Option<PathBuf>,
@@ -122,6 +138,9 @@ pub(in crate::cli) struct TrainTriplet {
     /// Layers that stay as they are, parted by commas
     #[arg(long, value_name = "LAYER,...", value_delimiter = ',')]
     pub frozen: Vec<String>,
+    /// Show photos as they are: no crop, flip, turn, colour, blur, low light or occlusion (`kith train preview` draws them)
+    #[arg(long)]
+    pub no_augmentation: bool,
     /// Keep a running mean of the parameters, this share of it at each step
     #[arg(long, value_name = "SHARE", value_parser = within(0.001, 0.99999))]
     pub average: Option<f64>,
@@ -160,6 +179,7 @@ impl TrainTriplet {
             frozen: self.frozen.clone(),
             average: self.average,
             patience: self.patience,
+            augment: !self.no_augmentation,
             seed: self.seed,
             ..TrainOptions::default()
         }
