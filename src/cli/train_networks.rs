@@ -299,7 +299,8 @@ fn watched(
         let rest = v.map_or(String::new(), |v| format!(", accuracy {:.4}, AUC {:.4}", v.accuracy, v.auc));
         format!("epoch {}: loss {:.4}{tar}{rest}", e.epoch + 1, e.loss)
     };
-    let (title, about) = (format!("Training {}", trainer.network()), format!("{} faces, seed {}", faces.len(), command.seed));
+    let (title, about) =
+        (format!("Training {}", trainer.network()), format!("{} faces, seed {}", faces.len(), command.seed));
     let mut drawn: Vec<TrainingEpoch> = trainer.epochs().iter().map(curve).collect();
     let draw = |drawn: &[TrainingEpoch], goes_on: bool| {
         let Some(path) = &command.html else { return None };
@@ -321,7 +322,6 @@ fn watched(
                     bar.suspend(|| eprintln!("kith: {}", epoch_line(epoch)));
                 }
             }
-            _ => {}
         }
         !asked.load(Ordering::Relaxed)
     });
