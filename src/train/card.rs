@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::trainer::{EpochReport, TrainOptions};
+use super::options::{EpochReport, TrainOptions};
 use crate::error::{Result, TrainError};
 use crate::files::{self, Audience, spelled};
 use crate::nn::weights::Imported;

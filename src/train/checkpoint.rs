@@ -12,8 +12,8 @@ use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::options::{EpochReport, TrainOptions};
 use super::tensors::failed;
-use super::trainer::{EpochReport, TrainOptions};
 use crate::error::{Result, TrainError};
 use crate::files::{self, Audience, hex, spelled};
 

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::super::losses::Head;
+use super::super::optimiser::{Rule, Schedule};
 use super::*;
 use crate::nn::graph::{Layer, Node, Shape};
 
