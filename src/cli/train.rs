@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::args::common::Common;
-use super::args::eval::{Train, TrainClassic, TrainWhat};
+use super::args::train::{Train, TrainClassic, TrainWhat};
 use super::codes::DONE;
 use super::{output, train_networks};
 use crate::LabelledPhoto;

@@ -1,13 +1,76 @@
-//! What can be said to `kith train` about networks.
+//! What can be said to `kith train`.
 
 use std::path::PathBuf;
 
-use clap::{Args as Group, ValueEnum};
+use clap::{Args as Group, Subcommand, ValueEnum};
 
 use super::eval::WhichFace;
 use super::numbers::{rate, within};
 use super::place::Place;
-use crate::train::{AdaptOptions, Head, Mining, Objective, Rule, Schedule, TrainOptions};
+use crate::train::{AdaptOptions, ClassicOptions, Head, Mining, Objective, Rule, Schedule, TrainOptions};
+
+#[derive(Debug, Group)]
+pub(in crate::cli) struct Train {
+    #[command(subcommand)]
+    pub what: TrainWhat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum TrainWhat {
+    /// Eigenfaces: the directions in which faces differ most (Turk and Pentland, 1991)
+    Eigenfaces {
+        #[command(flatten)]
+        classic: TrainClassic,
+        /// Leave out this many leading directions, which hold the light
+        #[arg(long, default_value_t = ClassicOptions::default().drop, value_name = "N")]
+        drop: usize,
+        /// Do not scale directions to unit variance
+        #[arg(long)]
+        no_whitening: bool,
+    },
+    /// Fisherfaces: the directions that part people best (Belhumeur, Hespanha and Kriegman, 1997)
+    Fisherfaces {
+        #[command(flatten)]
+        classic: TrainClassic,
+    },
+    /// The network that --model names (one of `kith train networks`; tiny when not said), from photos of people: the triplet
+    /// loss of FaceNet, or a head with a direction for each person
+    Triplet(Box<TrainTriplet>),
+    /// Fit a gallery's model to its people: a projection that is written only where people not fitted to gain
+    Adapt(TrainAdapt),
+    /// Draw what training does to photos: each augmentation beside the chip, on one sheet
+    Preview(TrainPreview),
+    /// List the networks that can be trained: parameters and operations of each layer, beside the papers' tables
+    Networks {
+        /// One of them, layer by layer
+        name: Option<String>,
+    },
+}
+
+/// What the training of both takes.
+#[derive(Debug, Group)]
+pub(in crate::cli) struct TrainClassic {
+    /// A folder with one folder of photos for each person
+    #[arg(value_name = "PEOPLE")]
+    pub people: PathBuf,
+    /// What to call the model: for --model, and the file in your weights folder; the method's own name when
+    /// not said
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Write to this file instead
+    #[arg(long, short, value_name = "FILE", conflicts_with = "name")]
+    pub output: Option<PathBuf>,
+    /// Share of the faces' variance that principal components keep
+    #[arg(long, default_value_t = ClassicOptions::default().variance, value_name = "SHARE",
+        value_parser = within(1e-6, 1.0))]
+    pub variance: f64,
+    /// Leave out the people named in this pairs.txt, so that an evaluation on it is honest
+    #[arg(long, value_name = "FILE")]
+    pub except: Option<PathBuf>,
+    /// Which face counts where a photo shows several
+    #[arg(long, value_enum, default_value = "central")]
+    pub face: WhichFace,
+}
 
 #[derive(Debug, Group)]
 pub(in crate::cli) struct TrainAdapt {
