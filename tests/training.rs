@@ -162,7 +162,7 @@ fn too_small_a_gallery_is_not_adapted_to() {
         let photo = fixtures().join(photo);
         json(&kith(home, &["enroll", name, photo.to_str().unwrap(), "--db", "db", "--json"]));
     }
-    let (code, message) = refused(&adapt("default"));
+    let (code, message) = refused(&adapt("main"));
     assert!(code == "eval.too_little" && message.contains("at least 6"), "{message}");
     assert_eq!(refused(&adapt("nobody")).0, "gallery.unknown_gallery");
     assert!(!home.join("weights/door.safetensors").exists());
