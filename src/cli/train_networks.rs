@@ -196,8 +196,11 @@ pub(super) fn run_adapt(common: &Common, command: &TrainAdapt) -> anyhow::Result
     Ok(DONE)
 }
 
-/// Model and vectors of a gallery, with whose they are.
-fn enrolled(database: &Database, gallery: &str) -> anyhow::Result<(String, Vec<(String, Vec<f32>)>)> {
+/// A person's name, and the vector of a face of theirs.
+type Vector = (String, Vec<f32>);
+
+/// Model and vectors of a gallery.
+fn enrolled(database: &Database, gallery: &str) -> anyhow::Result<(String, Vec<Vector>)> {
     let unknown = || crate::error::GalleryError::UnknownGallery { gallery: gallery.to_string() };
     let (model, vectors) = database.named_vectors(gallery)?.ok_or_else(|| crate::Error::from(unknown()))?;
     Ok((model, vectors.into_iter().map(|(name, _, vector)| (name, vector)).collect()))
