@@ -12,6 +12,7 @@ mod model;
 mod photo;
 mod serve;
 mod store;
+mod train;
 mod weights;
 
 pub use decision::RefusalError;
@@ -24,6 +25,7 @@ pub use model::ModelError;
 pub use photo::PhotoError;
 pub use serve::ServeError;
 pub use store::StoreError;
+pub use train::TrainError;
 pub use weights::WeightsError;
 
 /// Anything that can go wrong between a path to a photo and an answer.
@@ -60,6 +62,9 @@ pub enum Error {
     /// Nothing could be measured, or trained.
     #[error(transparent)]
     Eval(#[from] EvalError),
+    /// Training stopped, or did not begin.
+    #[error(transparent)]
+    Train(#[from] TrainError),
     /// The service could not start, or its keys or audit log could not be used.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -77,6 +82,7 @@ impl Error {
             Error::Gallery(e) => e.code(),
             Error::Library(e) => e.code(),
             Error::Eval(e) => e.code(),
+            Error::Train(e) => e.code(),
             Error::Serve(e) => e.code(),
         }
     }

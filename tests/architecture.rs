@@ -74,7 +74,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["error", "files", "geometry", "vector", "media", "nn", "detect", "align", "verify", "cluster", "engine"],
     ),
     // Training finds faces as the engine does.
-    ("train", &["error", "files", "geometry", "vector", "media", "nn", "align", "embed", "engine"]),
+    // Networks are measured by evaluation's scores.
+    ("train", &["error", "files", "geometry", "vector", "media", "nn", "align", "embed", "engine", "eval"]),
     // The service holds the engine, and plain data that the engine answers with.
     ("serve", &["error", "files", "json", "geometry", "media", "verify", "database", "engine"]),
     // The command starts the service.
@@ -90,7 +91,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 /// The rooms that may hold whatever is public in the crate's root.
 const AT_THE_EDGE: &[&str] = &["serve", "cli"];
 /// The only rooms that may name candle.
-const KNOW_CANDLE: &[&str] = &["nn", "detect", "embed"];
+const KNOW_CANDLE: &[&str] = &["nn", "detect", "embed", "train"];
 /// The only room that may name sled, and the only files that may name bincode: what is stored, and what is said.
 const KNOWS_SLED: &str = "store";
 const KNOW_BINCODE: &[&str] = &["store/codec.rs", "database/wire.rs"];

@@ -7,6 +7,7 @@ mod crop;
 mod template;
 
 pub use crop::box_crop;
+pub(crate) use template::of_size;
 pub use template::{ARCFACE_112, CLASSIC_48, DLIB_150, Template};
 
 use crate::error::ModelError;

@@ -45,11 +45,38 @@ pub static CLASSIC_48: Template = Template {
 };
 
 /// The 112x112 chip of ArcFace (J. Deng et al., CVPR 2019) and of most embedders since.
-pub static ARCFACE_112: Template = Template {
-    name: "five-point-112",
-    size: (112, 112),
-    points: [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]],
-};
+pub static ARCFACE_112: Template = Template { name: "five-point-112", size: (112, 112), points: ARCFACE_POINTS };
+
+const ARCFACE_SIDE: f64 = 112.0;
+const ARCFACE_POINTS: [[f64; 2]; 5] =
+    [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]];
+
+/// [`ARCFACE_112`] for chips of other sizes: as wide as they are, and in their middle from top to bottom.
+const fn arcface(name: &'static str, width: u32, height: u32) -> Template {
+    let factor = width as f64 / ARCFACE_SIDE;
+    let down = (height as f64 - width as f64) / 2.0;
+    let mut points = ARCFACE_POINTS;
+    let mut i = 0;
+    while i < points.len() {
+        points[i] = [points[i][0] * factor, points[i][1] * factor + down];
+        i += 1;
+    }
+    Template { name, size: (width, height), points }
+}
+
+static OTHER_SIZES: [Template; 6] = [
+    arcface("five-point-96", 96, 96),
+    arcface("five-point-116x140", 116, 140),
+    arcface("five-point-160", 160, 160),
+    arcface("five-point-165", 165, 165),
+    arcface("five-point-220", 220, 220),
+    arcface("five-point-224", 224, 224),
+];
+
+/// ArcFace's template for chips of that width and height; none where there is none of that size.
+pub(crate) fn of_size(size: (u32, u32)) -> Option<&'static Template> {
+    std::iter::once(&ARCFACE_112).chain(&OTHER_SIZES).find(|t| t.size == size)
+}
 
 #[cfg(test)]
 mod tests {

@@ -33,6 +33,7 @@ mod serve;
 mod settings;
 mod targets;
 mod train;
+mod train_networks;
 mod verify;
 mod weights;
 

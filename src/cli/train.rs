@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::args::common::Common;
-use super::args::eval::{Train, TrainClassic, TrainWhat};
+use super::args::train::{Train, TrainClassic, TrainWhat};
 use super::codes::DONE;
-use super::output;
+use super::{output, train_networks};
 use crate::LabelledPhoto;
 use crate::eval::people_of;
 use crate::files::spelled;
@@ -19,6 +19,13 @@ pub(super) fn run(common: &Common, command: &Train) -> anyhow::Result<u8> {
             classic(common, ClassicKind::Eigenfaces, c, &options)
         }
         TrainWhat::Fisherfaces { classic: c } => classic(common, ClassicKind::Fisherfaces, c, &options(c)),
+        TrainWhat::Triplet(c) => {
+            let (photos, _) = photos_of(&c.people, c.except.as_deref())?;
+            train_networks::run_triplet(common, c, &photos)
+        }
+        TrainWhat::Preview(c) => train_networks::run_preview(common, c),
+        TrainWhat::Adapt(c) => train_networks::run_adapt(common, c),
+        TrainWhat::Networks { name } => train_networks::list(common, name.as_deref()),
     }
 }
 
@@ -34,17 +41,7 @@ fn classic(common: &Common, kind: ClassicKind, command: &TrainClassic, options: 
             super::weights::weights_folder(common)?.join(format!("{name}.safetensors"))
         }
     };
-    let left_out = match &command.except {
-        Some(list) => named_in(list)?,
-        None => BTreeSet::new(),
-    };
-    let people = people_of(&command.people)?;
-    let kept: Vec<_> = people.iter().filter(|p| !left_out.contains(&p.name)).collect();
-    let photos: Vec<LabelledPhoto> = kept
-        .iter()
-        .enumerate()
-        .flat_map(|(person, p)| p.photos.iter().map(move |path| LabelledPhoto { person, path: path.clone() }))
-        .collect();
+    let (photos, left_out) = photos_of(&command.people, command.except.as_deref())?;
     let engine = common.engine()?;
     let bar = output::bar(common, photos.len(), "finding faces");
     let trained = train_classic(&engine, kind, &photos, options, &common.limits(), &out, &|| bar.inc(1))?;
@@ -66,10 +63,23 @@ fn classic(common: &Common, kind: ClassicKind, command: &TrainClassic, options: 
         trained.seconds.0,
         trained.sha256
     ));
-    if !left_out.is_empty() {
-        output::line(&format!("{} people named in the pairs were left out", people.len() - kept.len()));
+    if let Some(count) = left_out {
+        output::line(&format!("{count} people named in the pairs were left out"));
     }
     Ok(DONE)
+}
+
+/// The photos of a folder's people, without those whom a list names; how many those are, where there is a list.
+fn photos_of(folder: &Path, except: Option<&Path>) -> anyhow::Result<(Vec<LabelledPhoto>, Option<usize>)> {
+    let left_out = except.map_or_else(|| Ok(BTreeSet::new()), named_in)?;
+    let people = people_of(folder)?;
+    let kept: Vec<_> = people.iter().filter(|p| !left_out.contains(&p.name)).collect();
+    let photos = kept
+        .iter()
+        .enumerate()
+        .flat_map(|(person, p)| p.photos.iter().map(move |path| LabelledPhoto { person, path: path.clone() }))
+        .collect();
+    Ok((photos, except.map(|_| people.len() - kept.len())))
 }
 
 /// Everybody whom a pairs.txt names.

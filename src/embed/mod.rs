@@ -1,5 +1,6 @@
 //! From a chip to a unit vector: the [`Embedder`] trait and the networks.
 
+pub mod adapted;
 pub mod classic;
 pub mod dlib_resnet;
 pub mod inception_resnet_v1;
@@ -7,6 +8,7 @@ pub mod mirrored;
 pub mod mobilefacenet;
 mod network;
 pub mod sface;
+pub mod trained;
 
 use crate::align::Alignment;
 use crate::error::ModelError;

@@ -9,14 +9,16 @@ use crate::detect::centerface::{self, CenterFace, CenterFaceOptions};
 use crate::detect::mtcnn::{self, Mtcnn, MtcnnOptions};
 use crate::detect::yunet::{Yunet, YunetOptions};
 use crate::embed::Embedder;
+use crate::embed::adapted::{Adapted, base_tensors};
 use crate::embed::classic::{Classic, EIGENFACES, FISHERFACES};
 use crate::embed::dlib_resnet::{self, DlibResnet};
 use crate::embed::inception_resnet_v1::{self, InceptionResnetV1};
 use crate::embed::mirrored::Mirrored;
 use crate::embed::mobilefacenet::{self, MobileFaceNet};
 use crate::embed::sface::{self, Sface};
+use crate::embed::trained::TrainedNetwork;
 use crate::error::{Error, ModelError, RefusalError, Result, WeightsError};
-use crate::nn::weights::{Kind, Manifest, WeightStore, YUNET_N, YUNET_S};
+use crate::nn::weights::{ADAPTED_PREFIX, Kind, Manifest, TensorMap, WeightStore, YUNET_N, YUNET_S};
 use crate::nn::{Device, DeviceChoice, PrecisionChoice};
 use crate::pipeline::Pipeline;
 use crate::vector::MIRROR_SUFFIX;
@@ -204,8 +206,25 @@ fn load_embedder(
         return Ok(Box::new(Mirrored::new(load_embedder(store, name, device, precision)?)));
     }
     let loaded = store.load(name)?;
-    let (tensors, sha256) = (&loaded.tensors, loaded.sha256.as_str());
-    match loaded.architecture.as_str() {
+    let of = Named { name, architecture: &loaded.architecture, sha256: &loaded.sha256 };
+    made_of(&of, &loaded.tensors, device, precision)
+}
+
+/// Weights by their names.
+struct Named<'a> {
+    name: &'a str,
+    architecture: &'a str,
+    sha256: &'a str,
+}
+
+fn made_of(of: &Named, tensors: &TensorMap, device: &Device, precision: PrecisionChoice) -> Result<Box<dyn Embedder>> {
+    let sha256 = of.sha256;
+    if let Some(base) = of.architecture.strip_prefix(ADAPTED_PREFIX) {
+        let own = Named { architecture: base, ..*of };
+        let base = made_of(&own, &base_tensors(tensors), device, precision)?;
+        return Ok(Box::new(Adapted::new(of.architecture, base, tensors, sha256)?));
+    }
+    match of.architecture {
         dlib_resnet::ARCHITECTURE => Ok(Box::new(DlibResnet::new(tensors, sha256, device, precision)?)),
         inception_resnet_v1::ARCHITECTURE => Ok(Box::new(InceptionResnetV1::new(tensors, sha256, device, precision)?)),
         known @ (EIGENFACES | FISHERFACES) if ![PrecisionChoice::F32, PrecisionChoice::Auto].contains(&precision) => {
@@ -218,6 +237,9 @@ fn load_embedder(
         known @ (EIGENFACES | FISHERFACES) => Ok(Box::new(Classic::new(known, tensors, sha256, device)?)),
         mobilefacenet::ARCHITECTURE => Ok(Box::new(MobileFaceNet::new(tensors, sha256, device, precision)?)),
         sface::ARCHITECTURE => Ok(Box::new(Sface::new(tensors, sha256, device, precision)?)),
-        _ => Err(not_a(Kind::Embedder, name)),
+        other => match TrainedNetwork::new(other, tensors, sha256, device, precision)? {
+            Some(network) => Ok(Box::new(network)),
+            None => Err(not_a(Kind::Embedder, of.name)),
+        },
     }
 }

@@ -5,7 +5,7 @@
 //! false non-match of a genuine pair and a right rejection of an impostor pair, as in the generalized
 //! false accept and reject rates of ISO/IEC 19795-1, and nothing is left out of any denominator.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
 use crate::verify::{OperatingPoint, operating_point, rate_interval};
@@ -81,7 +81,7 @@ pub struct CurvePoint {
 }
 
 /// How many pairs fall into each of equal steps of distance.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Histogram {
     /// Where the first step begins.
     pub from: f32,

@@ -9,6 +9,7 @@
 //! | [`service`] | `kith serve`: keys, access decisions, settings, limits, audit log |
 //! | [`compreface`] | programs written for CompreFace |
 //! | [`evaluation`] | `kith eval` and `kith train`, with the accuracy measured |
+//! | [`training`] | networks learnt from your own photos, and a model adapted to the people of a gallery |
 //! | [`networks_and_performance`] | the networks, their licences, precisions, and speed beside other programs |
 //! | [`photos`] | formats and bounds |
 //! | [`photo_library`] | a photo library: scanning, people, names and corrections, finding photos |
@@ -36,6 +37,7 @@ pages! {
     service = "service.md",
     compreface = "compreface.md",
     evaluation = "evaluation.md",
+    training = "training.md",
     networks_and_performance = "networks-and-performance.md",
     photos = "photos.md",
     photo_library = "photo-library.md",
@@ -63,6 +65,7 @@ programs! {
     "verify_at_a_door",
     "live_batch",
     "custom_calibration",
+    "train_a_network",
 }
 
 /// The README's example is compiled and run with the others.

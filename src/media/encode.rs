@@ -31,6 +31,18 @@ pub fn encode_jpeg(raster: &Raster) -> Result<Vec<u8>, PhotoError> {
     encode(raster, ImageFormat::Jpeg).map_err(|reason| unwritable("<jpeg>", reason))
 }
 
+/// The picture as a JPEG file's bytes, at a quality of 1 to 100.
+///
+/// # Errors
+/// [`PhotoError::Unwritable`] when the encoder refuses it (JPEG ends at 65,535 pixels a side).
+pub fn encode_jpeg_at(raster: &Raster, quality: u8) -> Result<Vec<u8>, PhotoError> {
+    let mut bytes = Vec::new();
+    JpegEncoder::new_with_quality(&mut bytes, quality)
+        .write_image(raster.data(), raster.width(), raster.height(), ExtendedColorType::Rgb8)
+        .map_err(|e| unwritable("<jpeg>", e.to_string()))?;
+    Ok(bytes)
+}
+
 /// The picture as the bytes of a JPEG file that OpenCV's `imwrite` makes at its defaults: libjpeg-turbo's
 /// encoder at quality 95, colours at half the resolution.
 ///

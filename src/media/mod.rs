@@ -20,7 +20,7 @@ mod warp;
 mod webp;
 
 pub use draw::{draw_box, draw_disc, draw_line, fill_rect};
-pub use encode::{encode_jpeg, encode_jpeg_like_opencv, encode_png, save, save_like_opencv};
+pub use encode::{encode_jpeg, encode_jpeg_at, encode_jpeg_like_opencv, encode_png, save, save_like_opencv};
 pub use limits::Limits;
 pub use photo::Photo;
 pub use raster::Raster;

@@ -2,6 +2,7 @@
 //! themselves, that knows candle.
 
 mod device;
+pub(crate) mod graph;
 mod layers;
 mod precision;
 pub mod weights;

@@ -40,7 +40,7 @@ fn too_little(reason: String) -> EvalError {
 }
 
 /// Eigenvalues in falling order, and the eigenvectors as columns in the same order.
-fn falling(matrix: DMatrix<f64>) -> (Vec<f64>, DMatrix<f64>) {
+pub(super) fn falling(matrix: DMatrix<f64>) -> (Vec<f64>, DMatrix<f64>) {
     let eigen = SymmetricEigen::new(matrix);
     let mut order: Vec<usize> = (0..eigen.eigenvalues.len()).collect();
     order.sort_by(|&a, &b| eigen.eigenvalues[b].total_cmp(&eigen.eigenvalues[a]));

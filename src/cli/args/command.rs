@@ -38,7 +38,7 @@ pub(in crate::cli) enum Command {
     /// Measure accuracy and error rates on labelled photos, and report them
     Eval(super::eval::Eval),
     /// Train a model on your own photos
-    Train(super::eval::Train),
+    Train(super::train::Train),
     /// Remember faces under a name
     Enroll(Enroll),
     /// Say who is in a photo

@@ -1,4 +1,4 @@
-//! What can be said to `kith eval` and `kith train`.
+//! What can be said to `kith eval`.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,6 @@ use super::numbers::within;
 use super::people::Stand;
 use crate::cluster::Method;
 use crate::eval::{EmbeddingCache, FOLDS};
-use crate::train::ClassicOptions;
 use crate::{Engine, FaceChoice};
 
 #[derive(Debug, Group)]
@@ -217,55 +216,4 @@ pub(in crate::cli) struct EvalDetect {
     /// Write the report as one HTML page
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-}
-
-#[derive(Debug, Group)]
-pub(in crate::cli) struct Train {
-    #[command(subcommand)]
-    pub what: TrainWhat,
-}
-
-#[derive(Debug, Subcommand)]
-pub(in crate::cli) enum TrainWhat {
-    /// Eigenfaces: the directions in which faces differ most (Turk and Pentland, 1991)
-    Eigenfaces {
-        #[command(flatten)]
-        classic: TrainClassic,
-        /// Leave out this many leading directions, which hold the light
-        #[arg(long, default_value_t = ClassicOptions::default().drop, value_name = "N")]
-        drop: usize,
-        /// Do not scale directions to unit variance
-        #[arg(long)]
-        no_whitening: bool,
-    },
-    /// Fisherfaces: the directions that part people best (Belhumeur, Hespanha and Kriegman, 1997)
-    Fisherfaces {
-        #[command(flatten)]
-        classic: TrainClassic,
-    },
-}
-
-/// What the training of both takes.
-#[derive(Debug, Group)]
-pub(in crate::cli) struct TrainClassic {
-    /// A folder with one folder of photos for each person
-    #[arg(value_name = "PEOPLE")]
-    pub people: PathBuf,
-    /// What to call the model: for --model, and the file in your weights folder; the method's own name when
-    /// not said
-    #[arg(long)]
-    pub name: Option<String>,
-    /// Write to this file instead
-    #[arg(long, short, value_name = "FILE", conflicts_with = "name")]
-    pub output: Option<PathBuf>,
-    /// Share of the faces' variance that principal components keep
-    #[arg(long, default_value_t = ClassicOptions::default().variance, value_name = "SHARE",
-        value_parser = within(1e-6, 1.0))]
-    pub variance: f64,
-    /// Leave out the people named in this pairs.txt, so that an evaluation on it is honest
-    #[arg(long, value_name = "FILE")]
-    pub except: Option<PathBuf>,
-    /// Which face counts where a photo shows several
-    #[arg(long, value_enum, default_value = "central")]
-    pub face: WhichFace,
 }

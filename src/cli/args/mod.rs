@@ -16,6 +16,7 @@ pub(super) mod place;
 pub(super) mod serve;
 pub(super) mod store;
 pub(super) mod table;
+pub(super) mod train;
 pub(super) mod weights;
 
 pub(super) use key::{from_command, from_file};

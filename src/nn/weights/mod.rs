@@ -31,6 +31,7 @@ pub use manifest::{Kind, Manifest, ModelEntry, Upstream};
 pub use pull::{Progress, PullOptions, Pulled, pull};
 #[cfg(test)]
 pub(crate) use sface::folded as folded_sface;
+pub(crate) use specs::ADAPTED_PREFIX;
 #[cfg(test)]
 pub(crate) use specs::sface_released;
 pub(crate) use specs::{CENTERFACE_BLOCKS, CENTERFACE_HEADS, CENTERFACE_LATERALS};

@@ -10,6 +10,8 @@ pub(crate) use fast::{MOBILEFACENET_BLOCKS, YUNET_N, YUNET_S, YunetShape};
 pub use tensor::TensorSpec;
 use tensor::{pair, spec};
 
+use crate::nn::graph::presets;
+
 pub(crate) use sface::{SFACE_BLOCKS, SFACE_DIMENSION, SFACE_LAST, sface_released};
 
 /// Names of the architectures that kith runs.
@@ -40,8 +42,23 @@ pub fn of(architecture: &str) -> Option<Vec<TensorSpec>> {
         "mobilefacenet" => Some(fast::mobilefacenet()),
         "sface" => Some(sface::sface()),
         "centerface" => Some(centerface::centerface()),
-        _ => None,
+        _ => match architecture.strip_prefix(ADAPTED_PREFIX) {
+            Some(base) => adapted(base),
+            None => presets::named(architecture).map(|network| network.specs()),
+        },
     }
+}
+
+/// What goes before the name of an architecture whose vectors are projected.
+pub(crate) const ADAPTED_PREFIX: &str = "adapted-";
+
+/// A base model's tensors under `base.`, and a projection of its vectors.
+fn adapted(base: &str) -> Option<Vec<TensorSpec>> {
+    let own = of(base).filter(|_| !base.starts_with(ADAPTED_PREFIX))?;
+    let mut specs: Vec<TensorSpec> = own.into_iter().map(|s| spec(format!("base.{}", s.name), &s.shape)).collect();
+    specs.push(spec("adapt.mean", &[TensorSpec::ANY]));
+    specs.push(spec("adapt.projection", &[TensorSpec::ANY, TensorSpec::ANY]));
+    Some(specs)
 }
 
 /// Mean and directions of 48x48 grey chips.

@@ -1,0 +1,105 @@
+//! The networks that `kith train` makes: their layers as [`crate::nn::graph`] has them, over tensors on every device.
+
+use candle_core::Tensor;
+
+use super::Embedder;
+use super::network::Preprocessing;
+use crate::align::{Alignment, of_size};
+use crate::error::ModelError;
+use crate::media::Raster;
+use crate::nn::graph::{Mode, Network, Parameters, Tensors, presets};
+use crate::nn::weights::TensorMap;
+use crate::nn::{Device, PrecisionChoice, backend};
+use crate::vector::{Embedding, ModelId};
+
+/// Grey that goes in as nought, and levels that go in as one.
+pub(crate) const MEAN: f32 = 127.5;
+/// See [`MEAN`].
+pub(crate) const SCALE: f32 = 128.0;
+/// Chips that go through the network at a time.
+const BATCH: usize = 16;
+
+/// A trained network, ready to embed.
+pub struct TrainedNetwork {
+    network: Network,
+    alignment: Alignment,
+    parameters: Parameters,
+    tensors: Tensors,
+    model: ModelId,
+    device: Device,
+}
+
+impl TrainedNetwork {
+    /// Loads the network called `architecture`; `None` where none that can be trained is.
+    ///
+    /// # Errors
+    /// [`ModelError::Backend`] where a tensor is missing or the device fails, [`ModelError::InvalidOption`] for another
+    /// precision than f32.
+    pub fn new(
+        architecture: &str,
+        tensors: &TensorMap,
+        weights_sha256: &str,
+        device: &Device,
+        precision: PrecisionChoice,
+    ) -> Result<Option<Self>, ModelError> {
+        let Some(network) = presets::named(architecture) else { return Ok(None) };
+        let Some(template) = of_size(network.chip_size()) else { return Ok(None) };
+        if ![PrecisionChoice::F32, PrecisionChoice::Auto].contains(&precision) {
+            return Err(ModelError::InvalidOption {
+                option: "precision",
+                received: format!("{precision} with {architecture}"),
+                expected: "f32 or auto: networks trained here run in f32",
+            });
+        }
+        let alignment = Alignment::FivePoint(template);
+        let parameters = Parameters::load(&network, tensors, device.inner()).map_err(backend("loading a network"))?;
+        Ok(Some(Self {
+            model: ModelId::new(architecture, weights_sha256, &alignment.name()),
+            tensors: parameters.without_graph(),
+            parameters,
+            network,
+            alignment,
+            device: device.clone(),
+        }))
+    }
+}
+
+impl Embedder for TrainedNetwork {
+    fn model(&self) -> &ModelId {
+        &self.model
+    }
+
+    fn dimension(&self) -> usize {
+        self.network.dimension()
+    }
+
+    fn alignment(&self) -> Alignment {
+        self.alignment
+    }
+
+    fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
+        let (width, height) = self.network.chip_size();
+        if let Some(wrong) = chips.iter().find(|c| (c.width(), c.height()) != (width, height)) {
+            return Err(ModelError::WrongChip {
+                model: self.model.to_string(),
+                expected: (width as usize, height as usize),
+                received: (wrong.width() as usize, wrong.height() as usize),
+            });
+        }
+        let preprocessing = Preprocessing { mean: [MEAN; 3], factor: [1.0 / SCALE; 3] };
+        let mut embeddings = Vec::with_capacity(chips.len());
+        for batch in chips.chunks(BATCH) {
+            let shape = (batch.len(), 3, height as usize, width as usize);
+            let rows: Vec<Vec<f32>> = Tensor::from_vec(preprocessing.planar(batch), shape, self.device.inner())
+                .and_then(|x| {
+                    let running = &self.parameters.running;
+                    self.network.forward(&x, &self.tensors, running, &[], Mode::Inference)?.to_vec2()
+                })
+                .map_err(backend("embedding"))?;
+            for row in rows {
+                embeddings.push(Embedding::from_raw(row, self.model.clone())?);
+            }
+        }
+        Ok(embeddings)
+    }
+}
