@@ -75,6 +75,7 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
 }
 
 fn decode_as(bytes: &[u8], format: Format, limits: &Limits) -> Result<(Raster, u8), Failure> {
+    #[allow(clippy::infallible_destructuring_match)] // one of several, with the feature
     let format = match format {
         Format::Plain(format) => format,
         #[cfg(feature = "heic")]
