@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use kith::{Database, Library, PhotoFilter};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
 
 use place::{Place, counts, fixture};
 
