@@ -94,7 +94,8 @@ fn a_network_is_trained_resumed_and_used_as_a_model() {
     let own = listed.as_array().unwrap().iter().find(|m| m["name"] == "ours").unwrap();
     assert_eq!((&own["architecture"], &own["fault"]), (&"tiny".into(), &Value::Null));
 
-    let (code, message) = refused(&said(&["--batch-people", "3"]));
+    let many = ["train", "triplet", "people", "--batch-people", "3", "--held-out", "0", "--chips", "chips", "--json"];
+    let (code, message) = refused(&kith(home, &many));
     assert!(code == "train.too_few_people" && message.contains("2 people have two faces"), "{message}");
     assert!(refused(&said(&["--model", "nn9"])).1.contains("mobilefacenet-prelu"));
 }
