@@ -64,6 +64,7 @@ use kith::{DeviceChoice, Engine, PrecisionChoice, Raster};
 use rand::{Rng, SeedableRng};
 
 /// Multiplications of one face.
+const SFACE_PRODUCTS: u64 = 574_000_000;
 const DLIB_PRODUCTS: u64 = 271_000_000;
 const INCEPTION_PRODUCTS: u64 = 1_418_000_000;
 /// Side of the matrices of the product beside the networks.
@@ -95,7 +96,8 @@ fn networks(c: &mut Criterion) {
         builder.precision(precision).build()
     };
     let mut group = c.benchmark_group("network");
-    let models = [("dlib-resnet", 150, DLIB_PRODUCTS), ("seeded", 160, INCEPTION_PRODUCTS)];
+    let models =
+        [("sface", 112, SFACE_PRODUCTS), ("dlib-resnet", 150, DLIB_PRODUCTS), ("seeded", 160, INCEPTION_PRODUCTS)];
     let kinds = [PrecisionChoice::F32, PrecisionChoice::F16, PrecisionChoice::Int16];
     for ((model, side, products), precision) in models.into_iter().flat_map(|m| kinds.map(|p| (m, p))) {
         let engine = match engine(model, precision) {
