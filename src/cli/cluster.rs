@@ -123,7 +123,8 @@ fn show(common: &Common, library: &Library, group: &str) -> anyhow::Result<u8> {
     }
     let key = Database::name_key(group);
     let is_meant = |w: &crate::Who| {
-        w.name.as_deref().is_some_and(|n| Database::name_key(n) == key) || w.group.to_string() == group
+        w.name.as_deref().is_some_and(|n| Database::name_key(n) == key)
+            || w.group.to_string() == group.trim_start_matches('#')
     };
     for photo in &photos {
         for face in photo.faces.iter().filter(|f| f.who.as_ref().is_some_and(is_meant)) {

@@ -4,8 +4,8 @@ use super::Home::{Here, There};
 use super::wire::Request as Ask;
 use super::{Database, text};
 use crate::error::Result;
-use crate::gallery::{LibraryChange, NamedVector, Numbers};
-use crate::store::{GroupRecord, PhotoRecord};
+use crate::gallery::{LibraryChange, LibraryGroups, NamedVector, Numbers};
+use crate::store::PhotoRecord;
 
 /// Photos that a service is asked for at once.
 const TOGETHER: usize = 8192;
@@ -31,7 +31,7 @@ impl Database {
     }
 
     /// All groups, by number.
-    pub(crate) fn library_groups(&self) -> Result<Vec<(u64, GroupRecord)>> {
+    pub(crate) fn library_groups(&self) -> Result<LibraryGroups> {
         match &self.0 {
             Here(d) => d.library_groups(),
             There(c) => c.ask(&Ask::LibraryGroups),

@@ -55,7 +55,7 @@ pub enum LibraryError {
         name: String,
     },
     /// A name that nobody can have.
-    #[error("{name:?} is no name")]
+    #[error("{name:?} is no name: it is empty, holds what cannot be seen, or would be taken for a group's number")]
     BadName {
         /// The name.
         name: String,
@@ -70,6 +70,17 @@ pub enum LibraryError {
         one: u64,
         /// Another.
         other: u64,
+    },
+    /// Somebody else changed the groups while this change was made.
+    #[error("the library's groups were changed by somebody else at the same time; say it again")]
+    ChangedMeanwhile,
+    /// A face is in another group than the one that is named.
+    #[error("face {face} is not in group {group}; `kith cluster show {group}` lists those that are")]
+    NotInGroup {
+        /// The face.
+        face: u64,
+        /// The group.
+        group: u64,
     },
     /// A date that is none.
     #[error("{text:?} is no date; write 2024, 2024-05 or 2024-05-31")]
@@ -98,6 +109,8 @@ impl LibraryError {
             Self::TwoNames { .. } => "library.two_names",
             Self::BadName { .. } => "library.bad_name",
             Self::Contradiction { .. } => "library.contradiction",
+            Self::ChangedMeanwhile => "library.changed_meanwhile",
+            Self::NotInGroup { .. } => "library.not_in_group",
             Self::BadDate { .. } => "library.bad_date",
             Self::NoFaces { .. } => "library.no_faces",
         }

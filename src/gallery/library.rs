@@ -5,10 +5,12 @@
 //! 2. a face has its number from its first write on, and the numbers of all faces and people are different;
 //! 3. each photo is sealed with a data key of its own, which is destroyed when the photo is forgotten.
 
+use std::sync::PoisonError;
+
 use serde::{Deserialize, Serialize};
 
 use super::Database;
-use crate::error::Result;
+use crate::error::{LibraryError, Result};
 use crate::store::{DataKey, GroupRecord, Key, PhotoRecord, PicturesRecord, Writer};
 
 /// What becomes of a photo.
@@ -36,8 +38,20 @@ pub(crate) struct GroupChange {
 pub(crate) struct LibraryChange {
     pub photos: Vec<PhotoChange>,
     pub groups: Vec<GroupChange>,
+    /// The state of the groups ([`LibraryGroups::state`]) that the change was made of; it is refused where they are in
+    /// another by now. None for a change that rests on no group.
+    pub made_of: Option<u64>,
+    /// Photos and their faces that are no faces from now on.
+    pub no_faces: Vec<(u64, u64)>,
     /// Take what is forgotten out of the files, too.
     pub scrub: bool,
+}
+
+/// The groups by number, and which state they are in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LibraryGroups {
+    pub state: u64,
+    pub groups: Vec<(u64, GroupRecord)>,
 }
 
 /// Numbers that a change gave: of each photo and its faces, and of each group, in order.
@@ -54,9 +68,11 @@ impl Database {
     }
 
     /// All groups, by number.
-    pub(crate) fn library_groups(&self) -> Result<Vec<(u64, GroupRecord)>> {
+    pub(crate) fn library_groups(&self) -> Result<LibraryGroups> {
+        let state = self.groups_at.lock().unwrap_or_else(PoisonError::into_inner);
         let all = self.store.page::<GroupRecord>(None, usize::MAX)?;
-        Ok(all.into_iter().filter_map(|(key, record)| numbered(key).map(|id| (id, record))).collect())
+        let groups = all.into_iter().filter_map(|(key, record)| numbered(key).map(|id| (id, record))).collect();
+        Ok(LibraryGroups { state: *state, groups })
     }
 
     /// The pictures of a photo's faces, by the faces' numbers.
@@ -65,8 +81,19 @@ impl Database {
     }
 
     /// Makes the change and returns when it is on disk for good: the numbers that it gave.
+    ///
+    /// # Errors
+    /// [`LibraryError::ChangedMeanwhile`] for a change that was made of groups as they are no more: two commands at once
+    /// would put a face into two groups, and lose what one of them said.
     pub(crate) fn library_change(&self, change: LibraryChange) -> Result<Numbers> {
-        let LibraryChange { photos, groups, scrub } = change;
+        let LibraryChange { photos, groups, made_of, no_faces, scrub } = change;
+        let mut state = self.groups_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if made_of.is_some_and(|made_of| made_of != *state) {
+            return Err(LibraryError::ChangedMeanwhile.into());
+        }
+        if !groups.is_empty() || !no_faces.is_empty() {
+            *state += 1;
+        }
         let forgets = photos.iter().any(|p| p.record.is_none());
         let (ticket, keys, numbers) = {
             let mut writer = self.store.writer()?;
@@ -85,6 +112,9 @@ impl Database {
                 }
                 numbers.0.push((id, faces));
             }
+            for (photo, face) in no_faces {
+                self.mark_no_face(&mut writer, photo, face)?;
+            }
             for group in groups {
                 let id = group.id.unwrap_or_else(|| writer.new_id());
                 numbers.1.push(id);
@@ -98,6 +128,7 @@ impl Database {
             }
             (writer.commit()?, keys, numbers)
         };
+        drop(state);
         self.store.settle(ticket)?;
         self.store.destroy(&keys)?;
         if forgets && scrub {
@@ -114,6 +145,10 @@ impl Database {
         mut record: PhotoRecord,
         pictures: Option<Vec<Vec<u8>>>,
     ) -> Result<Vec<u64>> {
+        // What was said to be no face while the photo was looked at again stays none.
+        let before = known.map(|id| self.store.get::<PhotoRecord>(Key::Photo(id))).transpose()?.flatten();
+        let none: Vec<u64> = before.iter().flat_map(|p| &p.faces).filter(|f| f.no_face).map(|f| f.id).collect();
+        record.faces.iter_mut().filter(|f| none.contains(&f.id)).for_each(|face| face.no_face = true);
         record.faces.iter_mut().filter(|f| f.id == 0).for_each(|face| face.id = writer.new_id());
         let data_key = match known {
             Some(id) if self.store.holds(Key::Photo(id))? => self.store.data_key(Key::Photo(id))?,
@@ -128,6 +163,15 @@ impl Database {
         }
         writer.put(Key::Photo(id), &record, data_key)?;
         Ok(record.faces.iter().map(|f| f.id).collect())
+    }
+
+    fn mark_no_face(&self, writer: &mut Writer, photo: u64, face: u64) -> Result<()> {
+        let unknown = || LibraryError::UnknownFace { face };
+        let mut record = self.store.get::<PhotoRecord>(Key::Photo(photo))?.ok_or_else(unknown)?;
+        let found = record.faces.iter_mut().find(|f| f.id == face).ok_or_else(unknown)?;
+        found.no_face = true;
+        writer.put(Key::Photo(photo), &record, self.store.data_key(Key::Photo(photo))?)?;
+        Ok(())
     }
 
     /// Model and vectors of a gallery's faces; `None` where there is no such gallery.

@@ -44,7 +44,7 @@ pub(crate) use identify::Nearest;
 pub use identify::{Candidate, Identification, SearchPolicy};
 pub use import::Imported;
 pub use import::check_export;
-pub(crate) use library::{GroupChange, LibraryChange, NamedVector, Numbers, PhotoChange};
+pub(crate) use library::{GroupChange, LibraryChange, LibraryGroups, NamedVector, Numbers, PhotoChange};
 pub use listing::{FacePage, PeoplePage};
 pub use merging::Split;
 pub(crate) use names::{is_name, key as name_key, shown as shown_name};
@@ -104,6 +104,8 @@ pub struct Database {
     successors: RwLock<BTreeMap<u32, u32>>,
     /// Held by whoever writes a graph's file, before anything else is.
     saving: Mutex<()>,
+    /// Which state the library's groups are in: another number after every change. Held while they are read or changed.
+    groups_at: Mutex<u64>,
     /// What was set right when it was opened.
     notes: Vec<String>,
 }
@@ -152,7 +154,8 @@ impl Database {
         })?;
         let shelves = shelves.into_values().map(|s| (s.record().name.clone(), Arc::new(s))).collect();
         let (shelves, successors) = (RwLock::new(shelves), RwLock::new(successors));
-        let mut database = Self { store, shelves, successors, saving: Mutex::new(()), notes };
+        let mut database =
+            Self { store, shelves, successors, saving: Mutex::new(()), groups_at: Mutex::new(now_ms()), notes };
         database.load_indexes();
         database.finish_forgetting();
         Ok(database)

@@ -9,7 +9,7 @@ use super::{Library, group_called};
 use crate::database::Database;
 use crate::error::{LibraryError, Result};
 use crate::files::now_ms;
-use crate::gallery::{GroupChange, LibraryChange, PhotoChange};
+use crate::gallery::{GroupChange, LibraryChange};
 use crate::store::GroupRecord;
 
 /// What a correction changed.
@@ -39,16 +39,20 @@ impl Library<'_> {
     /// # Errors
     /// [`LibraryError::UnknownGroup`], [`LibraryError::BadName`], a store's error.
     pub fn name(&self, group: &str, name: &str) -> Result<Correction> {
-        let groups = self.groups()?;
+        self.in_turn(|| self.name_now(group, name))
+    }
+
+    fn name_now(&self, group: &str, name: &str) -> Result<Correction> {
+        let (made_of, groups) = self.groups_to_change()?;
         let (id, name) = (group_called(&groups, group)?, usable(name)?);
         let key = Database::name_key(&name);
         let same = groups.iter().find(|(other, g)| **other != id && Database::name_key(&g.name) == key);
         if let Some((&other, _)) = same {
-            return self.join(groups, id, other, Some(name));
+            return self.join((made_of, groups), id, other, Some(name));
         }
         let mut record = groups[&id].clone();
         (record.name, record.kept) = (name, true);
-        self.put(vec![(id, Some(record.clone()))])?;
+        self.put(made_of, vec![(Some(id), Some(record.clone()))])?;
         Ok(Correction::of(id, &record, None))
     }
 
@@ -57,18 +61,22 @@ impl Library<'_> {
     /// # Errors
     /// [`LibraryError::UnknownFace`], [`LibraryError::BadName`], a store's error.
     pub fn name_face(&self, face: u64, name: &str) -> Result<Correction> {
-        let (photos, mut groups) = (self.photos()?, self.groups()?);
-        let there = photos.values().any(|p| p.faces.iter().any(|f| f.id == face));
+        self.in_turn(|| self.name_face_now(face, name))
+    }
+
+    fn name_face_now(&self, face: u64, name: &str) -> Result<Correction> {
+        let (made_of, mut groups) = self.groups_to_change()?;
+        let there = self.photos()?.values().any(|p| p.faces.iter().any(|f| f.id == face && !f.no_face));
         if !there {
             return Err(LibraryError::UnknownFace { face }.into());
         }
         let name = usable(name)?;
         let key = Database::name_key(&name);
         let to = groups.iter().find(|(_, g)| Database::name_key(&g.name) == key).map(|(id, _)| *id);
-        let mut changed: Vec<(u64, Option<GroupRecord>)> = Vec::new();
+        let mut changed: Vec<(Option<u64>, Option<GroupRecord>)> = Vec::new();
         for (id, record) in groups.iter_mut().filter(|(id, g)| Some(**id) != to && g.faces.contains(&face)) {
             take_out(record, &[face]);
-            changed.push((*id, Some(record.clone())));
+            changed.push((Some(*id), Some(record.clone())));
         }
         let mut record = to.and_then(|id| groups.get(&id).cloned()).unwrap_or_default();
         if to.is_none() {
@@ -76,11 +84,9 @@ impl Library<'_> {
         }
         (record.name, record.kept) = (name, true);
         put_in(&mut record, &[face]);
-        self.put(changed)?;
-        let change = GroupChange { id: to, record: Some(record.clone()) };
-        let (_, numbers) =
-            self.database.library_change(LibraryChange { groups: vec![change], ..LibraryChange::default() })?;
-        Ok(Correction::of(numbers[0], &record, None))
+        changed.push((to, Some(record.clone())));
+        let last = changed.len() - 1;
+        Ok(Correction::of(self.put(made_of, changed)?[last], &record, None))
     }
 
     /// Makes two groups one: the second has the faces of both from now on.
@@ -88,24 +94,28 @@ impl Library<'_> {
     /// # Errors
     /// [`LibraryError::UnknownGroup`], [`LibraryError::TwoNames`], a store's error.
     pub fn merge(&self, from: &str, into: &str) -> Result<Correction> {
-        let groups = self.groups()?;
+        self.in_turn(|| self.merge_now(from, into))
+    }
+
+    fn merge_now(&self, from: &str, into: &str) -> Result<Correction> {
+        let (made_of, groups) = self.groups_to_change()?;
         let (from, into) = (group_called(&groups, from)?, group_called(&groups, into)?);
         let (a, b) = (&groups[&from], &groups[&into]);
         if from == into {
             return Ok(Correction::of(into, b, None));
         }
-        if !a.name.is_empty() && !b.name.is_empty() && a.kept && b.kept {
+        if !a.name.is_empty() && !b.name.is_empty() && Database::name_key(&a.name) != Database::name_key(&b.name) {
             let (theirs, name) = (a.name.clone(), b.name.clone());
             return Err(LibraryError::TwoNames { from, theirs, into, name }.into());
         }
         let name = if b.name.is_empty() { &a.name } else { &b.name };
         let name = (!name.is_empty()).then(|| name.clone());
-        self.join(groups, from, into, name)
+        self.join((made_of, groups), from, into, name)
     }
 
     fn join(
         &self,
-        mut groups: BTreeMap<u64, GroupRecord>,
+        (made_of, mut groups): (Option<u64>, BTreeMap<u64, GroupRecord>),
         from: u64,
         into: u64,
         name: Option<String>,
@@ -120,7 +130,7 @@ impl Library<'_> {
         put_in(&mut record, &faces);
         record.kept = true;
         record.name = name.unwrap_or(record.name);
-        self.put(vec![(from, None), (into, Some(record.clone()))])?;
+        self.put(made_of, vec![(Some(from), None), (Some(into), Some(record.clone()))])?;
         Ok(Correction::of(into, &record, Some(from)))
     }
 
@@ -129,13 +139,17 @@ impl Library<'_> {
     /// # Errors
     /// [`LibraryError::UnknownGroup`], a store's error.
     pub fn different(&self, one: &str, other: &str) -> Result<Correction> {
-        let groups = self.groups()?;
+        self.in_turn(|| self.different_now(one, other))
+    }
+
+    fn different_now(&self, one: &str, other: &str) -> Result<Correction> {
+        let (made_of, groups) = self.groups_to_change()?;
         let (id, other) = (group_called(&groups, one)?, group_called(&groups, other)?);
         let mut record = groups[&id].clone();
         if id != other {
             let theirs: Vec<u64> = groups[&other].faces.iter().filter(|f| !record.faces.contains(f)).copied().collect();
             take_out(&mut record, &theirs);
-            self.put(vec![(id, Some(record.clone()))])?;
+            self.put(made_of, vec![(Some(id), Some(record.clone()))])?;
         }
         Ok(Correction::of(id, &record, None))
     }
@@ -144,23 +158,22 @@ impl Library<'_> {
     /// own. Returns that group.
     ///
     /// # Errors
-    /// [`LibraryError::UnknownGroup`], [`LibraryError::UnknownFace`] for a face that is not in it, a store's error.
+    /// [`LibraryError::UnknownGroup`], [`LibraryError::NotInGroup`], a store's error.
     pub fn split(&self, group: &str, faces: &[u64]) -> Result<Correction> {
-        let groups = self.groups()?;
+        self.in_turn(|| self.split_now(group, faces))
+    }
+
+    fn split_now(&self, group: &str, faces: &[u64]) -> Result<Correction> {
+        let (made_of, groups) = self.groups_to_change()?;
         let id = group_called(&groups, group)?;
         let mut record = groups[&id].clone();
         if let Some(face) = faces.iter().find(|f| !record.faces.contains(f)) {
-            return Err(LibraryError::UnknownFace { face: *face }.into());
+            return Err(LibraryError::NotInGroup { face: *face, group: id }.into());
         }
         take_out(&mut record, faces);
         let mut parted = GroupRecord { kept: true, created_ms: now_ms(), ..GroupRecord::default() };
         put_in(&mut parted, faces);
-        let changes = vec![
-            GroupChange { id: Some(id), record: Some(record) },
-            GroupChange { id: None, record: Some(parted.clone()) },
-        ];
-        let (_, numbers) =
-            self.database.library_change(LibraryChange { groups: changes, ..LibraryChange::default() })?;
+        let numbers = self.put(made_of, vec![(Some(id), Some(record)), (None, Some(parted.clone()))])?;
         Ok(Correction::of(numbers[1], &parted, None))
     }
 
@@ -169,13 +182,17 @@ impl Library<'_> {
     /// # Errors
     /// [`LibraryError::Ungrouped`], a store's error.
     pub fn not_this_person(&self, face: u64) -> Result<Correction> {
-        let mut groups = self.groups()?;
+        self.in_turn(|| self.not_this_person_now(face))
+    }
+
+    fn not_this_person_now(&self, face: u64) -> Result<Correction> {
+        let (made_of, mut groups) = self.groups_to_change()?;
         let found = groups.iter_mut().find(|(_, g)| g.faces.contains(&face));
         let (id, record) = found.ok_or(LibraryError::Ungrouped { face })?;
         take_out(record, &[face]);
         let answer = Correction { gone: None, ..Correction::of(*id, record, None) };
-        let changed = vec![(*id, Some(record.clone()))];
-        self.put(changed)?;
+        let changed = vec![(Some(*id), Some(record.clone()))];
+        self.put(made_of, changed)?;
         Ok(answer)
     }
 
@@ -184,14 +201,16 @@ impl Library<'_> {
     /// # Errors
     /// [`LibraryError::UnknownFace`], a store's error.
     pub fn not_a_face(&self, face: u64) -> Result<Correction> {
-        let mut photos = self.photos()?;
-        let found = photos.iter_mut().find(|(_, p)| p.faces.iter().any(|f| f.id == face));
-        let (id, photo) = found.ok_or(LibraryError::UnknownFace { face })?;
-        photo.faces.iter_mut().filter(|f| f.id == face).for_each(|f| f.no_face = true);
-        let photos = vec![PhotoChange { id: Some(*id), record: Some(photo.clone()), pictures: None }];
-        let groups = super::people::without(self.groups()?, &[face].into());
-        self.database.library_change(LibraryChange { photos, groups, scrub: false })?;
-        Ok(Correction { group: None, name: None, faces: 0, gone: None })
+        self.in_turn(|| {
+            let (made_of, groups) = self.groups_to_change()?;
+            let photos = self.photos()?;
+            let found = photos.iter().find(|(_, p)| p.faces.iter().any(|f| f.id == face));
+            let (photo, _) = found.ok_or(LibraryError::UnknownFace { face })?;
+            let groups = super::people::without(groups, &[face].into());
+            let no_faces = vec![(*photo, face)];
+            self.database.library_change(LibraryChange { groups, made_of, no_faces, ..LibraryChange::default() })?;
+            Ok(Correction { group: None, name: None, faces: 0, gone: None })
+        })
     }
 
     /// Does not show a group in lists, or shows it again.
@@ -199,17 +218,19 @@ impl Library<'_> {
     /// # Errors
     /// [`LibraryError::UnknownGroup`], a store's error.
     pub fn hide(&self, group: &str, hidden: bool) -> Result<Correction> {
-        let groups = self.groups()?;
-        let id = group_called(&groups, group)?;
-        let record = GroupRecord { hidden, kept: true, ..groups[&id].clone() };
-        self.put(vec![(id, Some(record.clone()))])?;
-        Ok(Correction::of(id, &record, None))
+        self.in_turn(|| {
+            let (made_of, groups) = self.groups_to_change()?;
+            let id = group_called(&groups, group)?;
+            let record = GroupRecord { hidden, kept: true, ..groups[&id].clone() };
+            self.put(made_of, vec![(Some(id), Some(record.clone()))])?;
+            Ok(Correction::of(id, &record, None))
+        })
     }
 
-    fn put(&self, groups: Vec<(u64, Option<GroupRecord>)>) -> Result<()> {
-        let groups = groups.into_iter().map(|(id, record)| GroupChange { id: Some(id), record }).collect();
-        self.database.library_change(LibraryChange { groups, ..LibraryChange::default() })?;
-        Ok(())
+    /// Writes groups, all or none; the numbers that they have now.
+    fn put(&self, made_of: Option<u64>, groups: Vec<(Option<u64>, Option<GroupRecord>)>) -> Result<Vec<u64>> {
+        let groups = groups.into_iter().map(|(id, record)| GroupChange { id, record }).collect();
+        Ok(self.database.library_change(LibraryChange { groups, made_of, ..LibraryChange::default() })?.1)
     }
 }
 

@@ -120,6 +120,7 @@ pub(super) fn likeness(raster: &Raster) -> [u64; 4] {
 /// [`crate::error::LibraryError::BadName`].
 pub(super) fn usable(name: &str) -> Result<String, crate::error::LibraryError> {
     let trimmed = name.trim();
-    let fits = Database::is_name(trimmed) && trimmed.parse::<u64>().is_err();
+    let number = trimmed.strip_prefix('#').unwrap_or(trimmed).parse::<u64>();
+    let fits = Database::is_name(trimmed) && number.is_err();
     if fits { Ok(trimmed.to_string()) } else { Err(crate::error::LibraryError::BadName { name: name.to_string() }) }
 }

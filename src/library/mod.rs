@@ -40,7 +40,13 @@ pub use upkeep::LibraryStatus;
 
 use crate::database::Database;
 use crate::error::{LibraryError, Result};
+#[cfg(doc)]
+use crate::gallery::LibraryChange;
+use crate::gallery::LibraryGroups;
 use crate::store::{GroupRecord, PhotoRecord};
+
+/// Times that a change is tried while others change the library, too.
+const TURNS: usize = 100;
 
 /// The photos of a database.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +65,25 @@ impl<'a> Library<'a> {
     }
 
     fn groups(&self) -> Result<BTreeMap<u64, GroupRecord>> {
-        Ok(self.database.library_groups()?.into_iter().collect())
+        Ok(self.groups_to_change()?.1)
+    }
+
+    /// The groups, and the state that a change of them is made of ([`LibraryChange::made_of`]).
+    fn groups_to_change(&self) -> Result<(Option<u64>, BTreeMap<u64, GroupRecord>)> {
+        let LibraryGroups { state, groups } = self.database.library_groups()?;
+        Ok((Some(state), groups.into_iter().collect()))
+    }
+
+    /// Makes a change of groups, which `work` reads, changes and writes: again where somebody else changed them meanwhile.
+    fn in_turn<T>(&self, work: impl Fn() -> Result<T>) -> Result<T> {
+        for _ in 1..TURNS {
+            match work() {
+                // By its name: a service sends no more of an error.
+                Err(error) if error.code() == LibraryError::ChangedMeanwhile.code() => {}
+                done => return done,
+            }
+        }
+        work()
     }
 }
 

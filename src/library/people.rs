@@ -80,6 +80,12 @@ impl Library<'_> {
     /// # Errors
     /// [`LibraryError::NoFaces`], [`LibraryError::Contradiction`], [`RefusalError::NotCalibrated`], a store's error.
     pub fn group(&self, gallery: Option<&str>, own: Option<&Calibration>, poor: bool) -> Result<Grouped> {
+        self.in_turn(|| self.group_now(gallery, own, poor))
+    }
+
+    fn group_now(&self, gallery: Option<&str>, own: Option<&Calibration>, poor: bool) -> Result<Grouped> {
+        // Before the photos: what is said of their faces from now on has it begin again.
+        let (made_of, before) = self.groups_to_change()?;
         let photos = self.photos()?;
         let model = main_model(&photos);
         let model = model.ok_or_else(|| LibraryError::NoFaces { model: "any model".to_string() })?;
@@ -102,7 +108,6 @@ impl Library<'_> {
             None => None,
         };
         let enrolled = enrolled.map(|(_, vectors)| vectors).unwrap_or_default();
-        let before = self.groups()?;
         // What was kept is kept, also of faces that would not be grouped by themselves.
         let chosen: BTreeSet<u64> = seen.iter().map(|s| s.face.id).collect();
         let kept: BTreeSet<u64> = before.values().filter(|g| g.kept).flat_map(|g| g.faces.iter().copied()).collect();
@@ -120,8 +125,8 @@ impl Library<'_> {
         let line = line_among(&record, seen.len() + enrolled.len())?;
         let groups = group_rows(Rows::new(&values, dimension), &rules, line, Method::Linkage);
 
-        let (change, alone) = self.changes(&seen, &before, (&groups, &names), gallery.is_some());
-        self.database.library_change(change)?;
+        let (changed, alone) = self.changes(&seen, &before, (&groups, &names), gallery.is_some());
+        self.database.library_change(LibraryChange { groups: changed, made_of, ..LibraryChange::default() })?;
         let people: BTreeSet<&str> = enrolled.iter().map(|e| e.0.as_str()).collect();
         Ok(Grouped {
             model,
@@ -150,7 +155,7 @@ impl Library<'_> {
         before: &BTreeMap<u64, GroupRecord>,
         (groups, names): (&[u32], &HashMap<u32, String>),
         with_gallery: bool,
-    ) -> (LibraryChange, usize) {
+    ) -> (Vec<GroupChange>, usize) {
         let mut members: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
         seen.iter().zip(groups).for_each(|(s, group)| members.entry(*group).or_default().push(s.face.id));
         // Names that enrolled faces bring along.
@@ -175,7 +180,7 @@ impl Library<'_> {
                 claimed.insert(id);
             }
         }
-        let (mut change, mut alone) = (LibraryChange::default(), 0);
+        let (mut change, mut alone) = (Vec::new(), 0);
         for (group, mut faces) in members {
             faces.sort_unstable();
             let id = number_of.get(&group).copied();
@@ -190,9 +195,12 @@ impl Library<'_> {
             }
             let mut record =
                 old.clone().unwrap_or_else(|| GroupRecord { created_ms: now_ms(), ..GroupRecord::default() });
+            // Faces of a kept group whose photos are away, or were not looked at with this model yet, are still theirs.
+            let away = |o: &GroupRecord| o.faces.iter().filter(|f| !of.contains_key(f)).copied().collect::<Vec<u64>>();
             record.faces = faces;
+            record.faces.extend(old.iter().filter(|o| o.kept).flat_map(away));
             match name {
-                Some(name) if !record.kept => record.name = (*name).clone(),
+                Some(name) if !record.kept || record.name.is_empty() => record.name = (*name).clone(),
                 None if !record.kept && with_gallery => record.name = String::new(),
                 _ => {}
             }
@@ -201,19 +209,22 @@ impl Library<'_> {
                 if absorbed.1.faces.iter().any(|f| of.get(f) == Some(&group)) {
                     record.kept = true;
                     record.not.extend(&absorbed.1.not);
+                    record.faces.extend(away(absorbed.1));
                 }
             }
+            record.faces.sort_unstable();
+            record.faces.dedup();
             record.not.sort_unstable();
             record.not.dedup();
             if old.as_ref() != Some(&record) {
-                change.groups.push(GroupChange { id, record: Some(record) });
+                change.push(GroupChange { id, record: Some(record) });
             }
         }
         for (id, record) in before.iter().filter(|(id, _)| !claimed.contains(id)) {
             // A person whose photos are away has their name when these are back.
             let away = record.kept && !record.faces.iter().any(|f| of.contains_key(f));
             if !away {
-                change.groups.push(GroupChange { id: Some(*id), record: None });
+                change.push(GroupChange { id: Some(*id), record: None });
             }
         }
         (change, alone)

@@ -494,15 +494,12 @@ impl State {
             }
         }
         let gone = std::mem::take(&mut self.gone);
-        if !gone.is_empty() {
-            let faces = gone.iter().flat_map(|(_, faces)| faces.iter().copied()).collect();
-            change.groups = people::without(library.groups()?, &faces);
-            change.photos.extend(gone.into_iter().map(|(id, _)| PhotoChange {
-                id: Some(id),
-                record: None,
-                pictures: None,
-            }));
-        }
+        let lost: BTreeSet<u64> = gone.iter().flat_map(|(_, faces)| faces.iter().copied()).collect();
+        change.photos.extend(gone.into_iter().map(|(id, _)| PhotoChange {
+            id: Some(id),
+            record: None,
+            pictures: None,
+        }));
         let new = std::mem::take(&mut self.new);
         let known = change.photos.len();
         for (record, pictures) in &new {
@@ -512,7 +509,14 @@ impl State {
         if change.photos.is_empty() {
             return Ok(());
         }
-        let (numbers, _) = library.database.library_change(change)?;
+        let (numbers, _) = library.in_turn(|| {
+            let mut change = change.clone();
+            if !lost.is_empty() {
+                let (made_of, groups) = library.groups_to_change()?;
+                (change.groups, change.made_of) = (people::without(groups, &lost), made_of);
+            }
+            library.database.library_change(change)
+        })?;
         for (id, faces) in &numbers[..known] {
             // Faces that were found anew have numbers now.
             if let Some(photo) = self.photos.get_mut(id) {

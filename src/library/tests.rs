@@ -412,6 +412,103 @@ fn a_number_sign_calls_a_group_by_its_number_whatever_people_are_called() {
 }
 
 #[test]
+fn faces_whose_photos_are_away_or_another_models_stay_where_somebody_put_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    added(&database, &family());
+    let first = group(&library);
+    let id = first[0].id.to_string();
+    library.name(&id, "Ada").unwrap();
+    let whole = faces(&library)[&first[0].id].clone();
+    // A third of the photos goes away, or are looked at with another model; then they are back.
+    let some: Vec<(u64, PhotoRecord)> = library.photos().unwrap().into_iter().step_by(3).collect();
+    let put = |change: &dyn Fn(&mut PhotoRecord)| {
+        let change = |(id, record): &(u64, PhotoRecord)| {
+            let mut record = record.clone();
+            change(&mut record);
+            PhotoChange { id: Some(*id), record: Some(record), pictures: None }
+        };
+        let photos = some.iter().map(change).collect();
+        database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap();
+    };
+    for change in [&|p: &mut PhotoRecord| p.files[0].missing = true, &|p: &mut PhotoRecord| p.model = "n/0/t".into()]
+        as [&dyn Fn(&mut PhotoRecord); 2]
+    {
+        put(change);
+        let now = group(&library);
+        assert!(now.iter().any(|g| g.name.as_deref() == Some("Ada")), "{now:?}");
+        assert_eq!(faces(&library)[&first[0].id], whole);
+        put(&|_| ());
+        group(&library);
+        assert_eq!(faces(&library)[&first[0].id], whole);
+    }
+}
+
+#[test]
+fn of_commands_at_once_none_is_lost_and_no_face_is_in_two_groups() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    added(&database, &family());
+    let of = |g: &GroupSummary| faces(&library)[&g.id].iter().copied().collect::<Vec<u64>>();
+    let named: Vec<u64> = group(&library).iter().take(2).flat_map(of).take(12).collect();
+    std::thread::scope(|scope| {
+        for face in &named {
+            scope.spawn(move || library.name_face(*face, &format!("P{face}")).unwrap());
+        }
+        scope.spawn(|| group(&library));
+        scope.spawn(|| group(&library));
+    });
+    group(&library);
+    let groups = library.groups().unwrap();
+    for face in named {
+        let of: Vec<&GroupRecord> = groups.values().filter(|g| g.faces.contains(&face)).collect();
+        assert!(of.len() == 1 && of[0].name == format!("P{face}"), "{face}: {of:?}");
+    }
+    // A change that was made of groups as they are no more is refused.
+    let (made_of, _) = library.groups_to_change().unwrap();
+    library.hide(&groups.keys().next().unwrap().to_string(), true).unwrap();
+    let change = LibraryChange { made_of, ..LibraryChange::default() };
+    let refused = database.library_change(change).unwrap_err();
+    assert_eq!(refused.code(), "library.changed_meanwhile");
+}
+
+#[test]
+fn what_is_said_to_be_no_face_while_its_photo_is_looked_at_again_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    let (id, numbers) = added(&database, &[(1, vec![1, 2])]).remove(0);
+    let scanned = library.photos().unwrap().remove(&id).unwrap();
+    library.not_a_face(numbers[0]).unwrap();
+    let photos = vec![PhotoChange { id: Some(id), record: Some(scanned), pictures: None }];
+    database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap();
+    let record = library.photos().unwrap().remove(&id).unwrap();
+    assert_eq!(record.faces.iter().map(|f| f.no_face).collect::<Vec<_>>(), [true, false]);
+    let refused = library.name_face(numbers[0], "Ada").unwrap_err();
+    assert_eq!(refused.code(), "library.unknown_face");
+}
+
+#[test]
+fn names_that_look_like_numbers_are_refused_and_two_names_are_not_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    added(&database, &family());
+    let groups = group(&library);
+    let [a, b] = [0, 1].map(|at: usize| groups[at].id.to_string());
+    for name in ["412", "#412", " "] {
+        assert_eq!(library.name(&a, name).unwrap_err().code(), "library.bad_name", "{name}");
+    }
+    library.name(&a, "Ada").unwrap();
+    library.name(&b, "Grace").unwrap();
+    assert_eq!(library.merge(&a, &b).unwrap_err().code(), "library.two_names");
+    let elsewhere = *faces(&library)[&groups[2].id].first().unwrap();
+    assert_eq!(library.split(&a, &[elsewhere]).unwrap_err().code(), "library.not_in_group");
+}
+
+#[test]
 #[ignore = "takes minutes; makes a library of 50,000 made-up faces at $KITH_LARGE_LIBRARY, and says how long it takes to read"]
 fn fifty_thousand_faces() {
     let (model, faces, people) = ("sface/72a0b0467d18eab6/five-point-112", 50_000u64, 6_000u64);

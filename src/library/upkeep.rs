@@ -55,9 +55,14 @@ impl Library<'_> {
     /// # Errors
     /// A store's error.
     pub fn remove(&self, under: &[PathBuf], missing: bool, scrub: bool) -> Result<(usize, usize)> {
+        self.in_turn(|| self.remove_now(under, missing, scrub))
+    }
+
+    fn remove_now(&self, under: &[PathBuf], missing: bool, scrub: bool) -> Result<(usize, usize)> {
+        let (made_of, groups) = self.groups_to_change()?;
         let under: Vec<PathBuf> = under.iter().map(|p| std::path::absolute(p).unwrap_or_else(|_| p.clone())).collect();
         let is_meant = |path: &str| under.iter().any(|folder| path_of(path).starts_with(folder));
-        let (mut change, mut gone) = (LibraryChange { scrub, ..LibraryChange::default() }, BTreeSet::new());
+        let (mut change, mut gone) = (LibraryChange { scrub, made_of, ..LibraryChange::default() }, BTreeSet::new());
         let mut photos = 0;
         for (id, mut record) in self.photos()? {
             let files = record.files.len();
@@ -70,7 +75,7 @@ impl Library<'_> {
                 change.photos.push(PhotoChange { id: Some(id), record: Some(record), pictures: None });
             }
         }
-        change.groups = people::without(self.groups()?, &gone);
+        change.groups = people::without(groups, &gone);
         self.database.library_change(change)?;
         Ok((photos, gone.len()))
     }

@@ -298,6 +298,9 @@ impl From<LibraryError> for Problem {
             LibraryError::Ungrouped { .. } | LibraryError::TwoNames { .. } | LibraryError::NoFaces { .. } => {
                 (StatusCode::CONFLICT, error.to_string())
             }
+            LibraryError::ChangedMeanwhile | LibraryError::NotInGroup { .. } => {
+                (StatusCode::CONFLICT, error.to_string())
+            }
             LibraryError::Contradiction { .. } => (StatusCode::CONFLICT, error.to_string()),
             LibraryError::BadName { .. } | LibraryError::BadDate { .. } => (StatusCode::BAD_REQUEST, error.to_string()),
             _ => return Self::ours(error.code(), &error),
