@@ -84,6 +84,10 @@ fn a_network_is_trained_resumed_and_used_as_a_model() {
     let resumed = std::fs::read(home.join("weights/ours.safetensors")).unwrap();
     json(&said(&["--epochs", "4"]));
     assert!(resumed == std::fs::read(home.join("weights/ours.safetensors")).unwrap(), "the same bits");
+    // What was there under that name is kept under another, with its card.
+    let files = std::fs::read_dir(home.join("weights")).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap());
+    let kept: Vec<String> = files.filter(|name| name.starts_with("ours-")).collect();
+    assert!(kept.len() == 3 && kept.iter().any(|name| name.ends_with(".card.md")), "{kept:?}");
     let (code, message) = refused(&said(&["--epochs", "4", "--checkpoint", "run", "--rate", "0.5"]));
     assert!(code == "train.other_run" && message.contains("rate = 0.5"), "{message}");
 
@@ -98,6 +102,24 @@ fn a_network_is_trained_resumed_and_used_as_a_model() {
     let (code, message) = refused(&kith(home, &many));
     assert!(code == "train.too_few_people" && message.contains("2 people have two faces"), "{message}");
     assert!(refused(&said(&["--model", "nn9"])).1.contains("mobilefacenet-prelu"));
+}
+
+#[test]
+fn weights_are_not_called_as_the_built_in_ones_nor_by_ways_to_other_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    people(home);
+    for name in ["yunet", "sface", "mobilefacenet", "../evil", "a/b", "", "with space", ".hidden", "x+mirror"] {
+        let one = ["train", "triplet", "people", "--name", name, "--json"];
+        let own = ["train", "eigenfaces", "people", "--name", name, "--json"];
+        for command in [one, own] {
+            let (_, message) = refused(&kith(home, &command));
+            assert!(message.contains("name"), "{name}: {message}");
+        }
+    }
+    let (_, message) = refused(&kith(home, &["weights", "import", "x.onnx", "--name", "sface", "--json"]));
+    assert!(message.contains("built in"), "{message}");
+    assert!(!home.join("weights").exists() || std::fs::read_dir(home.join("weights")).unwrap().next().is_none());
 }
 
 #[cfg(all(unix, feature = "serve"))]

@@ -24,6 +24,7 @@ mod library;
 mod manual;
 mod notes;
 mod output;
+mod own_weights;
 mod people;
 mod people_folder;
 mod reembed;

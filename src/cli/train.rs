@@ -6,7 +6,7 @@ use std::path::Path;
 use super::args::common::Common;
 use super::args::train::{Train, TrainClassic, TrainWhat};
 use super::codes::DONE;
-use super::{output, train_networks};
+use super::{output, own_weights, train_networks};
 use crate::LabelledPhoto;
 use crate::eval::people_of;
 use crate::files::spelled;
@@ -38,13 +38,15 @@ fn classic(common: &Common, kind: ClassicKind, command: &TrainClassic, options: 
         Some(path) => path.clone(),
         None => {
             let name = command.name.as_deref().unwrap_or(kind.name());
-            super::weights::weights_folder(common)?.join(format!("{name}.safetensors"))
+            own_weights::place(common, name)?
         }
     };
     let (photos, left_out) = photos_of(&command.people, command.except.as_deref())?;
     let engine = common.engine()?;
     let bar = output::bar(common, photos.len(), "finding faces");
-    let trained = train_classic(&engine, kind, &photos, options, &common.limits(), &out, &|| bar.inc(1))?;
+    let trained = own_weights::keeping(&out, || {
+        Ok(train_classic(&engine, kind, &photos, options, &common.limits(), &out, &|| bar.inc(1))?)
+    })?;
     bar.finish_and_clear();
     for failure in &trained.failures {
         eprintln!("kith: {failure}");

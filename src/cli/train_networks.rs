@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::args::common::Common;
 use super::args::train::{TrainAdapt, TrainPreview, TrainTriplet};
 use super::codes::{DONE, FAILED};
-use super::output;
+use super::{output, own_weights};
 use crate::eval::{TrainingEpoch, TrainingRates, training_page};
 use crate::files::{Audience, spelled, write_whole};
 use crate::json::json;
@@ -150,7 +150,7 @@ pub(super) fn run_adapt(common: &Common, command: &TrainAdapt) -> anyhow::Result
             "no weights at hand make {model}, whose vectors gallery {gallery:?} has; see `kith weights list`"
         )
     })?;
-    let out = super::weights::weights_folder(common)?.join(format!("{}.safetensors", command.name));
+    let out = own_weights::place(common, &command.name)?;
     anyhow::ensure!(
         base != command.name,
         "{base} is the model that the gallery has; give the adapted one another --name"
@@ -166,7 +166,7 @@ pub(super) fn run_adapt(common: &Common, command: &TrainAdapt) -> anyhow::Result
     let options = AdaptOptions { folds: command.folds, far: command.far, seed: command.seed };
     let (projection, report) = adapt(&rows, &people, &options)?;
     waiting.finish_and_clear();
-    let written = projection.write(&store.load(&base)?, &out)?;
+    let written = own_weights::keeping(&out, || Ok(projection.write(&store.load(&base)?, &out)?))?;
     if common.json {
         output::json(&json!({ "base": base, "written": written, "measured": report, "gain": report.gain() }))?;
         return Ok(DONE);
@@ -213,7 +213,7 @@ pub(super) fn run_triplet(common: &Common, command: &TrainTriplet, photos: &[Lab
         Some(path) => path.clone(),
         None => {
             let name = command.name.as_deref().unwrap_or(network.name());
-            super::weights::weights_folder(common)?.join(format!("{name}.safetensors"))
+            own_weights::place(common, name)?
         }
     };
     // --model is what is to be trained; faces are found without it.
@@ -244,7 +244,7 @@ pub(super) fn run_triplet(common: &Common, command: &TrainTriplet, photos: &[Lab
         };
         anyhow::bail!("interrupted after {} of {} steps: {next}", trainer.steps_done(), trainer.steps());
     }
-    let written = trainer.write(&out)?;
+    let written = own_weights::keeping(&out, || Ok(trainer.write(&out)?))?;
     let card = ModelCard {
         network: network.name(),
         written: &written,

@@ -35,8 +35,9 @@ pub(super) fn run(common: &Common, command: &Verify) -> anyhow::Result<u8> {
             let how = if verdict.threshold.extrapolated { " (extrapolated)" } else { "" };
             format!(", false-match rate {r:e}{how}")
         });
-        let bounds =
-            verdict.similarity_interval.map_or(String::new(), |(low, high)| format!(" ({low:.1} to {high:.1})"));
+        let bounds = verdict
+            .similarity_interval
+            .map_or(String::new(), |(low, high)| format!(" ({} to {})", percent_text(low, 1), percent_text(high, 1)));
         let alike = match verdict.similarity {
             Some(percent) => format!("similarity {}{bounds}", percent_text(percent, 1)),
             None => format!("cosine {:.4}", verdict.cosine),

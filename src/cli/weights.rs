@@ -4,6 +4,7 @@ use super::args::common::Common;
 use super::args::weights::{Import, Pull, WeightsAction};
 use super::codes::{DONE, FAILED};
 use super::output;
+use super::own_weights;
 use crate::files::spelled;
 use crate::json::json;
 use crate::nn::weights::{Manifest, ModelEntry, Progress, PullOptions, Status, WeightStore, import, pull, user_folder};
@@ -104,11 +105,13 @@ fn verify(common: &Common, store: &WeightStore) -> anyhow::Result<u8> {
 fn run_import(common: &Common, command: &Import) -> anyhow::Result<u8> {
     let target = match (&command.output, &command.name) {
         (Some(path), _) => path.clone(),
-        (None, Some(name)) => weights_folder(common)?.join(format!("{name}.safetensors")),
+        (None, Some(name)) => own_weights::place_of_released(common, name)?,
         (None, None) => anyhow::bail!("say --name NAME or -o FILE"),
     };
-    let imported = import(&command.files, command.architecture.as_deref(), command.store.into(), &target)
-        .map_err(crate::Error::from)?;
+    let imported = own_weights::keeping(&target, || {
+        let imported = import(&command.files, command.architecture.as_deref(), command.store.into(), &target);
+        Ok(imported.map_err(crate::Error::from)?)
+    })?;
     if common.json {
         output::json(&imported)?;
     } else {

@@ -47,7 +47,10 @@ pub enum RefusalError {
         right: Box<GateRefusal>,
     },
     /// The model has no calibration, so a false-match rate means nothing for it.
-    #[error("{model} has no calibration on this machine, so no threshold is known for it; say --threshold DISTANCE")]
+    #[error(
+        "{model} has no calibration on this machine behind this detector, so no threshold is known for it; measure one on \
+         labelled photos (`kith calibrate PEOPLE`, with the same --model and --detector), or say --threshold DISTANCE"
+    )]
     NotCalibrated {
         /// Model id.
         model: String,

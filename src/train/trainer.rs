@@ -90,6 +90,11 @@ impl Trainer {
 
     pub(super) fn of(network: Network, faces: &FaceSet, options: TrainOptions, device: DeviceChoice) -> Result<Self> {
         check(&options)?;
+        if let Some(none) = options.frozen.iter().find(|f| !network.specs().iter().any(|s| s.name.starts_with(*f))) {
+            let expected =
+                "a layer of the network, or the beginning of its name, as `kith train networks NAME` lists them";
+            return Err(ModelError::InvalidOption { option: "frozen", received: none.clone(), expected }.into());
+        }
         fits(&network, faces)?;
         let sampler = Sampler::new(faces.people(), options.people, options.each, options.seed)?;
         let device = Device::open(device)?;

@@ -167,8 +167,7 @@ impl WeightStore {
     }
 
     fn file(&self, name: &str) -> Option<PathBuf> {
-        // A name is a name, never a way to another folder.
-        let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c));
+        let plain = is_weights_name(name);
         let in_folder = |f: &PathBuf| Some(f.join(format!("{name}.safetensors"))).filter(|p| p.is_file());
         if plain { self.folders.iter().find_map(in_folder) } else { None }
     }
@@ -182,6 +181,11 @@ impl WeightStore {
         };
         WeightsError::Missing { name: entry.name.clone(), searched: searched.join(", "), remedy }
     }
+}
+
+/// Whether weights can be called so: by letters, digits, `-`, `_` and `.`. A name is a name, never a way to another folder.
+pub fn is_weights_name(name: &str) -> bool {
+    !name.starts_with('.') && !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c))
 }
 
 fn embedded(name: &str) -> Option<&'static [u8]> {

@@ -25,7 +25,7 @@ pub(crate) use import::store;
 pub use import::{Imported, Precision, import};
 #[cfg(feature = "cli")]
 pub(crate) use locate::data_folder;
-pub use locate::{LoadedWeights, Status, WeightStore, user_folder};
+pub use locate::{LoadedWeights, Status, WeightStore, is_weights_name, user_folder};
 pub use manifest::{Kind, Manifest, ModelEntry, Upstream};
 #[cfg(feature = "pull")]
 pub use pull::{Progress, PullOptions, Pulled, pull};

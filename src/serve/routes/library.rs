@@ -21,6 +21,8 @@ use crate::{
 /// Entries of a list when not said, and at most.
 const PAGE: usize = 50;
 const LONGEST_PAGE: usize = 1000;
+/// Entries of a list that can be passed over.
+const FURTHEST: u64 = 1_000_000_000;
 /// Questions likewise.
 const QUESTIONS: usize = 20;
 const MOST_QUESTIONS: usize = 200;
@@ -40,6 +42,9 @@ impl Part {
         let limit = limit.unwrap_or(PAGE);
         if !(1..=LONGEST_PAGE).contains(&limit) {
             return Err(Problem::bad("request.bad_option", format!("limit must be 1 to {LONGEST_PAGE}")));
+        }
+        if skip > FURTHEST {
+            return Err(Problem::bad("request.bad_option", format!("skip must be 0 to {FURTHEST}")));
         }
         Ok(Self { skip: usize::try_from(skip).unwrap_or(usize::MAX), limit })
     }
@@ -210,10 +215,10 @@ pub(super) struct WhichPhotos {
     #[serde(default)]
     group: Vec<u64>,
     /// Taken in this year, month or day, or later: `2024`, `2024-05` or `2024-05-31`.
-    #[param(pattern = "^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$")]
+    #[param(pattern = "^([0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?)?$")]
     from: Option<String>,
     /// Taken in this year, month or day, or earlier.
-    #[param(pattern = "^[0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?$")]
+    #[param(pattern = "^([0-9]{4}(-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?)?)?$")]
     to: Option<String>,
     /// How many at most, 1 to 1000; 50 when not said.
     #[param(minimum = 1, maximum = 1000)]
