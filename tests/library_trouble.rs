@@ -21,8 +21,10 @@ use serde_json::Value;
 
 use place::{Place, counts, fixture};
 
-/// Photos as the library lists them: the files of each, and its faces.
-fn listed(place: &Place) -> Vec<(Vec<String>, Vec<u64>)> {
+/// A photo as the library lists it: its files, and its faces.
+type Listed = (Vec<String>, Vec<u64>);
+
+fn listed(place: &Place) -> Vec<Listed> {
     let list = place.answer(&["library", "list"], 0);
     let photo = |p: &Value| {
         let files = p["files"].as_array().unwrap().iter().map(|f| f.as_str().unwrap().to_string()).collect();
@@ -220,7 +222,7 @@ fn watching_sees_files_come_move_change_and_go_and_ends_at_an_interrupt() {
     let photos = place.photos();
     let mut watch = place.command(&["library", "add", photos.to_str().unwrap(), "--watch", "--every", "0.2"]);
     let mut watch = watch.stdout(Stdio::null()).spawn().unwrap();
-    let until = |what: &str, is_so: &dyn Fn(&[(Vec<String>, Vec<u64>)]) -> bool| {
+    let until = |what: &str, is_so: &dyn Fn(&[Listed]) -> bool| {
         let begun = Instant::now();
         // There is no database before the first photo is in it.
         while !place.at("faces/CURRENT").exists() || !is_so(&listed(&place)) {
@@ -229,9 +231,7 @@ fn watching_sees_files_come_move_change_and_go_and_ends_at_an_interrupt() {
         }
         listed(&place)
     };
-    let named = |photos: &[(Vec<String>, Vec<u64>)], ending: &str| {
-        photos.iter().any(|p| p.0.iter().any(|f| f.ends_with(ending)))
-    };
+    let named = |photos: &[Listed], ending: &str| photos.iter().any(|p| p.0.iter().any(|f| f.ends_with(ending)));
     let first = until("the first", &|all| all.len() == 1);
     place.put("orientation_1.jpg", "2.jpg");
     until("one that came", &|all| all.len() == 2);
