@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::args::common::Common;
-use super::weights::weights_folder;
 use crate::files::{hex, spelled};
-use crate::nn::weights::{Manifest, is_weights_name};
+use crate::nn::weights::{Manifest, is_weights_name, user_folder};
 use crate::vector::MIRROR_SUFFIX;
 
 /// Files beside the weights that go with them.
 const BESIDE: [&str; 2] = ["safetensors.sha256", "card.md"];
 /// Digits of the old content's SHA-256 in the name that it has from now on.
 const DIGITS: usize = 8;
+
+pub(super) fn weights_folder(common: &Common) -> anyhow::Result<std::path::PathBuf> {
+    let folder = common.weights.clone().or_else(user_folder);
+    folder.ok_or_else(|| anyhow::anyhow!("no home folder is known; say --weights FOLDER"))
+}
 
 /// The file for weights of that name in one's folder of weights. Names of the manifest are refused: files called so are
 /// taken for the released ones, and every command that needs these would fail.

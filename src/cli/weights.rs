@@ -4,10 +4,10 @@ use super::args::common::Common;
 use super::args::weights::{Import, Pull, WeightsAction};
 use super::codes::{DONE, FAILED};
 use super::output;
-use super::own_weights;
+use super::own_weights::{self, weights_folder};
 use crate::files::spelled;
 use crate::json::json;
-use crate::nn::weights::{Manifest, ModelEntry, Progress, PullOptions, Status, WeightStore, import, pull, user_folder};
+use crate::nn::weights::{Manifest, ModelEntry, Progress, PullOptions, Status, WeightStore, import, pull};
 
 pub(super) fn run(common: &Common, action: &WeightsAction) -> anyhow::Result<u8> {
     let store = WeightStore::new(common.weights.clone());
@@ -148,9 +148,4 @@ fn run_pull(common: &Common, command: &Pull) -> anyhow::Result<u8> {
         }
     }
     Ok(DONE)
-}
-
-pub(super) fn weights_folder(common: &Common) -> anyhow::Result<std::path::PathBuf> {
-    let folder = common.weights.clone().or_else(user_folder);
-    folder.ok_or_else(|| anyhow::anyhow!("no home folder is known; say --weights FOLDER"))
 }
