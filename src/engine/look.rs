@@ -3,7 +3,7 @@
 //! A photo without its EXIF orientation lies on its side or on its head. Detectors are trained on upright faces: they find
 //! none in it, or one with less certainty and its landmarks in the wrong places, from which an embedder makes a vector of
 //! nobody. Where no face is seen that is upright for certain, the photo is looked at by 90, 180 and 270 degrees too, all
-//! three at once and reduced; the most certain view counts, and a turned one only where its face is upright in it. Boxes
+//! three at once and reduced; the most certain view counts, and a turned one only where a face is upright in it. Boxes
 //! and landmarks are brought back into the photo's own pixels, by which chips are cut upright all the same.
 //!
 //! Photos of Labeled Faces in the Wild, YuNet: of 6,922 as they are two are looked at again and none is taken for turned;
@@ -54,7 +54,7 @@ impl Engine {
         let best = views.into_iter().max_by(|a, b| score(a).total_cmp(&score(b))).unwrap_or_default();
         // Most photos are upright: what the detector is surer of as it is was no reason to turn the photo.
         let turned = score(&best) >= detector.certain() && score(&best) > score(&upright);
-        Ok(if turned && best.first().is_some_and(stands) { best } else { upright })
+        Ok(if turned && best.iter().take(ASKED).any(stands) { best } else { upright })
     }
 }
 
