@@ -52,6 +52,8 @@ fn files_of_any_name_are_found_and_loops_empty_files_and_films_of_live_photos_ar
     symlink("nowhere.jpg", photos.join("broken.jpg")).unwrap();
     symlink("self.jpg", photos.join("self.jpg")).unwrap();
     File::create(photos.join("empty.jpg")).unwrap();
+    fs::write(photos.join("zeros.JPG"), [0; 20_000]).unwrap();
+    fs::write(photos.join("notes.txt"), "no photo").unwrap();
     let film = b"\0\0\0\x14ftypqt  \0\0\0\0qt  ";
     place.put("orientation_1.jpg", "sub/IMG_1234.JPG");
     fs::write(photos.join("sub/IMG_1234.MOV"), film).unwrap();
@@ -59,6 +61,7 @@ fn files_of_any_name_are_found_and_loops_empty_files_and_films_of_live_photos_ar
     let scanned = place.add();
     assert_eq!(counts(&scanned, ["photos", "added", "copies"]), [5, 5, 0], "{scanned}");
     let passed = &scanned["passed_over"];
+    assert_eq!(passed["a file that is called a photo and is none"], 1, "{scanned}");
     let kinds = ["an empty file", "the film of a live photo", "a film (QuickTime)"];
     assert_eq!(kinds.map(|k| passed[k].as_u64()), [Some(1); 3], "{passed}");
     assert_eq!(place.add()["unchanged"], 5);

@@ -12,9 +12,9 @@ use super::{Library, is_missing, main_model};
 use crate::cluster::{Method, Rows, Rules};
 use crate::database::Database;
 use crate::engine::{Engine, group_rows, line_among};
-use crate::error::{LibraryError, RefusalError, Result};
+use crate::error::{GalleryError, LibraryError, RefusalError, Result};
 use crate::files::now_ms;
-use crate::gallery::{GroupChange, LibraryChange};
+use crate::gallery::{DEFAULT_GALLERY, GroupChange, LibraryChange};
 use crate::store::{GroupRecord, PhotoFace, PhotoRecord};
 use crate::vector::ModelId;
 use crate::verify::Calibration;
@@ -104,7 +104,14 @@ impl Library<'_> {
             }
         }
         let enrolled = match gallery {
-            Some(gallery) => self.database.named_vectors(gallery)?.filter(|(theirs, _)| *theirs == model),
+            Some(gallery) => {
+                let of = self.database.named_vectors(gallery)?;
+                // The one that is taken when none is said need not be there.
+                if of.is_none() && gallery != DEFAULT_GALLERY {
+                    return Err(GalleryError::UnknownGallery { gallery: gallery.to_string() }.into());
+                }
+                of.filter(|(theirs, _)| *theirs == model)
+            }
             None => None,
         };
         let enrolled = enrolled.map(|(_, vectors)| vectors).unwrap_or_default();

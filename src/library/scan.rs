@@ -30,6 +30,9 @@ const STILLS: [&str; 4] = ["heic", "heif", "jpg", "jpeg"];
 /// What is passed over, by kind.
 const LIVE: &str = "the film of a live photo";
 const EMPTY: &str = "an empty file";
+const NAMED_SO: &str = "a file that is called a photo and is none";
+/// Endings of photos' names.
+const PHOTOS: [&str; 12] = ["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif", "heic", "heif", "avif", "jpe"];
 /// Folders that systems and programs put beside photos.
 const OF_SYSTEMS: [&str; 4] = ["@eadir", "__macosx", "$recycle.bin", "lost+found"];
 
@@ -168,6 +171,11 @@ impl Library<'_> {
         scanned.photos_per_second = looked as f64 / scanned.seconds.max(1e-9);
         Ok(scanned)
     }
+}
+
+fn is_called_a_photo(path: &Path) -> bool {
+    let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    ending.is_some_and(|ending| PHOTOS.contains(&ending.as_str()))
 }
 
 fn absolute(folder: &Path) -> Result<PathBuf, LibraryError> {
@@ -335,6 +343,8 @@ impl State {
             _ if first.is_empty() => return Ok(Came::Foreign(EMPTY)),
             Sniffed::Photo => {}
             Sniffed::Foreign(kind) => return Ok(Came::Foreign(kind)),
+            // A disk that loses photos leaves such files.
+            Sniffed::Other if is_called_a_photo(&found.path) => return Ok(Came::Foreign(NAMED_SO)),
             Sniffed::Other => return Ok(Came::NoPhoto),
         }
         let bytes = match Photo::read(&found.path, limits) {

@@ -501,6 +501,8 @@ fn names_that_look_like_numbers_are_refused_and_two_names_are_not_one() {
     for name in ["412", "#412", " "] {
         assert_eq!(library.name(&a, name).unwrap_err().code(), "library.bad_name", "{name}");
     }
+    let refused = library.group(Some("mian"), Some(&calibration()), false).unwrap_err();
+    assert_eq!(refused.code(), "gallery.unknown_gallery");
     library.name(&a, "Ada").unwrap();
     library.name(&b, "Grace").unwrap();
     assert_eq!(library.merge(&a, &b).unwrap_err().code(), "library.two_names");
