@@ -541,7 +541,7 @@ try {
   await page.getByLabel("Whose face is it?").fill("Eileen Collins");
   await shoot("photo-correct");
   await page.keyboard.press("Enter");
-  await page.locator(".facebox .tag", { hasText: "Eileen Collins" }).waitFor();
+  await page.locator(".facebox .facename", { hasText: "Eileen Collins" }).waitFor();
   await shoot("photo");
   console.log("ok: a face in a photo is clicked and named");
 

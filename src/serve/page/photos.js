@@ -200,7 +200,7 @@ function onePhoto(body, id, group) {
       const open = may("enroll") ? button("", () => correct(face, photo), "facebox") : h("span", { class: "facebox" });
       if (String(face.who?.group) === group) open.classList.add("meant");
       if (!face.who) open.classList.add("strange");
-      open.append(h("span", { class: "tag" }, nameOf(face.who)));
+      open.append(h("span", { class: "facename" }, nameOf(face.who)));
       open.setAttribute(may("enroll") ? "aria-label" : "title", `Face ${face.id}: ${nameOf(face.who)}`);
       open.dataset.face = face.id;
       return placed(open, photo, face);
