@@ -171,8 +171,8 @@ fn a_photo_is_turned_where_its_faces_lie_and_only_there() {
         .collect();
     assert!(photos.len() == 20 && wrong.len() <= 1, "{wrong:?}");
     // Of these five, four look upside down to the network that asks; one is enough.
-    let Some(group) = common::labelled("robustness/groups/12.jpg") else { return };
-    let group = Photo::open(&group).unwrap();
+    let Some(groups) = common::labelled("robustness/groups") else { return };
+    let group = Photo::open(groups.join("12.jpg")).unwrap();
     for quarters in 1..4 {
         let lying = Photo::from_raster(group.raster().turned(quarters), "lying");
         let found = engine.detect(&lying).unwrap();
