@@ -6,7 +6,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use kith::media::Raster;
-use kith::{Decision, Engine, FaceChoice, Photo, Policy, Profile};
+use kith::{Decision, Engine, Face, FaceChoice, Photo, Policy, Profile};
 use rayon::prelude::*;
 
 /// People of LFW with whom the cuts are tried.
@@ -43,30 +43,35 @@ fn a_face_cut_by_the_photos_edge_is_still_the_same_person() {
     assert!(verdict.decision == Decision::Same && near < 0.65, "{verdict:?}");
 }
 
+/// Somebody's photo, and the one face in it.
+struct Whole {
+    name: String,
+    photo: Photo,
+    face: Face,
+}
+
 /// A photo of each of the first people whose photo shows one face, well within it.
-fn people(engine: &Engine, lfw: &Path) -> Vec<(PathBuf, Photo)> {
+fn people(engine: &Engine, lfw: &Path) -> Vec<Whole> {
     let mut folders: Vec<PathBuf> = std::fs::read_dir(lfw.join("people")).unwrap().map(|e| e.unwrap().path()).collect();
     folders.sort();
-    let mut found = Vec::new();
-    for folder in folders.iter().step_by(folders.len() / (2 * PEOPLE)) {
-        let path = folder.join(format!("{}_0001.jpg", folder.file_name().unwrap().to_str().unwrap()));
-        let photo = Photo::open(&path).unwrap();
-        if engine.detect(&photo).unwrap().len() == 1 {
-            found.push((path, photo));
-        }
-    }
+    let tried: Vec<&PathBuf> = folders.iter().step_by(folders.len() / (2 * PEOPLE)).collect();
+    let alone = |folder: &&PathBuf| {
+        let name = format!("{}_0001", folder.file_name().unwrap().to_str().unwrap());
+        let photo = Photo::open(folder.join(format!("{name}.jpg"))).unwrap();
+        let face = engine.one_face(&photo, FaceChoice::Only).ok()?;
+        Some(Whole { name, photo, face })
+    };
+    let mut found: Vec<Whole> = tried.par_iter().filter_map(alone).collect();
     found.truncate(PEOPLE);
     assert_eq!(found.len(), PEOPLE);
     found
 }
 
 /// How many of the people are taken for somebody else, or not found, by each cut.
-fn different(engine: &Engine, people: &[(PathBuf, Photo)]) -> Vec<(&'static str, Vec<String>)> {
+fn different(engine: &Engine, people: &[Whole]) -> Vec<(&'static str, Vec<String>)> {
     let judge = engine.judge(Policy::default()).unwrap();
-    let told = |cuts: &[f32; 4], (path, photo): &(PathBuf, Photo)| -> Option<String> {
-        let face = engine.find_one(photo, FaceChoice::Only).unwrap();
-        let whole = engine.embed_detections(photo, &[face]).unwrap().remove(0);
-        let b = face.bbox;
+    let told = |cuts: &[f32; 4], Whole { name, photo, face: whole }: &Whole| -> Option<String> {
+        let b = whole.bbox;
         let edge = |v: f32, length: u32| v.round().clamp(0.0, length as f32) as u32;
         // Where nothing is cut away the photo's own edge stays.
         let from = |at: f32, size: f32, share: f32| if share == 0.0 { 0.0 } else { at + share * size };
@@ -80,7 +85,6 @@ fn different(engine: &Engine, people: &[(PathBuf, Photo)]) -> Vec<(&'static str,
                 edge(to(b.y1, b.height(), cuts[3]), photo.height()),
             ],
         );
-        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         let Ok(face) = engine.one_face(&part, FaceChoice::Largest) else { return Some(format!("{name}: no face")) };
         let verdict = judge.judge(&whole.embedding, &face.embedding).unwrap();
         (verdict.decision == Decision::Different).then(|| format!("{name}: {:.3}", verdict.distance))

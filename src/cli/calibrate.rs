@@ -10,7 +10,7 @@ use super::targets::spare;
 use crate::error::RefusalError;
 use crate::eval::people_of;
 use crate::files::{Audience, spelled, write_whole};
-use crate::verify::{Calibration, ImpostorReport, RateHere, fpir, rate_interval};
+use crate::verify::{AlikeRate, Calibration, ImpostorReport, RateHere, fpir, rate_interval};
 use crate::{Engine, Error, LabelledPhoto, MeasuredCalibration, PrecisionChoice, SearchPolicy};
 
 /// Rates whose thresholds are shown, measured or not.
@@ -37,7 +37,9 @@ pub(super) fn run(common: &Common, command: &Calibrate) -> anyhow::Result<u8> {
         None => format!("{} photos of {people} people, detector {}", photos.len(), engine.detector()),
     };
     let bar = output::bar(common, photos.len(), "measuring");
-    let measured = engine.calibrate(&photos, &source, &common.limits(), &|| bar.inc(1))?;
+    let alike_by = alike_by(common, command)?;
+    let measured =
+        engine.calibrate_beside(&[], alike_by.as_ref(), &photos, &source, &common.limits(), &|| bar.inc(1))?.remove(0);
     bar.finish_and_clear();
     let record = &measured.calibration;
     write(output, record)?;
@@ -66,6 +68,12 @@ fn complain(measured: &MeasuredCalibration) {
     }
 }
 
+/// The engine by whose vectors people are grouped.
+fn alike_by(common: &Common, command: &Calibrate) -> anyhow::Result<Option<Engine>> {
+    let engine = |name: &String| Ok(common.builder()?.model(name).build()?);
+    command.alike_by.as_ref().map(engine).transpose()
+}
+
 /// The records of several models, in a folder.
 fn several(common: &Common, command: &Calibrate, people: &Path, folder: &Path) -> anyhow::Result<u8> {
     let photos = labelled(people)?;
@@ -82,7 +90,15 @@ fn several(common: &Common, command: &Calibrate, people: &Path, folder: &Path) -
     };
     let source = command.source.clone().unwrap_or_else(of_photos);
     let bar = output::bar(common, photos.len(), "measuring");
-    let measured = first.calibrate_beside(&engines, &photos, &source, &common.limits(), &|| bar.inc(1))?;
+    let alike_by = alike_by(common, command)?;
+    let measured = first.calibrate_beside(
+        &engines,
+        alike_by.as_ref(),
+        &photos,
+        &source,
+        &common.limits(),
+        &|| bar.inc(1),
+    )?;
     bar.finish_and_clear();
     measured.first().into_iter().for_each(complain);
     for (name, measured) in command.models.iter().zip(&measured) {
@@ -233,6 +249,17 @@ fn print(record: &Calibration) -> anyhow::Result<()> {
         None => "Intervals take pairs for independent; they share photos and people, so the truth is less sure.",
     });
     output::line("An extrapolated threshold is refused by verify and compare unless --extrapolate asks for it.");
+    if let Some(alike) = &record.alike {
+        let rate = |r: &AlikeRate| {
+            format!("at {:.0e} {:.1} times ({:.1} to {:.1} by group)", r.fmr, r.mean, r.least, r.most)
+        };
+        output::line(&format!(
+            "Among people who are alike (in {} groups by {}) false matches happen more often: {}.",
+            alike.people.len(),
+            alike.by,
+            alike.at.iter().map(rate).collect::<Vec<_>>().join(", ")
+        ));
+    }
     output::line("");
     let head = ["distance", "similarity", "95% of similarity"].map(str::to_string).to_vec();
     let row = |percent: f32| {

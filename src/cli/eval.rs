@@ -20,6 +20,7 @@ pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
         EvalWhat::Identify(c) => &c.evaluated.html,
         EvalWhat::Cluster(c) => &c.evaluated.html,
         EvalWhat::Detect(c) => &c.html,
+        EvalWhat::Quality(c) => &c.html,
         EvalWhat::Alignment(_) => &None,
     };
     // Before hours of work.
@@ -30,6 +31,7 @@ pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
         EvalWhat::Cluster(c) => cluster(common, c),
         EvalWhat::Detect(c) => detect(common, c),
         EvalWhat::Alignment(c) => super::eval_alignment::run(common, c),
+        EvalWhat::Quality(c) => super::eval_quality::run(common, c),
     }
 }
 
@@ -66,7 +68,7 @@ fn pairs(common: &Common, command: &EvalPairs) -> anyhow::Result<u8> {
     Ok(DONE)
 }
 
-fn write_page(path: &Path, html: &str) -> anyhow::Result<()> {
+pub(super) fn write_page(path: &Path, html: &str) -> anyhow::Result<()> {
     write_whole(path, html.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(path)))
 }
 

@@ -17,6 +17,7 @@ mod embed;
 mod enroll;
 mod eval;
 mod eval_alignment;
+mod eval_quality;
 mod file_names;
 mod identify;
 mod key;

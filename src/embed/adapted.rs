@@ -120,8 +120,11 @@ impl Embedder for Adapted {
         self.base.precision()
     }
 
-    fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
-        let vectors = self.base.embed(chips)?;
-        vectors.iter().map(|v| Embedding::from_raw(self.projection.apply(v.values()), self.model.clone())).collect()
+    /// The length is that of the base model.
+    fn embed_with_lengths(&self, chips: &[Raster]) -> Result<Vec<(Embedding, f32)>, ModelError> {
+        let project = |(vector, length): (Embedding, f32)| {
+            Ok((Embedding::from_raw(self.projection.apply(vector.values()), self.model.clone())?, length))
+        };
+        self.base.embed_with_lengths(chips)?.into_iter().map(project).collect()
     }
 }

@@ -121,7 +121,7 @@ impl Embedder for Classic {
         Alignment::FivePoint(&CLASSIC_48)
     }
 
-    fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
+    fn embed_with_lengths(&self, chips: &[Raster]) -> Result<Vec<(Embedding, f32)>, ModelError> {
         let (width, height) = CLASSIC_48.size;
         if let Some(wrong) = chips.iter().find(|c| (c.width(), c.height()) != (width, height)) {
             return Err(ModelError::WrongChip {
@@ -137,7 +137,7 @@ impl Embedder for Classic {
         let rows: Vec<Vec<f32>> = Tensor::from_vec(values, (chips.len(), PIXELS), self.device.inner())
             .and_then(|x| x.broadcast_sub(&self.mean)?.matmul(&self.projection)?.to_vec2())
             .map_err(backend("embedding"))?;
-        rows.into_iter().map(|row| Embedding::from_raw(row, self.model.clone())).collect()
+        rows.into_iter().map(|row| Embedding::with_length(row, self.model.clone())).collect()
     }
 }
 

@@ -42,12 +42,14 @@ impl Embedder for Mirrored {
         self.inner.precision()
     }
 
-    fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
+    /// The length is the mean of the two.
+    fn embed_with_lengths(&self, chips: &[Raster]) -> Result<Vec<(Embedding, f32)>, ModelError> {
         let both: Vec<Raster> = chips.iter().flat_map(|chip| [chip.clone(), chip.mirrored()]).collect();
-        let pairs = self.inner.embed(&both)?;
-        let sum = |pair: &[Embedding]| {
-            let sums = pair[0].values().iter().zip(pair[1].values()).map(|(a, b)| a + b).collect();
-            Embedding::from_raw(sums, self.model.clone())
+        let pairs = self.inner.embed_with_lengths(&both)?;
+        let sum = |pair: &[(Embedding, f32)]| {
+            let [(a, a_length), (b, b_length)] = [&pair[0], &pair[1]];
+            let sums = a.values().iter().zip(b.values()).map(|(a, b)| a + b).collect();
+            Ok((Embedding::from_raw(sums, self.model.clone())?, (a_length + b_length) / 2.0))
         };
         pairs.chunks_exact(2).map(sum).collect()
     }

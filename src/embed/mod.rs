@@ -27,12 +27,21 @@ pub trait Embedder: Send + Sync {
     /// How chips are to be cut.
     fn alignment(&self) -> Alignment;
 
-    /// One embedding a chip, in order.
+    /// One embedding a chip, in order, each with the length that the network's output had before it was scaled to 1:
+    /// above 0, in no unit, longer for a face that the network sees more of.
     ///
     /// # Errors
     /// [`ModelError::WrongChip`] for a chip of another size than [`Alignment::chip_size`],
     /// [`ModelError::Backend`] when the device fails.
-    fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError>;
+    fn embed_with_lengths(&self, chips: &[Raster]) -> Result<Vec<(Embedding, f32)>, ModelError>;
+
+    /// One embedding a chip, in order.
+    ///
+    /// # Errors
+    /// As [`Embedder::embed_with_lengths`].
+    fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
+        Ok(self.embed_with_lengths(chips)?.into_iter().map(|(embedding, _)| embedding).collect())
+    }
 
     /// The precision that its large convolutions are computed in: `f32`, `f16` or `int16`.
     fn precision(&self) -> &'static str {

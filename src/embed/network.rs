@@ -142,7 +142,7 @@ impl<L: Layered> Embedder for NetworkEmbedder<L> {
     }
 
     /// Checks the chips' sizes, feeds them to the network in batches, and scales the answers to length one.
-    fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
+    fn embed_with_lengths(&self, chips: &[Raster]) -> Result<Vec<(Embedding, f32)>, ModelError> {
         let (width, height) = L::alignment().chip_size();
         if let Some(wrong) = chips.iter().find(|c| (c.width(), c.height()) != (width, height)) {
             return Err(ModelError::WrongChip {
@@ -168,7 +168,7 @@ impl<L: Layered> Embedder for NetworkEmbedder<L> {
                 }
             };
             for row in rows {
-                embeddings.push(Embedding::from_raw(row, self.model.clone())?);
+                embeddings.push(Embedding::with_length(row, self.model.clone())?);
             }
         }
         Ok(embeddings)

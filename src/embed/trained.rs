@@ -77,7 +77,7 @@ impl Embedder for TrainedNetwork {
         self.alignment
     }
 
-    fn embed(&self, chips: &[Raster]) -> Result<Vec<Embedding>, ModelError> {
+    fn embed_with_lengths(&self, chips: &[Raster]) -> Result<Vec<(Embedding, f32)>, ModelError> {
         let (width, height) = self.network.chip_size();
         if let Some(wrong) = chips.iter().find(|c| (c.width(), c.height()) != (width, height)) {
             return Err(ModelError::WrongChip {
@@ -97,7 +97,7 @@ impl Embedder for TrainedNetwork {
                 })
                 .map_err(backend("embedding"))?;
             for row in rows {
-                embeddings.push(Embedding::from_raw(row, self.model.clone())?);
+                embeddings.push(Embedding::with_length(row, self.model.clone())?);
             }
         }
         Ok(embeddings)

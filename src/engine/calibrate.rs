@@ -1,5 +1,6 @@
 //! Measuring a model's error rates on labelled photos.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
@@ -8,7 +9,7 @@ use super::{Engine, FaceChoice};
 use crate::error::{Error, RefusalError, Result};
 use crate::media::{Limits, Photo};
 use crate::vector::Embedding;
-use crate::verify::{Calibration, Distances, fit_calibration};
+use crate::verify::{Calibration, Distances, alike_groups, fit_calibration};
 
 /// A photo, and who is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,28 +44,31 @@ impl Engine {
         limits: &Limits,
         done: &(dyn Fn() + Sync),
     ) -> Result<MeasuredCalibration> {
-        Ok(self.calibrate_beside(&[], photos, source, limits, done)?.remove(0))
+        Ok(self.calibrate_beside(&[], None, photos, source, limits, done)?.remove(0))
     }
 
     /// [`Engine::calibrate`] of several models at once: each photo is read and searched for faces once, by this engine.
     /// The record of this engine's model is first, with the photos that are in no pair; then those of the others', in
-    /// their order.
+    /// their order. Where `alike_by` says by whose vectors people are grouped, the records tell how much more often false
+    /// matches happen among people who are alike ([`Calibration::alike`]); it is best of none of these models.
     ///
     /// # Errors
     /// As [`Engine::calibrate`], and [`RefusalError::WrongDetector`] for an engine with another detector.
     pub fn calibrate_beside(
         &self,
         others: &[Engine],
+        alike_by: Option<&Engine>,
         photos: &[LabelledPhoto],
         source: &str,
         limits: &Limits,
         done: &(dyn Fn() + Sync),
     ) -> Result<Vec<MeasuredCalibration>> {
-        if let Some(other) = others.iter().find(|other| other.detector() != self.detector()) {
+        if let Some(other) = others.iter().chain(alike_by).find(|other| other.detector() != self.detector()) {
             let (calibrated, detector) = (other.detector().to_string(), self.detector().to_string());
             return Err(RefusalError::WrongDetector { calibrated, detector }.into());
         }
-        let engines: Vec<&Engine> = std::iter::once(self).chain(others).collect();
+        let measured = 1 + others.len();
+        let engines: Vec<&Engine> = std::iter::once(self).chain(others).chain(alike_by).collect();
         let embed = |labelled: &LabelledPhoto| -> Result<Option<Vec<Embedding>>> {
             let answer = Photo::open_with(&labelled.path, limits).map_err(Error::from).and_then(|photo| {
                 let face = match self.find_one(&photo, FaceChoice::Central) {
@@ -92,10 +96,15 @@ impl Engine {
             }
         }
         let failures = (without_face.len() + unreadable.len()) as u64;
-        let measured = engines.iter().zip(known).map(|(engine, known)| {
+        let faces: Vec<Vec<Embedding>> = known.iter().map(|known| one_a_person(known)).collect();
+        let grouped_by = faces.get(measured);
+        let measured = engines.iter().zip(known).zip(&faces).take(measured).map(|((engine, known), faces)| {
             let (model, detector) = (engine.model().as_str(), engine.detector());
-            let calibration = fit_calibration(model, detector, source, distances(&known)?, failures)
+            let mut calibration = fit_calibration(model, detector, source, distances(&known)?, failures)
                 .map_err(|reason| RefusalError::CannotCalibrate { reason })?;
+            if let Some(by) = grouped_by {
+                calibration.alike = alike_groups(faces, by, ALIKE_GROUPS)?;
+            }
             // The photos are the same for all of them.
             Ok(MeasuredCalibration {
                 calibration,
@@ -105,6 +114,15 @@ impl Engine {
         });
         measured.collect()
     }
+}
+
+/// Groups of people who are alike.
+const ALIKE_GROUPS: usize = 8;
+
+/// The first face of each person.
+fn one_a_person(known: &[(usize, Embedding)]) -> Vec<Embedding> {
+    let mut seen = HashSet::new();
+    known.iter().filter(|(person, _)| seen.insert(*person)).map(|(_, embedding)| embedding.clone()).collect()
 }
 
 /// Photos whose distances to all later ones are measured before they are counted: bounds memory.

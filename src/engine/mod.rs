@@ -164,6 +164,11 @@ impl Engine {
         Ok(self.pipeline.embedder.embed(chips)?)
     }
 
+    /// [`Engine::embed_chips`], each embedding with the length that the network's output had.
+    pub(crate) fn embed_with_lengths(&self, chips: &[Raster]) -> Result<Vec<(crate::vector::Embedding, f32)>> {
+        Ok(self.pipeline.embedder.embed_with_lengths(chips)?)
+    }
+
     /// The judge for this engine's model under `policy`.
     ///
     /// # Errors

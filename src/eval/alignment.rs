@@ -260,7 +260,7 @@ fn report(
 }
 
 /// Mean and standard deviation.
-fn mean_and_spread(values: &[f64]) -> (f64, f64) {
+pub(super) fn mean_and_spread(values: &[f64]) -> (f64, f64) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();

@@ -112,6 +112,10 @@ fn two_digits(v: &f64) -> String {
     format!("{v:.2}")
 }
 
+fn four_digits(v: &f64) -> String {
+    format!("{v:.4}")
+}
+
 /// Lines over a logarithmic x axis from `from` to 1, and a linear y axis from `floor` to 1.
 pub(super) fn over_log(lines: &[Line], axes: &Axes, from: f64, floor: f64) -> Result<String, EvalError> {
     lines_over(lines, axes, (from, floor), (from..1.0).log_scale(), floor..1.0, (rate, two_digits))
@@ -124,7 +128,13 @@ pub(super) fn log_log(lines: &[Line], axes: &Axes, from: (f64, f64)) -> Result<S
 
 /// Lines over two linear axes from 0 to 1.
 pub(super) fn linear(lines: &[Line], axes: &Axes) -> Result<String, EvalError> {
-    lines_over(lines, axes, (0.0, 0.0), 0.0..1.0, 0.0..1.0, (two_digits, two_digits))
+    linear_to(lines, axes, (1.0, 1.0))
+}
+
+/// Lines over two linear axes from 0 to `to`.
+pub(super) fn linear_to(lines: &[Line], axes: &Axes, to: (f64, f64)) -> Result<String, EvalError> {
+    let y = if to.1 < 0.2 { four_digits } else { two_digits };
+    lines_over(lines, axes, (0.0, 0.0), 0.0..to.0, 0.0..to.1, (two_digits, y))
 }
 
 /// Shares of genuine and of impostor pairs by distance, and a threshold, where there is one, as an upright line.

@@ -31,6 +31,7 @@ fn calibration() -> Calibration {
         midpoint: 1.0,
         slope: 20.0,
         replicates: None,
+        alike: None,
         points: vec![point(1e-1, 1.1, 100_000), point(1e-3, 1.0, 1000), point(1e-4, 0.95, 100)],
     }
 }

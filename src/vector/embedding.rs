@@ -84,7 +84,12 @@ impl Embedding {
     ///
     /// # Errors
     /// [`ModelError::BadEmbedding`] when the vector is empty, holds NaN or infinity, or is all zero.
-    pub fn from_raw(mut values: Vec<f32>, model: ModelId) -> Result<Self, ModelError> {
+    pub fn from_raw(values: Vec<f32>, model: ModelId) -> Result<Self, ModelError> {
+        Ok(Self::with_length(values, model)?.0)
+    }
+
+    /// [`Embedding::from_raw`], and the length that the output had.
+    pub(crate) fn with_length(mut values: Vec<f32>, model: ModelId) -> Result<(Self, f32), ModelError> {
         let bad = |reason: &str| Err(ModelError::BadEmbedding { reason: reason.to_string() });
         if values.is_empty() {
             return bad("it is empty");
@@ -97,7 +102,7 @@ impl Embedding {
             return bad("its length is zero");
         }
         values.iter_mut().for_each(|v| *v = (f64::from(*v) / norm) as f32);
-        Ok(Self { values, model, detector: None })
+        Ok((Self { values, model, detector: None }, norm as f32))
     }
 
     /// Takes values that are a unit vector already (to one in a thousand), bit for bit.

@@ -12,13 +12,16 @@
 //! 4. rates and counts say the same: the impostor pairs below a point are at most its share of all and not far from
 //!    it ([`TIES`]), its FNMR is a whole number of genuine pairs, and counts, distances and FNMR go from point to
 //!    point as they must when a threshold gets stricter;
-//! 5. where there are replicates, there are two or more, of finite numbers, with rates for every point that are of
+//! 5. of people who are alike there are two groups or more, with multiples of the rate that lie between the least and
+//!    the most;
+//! 6. where there are replicates, there are two or more, of finite numbers, with rates for every point that are of
 //!    the size of the point's own.
 
 use std::sync::{PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::alike::AlikeGroups;
 use super::replicate::{Replicate, reach};
 use crate::error::RefusalError;
 
@@ -72,6 +75,9 @@ pub struct Calibration {
     /// None in records of fewer people than groups, and in those of before there were bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicates: Option<Vec<Replicate>>,
+    /// How much more often false matches happen among people who are alike; none where it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alike: Option<AlikeGroups>,
 }
 
 impl Calibration {
@@ -127,6 +133,7 @@ impl Calibration {
         if let Some(point) = self.points.iter().find(|p| p.fmr == Self::MIDPOINT_FMR && p.distance != self.midpoint) {
             return Err(format!("midpoint {} is not the threshold of {point:?}", self.midpoint));
         }
+        self.alike.as_ref().and_then(AlikeGroups::fault).map_or(Ok(()), Err)?;
         self.replicates.as_ref().map_or(Ok(()), |replicates| self.check_replicates(replicates))
     }
 
@@ -292,6 +299,7 @@ pub(super) mod tests {
             midpoint: 0.4,
             slope: 20.0,
             replicates: None,
+            alike: None,
             points: vec![point(1e-1, 0.6, 0.0, 10_000), point(1e-2, 0.5, 0.01, 1000), point(1e-3, 0.4, 0.05, 100)],
         }
     }

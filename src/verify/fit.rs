@@ -79,6 +79,7 @@ pub fn fit_calibration(
         failures_to_acquire,
         midpoint,
         slope: slope(midpoint, &|of| mean(&genuine, of), &|of| mean(&impostor, of))?,
+        alike: None,
         replicates: (people >= GROUPS).then(|| grouped.replicates(&points)).flatten(),
         points,
     };

@@ -132,6 +132,7 @@ impl ImpostorReport {
             midpoint,
             points,
             replicates: None,
+            alike: None,
             ..record.clone()
         };
         let text = serde_json::to_string(&own).map_err(|e| e.to_string())?;

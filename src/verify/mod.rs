@@ -1,6 +1,7 @@
 //! From a distance to a decision, with the false-match rate that it was calibrated to. Pure: no
 //! photo, no network, no file.
 
+mod alike;
 mod calibration;
 mod fit;
 mod impostors;
@@ -13,6 +14,7 @@ mod slope;
 mod threshold;
 mod verdict;
 
+pub use alike::{AlikeGroups, AlikeRate, alike_groups};
 pub use calibration::{Calibration, OperatingPoint};
 pub(crate) use fit::operating_point;
 pub use fit::{Distances, fit_calibration};

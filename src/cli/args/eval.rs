@@ -29,6 +29,8 @@ pub(in crate::cli) enum EvalWhat {
     Detect(EvalDetect),
     /// Alignment: scan scale and shifts of the model's template for the lowest false non-match rate
     Alignment(EvalAlignment),
+    /// Quality: which measure of a picture tells beforehand that its comparisons go wrong (error-versus-discard curves)
+    Quality(EvalQuality),
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -170,6 +172,21 @@ pub(in crate::cli) struct EvalAlignment {
     /// The false-match rate at which false non-match rates are compared
     #[arg(long, default_value_t = 1e-4, value_name = "RATE", value_parser = within(1e-9, 0.5))]
     pub fmr: f64,
+}
+
+#[derive(Debug, Group)]
+pub(in crate::cli) struct EvalQuality {
+    /// A folder with one folder of photos for each person
+    pub people: PathBuf,
+    /// The false-match rate, over all pairs, at whose threshold pairs are judged
+    #[arg(long, default_value_t = 1e-3, value_name = "RATE", value_parser = within(1e-9, 0.5))]
+    pub fmr: f64,
+    /// Folds of people, for the standard errors
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = within(2usize, 100))]
+    pub folds: usize,
+    /// Write the curves as one HTML page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 #[derive(Debug, Group)]

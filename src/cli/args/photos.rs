@@ -80,6 +80,10 @@ pub(in crate::cli) struct Calibrate {
     /// that; no photos are needed. With -o, write the record with the gallery's own thresholds
     #[arg(long, conflicts_with_all = ["people", "show"])]
     pub from_gallery: bool,
+    /// Group the people by this model's vectors, and say in the record how much more often false matches happen among
+    /// people who are alike; best another model than the one measured
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["show", "from_gallery"])]
+    pub alike_by: Option<String>,
     /// Measure nothing: show the record that the model has now
     #[arg(long, conflicts_with_all = ["people", "output", "source"])]
     pub show: bool,

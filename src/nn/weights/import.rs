@@ -7,7 +7,7 @@ use candle_core::DType;
 use super::locate::checksum_file;
 use super::{
     TensorMap, TensorSpec, centerface, check, check_finite, dlib, files, onnx, safetensors_file, sface, sha256_hex,
-    specs, torch,
+    specs, torch, wheel,
 };
 use crate::error::WeightsError;
 
@@ -38,8 +38,8 @@ pub struct Imported {
     pub sha256: String,
 }
 
-/// Converts released weights (a torch state_dict, safetensors, ONNX, or dlib's `.dat`; for MTCNN its
-/// three files together) to one safetensors file. The format is told from the bytes, the architecture from
+/// Converts released weights (a torch state_dict, safetensors, ONNX, dlib's `.dat`, or a Python wheel with one
+/// of these in it; for MTCNN its three files together) to one safetensors file. The format is told from the bytes, the architecture from
 /// the tensors unless it is given. The same input gives the same bytes.
 ///
 /// # Errors
@@ -53,7 +53,7 @@ pub fn import(
 ) -> Result<Imported, WeightsError> {
     let mut tensors = TensorMap::new();
     for source in sources {
-        tensors.extend(read_any(source)?);
+        tensors.extend(read_any(source, architecture)?);
     }
     let shown = sources.iter().map(|s| s.display().to_string()).collect::<Vec<_>>().join(", ");
     let architecture = match architecture {
@@ -125,26 +125,34 @@ fn write(out: &Path, architecture: &str, tensors: &TensorMap, dtype: DType) -> R
     })
 }
 
-/// Reads a file in whichever format its bytes announce.
-fn read_any(path: &Path) -> Result<TensorMap, WeightsError> {
+/// Reads a file in whichever format its bytes announce; of several networks in a wheel the one that is wanted.
+fn read_any(path: &Path, wanted: Option<&str>) -> Result<TensorMap, WeightsError> {
     let bytes = files::read(path)?;
+    match bytes.starts_with(torch::ZIP_MAGIC) && wheel::is_wheel(&bytes) {
+        true => wheel::read(path, &bytes, wanted),
+        false => read_bytes(path, &bytes),
+    }
+}
+
+/// [`read_any`] of a file that is no wheel; `path` is what errors call it.
+pub(super) fn read_bytes(path: &Path, bytes: &[u8]) -> Result<TensorMap, WeightsError> {
     let shown = path.display().to_string();
     if bytes.starts_with(torch::ZIP_MAGIC) || bytes.starts_with(torch::STREAM_MAGIC) {
-        return Ok(with_net_prefix(torch::read(path, &bytes)?));
+        return Ok(with_net_prefix(torch::read(path, bytes)?));
     }
     if bytes.starts_with(dlib::MAGIC) {
-        return dlib::parse(&bytes, &shown);
+        return dlib::parse(bytes, &shown);
     }
     if bytes.get(8) == Some(&b'{') {
-        return Ok(safetensors_file::parse(&bytes, &shown)?.0);
+        return Ok(safetensors_file::parse(bytes, &shown)?.0);
     }
     if bytes.first() == Some(&onnx::FIRST_BYTE) {
-        return onnx::parse(&bytes, &shown);
+        return onnx::parse(bytes, &shown);
     }
     Err(WeightsError::Malformed {
         path: shown,
         format: "weights",
-        reason: "neither a torch state_dict, nor safetensors, nor ONNX, nor dlib's face network".to_string(),
+        reason: "neither a torch state_dict, nor safetensors, nor ONNX, nor dlib's face network, nor a wheel with one in it".to_string(),
     })
 }
 
@@ -158,7 +166,7 @@ fn with_net_prefix(tensors: TensorMap) -> TensorMap {
     }
 }
 
-fn guess(tensors: &TensorMap) -> &'static str {
+pub(super) fn guess(tensors: &TensorMap) -> &'static str {
     if tensors.keys().any(|name| ["pnet.", "rnet.", "onet."].iter().any(|net| name.starts_with(net))) {
         "mtcnn"
     } else if tensors.contains_key("input.mean") || tensors.contains_key("stem.conv.weight") {

@@ -16,6 +16,7 @@ mod safetensors_file;
 mod sface;
 mod specs;
 mod torch;
+mod wheel;
 
 use std::collections::BTreeMap;
 
