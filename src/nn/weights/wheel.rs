@@ -20,7 +20,7 @@ pub(super) fn is_wheel(bytes: &[u8]) -> bool {
 }
 
 fn names(archive: &zip::ZipArchive<Cursor<&[u8]>>) -> Vec<String> {
-    archive.file_names().map(str::to_string).collect()
+    archive.file_names().filter_map(|name| Some(name.ok()?.into_owned())).collect()
 }
 
 /// The tensors of the network in a wheel: of the one that is `wanted`, where there are several. Networks that come in
