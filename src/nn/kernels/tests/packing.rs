@@ -1,11 +1,17 @@
 //! How weights come into programs: whatever they are stored in, and by however many threads.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::panic::catch_unwind;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use half::f16;
 
 use super::cases::{by_candle, conv, filler, hold, random, rng, tensor};
-use crate::{Activation, Arithmetic, ConvWeights, PackedConv, ProgramBuilder, StoredWeights};
+use crate::simd::Simd;
+use crate::{
+    Activation, Arithmetic, ConvWeights, DepthwiseConv, PackedConv, ProgramBuilder, StoredWeights, on_this_thread,
+};
 
 struct InF16(Vec<f16>);
 
@@ -59,4 +65,36 @@ fn weights_stored_in_f16_give_what_their_values_give_in_f32() {
             }
         }
     }
+}
+
+/// Asked for row by row, the input shows which threads a run is worked at by.
+#[test]
+fn what_runs_on_this_thread_is_helped_by_no_other() {
+    let mut rng = rng(92);
+    let simd = Simd::available()[0];
+    let (widen, each) = (random(32 * 3, &mut rng), random(32 * 9, &mut rng));
+    let (mut builder, input) = ProgramBuilder::new(96, 96, 3);
+    let wide = builder.conv_to_new(&PackedConv::new(&conv(&widen, 32, 3, (1, 1)), simd), input);
+    builder.step();
+    let out = builder.depthwise_to_new(&DepthwiseConv::new(&conv(&each, 32, 1, (3, 3)), simd), wide);
+    let program = builder.finish(&[out.into()], simd);
+    assert!(program.takes_rows() && program.fused(1, 4) == [4]);
+    let threads = || {
+        let seen = Mutex::new(HashSet::new());
+        program.run_rows(1, |_, _, row| {
+            seen.lock().unwrap().insert(std::thread::current().id());
+            // Time for others to come.
+            std::thread::sleep(Duration::from_millis(1));
+            row.fill(1.0);
+        });
+        seen.into_inner().unwrap()
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    pool.install(|| {
+        let own = std::thread::current().id();
+        assert_eq!(on_this_thread(threads), HashSet::from([own]));
+        // Whatever becomes of it, others help again afterwards.
+        let panicked = catch_unwind(|| on_this_thread(|| panic!("asked to")));
+        assert!(panicked.is_err() && threads().len() > 1);
+    });
 }
