@@ -12,9 +12,17 @@
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
 
+use std::time::Instant;
+
 use criterion::{Criterion, criterion_main};
-use kith::media::{encode_jpeg_like_opencv, resize_triangle};
-use kith::{Engine, Limits, Photo, Policy};
+use kith::geometry::{BBox, Landmarks};
+use kith::media::{Raster, encode_jpeg_like_opencv, resize_triangle};
+use kith::{
+    Database, DatabaseOptions, Embedding, Engine, EnrolmentPolicy, Limits, ModelId, NewFace, Photo, Policy,
+    SearchPolicy,
+};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos").join(name)
@@ -63,8 +71,74 @@ fn large_photo(c: &mut Criterion) {
     group.finish();
 }
 
+/// People in the gallery that a frame is held against.
+const PEOPLE: usize = 10_000;
+
+/// A frame of 1280x720 with one face, 300 pixels high: what a camera shows of somebody at a door.
+fn frame() -> Photo {
+    let small = Photo::open(fixture("grace_hopper.jpg")).expect("the fixture decodes");
+    let mut frame = Raster::new(1280, 720, [90, 100, 110]);
+    frame.blit(small.raster(), 384, 60);
+    Photo::from_raster(frame, "frame")
+}
+
+/// People with one face each, as the engine's embedder would have made them: unit vectors in every direction.
+fn people(engine: &Engine, database: &Database) {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let model: ModelId = engine.model().clone();
+    let mut last = None;
+    for number in 0..PEOPLE {
+        let values = (0..engine.dimension()).map(|_| rng.random_range(-1.0f32..1.0)).collect();
+        let embedding = Embedding::from_raw(values, model.clone()).expect("values that are a vector");
+        let face = NewFace {
+            embedding: embedding.found_by(engine.detector()),
+            bbox: BBox::new(1.0, 2.0, 130.0, 140.0),
+            landmarks: Landmarks([[50.0, 60.0]; 5]),
+            score: 0.99,
+            quality: [30.0, 0.1, 0.5, 1.0, 2.0, 3.0].into(),
+            source: "photo.jpg".to_string(),
+            source_sha256: None,
+            pictures: None,
+        };
+        let policy = EnrolmentPolicy::default();
+        let enrolled = database.enroll_pending("main", &format!("person {number}"), face, &policy);
+        last = Some(enrolled.expect("enrolling").1);
+    }
+    database.settle(last.expect("somebody was enrolled")).expect("settling");
+}
+
+/// From a frame's pixels to a name: detection, alignment, embedding and search, in an engine that has seen such a frame.
+fn identify(c: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let database = Database::open(folder.path().join("faces"), &DatabaseOptions::default()).expect("a database");
+    let engine = Engine::builder().build().expect("the built-in weights load");
+    people(&engine, &database);
+    let (frame, policy) = (frame(), SearchPolicy::default());
+    let once = || engine.identify(&database, "main", &frame, &policy).expect("identification runs");
+    assert_eq!(once().len(), 1, "one face in the frame");
+
+    let mut group = c.benchmark_group(format!("1280x720, one face among {PEOPLE} people"));
+    group.sample_size(40);
+    group.bench_function("identify", |x| x.iter(|| black_box(once())));
+    let found = engine.detect(&frame).expect("detection runs");
+    group.bench_function("detect", |x| x.iter(|| engine.detect(black_box(&frame)).expect("detection runs")));
+    let chips = engine.chips(&frame, &found).expect("the face has a chip");
+    group.bench_function("embed", |x| x.iter(|| engine.embed_chips(black_box(&chips)).expect("embedding runs")));
+    group.finish();
+    // Criterion gives means; whether the bar is held is said by the best and the middle of many.
+    let mut spent: Vec<f64> = (0..200)
+        .map(|_| {
+            let start = Instant::now();
+            black_box(once());
+            start.elapsed().as_secs_f64() * 1e3
+        })
+        .collect();
+    spent.sort_unstable_by(f64::total_cmp);
+    println!("identify: best {:.2} ms, median {:.2} ms, p90 {:.2} ms", spent[0], spent[100], spent[180]);
+}
+
 mod groups {
     #![allow(missing_docs)] // the macro makes a public function without any
-    criterion::criterion_group!(benches, super::stages, super::large_photo);
+    criterion::criterion_group!(benches, super::stages, super::large_photo, super::identify);
 }
 criterion_main!(groups::benches);

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
 use super::args::common::Common;
 use super::args::photos::Detect;
 use super::codes::{DONE, FAILED};
@@ -20,18 +18,13 @@ pub(super) fn run(common: &Common, command: &Detect) -> anyhow::Result<u8> {
         std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(folder)))?;
     }
     let bar = output::bar(common, command.images.len(), "detecting");
-    let names = distinct_names(&command.images);
-    let found: Vec<_> = command
-        .images
-        .par_iter()
-        .zip(&names)
-        .map(|(path, name)| {
-            let target = command.output.as_deref().map(|folder| folder.join(name));
-            let answer = one(&engine, common, path, target.as_deref());
-            bar.inc(1);
-            answer
-        })
-        .collect();
+    let named: Vec<_> = command.images.iter().zip(distinct_names(&command.images)).collect();
+    let found = engine.of_each(&named, |(path, name)| {
+        let target = command.output.as_deref().map(|folder| folder.join(name));
+        let answer = one(&engine, common, path, target.as_deref());
+        bar.inc(1);
+        answer
+    });
     bar.finish_and_clear();
     let failed = found.iter().any(Result::is_err);
     if common.json {

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use npyz::WriterBuilder;
-use rayon::prelude::*;
 use serde_json::Value;
 
 use super::args::common::Common;
@@ -27,15 +26,11 @@ pub(super) fn run(common: &Common, command: &Embed) -> anyhow::Result<u8> {
     let engine = common.engine()?;
     let limits = common.limits();
     let bar = output::bar(common, command.images.len(), "embedding");
-    let answers: Vec<_> = command
-        .images
-        .par_iter()
-        .map(|path| {
-            let answer = one(&engine, &limits, path, command.largest);
-            bar.inc(1);
-            answer
-        })
-        .collect();
+    let answers = engine.of_each(&command.images, |path| {
+        let answer = one(&engine, &limits, path, command.largest);
+        bar.inc(1);
+        answer
+    });
     bar.finish_and_clear();
 
     let mut rows = Vec::new();

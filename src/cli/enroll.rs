@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rayon::prelude::*;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -16,7 +15,7 @@ use crate::json::json;
 use crate::{Database, Engine, EnrolOptions, Enrolled, EnrolmentStatus, Error, NewFace, PersonChange, Photo};
 
 /// Photos that are looked at, enrolled and made durable together.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 64;
 
 /// What became of a task.
 enum Outcome {
@@ -53,14 +52,11 @@ pub(super) fn run(common: &Common, command: &Enroll) -> anyhow::Result<u8> {
     let mut outcomes: Vec<Outcome> = Vec::with_capacity(tasks.len());
     let mut marked = BTreeSet::new();
     for together in tasks.chunks(TOGETHER) {
-        let prepared: Vec<Prepared> = together
-            .par_iter()
-            .map(|task| {
-                let answer = prepare(&engine, &database, common, command, &options, task);
-                bar.inc(1);
-                answer.unwrap_or_else(Prepared::Refused)
-            })
-            .collect();
+        let prepared: Vec<Prepared> = engine.of_each(together, |task| {
+            let answer = prepare(&engine, &database, common, command, &options, task);
+            bar.inc(1);
+            answer.unwrap_or_else(Prepared::Refused)
+        });
         // In the order of the photos, so that the same command gives the same gallery.
         let mut pending = None;
         let mut reached = Vec::with_capacity(together.len());

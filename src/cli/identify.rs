@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
 use super::args::common::Common;
 use super::args::people::Identify;
 use super::codes::{DIFFERENT, DONE, FAILED};
@@ -28,17 +26,13 @@ pub(super) fn run(common: &Common, command: &Identify) -> anyhow::Result<u8> {
         std::fs::create_dir_all(folder).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(folder)))?;
     }
     let bar = output::bar(common, command.images.len(), "identifying");
-    let answers: Vec<Result<Vec<IdentifiedFace>, Error>> = command
-        .images
-        .par_iter()
-        .zip(distinct_names(&command.images))
-        .map(|(path, name)| {
-            let target = command.output.as_ref().map(|out| target(out, &name, several));
-            let answer = one(&engine, &database, common, command, &policy, path, target.as_deref());
-            bar.inc(1);
-            answer
-        })
-        .collect();
+    let named: Vec<_> = command.images.iter().zip(distinct_names(&command.images)).collect();
+    let answers: Vec<Result<Vec<IdentifiedFace>, Error>> = engine.of_each(&named, |(path, name)| {
+        let target = command.output.as_ref().map(|out| target(out, name, several));
+        let answer = one(&engine, &database, common, command, &policy, path, target.as_deref());
+        bar.inc(1);
+        answer
+    });
     bar.finish_and_clear();
 
     if common.json {

@@ -6,7 +6,7 @@ use super::Embedder;
 use crate::align::Alignment;
 use crate::error::ModelError;
 use crate::media::{Limits, Photo, Raster, resize_triangle};
-use crate::nn::weights::TensorMap;
+use crate::nn::weights::{Manifest, TensorMap};
 use crate::nn::{Arithmetic, Device, PrecisionChoice, Program, WeightSource, backend};
 use crate::vector::{Embedding, ModelId};
 use kith_kernels::Simd;
@@ -84,8 +84,9 @@ impl<L: Layered> NetworkEmbedder<L> {
         let source = WeightSource::new(tensors, device.inner());
         let layers = L::load(&source).map_err(backend(L::LOADING))?;
         let preprocessing = L::preprocessing(&source).map_err(backend(L::LOADING))?;
+        let proven = |kind: Arithmetic| Manifest::built_in().is_proven(weights_sha256, kind.name());
         Ok(Self {
-            form: Form::of(layers, device, precision, &preprocessing)?,
+            form: Form::of(layers, device, precision, &preprocessing, proven)?,
             preprocessing,
             model: ModelId::new(L::ARCHITECTURE, weights_sha256, &L::alignment().name()),
             device: device.clone(),
@@ -94,12 +95,14 @@ impl<L: Layered> NetworkEmbedder<L> {
 }
 
 impl<L: Layered> Form<L> {
-    /// The form that is best on `device`, in the precision that was asked for.
+    /// The form that is best on `device`, in the precision that was asked for. A precision that is `proven` for these weights
+    /// is not tried against f32 again.
     fn of(
         layers: L,
         device: &Device,
         precision: PrecisionChoice,
         preprocessing: &Preprocessing,
+        proven: impl Fn(Arithmetic) -> bool,
     ) -> Result<Self, ModelError> {
         let simd = if device.is_cpu() { Some(Simd::chosen()?) } else { None };
         let kinds = precision.instead_of_f32(simd)?;
@@ -107,8 +110,10 @@ impl<L: Layered> Form<L> {
             return Ok(Self::Layers(layers));
         };
         let program = |arithmetic| layers.program(simd, arithmetic).map(Box::new).map_err(backend(L::LOADING));
-        if let (Some(&asked), true) = (kinds.first(), precision != PrecisionChoice::Auto) {
-            return Ok(Self::Program(program(asked)?, asked));
+        if let Some(&first) = kinds.first()
+            && (precision != PrecisionChoice::Auto || proven(first))
+        {
+            return Ok(Self::Program(program(first)?, first));
         }
         let full = program(Arithmetic::F32)?;
         for kind in kinds {
@@ -206,5 +211,57 @@ impl Preprocessing {
             (0..3).flat_map(|c| chip.data().iter().skip(c).step_by(3).map(move |&v| self.value(v, c))).collect()
         };
         chips.iter().flat_map(image).collect()
+    }
+}
+
+#[cfg(all(test, feature = "embedded-weights"))]
+mod tests {
+    use super::*;
+    use crate::embed::{dlib_resnet, sface};
+    use crate::nn::DeviceChoice;
+    use crate::nn::weights::WeightStore;
+
+    /// What the manifest says of weights that are compiled in is what a trial of each path says.
+    fn hold<L: Layered>() {
+        let loaded = WeightStore::new(None).load(L::ARCHITECTURE).unwrap();
+        let source = WeightSource::new(&loaded.tensors, &candle_core::Device::Cpu);
+        let (layers, preprocessing) = (L::load(&source).unwrap(), L::preprocessing(&source).unwrap());
+        let mut full = None;
+        for (simd, kind) in Arithmetic::available() {
+            let program = layers.program(simd, kind).unwrap();
+            if kind == Arithmetic::F32 {
+                full = Some(program);
+                continue;
+            }
+            let full = full.as_ref().unwrap();
+            let cosine = preprocessing.likeness_on_a_face(L::alignment(), &program, full).unwrap();
+            println!("{} by {simd} in {}: {cosine:.6}", L::ARCHITECTURE, kind.name());
+            let said = Manifest::built_in().is_proven(&loaded.sha256, kind.name());
+            assert_eq!(said, is_like_enough(cosine), "{} by {simd} in {}: {cosine}", L::ARCHITECTURE, kind.name());
+        }
+    }
+
+    #[test]
+    fn precisions_that_are_not_tried_when_built_in_weights_are_loaded_are_those_that_a_trial_takes() {
+        hold::<sface::Layers>();
+        hold::<dlib_resnet::Layers>();
+    }
+
+    #[test]
+    fn weights_that_the_manifest_does_not_know_are_tried() {
+        let device = Device::open(DeviceChoice::Cpu).unwrap();
+        let kinds = PrecisionChoice::Auto.instead_of_f32(Some(Simd::chosen().unwrap())).unwrap();
+        let loaded = WeightStore::new(None).load(sface::ARCHITECTURE).unwrap();
+        let mut other = loaded.tensors.clone();
+        let damaged = (other["fc.bias"].to_dtype(candle_core::DType::F32).unwrap() * f64::NAN).unwrap();
+        other.insert("fc.bias".to_string(), damaged);
+        let by = |tensors: &TensorMap, sha256: &str| {
+            NetworkEmbedder::<sface::Layers>::new(tensors, sha256, &device, PrecisionChoice::Auto).unwrap().precision()
+        };
+        // No trial finds NaN like NaN.
+        assert_eq!(by(&other, "of another file"), "f32");
+        // The very bytes that were proven are not held against anything when they are loaded.
+        let first = kinds.first().map_or("f32", |kind| kind.name());
+        assert_eq!(by(&other, &loaded.sha256), first);
     }
 }

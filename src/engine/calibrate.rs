@@ -82,7 +82,7 @@ impl Engine {
             done();
             answer
         };
-        let answers: Vec<Result<Option<Vec<Embedding>>>> = photos.par_iter().map(embed).collect();
+        let answers: Vec<Result<Option<Vec<Embedding>>>> = self.of_each(photos, embed);
         let mut known: Vec<Vec<(usize, Embedding)>> = vec![Vec::new(); engines.len()];
         let (mut without_face, mut unreadable) = (Vec::new(), Vec::new());
         for (labelled, answer) in photos.iter().zip(answers) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use serde::Serialize;
 
 use super::{Engine, Selection};
@@ -15,12 +16,15 @@ use crate::gallery::{Enrolled, EnrolmentPolicy, FacePictures, Identification, Ne
 use crate::geometry::BBox;
 use crate::geometry::FaceQuality;
 use crate::media::{Photo, Raster, encode_jpeg, encode_png, fit_within};
+use crate::nn::on_this_thread;
 use crate::verify::{Calibration, Threshold, nearness, percent_text};
 
 /// Longer side of a kept thumbnail, in pixels.
 const THUMBNAIL: u32 = 160;
 /// Colour of a face whom nobody knows.
 const UNKNOWN: [u8; 3] = [175, 180, 190];
+/// Photos for each thread from which on none helps another: the last ones, for which some wait, are few beside them.
+const A_THREAD: usize = 4;
 /// Surroundings of the face on a thumbnail, as a share of the box on each side.
 const SURROUNDINGS: f32 = 0.4;
 
@@ -120,6 +124,15 @@ impl Engine {
             source_sha256: photo.sha256().and_then(unhex),
             pictures,
         })
+    }
+
+    /// What `work` makes of each item, by all threads, in their order. Where there are several items for every thread, a
+    /// network that `work` runs is run by the thread that called it alone: others have items of their own.
+    pub fn of_each<T: Sync, R: Send>(&self, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+        match items.len() < A_THREAD * rayon::current_num_threads() {
+            true => items.par_iter().map(&work).collect(),
+            false => items.par_iter().with_max_len(1).map(|item| on_this_thread(|| work(item))).collect(),
+        }
     }
 
     /// Enrols a prepared face without waiting for the disk: for many under one [`Database::settle`].

@@ -78,20 +78,16 @@ impl Engine {
         let photos = by_digest(&options.photos, &options.limits);
         let mut done = Reembedded { before, ..Reembedded::default() };
         for together in left.chunks(TOGETHER) {
-            let embedded: Vec<(FaceAnew, bool)> = together
-                .par_iter()
-                .map(|&face| {
-                    let anew = match database.reembed_face(&change, face)? {
-                        Some(f) => self.anew(face, &f, same_cut, &photos, &options.limits)?,
-                        None => None,
-                    };
-                    progress();
-                    Ok(anew)
-                })
-                .collect::<Result<Vec<_>>>()?
-                .into_iter()
-                .flatten()
-                .collect();
+            let anew = |&face: &u64| {
+                let anew = match database.reembed_face(&change, face)? {
+                    Some(f) => self.anew(face, &f, same_cut, &photos, &options.limits)?,
+                    None => None,
+                };
+                progress();
+                Ok(anew)
+            };
+            let embedded = self.of_each(together, anew).into_iter().collect::<Result<Vec<Option<_>>>>()?;
+            let embedded: Vec<(FaceAnew, bool)> = embedded.into_iter().flatten().collect();
             let photos = embedded.iter().filter(|(_, from_photo)| *from_photo).count();
             done.from_photos += photos;
             done.from_chips += embedded.len() - photos;

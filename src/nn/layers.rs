@@ -3,12 +3,17 @@
 //! Every constructor takes its parameters from a [`WeightSource`] by the tensor's name, so that a
 //! network file reads like the list of its tensors.
 
-use candle_core::{DType, Device, Module, Result, Tensor, bail};
+use std::sync::Arc;
+
+use candle_core::{CpuStorage, DType, Device, Module, Result, Storage, Tensor, bail};
+
+use half::slice::HalfFloatSliceExt;
 
 use super::weights::TensorMap;
-use kith_kernels::{Activation, ConvWeights, DepthwiseConv, PackedConv, RowConv, Simd, TransposedConv};
+use kith_kernels::{Activation, ConvWeights, DepthwiseConv, PackedConv, RowConv, Simd, StoredWeights, TransposedConv};
 
-/// Named tensors on their way into a network: converted to f32 and moved to the device once.
+/// Named tensors on their way into a network: converted to f32 and moved to the device once, but for the weights of
+/// convolutions that the processor's own kernels convert.
 pub(crate) struct WeightSource<'a> {
     tensors: &'a TensorMap,
     device: &'a Device,
@@ -34,10 +39,49 @@ impl<'a> WeightSource<'a> {
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<Tensor> {
+        self.find(name)?.to_dtype(DType::F32)?.to_device(self.device)
+    }
+
+    /// As [`Self::get`]; f32 or f16 as it is stored where that is for the processor.
+    fn stored(&self, name: &str) -> Result<Tensor> {
+        let tensor = self.find(name)?;
+        let as_it_is = self.is_cpu() && [DType::F32, DType::F16].contains(&tensor.dtype());
+        if as_it_is { Ok(tensor.clone()) } else { self.get(name) }
+    }
+
+    fn find(&self, name: &str) -> Result<&Tensor> {
         let full = format!("{}{name}", self.prefix);
-        match self.tensors.get(&full) {
-            Some(tensor) => tensor.to_dtype(DType::F32)?.to_device(self.device),
-            None => bail!("no tensor is called {full}"),
+        self.tensors.get(&full).map_or_else(|| bail!("no tensor is called {full}"), Ok)
+    }
+}
+
+/// A tensor's values as kernels read them, without a copy: half as many bytes where they are f16.
+struct InMemory(Tensor);
+
+impl InMemory {
+    fn of(tensor: &Tensor) -> Result<Self> {
+        let tensor = tensor.contiguous()?;
+        match &*tensor.storage_and_layout().0 {
+            Storage::Cpu(CpuStorage::F16(_) | CpuStorage::F32(_)) => {}
+            _ => bail!("weights that are not f32 or f16 in memory"),
+        }
+        Ok(Self(tensor))
+    }
+}
+
+impl StoredWeights for InMemory {
+    fn count(&self) -> usize {
+        self.0.elem_count()
+    }
+
+    fn read(&self, first: usize, to: &mut [f32]) {
+        let (storage, layout) = self.0.storage_and_layout();
+        let at = layout.start_offset() + first;
+        match &*storage {
+            Storage::Cpu(CpuStorage::F16(values)) => values[at..][..to.len()].convert_to_f32_slice(to),
+            Storage::Cpu(CpuStorage::F32(values)) => to.copy_from_slice(&values[at..][..to.len()]),
+            // `of` refuses all others.
+            _ => to.fill(f32::NAN),
         }
     }
 }
@@ -69,7 +113,12 @@ impl Conv2d {
     pub(crate) fn load(source: &WeightSource, name: &str, stride: usize, padding: (usize, usize)) -> Result<Self> {
         let source = source.under(name);
         let bias = if source.has("bias") { Some(source.get("bias")?) } else { None };
-        Self::new(source.get("weight")?, bias, stride, padding)
+        Self::new(source.stored("weight")?, bias, stride, padding)
+    }
+
+    /// The weights in f32, for the tensor library.
+    fn full(&self) -> Result<Tensor> {
+        self.weight.to_dtype(DType::F32)
     }
 
     /// The same convolution of channels that come in the opposite order.
@@ -79,7 +128,7 @@ impl Conv2d {
 
     /// Folds a per-channel `scale` and `shift` that follow the convolution into it.
     pub(crate) fn followed_by(self, scale: &Tensor, shift: &Tensor) -> Result<Self> {
-        let weight = self.weight.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
+        let weight = self.full()?.broadcast_mul(&scale.reshape(((), 1, 1, 1))?)?;
         let bias = match &self.bias {
             Some(bias) => (bias.flatten_all()? * scale)?.add(shift)?,
             None => shift.clone(),
@@ -94,17 +143,9 @@ impl Conv2d {
         }
         let (outputs, inputs, rows, columns) = self.weight.dims4()?;
         let bias: Vec<f32> = self.bias.as_ref().map_or(Ok(Vec::new()), |b| b.flatten_all()?.to_vec1())?;
-        let conv = ConvWeights {
-            weight: &self.weight.flatten_all()?.to_vec1()?,
-            outputs,
-            inputs,
-            window: (rows, columns),
-            bias: &bias,
-            stride: self.stride,
-            padding: self.padding,
-            activation,
-        };
-        Ok(PackedConv::new(&conv, simd))
+        let (weight, window, bias, stride, padding) = (&[][..], (rows, columns), &bias, self.stride, self.padding);
+        let conv = ConvWeights { weight, outputs, inputs, window, bias, stride, padding, activation };
+        Ok(PackedConv::of_stored(&conv, Arc::new(InMemory::of(&self.weight)?), simd))
     }
 
     /// As [`Self::packed`], for a convolution of each channel alone.
@@ -115,7 +156,7 @@ impl Conv2d {
             bail!("a convolution of {inputs} inputs an output in {} groups mixes channels", self.groups);
         }
         let conv = ConvWeights {
-            weight: &self.weight.flatten_all()?.to_vec1()?,
+            weight: &self.full()?.flatten_all()?.to_vec1()?,
             outputs,
             inputs,
             window: (rows, columns),
@@ -130,11 +171,12 @@ impl Conv2d {
     /// `[n, in, h, w]` to `[n, out, h', w']`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (rows, columns) = self.padding;
+        let weight = self.full()?;
         let y = if rows == columns {
-            x.conv2d(&self.weight, rows, self.stride, 1, self.groups)?
+            x.conv2d(&weight, rows, self.stride, 1, self.groups)?
         } else {
             x.pad_with_zeros(2, rows, rows)?.pad_with_zeros(3, columns, columns)?.conv2d(
-                &self.weight,
+                &weight,
                 0,
                 self.stride,
                 1,

@@ -11,7 +11,7 @@ pub(crate) use device::backend;
 pub use device::{Device, DeviceChoice};
 pub(crate) use kith_kernels::{
     Activation, Arithmetic, DepthwiseConv, InputRows, Map, PackedConv, Program, ProgramBuilder, Row, RowConv,
-    TransposedConv,
+    TransposedConv, on_this_thread,
 };
 pub(crate) use layers::{
     Conv2d, Linear, PRelu, TransposedConv2d, WeightSource, global_average, max_pool, pooled_length, row_conv,

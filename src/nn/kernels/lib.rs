@@ -22,11 +22,11 @@ mod simd;
 mod tests;
 
 pub use crate::f32::depthwise::DepthwiseConv;
-pub use crate::f32::pack::{Activation, ConvWeights, PackedConv};
+pub use crate::f32::pack::{Activation, ConvWeights, PackedConv, StoredWeights};
 pub use crate::f32::rows::{Row, RowConv};
 pub use program::arithmetic::Arithmetic;
 pub use program::builder::{Map, ProgramBuilder};
 pub use program::input::InputRows;
-pub use program::run::Program;
+pub use program::run::{Program, on_this_thread};
 pub use program::transposed::TransposedConv;
 pub use simd::{Simd, UnknownSimd};

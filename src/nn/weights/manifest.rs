@@ -75,6 +75,10 @@ pub struct ModelEntry {
     /// Hex sha256 of other files that are the same network: made from another release of the same weights.
     #[serde(default)]
     pub also: Vec<String>,
+    /// Precisions other than f32 in which these very bytes were held to f32 by a test, on every instruction set, so that
+    /// loading them tries nothing.
+    #[serde(default, skip_serializing)]
+    pub proven: Vec<String>,
     /// Whether the default build carries it.
     pub embedded: bool,
     /// Where it comes from.
@@ -102,6 +106,12 @@ impl Manifest {
         &MANIFEST
     }
 
+    /// Whether the weights of that sha256 give in that precision what they give in f32.
+    pub(crate) fn is_proven(&self, sha256: &str, precision: &str) -> bool {
+        let these = |m: &&ModelEntry| m.sha256.as_deref() == Some(sha256);
+        self.model.iter().filter(these).any(|m| m.proven.iter().any(|p| p == precision))
+    }
+
     /// The model of that name.
     ///
     /// # Errors
@@ -125,6 +135,9 @@ mod tests {
             assert_eq!(m.dimension.is_some(), m.kind == Kind::Embedder, "{}", m.name);
             assert!(["f32", "f16"].contains(&m.stored.as_str()));
             assert!(!m.embedded || (m.free_for_any_use && m.sha256.is_some() && m.size.is_some()), "{}", m.name);
+            assert!(m.proven.iter().all(|p| ["f16", "int16"].contains(&p.as_str())), "{}", m.name);
+            // Of files that the manifest knows only by name a test has nothing to hold.
+            assert!(m.proven.is_empty() || m.embedded, "{}", m.name);
             assert!(!m.note.is_empty() && !m.licence.is_empty());
         }
         assert_eq!(Manifest::built_in().find("facenet").unwrap_err().code(), "weights.unknown_model");

@@ -12,8 +12,11 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use candle_core::safetensors::Load;
 use candle_core::{DType, Device};
+use rayon::prelude::*;
 use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
 
 use super::{TensorMap, files};
 use crate::error::WeightsError;
@@ -30,8 +33,11 @@ pub(super) fn parse(bytes: &[u8], path: &str) -> Result<(TensorMap, Option<Strin
     let malformed = malformed(path);
     let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| malformed(e.to_string()))?;
     let architecture = header.metadata().as_ref().and_then(|m| m.get(ARCHITECTURE)).cloned();
-    let tensors = candle_core::safetensors::load_buffer(bytes, &Device::Cpu).map_err(|e| malformed(e.to_string()))?;
-    Ok((tensors.into_iter().collect(), architecture))
+    let stored = SafeTensors::deserialize(bytes).map_err(|e| malformed(e.to_string()))?;
+    // Millions of weights are copied: by all threads.
+    let tensor = |(name, view): (String, TensorView)| Ok((name, view.load(&Device::Cpu)?));
+    let tensors = stored.tensors().into_par_iter().map(tensor).collect::<candle_core::Result<_>>();
+    Ok((tensors.map_err(|e| malformed(e.to_string()))?, architecture))
 }
 
 /// Writes the tensors as `dtype`; the same tensors give the same bytes. Returns the bytes written.

@@ -9,7 +9,7 @@ use half::f16;
 
 use crate::f16::tile::F16Kernels;
 use crate::f32::depthwise::{self, DepthwiseConv};
-use crate::f32::pack::Packed;
+use crate::f32::pack::{Packed, PackedConv};
 use crate::lanes::aligned::Aligned;
 use crate::lanes::{LANES, Number};
 
@@ -32,13 +32,13 @@ pub(crate) fn length(packed: &Packed, runs: Runs) -> usize {
     packed.vectors() * LANES * runs.depth() / f16::IN_ONE
 }
 
-/// Rounds weights that lie as [`crate::f32::pack::PackedConv`] has them.
-pub(crate) fn pack(packed: &Packed, runs: Runs, weights: &[f32], memory: &mut [f32]) {
-    let (depth, to) = (runs.depth(), f16::of_mut(memory));
-    for panel in (0..packed.panels()).map(|at| packed.panel(at)) {
+/// Rounds weights into where a program has them.
+pub(crate) fn pack(conv: &PackedConv, runs: Runs, memory: &mut [f32]) {
+    let (packed, depth) = (conv.packed(), runs.depth());
+    conv.each_panel(depth, f16::of_mut(memory), |panel, to| {
         let width = panel.vectors * LANES;
-        let own = panel.weights(weights, packed.depth());
-        let to = &mut to[panel.first * depth..][..width * depth];
+        let mut own = vec![0.0; packed.depth() * width];
+        conv.pack_panel(panel, &mut own);
         for (run, to) in own.chunks(runs.length * width).zip(to.chunks_mut(depth / runs.count * width)) {
             for (two, to) in run.chunks(2 * width).zip(to.chunks_mut(2 * width)) {
                 let (even, odd) = two.split_at(width);
@@ -48,7 +48,7 @@ pub(crate) fn pack(packed: &Packed, runs: Runs, weights: &[f32], memory: &mut [f
                 }
             }
         }
-    }
+    });
 }
 
 impl F16Kernels {

@@ -1,6 +1,9 @@
 //! Weights in int16 quantisation: each output channel is rounded to a step of its own.
 
-use crate::f32::pack::Packed;
+use std::sync::{Mutex, PoisonError};
+
+use crate::f32::pack::{Packed, PackedConv, interleave};
+use crate::int16::tile::Int16Kernels;
 use crate::lanes::LANES;
 use crate::lanes::aligned::Aligned;
 
@@ -22,43 +25,53 @@ pub(crate) fn length(full: usize) -> usize {
     full / 2
 }
 
-/// Rounds weights that lie as [`crate::f32::pack::PackedConv`] has them into `words`, two a word, and gives what a
-/// step of each output's is worth.
-pub(crate) fn round_weights(packed: &Packed, weights: &[f32], words: &mut [f32]) -> Aligned {
-    let depth = packed.depth();
-    let mut steps = Aligned::zeros(packed.vectors() * LANES);
-    for panel in (0..packed.panels()).map(|p| packed.panel(p)) {
+/// Rounds weights into `words`, two a word, and gives what a step of each output's is worth.
+pub(crate) fn round_weights(conv: &PackedConv, kernels: &Int16Kernels, words: &mut [f32]) -> Aligned {
+    let (packed, depth) = (conv.packed(), conv.packed().depth());
+    let taps = packed.window.0 * packed.window.1;
+    // Pairs are neighbouring inputs of one tap; where these are odd, all of a panel are in order before they are paired.
+    let even = packed.inputs.is_multiple_of(2);
+    let together = if even { conv.inputs_together() } else { packed.inputs };
+    // Rounding adds half a step a weight at most.
+    let room = (TOGETHER - depth as f64 / 2.0).max(0.0);
+    let steps = Mutex::new(Aligned::zeros(packed.vectors() * LANES));
+    conv.each_panel(depth / 2, words, |panel, words| {
         let width = panel.vectors * LANES;
-        let own = panel.weights(weights, depth);
-        let to = &mut words[panel.first * depth / 2..][..own.len() / 2];
-        let (mut largest, mut together) = (vec![0f64; width], vec![0f64; width]);
-        for row in own.chunks_exact(width) {
-            for ((largest, together), &w) in largest.iter_mut().zip(&mut together).zip(row) {
-                *largest = largest.max(f64::from(w).abs());
-                *together += f64::from(w).abs();
+        let outputs = width.min(packed.outputs - panel.first);
+        let mut sizes = vec![(0f32, 0f64); width];
+        conv.parts(panel, together, |_, part| {
+            for (row, (largest, sum)) in part.chunks_exact(part.len() / outputs).zip(&mut sizes) {
+                // SAFETY: the kernels were chosen for this processor.
+                let own = unsafe { (kernels.sizes)(row) };
+                (*largest, *sum) = (largest.max(own.0), *sum + own.1);
             }
-        }
-        // Rounding adds half a step a weight at most.
-        let room = (TOGETHER - depth as f64 / 2.0).max(0.0);
-        let per_unit = |lane: usize| match together[lane] {
+        });
+        let per_unit = |&(largest, sum): &(f32, f64)| match sum {
             // An output of zeros has a step of zero, and one with NaN or infinite weights NaN.
             0.0 => (0.0, 0.0),
             sum if sum.is_finite() => {
-                let per_unit = (f64::from(i16::MAX) / largest[lane]).min(room / sum);
+                let per_unit = (f64::from(i16::MAX) / f64::from(largest)).min(room / sum);
                 (per_unit, (1.0 / per_unit) as f32)
             }
             _ => (0.0, f32::NAN),
         };
-        let (per_unit, own_steps): (Vec<f64>, Vec<f32>) = (0..width).map(per_unit).unzip();
-        steps.values_mut()[panel.first..][..width].copy_from_slice(&own_steps);
-        for (pairs, words) in own.chunks_exact(2 * width).zip(to.chunks_exact_mut(width)) {
-            let (low, high) = pairs.split_at(width);
-            for (lane, word) in words.iter_mut().enumerate() {
-                let [low, high] =
-                    [low[lane], high[lane]].map(|w| (f64::from(w) * per_unit[lane]).round() as i16 as u16);
-                *word = f32::from_bits(u32::from(low) | u32::from(high) << 16);
+        let (per_unit, own_steps): (Vec<f64>, Vec<f32>) = sizes.iter().map(per_unit).unzip();
+        let mut ordered = vec![0f32; together.min(packed.inputs) * taps * width];
+        conv.parts(panel, together, |first, part| {
+            let own = part.len() / outputs / taps;
+            let ordered = &mut ordered[..own * taps * width];
+            for (tap, to) in ordered.chunks_exact_mut(own * width).enumerate() {
+                interleave(part, tap, taps, to, width);
             }
-        }
-    }
-    steps
+            let (from, count) = if even { (own * width, taps) } else { (ordered.len(), 1) };
+            for (tap, from) in ordered.chunks_exact(from).enumerate().take(count) {
+                let to = &mut words[(tap * packed.inputs + first) * width / 2..][..from.len() / 2];
+                // SAFETY: as above.
+                unsafe { (kernels.pairs)(from, &per_unit, to) };
+            }
+        });
+        let mut steps = steps.lock().unwrap_or_else(PoisonError::into_inner);
+        steps.values_mut()[panel.first..][..width].copy_from_slice(&own_steps);
+    });
+    steps.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

@@ -33,6 +33,10 @@ pub(crate) struct Int16Kernels {
     pub tiles: &'static [&'static [TileKernel]],
     pub round: unsafe fn(&[f32], f32, &mut [i16]),
     pub largest: unsafe fn(&[f32]) -> u32,
+    /// The greatest absolute value, and the sum of all.
+    pub sizes: unsafe fn(&[f32]) -> (f32, f64),
+    /// A panel's weights times what a step of each output is of one, rounded, the pairs of two rows in a word.
+    pub pairs: unsafe fn(&[f32], &[f64], &mut [f32]),
 }
 
 impl Int16Kernels {
@@ -66,6 +70,38 @@ fn largest_body(from: &[f32]) -> u32 {
     from.iter().fold(0i32, |greatest, v| greatest.max((v.to_bits() & 0x7fff_ffff) as i32)) as u32
 }
 
+#[inline(always)]
+fn sizes_body(weights: &[f32]) -> (f32, f64) {
+    // As many sums as lanes, so that the compiler makes vectors of them.
+    let (mut largest, mut together) = ([0f32; LANES], [0f64; LANES]);
+    let mut add = |row: &[f32]| {
+        for ((largest, together), &w) in largest.iter_mut().zip(&mut together).zip(row) {
+            let size = w.abs();
+            // NaN is seen in the sum.
+            *largest = if size > *largest { size } else { *largest };
+            *together += f64::from(size);
+        }
+    };
+    let (rows, rest) = weights.as_chunks::<LANES>();
+    rows.iter().for_each(|row| add(row));
+    add(rest);
+    (largest.into_iter().fold(0.0, f32::max), together.iter().sum())
+}
+
+#[inline(always)]
+fn pairs_body(weights: &[f32], per_unit: &[f64], words: &mut [f32]) {
+    // Added to a value of less than 2^51, it leaves the nearest integer in the lowest bits.
+    const SHIFT: f64 = 6_755_399_441_055_744.0;
+    let width = per_unit.len();
+    for (pairs, words) in weights.chunks_exact(2 * width).zip(words.chunks_exact_mut(width)) {
+        let (low, high) = pairs.split_at(width);
+        for (((word, &low), &high), &per_unit) in words.iter_mut().zip(low).zip(high).zip(per_unit) {
+            let [low, high] = [low, high].map(|w| (f64::from(w) * per_unit + SHIFT).to_bits() as u32);
+            *word = f32::from_bits(low & 0xffff | high << 16);
+        }
+    }
+}
+
 /// # Safety
 /// As for [`crate::f32::tile::Kernels::tile`], with `P` pixels and `N` vectors.
 #[inline(always)]
@@ -97,10 +133,12 @@ macro_rules! path {
                 fn tile<P, N>(t: &Int16Tile) = tile_body::<$lanes, P, N>(t);
                 fn round(from: &[f32], per_unit: f32, to: &mut [i16]) = round_body(from, per_unit, to);
                 fn largest(from: &[f32]) -> u32 = largest_body(from);
+                fn sizes(weights: &[f32]) -> (f32, f64) = sizes_body(weights);
+                fn pairs(weights: &[f32], per_unit: &[f64], words: &mut [f32]) = pairs_body(weights, per_unit, words);
             );
 
             pub(super) static KERNELS: Int16Kernels =
-                Int16Kernels { tiles: tile_table!(tile, $pixels, $vectors), round, largest };
+                Int16Kernels { tiles: tile_table!(tile, $pixels, $vectors), round, largest, sizes, pairs };
         }
     };
 }

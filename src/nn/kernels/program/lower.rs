@@ -47,9 +47,9 @@ enum Form {
 impl Form {
     fn weights(self, conv: &PackedConv) -> usize {
         match self {
-            Self::Direct | Self::Rounded(_) => conv.weights().len(),
+            Self::Direct | Self::Rounded(_) => conv.count(),
             Self::Winograd => winograd::length(conv),
-            Self::Int16(_) => int16_pack::length(conv.weights().len()),
+            Self::Int16(_) => int16_pack::length(conv.count()),
             Self::F16(_, runs) => f16_pack::length(conv.packed(), runs),
         }
     }
@@ -57,9 +57,9 @@ impl Form {
     /// Packs weights into where a program has them; not int16 ones, whose steps have to be known, too.
     fn pack(self, conv: &PackedConv, own: &mut [f32]) {
         match self {
-            Self::F16(_, runs) => f16_pack::pack(conv.packed(), runs, conv.weights(), own),
+            Self::F16(_, runs) => f16_pack::pack(conv, runs, own),
             Self::Winograd => winograd::pack(conv, own),
-            Self::Direct | Self::Rounded(_) => own.copy_from_slice(conv.weights()),
+            Self::Direct | Self::Rounded(_) => conv.pack(own),
             Self::Int16(_) => {}
         }
     }
@@ -170,7 +170,7 @@ impl Lowering<'_> {
             Form::Winograd => Op::Winograd(Winograd::of(op)),
             Form::Int16(kernels) => {
                 let from = task.reads();
-                let steps = int16_pack::round_weights(&op.conv, conv.weights(), own);
+                let steps = int16_pack::round_weights(conv, kernels, own);
                 let read = (from.first, from.channels);
                 Op::Int16(Int16Op::new(op, kernels, steps, read, self.layouts[from.map.id]))
             }

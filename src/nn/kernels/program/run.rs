@@ -3,6 +3,7 @@
 //! A program is shared by threads; each run borrows a workspace from a small pool, so that no map is
 //! allocated once as many runs as there are threads have gone through.
 
+use std::cell::Cell;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,6 +33,23 @@ use crate::simd::Simd;
 
 /// Steps that all runs of this process have begun, counted from 1.
 static STEPS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    static ALONE_NOW: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work`; each program that it runs on this thread runs there as a whole. For many jobs side by side: threads that are
+/// busy with jobs of their own help nobody, and who waits for them at every step waits in vain.
+pub fn on_this_thread<R>(work: impl FnOnce() -> R) -> R {
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            ALONE_NOW.set(self.0);
+        }
+    }
+    let _before = Before(ALONE_NOW.replace(true));
+    work()
+}
 
 /// A step of less work than this (in products) is not worth waking another thread for.
 const ALONE: usize = 200_000;
@@ -214,6 +232,11 @@ impl Program {
             return self.outputs.iter().map(|_| Vec::new()).collect();
         }
         let mut workspace = self.workspace(n);
+        if ALONE_NOW.get() {
+            let answers = self.run_in(&mut workspace, n, 1, input, seen);
+            self.give_back(workspace);
+            return answers;
+        }
         let run = || {
             let answers = self.run_in(&mut workspace, n, rayon::current_num_threads(), input, seen);
             self.give_back(workspace);

@@ -6,3 +6,4 @@ mod depthwise;
 mod f16;
 mod fuse;
 mod int16;
+mod packing;

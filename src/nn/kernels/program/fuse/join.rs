@@ -112,7 +112,7 @@ fn can_be_fused(task: &Task, arithmetic: Arithmetic) -> bool {
         Task::Conv { conv, from, to, .. } => {
             let tiles = arithmetic != Arithmetic::F16 && conv.by_winograd(to.map.rows, to.map.columns);
             let rounded = arithmetic == Arithmetic::Int16 && from.map.id != 0;
-            !tiles && !rounded && conv.weights().len() <= WEIGHTS
+            !tiles && !rounded && conv.count() <= WEIGHTS
         }
         _ => true,
     };

@@ -39,19 +39,19 @@ pub(crate) fn length(conv: &PackedConv) -> usize {
 }
 
 /// Writes a convolution's weights, transformed.
-pub(crate) fn pack(conv: &PackedConv, mut to: &mut [f32]) {
+pub(crate) fn pack(conv: &PackedConv, to: &mut [f32]) {
     let packed = conv.packed();
-    for panel in (0..packed.panels()).map(|panel| packed.panel(panel)) {
-        let direct = panel.weights(conv.weights(), packed.depth());
+    conv.each_panel(POINTS * packed.inputs, to, |panel, own| {
         let each = packed.inputs * panel.vectors * LANES;
-        let (own, rest) = to.split_at_mut(POINTS * each);
+        let mut direct = vec![0.0; packed.depth() * panel.vectors * LANES];
+        conv.pack_panel(panel, &mut direct);
         for at in 0..each {
             let points = transform_weights(std::array::from_fn(|tap| direct[tap * each + at]));
             points.into_iter().enumerate().for_each(|(point, value)| own[point * each + at] = value);
         }
-        to = rest;
-    }
+    });
 }
+
 impl Winograd {
     /// `op` by tiles; its weights are transformed.
     pub(crate) fn of(op: ConvOp) -> Self {
