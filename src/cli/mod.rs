@@ -34,6 +34,7 @@ mod serve;
 mod settings;
 mod targets;
 mod train;
+mod train_faces;
 mod train_networks;
 mod verify;
 mod weights;
