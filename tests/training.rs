@@ -240,7 +240,8 @@ fn a_small_network_learns_from_a_large_one_and_goes_on() {
     let photo = fixtures().join("grace_hopper.jpg");
     let embedded = json(&kith(home, &["embed", photo.to_str().unwrap(), "--model", "small", "--json"]));
     assert!(embedded.to_string().contains("tiny/"), "{embedded}");
-    let (code, message) = refused(&said(&["--batch", "30"]));
+    let large = ["train", "distil", "people", "--batch", "30", "--chips", "chips", "--json"];
+    let (code, message) = refused(&kith(home, &large));
     assert!(code == "train.too_few_faces" && message.contains("takes 30"), "{message}");
     assert!(refused(&said(&["--teacher", "nobody"])).1.contains("nobody"));
 }
