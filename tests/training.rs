@@ -190,3 +190,92 @@ fn too_small_a_gallery_is_not_adapted_to() {
     assert_eq!(refused(&adapt("nobody")).0, "gallery.unknown_gallery");
     assert!(!home.join("weights/door.safetensors").exists());
 }
+
+const DISTIL: [&str; 12] = [
+    "train",
+    "distil",
+    "people",
+    "--name",
+    "small",
+    "--batch",
+    "4",
+    "--chips",
+    "chips",
+    "--no-augmentation",
+    "--part",
+    "4",
+];
+
+#[test]
+fn a_small_network_learns_from_a_large_one_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    people(home);
+    let said = |more: &[&str]| kith(home, &[DISTIL.as_slice(), more, &["--json"]].concat());
+    // Folders that name nobody: photos are held out, and likeness to the teacher is measured.
+    let trained = json(&said(&["--epochs", "2", "--held-out", "0.25", "--checkpoint", "run", "--html", "run.html"]));
+    assert_eq!((&trained["faces"], &trained["people"]), (&6.into(), &Value::Null));
+    assert!(trained["teacher"].as_str().unwrap().starts_with("sface/"), "{trained}");
+    assert!(trained["epochs"][1]["agreement"].as_f64().is_some() && trained["epochs"][1]["validation"].is_null());
+    assert!(trained["failures"][0].as_str().unwrap().contains("broken.jpg"));
+    // A chip and a vector of each photo are kept.
+    let kept: Vec<String> =
+        std::fs::read_dir(home.join("chips")).unwrap().map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    let of = |ending: &str| kept.iter().filter(|name| name.ends_with(ending)).count();
+    assert_eq!((of(".png"), of(".f32")), (8, 8), "{kept:?}");
+    let card = std::fs::read_to_string(home.join("weights/small.card.md")).unwrap();
+    assert!(card.contains("| learnt from | sface/") && card.contains("6 faces, whoever is on them"), "{card}");
+
+    let more = ["--held-out", "0.25", "--checkpoint", "run"];
+    json(&said(&[["--epochs", "4"].as_slice(), &more].concat()));
+    let resumed = std::fs::read(home.join("weights/small.safetensors")).unwrap();
+    json(&said(&["--epochs", "4", "--held-out", "0.25"]));
+    assert!(resumed == std::fs::read(home.join("weights/small.safetensors")).unwrap(), "the same bits");
+    let (code, message) = refused(&said(&[["--epochs", "4", "--relations", "3"].as_slice(), &more].concat()));
+    assert!(code == "train.other_run" && message.contains("relations") && !message.contains("seed"), "{message}");
+
+    // Folders that name people.
+    let named = json(&said(&["--epochs", "1", "--people", "--held-out", "0"]));
+    assert_eq!(named["faces"], 8);
+    let photo = fixtures().join("grace_hopper.jpg");
+    let embedded = json(&kith(home, &["embed", photo.to_str().unwrap(), "--model", "small", "--json"]));
+    assert!(embedded.to_string().contains("tiny/"), "{embedded}");
+    let large = ["train", "distil", "people", "--batch", "30", "--chips", "chips", "--json"];
+    let (code, message) = refused(&kith(home, &large));
+    assert!(code == "train.too_few_faces" && message.contains("takes 30"), "{message}");
+    assert!(refused(&said(&["--teacher", "nobody"])).1.contains("nobody"));
+}
+
+#[test]
+fn what_cannot_be_written_is_said_before_anything_is_learnt() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    people(home);
+    for option in ["--checkpoint", "--html"] {
+        let (_, message) = refused(&kith(home, &[TRAIN.as_slice(), &[option, "nowhere/run"]].concat()));
+        assert!(message.contains("nowhere: nothing can be written"), "{message}");
+        let (_, message) = refused(&kith(home, &[TRAIN.as_slice(), &[option, "people"]].concat()));
+        assert!(message.contains("people: this is a folder"), "{message}");
+    }
+    assert!(!home.join("chips").exists(), "no face was looked for");
+    // Two people of whom none is left to learn from, and one person of whom nothing can be measured.
+    std::fs::remove_dir_all(home.join("people/collins")).unwrap();
+    let one = ["train", "triplet", "people", "--batch-people", "2", "--held-out", "0.5", "--json"];
+    let (_, message) = refused(&kith(home, &one));
+    assert!(message.contains("measuring takes two people") && message.contains("--held-out 0"), "{message}");
+}
+
+#[test]
+fn one_epoch_is_called_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    people(home);
+    std::fs::create_dir(home.join("people/cernan")).unwrap();
+    std::fs::copy(fixtures().join("grace_hopper.jpg"), home.join("people/cernan/one.jpg")).unwrap();
+    let said = kith(home, &[&TRAIN[..13], &["--epochs", "1"]].concat());
+    let line = String::from_utf8(said.stdout).unwrap();
+    // A person with one photo is no person of the training.
+    assert!(line.contains("8 faces of 2 people in 1 epoch;"), "{line}");
+    let card = std::fs::read_to_string(home.join("weights/ours.card.md")).unwrap();
+    assert!(card.contains("8 faces of 2 people; 1 more people have one face"), "{card}");
+}

@@ -87,6 +87,7 @@ fn payload() -> Vec<u8> {
 
 fn entry(free: bool) -> ModelEntry {
     ModelEntry {
+        proven: Vec::new(),
         name: "served".to_string(),
         kind: Kind::Detector,
         architecture: "mtcnn".to_string(),

@@ -35,6 +35,7 @@ mod serve;
 mod settings;
 mod targets;
 mod train;
+mod train_faces;
 mod train_networks;
 mod verify;
 mod weights;

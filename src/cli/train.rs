@@ -6,9 +6,9 @@ use std::path::Path;
 use super::args::common::Common;
 use super::args::train::{Train, TrainClassic, TrainWhat};
 use super::codes::DONE;
-use super::{output, own_weights, train_networks};
+use super::{output, own_weights, train_faces, train_networks};
 use crate::LabelledPhoto;
-use crate::eval::people_of;
+use crate::eval::{people_of, photos_under};
 use crate::files::spelled;
 use crate::train::{ClassicKind, ClassicOptions, train_classic};
 
@@ -23,9 +23,19 @@ pub(super) fn run(common: &Common, command: &Train) -> anyhow::Result<u8> {
             let (photos, _) = photos_of(&c.people, c.except.as_deref())?;
             train_networks::run_triplet(common, c, &photos)
         }
-        TrainWhat::Preview(c) => train_networks::run_preview(common, c),
-        TrainWhat::Adapt(c) => train_networks::run_adapt(common, c),
-        TrainWhat::Networks { name } => train_networks::list(common, name.as_deref()),
+        TrainWhat::Distil(c) => {
+            let photos = match c.people {
+                true => photos_of(&c.photos, None)?.0,
+                false => {
+                    let paths = photos_under(&c.photos)?;
+                    paths.into_iter().map(|path| LabelledPhoto { person: 0, path }).collect()
+                }
+            };
+            train_networks::run_distil(common, c, &photos)
+        }
+        TrainWhat::Preview(c) => train_faces::run_preview(common, c),
+        TrainWhat::Adapt(c) => train_faces::run_adapt(common, c),
+        TrainWhat::Networks { name } => train_faces::list(common, name.as_deref()),
     }
 }
 

@@ -1,282 +1,213 @@
-//! `kith train triplet`, `kith train adapt` and `kith train networks`.
+//! `kith train triplet` and `kith train distil`.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::common::Common;
-use super::args::train::{TrainAdapt, TrainPreview, TrainTriplet};
-use super::codes::{DONE, FAILED};
+use super::args::train::{TrainDistil, TrainRun, TrainTriplet};
+use super::codes::DONE;
 use super::{output, own_weights};
+use crate::LabelledPhoto;
 use crate::eval::{TrainingEpoch, TrainingRates, training_page};
-use crate::files::{Audience, spelled, write_whole};
+use crate::files::{Audience, folder_of, spelled, write_whole};
 use crate::json::json;
 use crate::nn::weights::WeightStore;
 use crate::train::{
-    AdaptOptions, Augmentation, Ending, EpochReport, Event, FaceSet, ModelCard, Network, StepReport, Trainer, adapt,
-    chips_of, networks, preview,
+    Ending, EpochReport, Event, FaceSet, ModelCard, Network, StepReport, TrainOptions, Trainer, Validation, chips_of,
+    networks, taught_by, validate,
 };
-use crate::{Database, LabelledPhoto};
 
-fn known(name: &str) -> anyhow::Result<Network> {
+pub(super) fn known(name: &str) -> anyhow::Result<Network> {
     let names = networks::NAMES.join(", ");
     networks::named(name).ok_or_else(|| anyhow::anyhow!("no network is called {name:?}; there are {names}"))
-}
-
-/// The networks, or one layer by layer.
-pub(super) fn list(common: &Common, name: Option<&str>) -> anyhow::Result<u8> {
-    let chosen: Vec<Network> = match name {
-        Some(name) => vec![known(name)?],
-        None => networks::NAMES.into_iter().map(known).collect::<anyhow::Result<_>>()?,
-    };
-    if common.json {
-        let rows: Vec<serde_json::Value> = chosen
-            .iter()
-            .map(|n| {
-                let layers: Vec<serde_json::Value> = n
-                    .costs()
-                    .iter()
-                    .map(|cost| {
-                        let printed = networks::printed(n.name(), &cost.name);
-                        json!({ "layer": cost, "paper": printed })
-                    })
-                    .collect();
-                json!({
-                    "name": n.name(),
-                    "about": n.about(),
-                    "chip": n.chip_size(),
-                    "dimension": n.dimension(),
-                    "parameters": n.parameters(),
-                    "operations": n.operations(),
-                    "paper": networks::printed_total(n.name()),
-                    "layers": layers,
-                })
-            })
-            .collect();
-        output::json(&rows)?;
-        return Ok(DONE);
-    }
-    let million = |value: u64| format!("{:.3}M", value as f64 / 1e6);
-    if name.is_none() {
-        let head = ["network", "chip", "parameters", "operations", "paper: parameters", "operations"];
-        let mut rows = vec![head.map(str::to_string).to_vec()];
-        for n in &chosen {
-            let (width, height) = n.chip_size();
-            let (parameters, operations) = networks::printed_total(n.name()).unwrap_or(("-", "-"));
-            rows.push(vec![
-                n.name().to_string(),
-                format!("{width}x{height}"),
-                million(n.parameters()),
-                million(n.operations()),
-                parameters.to_string(),
-                operations.to_string(),
-            ]);
-        }
-        output::table(&rows);
-        output::line("An operation is a multiplication with its addition, for one face.");
-        return Ok(DONE);
-    }
-    for n in &chosen {
-        output::line(&format!("{}: {}", n.name(), n.about()));
-        let head = ["layer", "output", "parameters", "operations", "paper: parameters", "operations"];
-        let mut rows = vec![head.map(str::to_string).to_vec()];
-        for cost in n.costs() {
-            let (channels, height, width) = cost.output;
-            let (parameters, operations) = networks::printed(n.name(), &cost.name).unwrap_or(("", ""));
-            rows.push(vec![
-                cost.name.clone(),
-                format!("{height}x{width}x{channels}"),
-                cost.parameters.to_string(),
-                cost.operations.to_string(),
-                parameters.to_string(),
-                operations.to_string(),
-            ]);
-        }
-        let (parameters, operations) = networks::printed_total(n.name()).unwrap_or(("", ""));
-        let total = [n.parameters(), n.operations()].map(|v| v.to_string());
-        rows.push(vec![
-            "total".to_string(),
-            String::new(),
-            total[0].clone(),
-            total[1].clone(),
-            parameters.to_string(),
-            operations.to_string(),
-        ]);
-        output::table(&rows);
-        networks::remarks(n.name()).iter().for_each(|remark| output::line(remark));
-    }
-    Ok(DONE)
-}
-
-/// `kith train preview`
-pub(super) fn run_preview(common: &Common, command: &TrainPreview) -> anyhow::Result<u8> {
-    use rand::SeedableRng;
-    let network = known(common.model.as_deref().unwrap_or("tiny"))?;
-    let photos: Vec<LabelledPhoto> =
-        command.photos.iter().map(|path| LabelledPhoto { person: 0, path: path.clone() }).collect();
-    let engine = common.builder()?.model(common.profile.unwrap_or_default().model()).build()?;
-    let (faces, failures) =
-        chips_of(&engine, &network, &photos, command.face.choice(), &common.limits(), None, &|| ())?;
-    failures.iter().for_each(output::complain);
-    anyhow::ensure!(!faces.is_empty(), "none of the photos has a face to show");
-    let sheet = preview(faces.chips(), &mut rand_chacha::ChaCha8Rng::seed_from_u64(command.seed))?;
-    crate::media::save(&sheet, &command.output)?;
-    let names: Vec<&str> = Augmentation::ALL.iter().map(|a| a.name()).collect();
-    if common.json {
-        output::json(&json!({
-            "sheet": spelled(&command.output),
-            "faces": faces.len(),
-            "failures": failures,
-            "augmentations": names,
-        }))?;
-    } else {
-        output::line(&format!("{}: {} faces, {}", spelled(&command.output), faces.len(), names.join(", ")));
-    }
-    Ok(DONE)
-}
-
-/// `kith train adapt`
-pub(super) fn run_adapt(common: &Common, command: &TrainAdapt) -> anyhow::Result<u8> {
-    let gallery = command.place.gallery.as_str();
-    let database = command.place.open(false)?;
-    let (model, vectors) = enrolled(&database, gallery)?;
-    anyhow::ensure!(
-        !model.contains(crate::vector::MIRROR_SUFFIX),
-        "gallery {gallery:?} has mirrored vectors; a projection is of one model's own vectors: `kith reembed --model` without \
-         +mirror first, and +mirror can go behind the adapted model's name"
-    );
-    let store = WeightStore::new(common.weights.clone());
-    let base = store.name_of(&crate::ModelId::from_text(&model)).ok_or_else(|| {
-        anyhow::anyhow!(
-            "no weights at hand make {model}, whose vectors gallery {gallery:?} has; see `kith weights list`"
-        )
-    })?;
-    let out = own_weights::place(common, &command.name)?;
-    anyhow::ensure!(
-        base != command.name,
-        "{base} is the model that the gallery has; give the adapted one another --name"
-    );
-    let mut numbers = std::collections::BTreeMap::new();
-    let (mut rows, mut people) = (Vec::new(), Vec::new());
-    for (name, vector) in vectors {
-        let next = numbers.len();
-        people.push(*numbers.entry(name).or_insert(next));
-        rows.push(vector);
-    }
-    let waiting = output::waiting(common, "measuring on people not fitted to");
-    let options = AdaptOptions { folds: command.folds, far: command.far, seed: command.seed };
-    let (projection, report) = adapt(&rows, &people, &options)?;
-    waiting.finish_and_clear();
-    let written = own_weights::keeping(&out, || Ok(projection.write(&store.load(&base)?, &out)?))?;
-    if common.json {
-        output::json(&json!({ "base": base, "written": written, "measured": report, "gain": report.gain() }))?;
-        return Ok(DONE);
-    }
-    output::line(&format!(
-        "{}: {base}, adapted to {} people with {} faces ({} people with one face say nothing)",
-        spelled(&written.path),
-        report.people,
-        report.faces,
-        report.single
-    ));
-    output::line(&format!(
-        "people not fitted to: true accept rate {:.4} at a false accept rate of {}, {:.4} before; gain {:+.4}, standard error \
-         {:.4}, from {} genuine and {} impostor pairs",
-        report.after,
-        report.far,
-        report.before,
-        report.gain(),
-        report.error,
-        report.genuine,
-        report.impostor
-    ));
-    output::line(&format!(
-        "next: `kith reembed --gallery {gallery} --model {0}`, then `kith calibrate --model {0}` on labelled photos",
-        command.name
-    ));
-    Ok(DONE)
-}
-
-/// A person's name, and the vector of a face of theirs.
-type Vector = (String, Vec<f32>);
-
-/// Model and vectors of a gallery.
-fn enrolled(database: &Database, gallery: &str) -> anyhow::Result<(String, Vec<Vector>)> {
-    let unknown = || crate::error::GalleryError::UnknownGallery { gallery: gallery.to_string() };
-    let (model, vectors) = database.named_vectors(gallery)?.ok_or_else(|| crate::Error::from(unknown()))?;
-    Ok((model, vectors.into_iter().map(|(name, _, vector)| (name, vector)).collect()))
 }
 
 /// `kith train triplet`
 pub(super) fn run_triplet(common: &Common, command: &TrainTriplet, photos: &[LabelledPhoto]) -> anyhow::Result<u8> {
     let network = known(common.model.as_deref().unwrap_or("tiny"))?;
-    let out = match &command.output {
-        Some(path) => path.clone(),
-        None => {
-            let name = command.name.as_deref().unwrap_or(network.name());
-            own_weights::place(common, name)?
-        }
-    };
+    let out = places(common, &command.run, &network)?;
     // --model is what is to be trained; faces are found without it.
     let engine = common.builder()?.model(common.profile.unwrap_or_default().model()).build()?;
     let bar = output::bar(common, photos.len(), "cutting faces");
-    let (choice, kept) = (command.face.choice(), command.chips.as_deref());
+    let (choice, kept) = (command.run.face.choice(), command.run.chips.as_deref());
     let (all, failures) = chips_of(&engine, &network, photos, choice, &common.limits(), kept, &|| bar.inc(1))?;
     bar.finish_and_clear();
     failures.iter().for_each(output::complain);
-    let (faces, held_out) = match command.held_out > 0.0 {
-        true => all.hold_out(command.held_out, command.seed),
-        false => (all, FaceSet::default()),
+    let (faces, held_out) = parted(all, &command.run, true)?;
+    let lesson = Lesson { faces, held_out, failures, teacher: None };
+    trained(common, &network, &out, &command.run, &command.options(), &lesson)
+}
+
+/// `kith train distil`
+pub(super) fn run_distil(common: &Common, command: &TrainDistil, photos: &[LabelledPhoto]) -> anyhow::Result<u8> {
+    let network = known(&command.student)?;
+    let out = places(common, &command.run, &network)?;
+    let teacher = common.builder()?.model(&command.teacher).build()?;
+    let bar = output::bar(common, photos.len(), "asking the teacher");
+    let (choice, kept) = (command.run.face.choice(), command.run.chips.as_deref());
+    let (all, failures) = taught_by(&teacher, &network, photos, choice, &common.limits(), kept, &|| bar.inc(1))?;
+    bar.finish_and_clear();
+    failures.iter().for_each(output::complain);
+    let (faces, held_out) = parted(all, &command.run, command.people)?;
+    let lesson = Lesson { faces, held_out, failures, teacher: Some(teacher.model().to_string()) };
+    trained(common, &network, &out, &command.run, &command.options(), &lesson)
+}
+
+/// Where the weights go. Whatever is to be written is tried now and not after the first epoch.
+fn places(common: &Common, run: &TrainRun, network: &Network) -> anyhow::Result<PathBuf> {
+    let out = match &run.output {
+        Some(path) => path.clone(),
+        None => own_weights::place(common, run.name.as_deref().unwrap_or(network.name()))?,
     };
-    let mut trainer = Trainer::new(network.name(), &faces, command.options(), common.device)?;
-    if let Some(name) = &command.from {
+    [run.output.as_ref(), run.checkpoint.as_ref(), run.html.as_ref()]
+        .into_iter()
+        .flatten()
+        .try_for_each(|p| try_out(p))?;
+    Ok(out)
+}
+
+/// Fails where no file could be put in the place of `path`.
+fn try_out(path: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(!path.is_dir(), "{}: this is a folder; name a file", spelled(path));
+    let folder = folder_of(path);
+    let tried = folder.join(format!(".kith-try-{}", std::process::id()));
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&tried)
+        .and_then(|_| std::fs::remove_file(&tried))
+        .map_err(|e| anyhow::anyhow!("{}: nothing can be written in this folder: {e}", spelled(folder)))
+}
+
+/// Faces to learn from and faces to measure on.
+fn parted(all: FaceSet, run: &TrainRun, by_person: bool) -> anyhow::Result<(FaceSet, FaceSet)> {
+    if run.held_out <= 0.0 {
+        return Ok((all, FaceSet::default()));
+    }
+    if !by_person {
+        return Ok(all.hold_out_faces(run.held_out, run.seed));
+    }
+    let (kept, held) = all.hold_out(run.held_out, run.seed);
+    anyhow::ensure!(
+        held.people_count() > 1,
+        "measuring takes two people with two photos each who are not trained on, and {} have two photos in which a face is \
+         found; bring more, or say --held-out 0 to measure nothing",
+        kept.paired().1 + held.people_count()
+    );
+    Ok((kept, held))
+}
+
+/// What there is to learn.
+struct Lesson {
+    faces: FaceSet,
+    held_out: FaceSet,
+    failures: Vec<String>,
+    /// Whose vectors the faces have, where they do.
+    teacher: Option<String>,
+}
+
+impl Lesson {
+    /// Error rates of the teacher itself on the faces measured on.
+    fn teachers_own(&self) -> Option<Validation> {
+        let people = self.held_out.people_count();
+        let measured =
+            (people > 1 && self.teacher.is_some()).then(|| validate(self.held_out.targets(), self.held_out.people()));
+        measured?.ok()
+    }
+}
+
+fn epochs(count: usize) -> String {
+    if count == 1 { "1 epoch".to_string() } else { format!("{count} epochs") }
+}
+
+/// Trains, writes weights and card, and says so.
+fn trained(
+    common: &Common,
+    network: &Network,
+    out: &Path,
+    run: &TrainRun,
+    options: &TrainOptions,
+    lesson: &Lesson,
+) -> anyhow::Result<u8> {
+    let Lesson { faces, held_out, failures, teacher } = lesson;
+    let mut trainer = Trainer::new(network.name(), faces, options.clone(), common.device)?;
+    if let Some(name) = &run.from {
         let taken = trainer.begin_from(&WeightStore::new(common.weights.clone()).load(name)?)?;
         anyhow::ensure!(taken > 0, "{name} has no tensor of network {}", network.name());
     }
-    if let Some(path) = command.checkpoint.as_ref().filter(|path| path.is_file()) {
+    if let Some(path) = run.checkpoint.as_ref().filter(|path| path.is_file()) {
         trainer.resume(path)?;
     }
-    let measured = Some(&held_out).filter(|h| !h.is_empty());
-    let ending = watched(common, &mut trainer, &faces, measured, command)?;
+    let measured = Some(held_out).filter(|h| !h.is_empty());
+    let ending = watched(common, &mut trainer, faces, measured, run)?;
     if ending == Ending::Interrupted {
-        let next = match &command.checkpoint {
+        let next = match &run.checkpoint {
             Some(path) => format!("{} has the run; the same command goes on with it", spelled(path)),
             None => "nothing is kept of it; say --checkpoint FILE the next time".to_string(),
         };
         anyhow::bail!("interrupted after {} of {} steps: {next}", trainer.steps_done(), trainer.steps());
     }
-    let written = own_weights::keeping(&out, || Ok(trainer.write(&out)?))?;
+    let written = own_weights::keeping(out, || Ok(trainer.write(out)?))?;
+    let (from, teacher) = (run.from.as_deref(), teacher.as_deref());
+    let epochs_done = trainer.epochs();
     let card = ModelCard {
         network: network.name(),
         written: &written,
-        faces: (faces.sha256(), faces.len(), faces.people_count()),
-        held_out: (held_out.len(), held_out.people_count()),
-        options: &command.options(),
-        epochs: trainer.epochs(),
-        from: command.from.as_deref(),
+        faces,
+        held_out,
+        teacher,
+        options,
+        epochs: epochs_done,
+        from,
     };
     let card = card.write()?;
+    let (shown, people, single) = match teacher {
+        Some(_) => (faces.len(), None, 0),
+        None => {
+            let (shown, people, single) = faces.paired();
+            (shown, Some(people), single)
+        }
+    };
+    let own = lesson.teachers_own();
     if common.json {
         output::json(&json!({
             "written": written,
             "card": spelled(&card),
             "ending": ending,
-            "faces": faces.len(),
-            "people": faces.people_count(),
+            "faces": shown,
+            "people": people,
+            "single": single,
+            "teacher": teacher,
+            "teacher_validation": own,
             "failures": failures,
-            "epochs": trainer.epochs(),
+            "epochs": epochs_done,
         }))?;
-    } else {
-        output::line(&format!(
-            "{}: {} dimensions, learnt from {} faces of {} people in {} epochs; {} says how",
-            spelled(&written.path),
-            network.dimension(),
-            faces.len(),
-            faces.people_count(),
-            trainer.epochs().len(),
-            spelled(&card)
-        ));
+        return Ok(DONE);
     }
-    Ok(if written.tensors > 0 { DONE } else { FAILED })
+    let of = match (teacher, people) {
+        (Some(teacher), _) => format!(" as {teacher} sees them"),
+        (None, people) => format!(" of {} people", people.unwrap_or_default()),
+    };
+    output::line(&format!(
+        "{}: {} dimensions, learnt from {shown} faces{of} in {}; {} says how",
+        spelled(&written.path),
+        network.dimension(),
+        epochs(epochs_done.len()),
+        spelled(&card)
+    ));
+    let last = epochs_done.last().and_then(|e| e.validation.as_ref());
+    for far in [1e-2, 1e-3] {
+        let tars = last.zip(own.as_ref()).and_then(|(s, t)| Some((s.tar(far)?, t.tar(far)?)));
+        if let Some((student, teacher)) = tars.filter(|(_, teacher)| *teacher > 0.0) {
+            output::line(&format!(
+                "people not learnt from: true accept rate {student:.4} at a false accept rate of {far}, the teacher's \
+                 {teacher:.4}: {:.1}% of it is kept",
+                100.0 * student / teacher
+            ));
+        }
+    }
+    Ok(DONE)
 }
 
 /// Runs with a bar, a line an epoch, and an ear for ctrl-C.
@@ -285,7 +216,7 @@ fn watched(
     trainer: &mut Trainer,
     faces: &FaceSet,
     held_out: Option<&FaceSet>,
-    command: &TrainTriplet,
+    run: &TrainRun,
 ) -> anyhow::Result<Ending> {
     let bar = output::bar(common, trainer.steps() as usize, "training");
     bar.set_position(trainer.steps_done());
@@ -300,18 +231,19 @@ fn watched(
         let v = e.validation.as_ref();
         let tar = v.and_then(|v| v.tar(1e-2)).map_or(String::new(), |t| format!(", TAR {t:.4} at FAR 0.01"));
         let rest = v.map_or(String::new(), |v| format!(", accuracy {:.4}, AUC {:.4}", v.accuracy, v.auc));
-        format!("epoch {}: loss {:.4}{tar}{rest}", e.epoch + 1, e.loss)
+        let like = e.agreement.map_or(String::new(), |a| format!(", likeness to the teacher {a:.4}"));
+        format!("epoch {}: loss {:.4}{tar}{rest}{like}", e.epoch + 1, e.loss)
     };
     let (title, about) =
-        (format!("Training {}", trainer.network()), format!("{} faces, seed {}", faces.len(), command.seed));
+        (format!("Training {}", trainer.network()), format!("{} faces, seed {}", faces.len(), run.seed));
     let mut drawn: Vec<TrainingEpoch> = trainer.epochs().iter().map(curve).collect();
     let draw = |drawn: &[TrainingEpoch], goes_on: bool| {
-        let Some(path) = &command.html else { return None };
+        let Some(path) = &run.html else { return None };
         let page = training_page(&title, &about, drawn, goes_on).map_err(anyhow::Error::from);
         let written = page.and_then(|page| Ok(write_whole(path, page.as_bytes(), Audience::Umask)?));
         written.err().map(|e| format!("{}: {e}", spelled(path)))
     };
-    let ending = trainer.run(faces, held_out, command.checkpoint.as_deref(), &mut |event| {
+    let ending = trainer.run(faces, held_out, run.checkpoint.as_deref(), &mut |event| {
         match event {
             Event::Step(step) => {
                 bar.set_position(step.step + 1);

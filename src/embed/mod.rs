@@ -7,6 +7,7 @@ pub mod inception_resnet_v1;
 pub mod mirrored;
 pub mod mobilefacenet;
 mod network;
+mod planned;
 pub mod sface;
 pub mod trained;
 

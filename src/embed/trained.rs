@@ -1,30 +1,39 @@
-//! The networks that `kith train` makes: their layers as [`crate::nn::graph`] has them, over tensors on every device.
+//! The networks that `kith train` makes. On the processor those whose layers programs have operations for run as planned
+//! programs; the others, with local response normalisation and maxout among their layers, and all of them on accelerators, run
+//! over tensors as [`crate::nn::graph`] has their layers.
 
 use candle_core::Tensor;
 
 use super::Embedder;
 use super::network::Preprocessing;
+use super::planned::plan;
 use crate::align::{Alignment, of_size};
 use crate::error::ModelError;
 use crate::media::Raster;
 use crate::nn::graph::{Mode, Network, Parameters, Tensors, presets};
 use crate::nn::weights::TensorMap;
-use crate::nn::{Device, PrecisionChoice, backend};
+use crate::nn::{Device, PrecisionChoice, Program, backend};
 use crate::vector::{Embedding, ModelId};
+use kith_kernels::Simd;
 
 /// Grey that goes in as nought, and levels that go in as one.
 pub(crate) const MEAN: f32 = 127.5;
 /// See [`MEAN`].
 pub(crate) const SCALE: f32 = 128.0;
 /// Chips that go through the network at a time.
-const BATCH: usize = 16;
+const BATCH: usize = 8;
+
+/// A network in the form in which it runs.
+enum Form {
+    Program(Box<Program>),
+    Tensors(Parameters, Tensors),
+}
 
 /// A trained network, ready to embed.
 pub struct TrainedNetwork {
     network: Network,
     alignment: Alignment,
-    parameters: Parameters,
-    tensors: Tensors,
+    form: Form,
     model: ModelId,
     device: Device,
 }
@@ -53,10 +62,20 @@ impl TrainedNetwork {
         }
         let alignment = Alignment::FivePoint(template);
         let parameters = Parameters::load(&network, tensors, device.inner()).map_err(backend("loading a network"))?;
+        let planned = match device.is_cpu() {
+            true => plan(&network, &parameters, Simd::chosen()?).map_err(backend("loading a network"))?.ok(),
+            false => None,
+        };
+        let form = match planned {
+            Some(program) => Form::Program(Box::new(program)),
+            None => {
+                let tensors = parameters.without_graph();
+                Form::Tensors(parameters, tensors)
+            }
+        };
         Ok(Some(Self {
             model: ModelId::new(architecture, weights_sha256, &alignment.name()),
-            tensors: parameters.without_graph(),
-            parameters,
+            form,
             network,
             alignment,
             device: device.clone(),
@@ -89,13 +108,21 @@ impl Embedder for TrainedNetwork {
         let preprocessing = Preprocessing { mean: [MEAN; 3], factor: [1.0 / SCALE; 3] };
         let mut embeddings = Vec::with_capacity(chips.len());
         for batch in chips.chunks(BATCH) {
-            let shape = (batch.len(), 3, height as usize, width as usize);
-            let rows: Vec<Vec<f32>> = Tensor::from_vec(preprocessing.planar(batch), shape, self.device.inner())
-                .and_then(|x| {
-                    let running = &self.parameters.running;
-                    self.network.forward(&x, &self.tensors, running, &[], Mode::Inference)?.to_vec2()
-                })
-                .map_err(backend("embedding"))?;
+            let rows: Vec<Vec<f32>> = match &self.form {
+                Form::Program(program) => {
+                    let fill = |i: usize, y, row: &mut [f32]| preprocessing.interleaved(&batch[i], y, row);
+                    let rows = program.run_rows(batch.len(), fill).remove(0);
+                    rows.chunks_exact(self.network.dimension()).map(<[f32]>::to_vec).collect()
+                }
+                Form::Tensors(parameters, tensors) => {
+                    let shape = (batch.len(), 3, height as usize, width as usize);
+                    Tensor::from_vec(preprocessing.planar(batch), shape, self.device.inner())
+                        .and_then(|x| {
+                            self.network.forward(&x, tensors, &parameters.running, &[], Mode::Inference)?.to_vec2()
+                        })
+                        .map_err(backend("embedding"))?
+                }
+            };
             for row in rows {
                 embeddings.push(Embedding::with_length(row, self.model.clone())?);
             }

@@ -121,7 +121,8 @@ pub enum GalleryError {
     /// The gallery's faces are of another model.
     #[error(
         "gallery {gallery:?} holds faces of {enrolled}, this engine makes {running}; run with the model that it was \
-         enrolled with, or enrol into another --gallery"
+         enrolled with (`kith weights list` shows what is at hand; of a model of your own, an adapted one too, the file whose \
+         SHA-256 begins with the digits in its name is needed), or enrol into another --gallery"
     )]
     WrongModel {
         /// The gallery.

@@ -28,6 +28,14 @@ pub enum TrainError {
         /// People with one face.
         single: usize,
     },
+    /// Fewer faces were found than one batch takes.
+    #[error("{usable} faces were found, and a batch takes {wanted}. Ask for smaller batches, or bring more photos")]
+    TooFewFaces {
+        /// Faces found.
+        usable: usize,
+        /// Faces of a batch.
+        wanted: usize,
+    },
     /// A checkpoint could not be read or written.
     #[error("{path}: {reason}")]
     Checkpoint {
@@ -74,6 +82,7 @@ impl TrainError {
         match self {
             Self::NotFinite { .. } => "train.not_finite",
             Self::TooFewPeople { .. } => "train.too_few_people",
+            Self::TooFewFaces { .. } => "train.too_few_faces",
             Self::Checkpoint { .. } => "train.checkpoint",
             Self::OtherRun { .. } => "train.other_run",
             Self::NoGain { .. } => "train.no_gain",

@@ -41,7 +41,7 @@ pub use page_more::{detection_page, identification_page};
 pub use page_quality::quality_page;
 pub use page_training::{TrainingEpoch, TrainingRates, training_page};
 pub use pairs::{FOLDS, Pair, PairList};
-pub use people::{Person, people_of};
+pub use people::{Person, people_of, photos_under};
 pub use quality::{DISCARD_STEP, DiscardCurve, DiscardPoint, GateRates, QualityReport, quality};
 pub use scores::{BestThreshold, CurvePoint, EqualError, Histogram, REPORTED_RATES, Scores, Tar, TarAtFar};
 pub use search::{RANKS, RankRate, Searched, rank_rates, search_scores, searched};

@@ -35,6 +35,30 @@ pub fn people_of(folder: &Path) -> Result<Vec<Person>, EvalError> {
     Ok(people)
 }
 
+/// The files of a folder and of those inside it, whoever is on them, in order; what begins with a dot, and links to folders,
+/// are passed over.
+///
+/// # Errors
+/// [`EvalError::Io`] when it cannot be read, [`EvalError::TooLittle`] when no file is in it.
+pub fn photos_under(folder: &Path) -> Result<Vec<PathBuf>, EvalError> {
+    let (mut folders, mut photos) = (vec![folder.to_path_buf()], Vec::new());
+    while let Some(next) = folders.pop() {
+        for path in entries(&next)? {
+            // A link to a folder could lead in circles; the folder that was named may be one.
+            match path.symlink_metadata().is_ok_and(|facts| facts.is_dir()) {
+                true => folders.push(path),
+                false if path.is_file() => photos.push(path),
+                false => {}
+            }
+        }
+    }
+    if photos.is_empty() {
+        return Err(EvalError::TooLittle { reason: format!("{}: no photo is in it", spelled(folder)) });
+    }
+    photos.sort();
+    Ok(photos)
+}
+
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, EvalError> {
     let read = std::fs::read_dir(folder).and_then(|d| d.map(|e| e.map(|e| e.path())).collect());
     let mut paths: Vec<PathBuf> =

@@ -1,6 +1,8 @@
-//! A projection of one model's vectors that is fitted to the user's own people, in closed form.
+//! A projection of one model's vectors that is fitted to the user's own people: in closed form, or by [triplets].
 //!
-//! Two-covariance model (N. Brummer, E. de Villiers, "The speaker partitioning problem", Odyssey 2010; S. Ioffe,
+//! [triplets]: super::adapt_triplets
+//!
+//! The closed form is of the two-covariance model (N. Brummer, E. de Villiers, "The speaker partitioning problem", Odyssey 2010; S. Ioffe,
 //! "Probabilistic linear discriminant analysis", ECCV 2006): a face is its person's point plus what light, camera and pose
 //! add, both normal. Both covariances are shrunk to a multiple of the identity (O. Ledoit, M. Wolf, 2004), diagonalised
 //! together, and each direction is scaled by the root of its weight in the cross term of the model's log-likelihood ratio,
@@ -18,6 +20,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 
+use super::adapt_triplets;
 use super::subspace::falling;
 use crate::embed::adapted::Projection;
 use crate::error::{EvalError, Result, TrainError};
@@ -36,9 +39,41 @@ const LEAST_PEOPLE: usize = 6;
 /// Faces of a person that count, at most, so that nobody's camera decides for everybody.
 const MOST_FACES: usize = 20;
 
-/// How adaptation is measured.
+/// What a projection is fitted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum AdaptMethod {
+    /// Two covariances, in closed form.
+    Lda,
+    /// The triplet loss, from the identity.
+    Triplet,
+}
+
+impl std::fmt::Display for AdaptMethod {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Lda => "lda",
+            Self::Triplet => "triplet",
+        })
+    }
+}
+
+impl AdaptMethod {
+    /// What is tried for [`AdaptReport::shrinkage`], the most cautious first.
+    fn tried(self) -> &'static [f64] {
+        match self {
+            Self::Lda => &SHRINKAGES,
+            Self::Triplet => &adapt_triplets::PULLS,
+        }
+    }
+}
+
+/// How a projection is fitted and measured.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdaptOptions {
+    /// What it is fitted by.
+    pub method: AdaptMethod,
     /// Folds of people.
     pub folds: usize,
     /// The false accept rate at which true accept rates are compared; the strictest of 0.001, 0.01 and 0.1 that the pairs
@@ -50,7 +85,7 @@ pub struct AdaptOptions {
 
 impl Default for AdaptOptions {
     fn default() -> Self {
-        Self { folds: 5, far: None, seed: 1 }
+        Self { method: AdaptMethod::Lda, folds: 5, far: None, seed: 1 }
     }
 }
 
@@ -75,7 +110,8 @@ pub struct AdaptReport {
     pub after: f64,
     /// Standard error of the difference, over people.
     pub error: f64,
-    /// Share of the identity in both covariances of the projection that is written.
+    /// Share of the identity in both covariances of the projection that is written, or the pull towards the identity of one
+    /// that triplets fitted.
     pub shrinkage: f64,
 }
 
@@ -108,7 +144,7 @@ pub fn adapt(vectors: &[Vec<f32>], people: &[usize], options: &AdaptOptions) -> 
     let mut pairs = Vec::new();
     for fold in 0..folds {
         let (held, rest): (Vec<usize>, Vec<usize>) = (0..persons).partition(|p| p % folds == fold);
-        let projection = fit(&data, &rest, choose(&data, &rest)?)?;
+        let projection = fit(&data, &rest, choose(&data, &rest, options)?, options)?;
         pairs.extend(data.pairs(&held, Some(&projection)));
     }
     let genuine = pairs.iter().filter(|p| p.people.0 == p.people.1).count();
@@ -118,7 +154,7 @@ pub fn adapt(vectors: &[Vec<f32>], people: &[usize], options: &AdaptOptions) -> 
     let [before, after] = [0, 1].map(|side| tar(&pairs, &sorted[side], &ones, far).unwrap_or(0.0));
     let error = standard_error(&pairs, &sorted, persons, far, options.seed);
     let everybody: Vec<usize> = (0..persons).collect();
-    let shrinkage = choose(&data, &everybody)?;
+    let shrinkage = choose(&data, &everybody, options)?;
     let report = AdaptReport {
         people: persons,
         faces: data.of.iter().map(Vec::len).sum(),
@@ -136,7 +172,7 @@ pub fn adapt(vectors: &[Vec<f32>], people: &[usize], options: &AdaptOptions) -> 
         let metric = format!("the true accept rate at a false accept rate of {far}");
         return Err(TrainError::NoGain { metric, before, after, gain, error }.into());
     }
-    Ok((fit(&data, &everybody, shrinkage)?, report))
+    Ok((fit(&data, &everybody, shrinkage, options)?, report))
 }
 
 /// Vectors of length one, by person; the people in a drawn order.
@@ -190,16 +226,16 @@ fn unit(values: Vec<f32>) -> Vec<f32> {
 }
 
 /// The shrinkage that parts people best whom the projection was not fitted to; of equals the most cautious.
-fn choose(data: &Data, people: &[usize]) -> Result<f64, EvalError> {
-    let mut best = (f64::MIN, SHRINKAGES[0]);
-    for shrinkage in SHRINKAGES {
+fn choose(data: &Data, people: &[usize], options: &AdaptOptions) -> Result<f64> {
+    let mut best = (f64::MIN, f64::NAN);
+    for &shrinkage in options.method.tried() {
         let (mut sum, folds) = (0.0, INNER_FOLDS.min(people.len() / 2).max(2));
         for fold in 0..folds {
             let part = |held: bool| -> Vec<usize> {
                 let inside = people.iter().enumerate().filter(|(i, _)| (i % folds == fold) == held);
                 inside.map(|(_, p)| *p).collect()
             };
-            let projection = fit(data, &part(false), shrinkage)?;
+            let projection = fit(data, &part(false), shrinkage, options)?;
             let pairs = data.pairs(&part(true), Some(&projection));
             let (genuine, impostor): (Vec<&Pair>, Vec<&Pair>) = pairs.iter().partition(|p| p.people.0 == p.people.1);
             let distances = |pairs: &[&Pair]| pairs.iter().map(|p| p.distances[1]).collect();
@@ -212,8 +248,19 @@ fn choose(data: &Data, people: &[usize]) -> Result<f64, EvalError> {
     Ok(best.1)
 }
 
+/// The projection that the method fits to some people.
+fn fit(data: &Data, people: &[usize], shrinkage: f64, options: &AdaptOptions) -> Result<Projection> {
+    match options.method {
+        AdaptMethod::Lda => Ok(closed_form(data, people, shrinkage)?),
+        AdaptMethod::Triplet => {
+            let faces: Vec<&[Vec<f64>]> = people.iter().map(|&p| data.of[p].as_slice()).collect();
+            adapt_triplets::fit(&faces, shrinkage, options.seed)
+        }
+    }
+}
+
 /// The projection of the two-covariance model.
-fn fit(data: &Data, people: &[usize], shrinkage: f64) -> Result<Projection, EvalError> {
+fn closed_form(data: &Data, people: &[usize], shrinkage: f64) -> Result<Projection, EvalError> {
     let width = data.of[people[0]][0].len();
     let means: Vec<Vec<f64>> = people
         .iter()
@@ -353,10 +400,17 @@ mod tests {
     #[test]
     fn people_not_learnt_from_gain_where_light_hides_them() {
         let (vectors, people) = drawn(40, 5, 1.5, 1);
-        let (projection, report) = adapt(&vectors, &people, &AdaptOptions::default()).unwrap();
-        println!("{report:?}");
+        for method in [AdaptMethod::Lda, AdaptMethod::Triplet] {
+            gains(method, &vectors, &people);
+        }
+    }
+
+    fn gains(method: AdaptMethod, vectors: &[Vec<f32>], people: &[usize]) {
+        let options = AdaptOptions { method, ..AdaptOptions::default() };
+        let (projection, report) = adapt(vectors, people, &options).unwrap();
+        println!("{method}: {report:?}");
         assert_eq!((report.people, report.faces, report.single, report.genuine), (40, 200, 0, 400));
-        assert!(report.gain() > 2.0 * report.error && report.gain() > 0.1, "{report:?}");
+        assert!(report.gain() > 2.0 * report.error && report.gain() > 0.1, "{method}: {report:?}");
         // And strangers whom nothing has seen.
         let (strangers, labels) = drawn(40, 5, 1.5, 2);
         let rates = |project: bool| {
@@ -366,17 +420,20 @@ mod tests {
                 .collect();
             super::super::validate::validate(&rows, &labels).unwrap().tar(1e-2).unwrap()
         };
-        assert!(rates(true) > rates(false) + 0.05, "{} {}", rates(true), rates(false));
-        assert_eq!(adapt(&vectors, &people, &AdaptOptions::default()).unwrap().1, report, "seeded");
+        assert!(rates(true) > rates(false) + 0.05, "{method}: {} {}", rates(true), rates(false));
+        assert_eq!(adapt(vectors, people, &options).unwrap().1, report, "seeded");
     }
 
     #[test]
     fn what_does_not_help_is_refused() {
         // Nothing to take away: the same noise in every direction.
         let (vectors, people) = drawn(30, 4, 0.0, 3);
-        let error = adapt(&vectors, &people, &AdaptOptions::default()).unwrap_err();
-        assert_eq!(error.code(), "train.no_gain", "{error}");
-        assert!(error.to_string().contains("standard error"), "{error}");
+        for method in [AdaptMethod::Lda, AdaptMethod::Triplet] {
+            let options = AdaptOptions { method, ..AdaptOptions::default() };
+            let error = adapt(&vectors, &people, &options).unwrap_err();
+            assert_eq!(error.code(), "train.no_gain", "{method}: {error}");
+            assert!(error.to_string().contains("standard error"), "{error}");
+        }
         let few = adapt(&vectors[..16], &people[..16], &AdaptOptions::default()).unwrap_err();
         assert!(few.code() == "eval.too_little" && few.to_string().contains("4 people"), "{few}");
         let strict = AdaptOptions { far: Some(1e-6), ..AdaptOptions::default() };

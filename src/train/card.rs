@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::adapt::{AdaptOptions, AdaptReport};
+use super::faces::FaceSet;
 use super::options::{EpochReport, TrainOptions};
 use crate::error::{Result, TrainError};
 use crate::files::{self, Audience, spelled};
@@ -14,10 +16,12 @@ pub struct ModelCard<'a> {
     pub network: &'a str,
     /// What was written.
     pub written: &'a Imported,
-    /// sha256 of the faces, their number, and the number of people.
-    pub faces: (String, usize, usize),
-    /// Faces and people that were measured on and not trained on.
-    pub held_out: (usize, usize),
+    /// What was trained on.
+    pub faces: &'a FaceSet,
+    /// What was measured on and not trained on.
+    pub held_out: &'a FaceSet,
+    /// Whose vectors were learnt, where a teacher's were.
+    pub teacher: Option<&'a str>,
     /// Settings.
     pub options: &'a TrainOptions,
     /// Epochs.
@@ -35,32 +39,47 @@ impl ModelCard<'_> {
             self.network,
             env!("CARGO_PKG_VERSION")
         );
+        let (faces, people, single) = self.faces.paired();
+        let trained_on = match (self.teacher, single) {
+            (Some(_), _) => format!("{} faces, whoever is on them", self.faces.len()),
+            (None, 0) => format!("{faces} faces of {people} people"),
+            (None, _) => {
+                format!("{faces} faces of {people} people; {single} more people have one face and were not shown")
+            }
+        };
+        let measured_on = match (self.held_out.len(), self.held_out.people_count()) {
+            (0, _) => "nothing: no faces were held out".to_string(),
+            (faces, 1) => format!("{faces} other faces, whoever is on them"),
+            (faces, people) => format!("{faces} faces of {people} other people"),
+        };
         let rows = [
             ("weights, sha256", self.written.sha256.clone()),
             ("began from", self.from.unwrap_or("random weights").to_string()),
-            ("trained on", format!("{} faces of {} people", self.faces.1, self.faces.2)),
-            ("their sha256", self.faces.0.clone()),
-            ("measured on", format!("{} faces of {} other people", self.held_out.0, self.held_out.1)),
+            ("learnt from", self.teacher.map_or("who is on each photo", |teacher| teacher).to_string()),
+            ("trained on", trained_on),
+            ("their sha256", self.faces.sha256()),
+            ("measured on", measured_on),
             (
                 "licence",
-                "that of the photos it was trained on; whoever passes it on must know that these people agreed"
+                "that of the model that it learnt from, where it did, and that of the photos it was trained on; whoever passes it on must know that these people agreed"
                     .to_string(),
             ),
         ];
         text += "| | |\n| --- | --- |\n";
         rows.iter().for_each(|(name, value)| text += &format!("| {name} | {value} |\n"));
-        text += "\n## Epochs\n\n| epoch | loss | active triplets | TAR at FAR 0.01 | accuracy | AUC |\n| --- | --- | --- | --- | --- | --- |\n";
+        text += "\n## Epochs\n\n| epoch | loss | active triplets | TAR at FAR 0.01 | accuracy | AUC | likeness to the teacher |\n| --- | --- | --- | --- | --- | --- | --- |\n";
         let number = |value: Option<f64>| value.map_or("-".to_string(), |v| format!("{v:.4}"));
         for e in self.epochs {
             let v = e.validation.as_ref();
             text += &format!(
-                "| {} | {:.4} | {} | {} | {} | {} |\n",
+                "| {} | {:.4} | {} | {} | {} | {} | {} |\n",
                 e.epoch + 1,
                 e.loss,
                 number(e.active),
                 number(v.and_then(|v| v.tar(1e-2))),
                 number(v.map(|v| v.accuracy)),
-                number(v.map(|v| v.auc))
+                number(v.map(|v| v.auc)),
+                number(e.agreement)
             );
         }
         text += "\nRates are over all pairs of the faces measured on; thresholds are chosen on the same pairs. It has no calibration: \
@@ -74,9 +93,59 @@ impl ModelCard<'_> {
     /// # Errors
     /// [`TrainError::Checkpoint`] where it cannot be written.
     pub fn write(&self) -> Result<PathBuf> {
-        let path: &Path = &self.written.path.with_extension("card.md");
-        files::write_whole(path, self.text().as_bytes(), Audience::Umask)
-            .map_err(|e| TrainError::Checkpoint { path: spelled(path), reason: e.to_string() })?;
-        Ok(path.to_path_buf())
+        beside(&self.written.path, &self.text())
     }
+}
+
+/// What the card of an adapted model says.
+#[derive(Debug, Clone)]
+pub struct AdaptedCard<'a> {
+    /// What was written.
+    pub written: &'a Imported,
+    /// The model that it is for.
+    pub base: &'a str,
+    /// What it was measured to gain.
+    pub report: &'a AdaptReport,
+    /// How it was fitted.
+    pub options: &'a AdaptOptions,
+}
+
+impl AdaptedCard<'_> {
+    /// The card as Markdown.
+    pub fn text(&self) -> String {
+        let (r, name) = (self.report, spelled(self.written.path.file_stem().unwrap_or_default()));
+        let rows = [
+            ("weights, sha256", self.written.sha256.clone()),
+            ("model", format!("{}, with a projection behind it", self.base)),
+            ("fitted by", self.options.method.to_string()),
+            ("fitted to", format!("{} faces of {} people; {} more people have one face", r.faces, r.people, r.single)),
+            ("measured on", format!("{} genuine and {} impostor pairs of people not fitted to", r.genuine, r.impostor)),
+            ("true accept rate before", format!("{:.4} at a false accept rate of {}", r.before, r.far)),
+            ("true accept rate after", format!("{:.4}", r.after)),
+            ("gain", format!("{:+.4}, standard error {:.4}", r.gain(), r.error)),
+            ("folds, seed", format!("{}, {}", self.options.folds, self.options.seed)),
+            ("licence", format!("that of {}; the projection was learnt from the faces enrolled", self.base)),
+        ];
+        let head = format!("# {name}\n\nA model adapted with kith {}.\n\n", env!("CARGO_PKG_VERSION"));
+        let rows = rows.iter().map(|(name, value)| format!("| {name} | {value} |\n"));
+        let rows = rows.collect::<String>();
+        format!(
+            "{head}| | |\n| --- | --- |\n{rows}\nIt has no calibration: run `kith calibrate` before verdicts are asked of it.\n"
+        )
+    }
+
+    /// As [`ModelCard::write`].
+    ///
+    /// # Errors
+    /// As [`ModelCard::write`].
+    pub fn write(&self) -> Result<PathBuf> {
+        beside(&self.written.path, &self.text())
+    }
+}
+
+fn beside(weights: &Path, text: &str) -> Result<PathBuf> {
+    let path = weights.with_extension("card.md");
+    files::write_whole(&path, text.as_bytes(), Audience::Umask)
+        .map_err(|e| TrainError::Checkpoint { path: spelled(&path), reason: e.to_string() })?;
+    Ok(path)
 }

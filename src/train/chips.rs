@@ -16,6 +16,27 @@ use crate::files::{self, Audience, hex, spelled};
 use crate::media::{Limits, Photo, Raster, encode_png};
 use crate::nn::graph::Network;
 
+/// A face's chip, and a teacher's vector of the face where one is wanted.
+type Cut = (Raster, Option<Vec<f32>>);
+
+/// As [`chips_of`], with the vector that the engine's model makes of each face: what a student is to learn
+/// ([`FaceSet::targets`]). Vectors are kept beside the chips.
+///
+/// # Errors
+/// As [`chips_of`].
+pub fn taught_by(
+    teacher: &Engine,
+    network: &Network,
+    photos: &[LabelledPhoto],
+    choice: FaceChoice,
+    limits: &Limits,
+    kept: Option<&Path>,
+    done: &(dyn Fn() + Sync),
+) -> Result<(FaceSet, Vec<String>)> {
+    let (faces, vectors, failures) = cut_all(teacher, network, photos, (choice, true), limits, kept, done)?;
+    Ok((faces.taught(vectors)?, failures))
+}
+
 /// Cuts the faces of photos for a network; a photo that cannot be read, or without a usable face, is named among the
 /// failures and left out. `done` is called after each photo.
 ///
@@ -30,6 +51,19 @@ pub fn chips_of(
     kept: Option<&Path>,
     done: &(dyn Fn() + Sync),
 ) -> Result<(FaceSet, Vec<String>)> {
+    let (faces, _, failures) = cut_all(engine, network, photos, (choice, false), limits, kept, done)?;
+    Ok((faces, failures))
+}
+
+fn cut_all(
+    engine: &Engine,
+    network: &Network,
+    photos: &[LabelledPhoto],
+    (choice, teaches): (FaceChoice, bool),
+    limits: &Limits,
+    kept: Option<&Path>,
+    done: &(dyn Fn() + Sync),
+) -> Result<(FaceSet, Vec<Vec<f32>>, Vec<String>)> {
     let template = of_size(network.chip_size()).ok_or_else(|| ModelError::InvalidOption {
         option: "network",
         received: network.name().to_string(),
@@ -41,18 +75,24 @@ pub fn chips_of(
     if let Some(folder) = kept {
         files::private_folder(folder).map_err(|e| unkept(folder, e))?;
     }
-    let cut = |labelled: &LabelledPhoto| -> Result<Raster> {
+    let cut = |labelled: &LabelledPhoto| -> Result<Cut> {
         let bytes = Photo::read(&labelled.path, limits)?;
-        let place = kept.map(|folder| {
-            let mut digest = Sha256::new();
-            digest.update(&bytes);
-            digest.update(format!("{} {} {choice:?}", template.name, engine.detector()));
-            folder.join(format!("{}.png", hex(&digest.finalize())))
-        });
-        if let Some(chip) = place.as_ref().and_then(|p| Photo::open(p).ok()) {
+        let of = |what: &str, ending: &str| {
+            kept.map(|folder| {
+                let mut digest = Sha256::new();
+                digest.update(&bytes);
+                digest.update(format!("{what} {} {choice:?}", engine.detector()));
+                folder.join(format!("{}.{ending}", hex(&digest.finalize())))
+            })
+        };
+        let place = of(template.name, "png");
+        let lesson = of(&engine.model().to_string(), "f32").filter(|_| teaches);
+        let learnt = lesson.as_ref().and_then(|path| vector_in(path, engine.dimension()));
+        let kept_chip = place.as_ref().filter(|_| learnt.is_some() || !teaches);
+        if let Some(chip) = kept_chip.and_then(|p| Photo::open(p).ok()) {
             let chip = chip.raster().clone();
             if (chip.width(), chip.height()) == template.size {
-                return Ok(chip);
+                return Ok((chip, learnt));
             }
         }
         let photo = Photo::from_bytes(&bytes, &spelled(&labelled.path), limits)?;
@@ -61,9 +101,18 @@ pub fn chips_of(
         if let Some(place) = place {
             files::write_whole(&place, &encode_png(&chip)?, Audience::Owner).map_err(|e| unkept(&place, e))?;
         }
-        Ok(chip)
+        if !teaches {
+            return Ok((chip, None));
+        }
+        let own = engine.chips(&photo, std::slice::from_ref(&face))?;
+        let vector = engine.embed_chips(&own)?.remove(0).values().to_vec();
+        if let Some(path) = lesson {
+            let bytes: Vec<u8> = vector.iter().flat_map(|v| v.to_le_bytes()).collect();
+            files::write_whole(&path, &bytes, Audience::Owner).map_err(|e| unkept(&path, e))?;
+        }
+        Ok((chip, Some(vector)))
     };
-    let answers: Vec<Result<Raster>> = photos
+    let answers: Vec<Result<Cut>> = photos
         .par_iter()
         .map(|labelled| {
             let answer = cut(labelled);
@@ -72,10 +121,12 @@ pub fn chips_of(
         })
         .collect();
     let (mut chips, mut people, mut failures) = (Vec::new(), Vec::new(), Vec::new());
+    let mut vectors = Vec::new();
     for (labelled, answer) in photos.iter().zip(answers) {
         match answer {
-            Ok(chip) => {
+            Ok((chip, vector)) => {
                 chips.push(chip);
+                vectors.extend(vector);
                 people.push(labelled.person);
             }
             Err(e @ (Error::Photo(_) | Error::Refusal(_) | Error::Model(ModelError::BadEmbedding { .. }))) => {
@@ -84,7 +135,15 @@ pub fn chips_of(
             Err(e) => return Err(e),
         }
     }
-    Ok((FaceSet::new(chips, people)?, failures))
+    Ok((FaceSet::new(chips, people)?, vectors, failures))
+}
+
+/// A kept vector; none where the file is not there, or is not one of so many numbers.
+fn vector_in(path: &Path, dimension: usize) -> Option<Vec<f32>> {
+    let bytes = std::fs::read(path).ok()?;
+    let (values, rest) = bytes.as_chunks::<4>();
+    let vector: Vec<f32> = values.iter().map(|v| f32::from_le_bytes(*v)).collect();
+    (rest.is_empty() && vector.len() == dimension && vector.iter().all(|v| v.is_finite())).then_some(vector)
 }
 
 #[cfg(all(test, feature = "embedded-weights"))]

@@ -41,6 +41,26 @@ pub(crate) fn triplet(embeddings: &Tensor, triplets: &[Triplet], margin: f64) ->
     (square(&a, &p)? - square(&a, &n)?)?.affine(1.0, margin)?.relu()?.mean_all()
 }
 
+/// What a student is from its teacher: the mean squared distance of their unit vectors `[n, dimension]`, and `relations` times
+/// the mean squared difference of the cosines of pairs (W. Park et al., "Relational knowledge distillation", CVPR 2019, with
+/// cosines in place of distances). Vectors of different lengths have no distance, and only the cosines count.
+pub(crate) fn distil(student: &Tensor, teacher: &Tensor, relations: f64) -> Result<Tensor> {
+    let (n, dimension) = student.dims2()?;
+    let (faces, taught) = teacher.dims2()?;
+    if n != faces {
+        candle_core::bail!("{faces} vectors of a teacher for {n} faces");
+    }
+    let cosines = |x: &Tensor| x.matmul(&x.t()?);
+    let pairs = (n * n.saturating_sub(1)).max(1) as f64;
+    // The diagonal is one on both sides.
+    let related = || (cosines(student)? - cosines(teacher)?)?.sqr()?.sum_all()?.affine(1.0 / pairs, 0.0);
+    if dimension != taught {
+        return related();
+    }
+    let near = (student - teacher)?.sqr()?.sum_all()?.affine(1.0 / n as f64, 0.0)?;
+    if relations > 0.0 { near + related()?.affine(relations, 0.0)? } else { Ok(near) }
+}
+
 /// How a face is held against everybody's direction.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -227,6 +247,29 @@ mod tests {
         hold(&values, (ROWS, WIDTH), |x| triplet(&unit_rows(x).unwrap(), &triplets, 0.2).unwrap(), reference);
         let x = Tensor::from_slice(&values, (ROWS, WIDTH), &Device::Cpu).unwrap();
         assert_eq!(triplet(&x, &[], 0.2).unwrap().to_scalar::<f64>().unwrap(), 0.0);
+    }
+
+    #[test]
+    fn distillation_is_the_mean_of_its_squares_with_its_gradient() {
+        let (values, teacher) = (drawn(ROWS * WIDTH, 5), drawn(ROWS * (WIDTH + 2), 6));
+        for (width, relations) in [(WIDTH, 0.0), (WIDTH, 0.7), (WIDTH + 2, 0.7)] {
+            let targets: Vec<Vec<f64>> = teacher.chunks(width).take(ROWS).map(unit).collect();
+            let reference = |values: &[f64]| {
+                let rows: Vec<Vec<f64>> = values.chunks(WIDTH).map(unit).collect();
+                let (mut near, mut related) = (0.0, 0.0);
+                for i in 0..ROWS {
+                    near += rows[i].iter().zip(&targets[i]).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+                    for j in (0..ROWS).filter(|j| *j != i) {
+                        related += (dot(&rows[i], &rows[j]) - dot(&targets[i], &targets[j])).powi(2);
+                    }
+                }
+                let related = related / (ROWS * (ROWS - 1)) as f64;
+                if width == WIDTH { near / ROWS as f64 + relations * related } else { related }
+            };
+            let taught = Tensor::from_slice(&targets.concat(), (ROWS, width), &Device::Cpu).unwrap();
+            hold(&values, (ROWS, WIDTH), |x| distil(&unit_rows(x).unwrap(), &taught, relations).unwrap(), reference);
+            assert!(distil(&taught, &taught.narrow(0, 0, 2).unwrap(), 1.0).is_err());
+        }
     }
 
     /// The losses of heads, written plainly; `fixed` are the cosines at which SFace's weights are taken.

@@ -2,6 +2,7 @@
 //! [`crate::eval`]'s.
 
 mod adapt;
+mod adapt_triplets;
 mod augment;
 mod card;
 mod checkpoint;
@@ -22,10 +23,10 @@ mod validate;
 
 pub use crate::embed::adapted::Projection;
 pub use crate::nn::graph::{LayerCost, Network, presets as networks};
-pub use adapt::{AdaptOptions, AdaptReport, adapt};
+pub use adapt::{AdaptMethod, AdaptOptions, AdaptReport, adapt};
 pub use augment::{Augmentation, augmented, preview};
-pub use card::ModelCard;
-pub use chips::chips_of;
+pub use card::{AdaptedCard, ModelCard};
+pub use chips::{chips_of, taught_by};
 pub use classic::{ClassicKind, ClassicOptions, Trained, train_classic};
 pub use faces::FaceSet;
 pub use losses::Head;
@@ -34,4 +35,4 @@ pub use optimiser::{Rule, Schedule};
 pub use options::{Ending, EpochReport, Event, Objective, StepReport, TrainOptions};
 pub use sampler::Sampler;
 pub use trainer::Trainer;
-pub use validate::{Validation, validate};
+pub use validate::{Validation, agreement, validate};

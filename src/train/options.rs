@@ -24,6 +24,12 @@ pub enum Objective {
     },
     /// A direction for each person, left behind after training.
     Head(Head),
+    /// The vectors that a teacher makes of the same faces; nobody need know who is on them.
+    Distil {
+        /// What differences between cosines of pairs count beside those of vectors. They alone count where the teacher's
+        /// vectors have another length than the student's.
+        relations: f64,
+    },
 }
 
 impl Objective {
@@ -52,9 +58,9 @@ pub struct TrainOptions {
     pub average: Option<f64>,
     /// Passes over the people.
     pub epochs: u64,
-    /// People of a batch.
+    /// People of a batch; faces of it where a teacher is learnt from.
     pub people: usize,
-    /// Faces of each.
+    /// Faces of each; one where a teacher is learnt from.
     pub each: usize,
     /// Faces that go through the network together with a graph.
     pub part: usize,
@@ -123,6 +129,16 @@ pub struct EpochReport {
     pub active: Option<f64>,
     /// Error rates on people not trained on.
     pub validation: Option<Validation>,
+    /// Likeness to a teacher on faces not trained on: see [`super::agreement`].
+    #[serde(default)]
+    pub agreement: Option<f64>,
+}
+
+impl EpochReport {
+    /// What a run is stopped by: the true accept rate at 1e-2 or the area under the ROC, else likeness to the teacher.
+    pub fn score(&self) -> Option<f64> {
+        self.validation.as_ref().map(Validation::score).or(self.agreement)
+    }
 }
 
 /// What a watcher is told.
@@ -162,6 +178,9 @@ pub(super) fn check(options: &TrainOptions) -> Result<()> {
     within("average", average, average > 0.0 && average < 1.0, "above 0 and below 1")?;
     if let Objective::Triplet { margin, .. } = options.objective {
         within("margin", margin, margin > 0.0 && margin <= 4.0, "above 0 and at most 4")?;
+    }
+    if let Objective::Distil { relations } = options.objective {
+        within("relations", relations, (0.0..=1000.0).contains(&relations), "from 0 to 1000")?;
     }
     // Checkpoints are TOML, whose integers are signed.
     within("seed", options.seed as f64, i64::try_from(options.seed).is_ok(), "below 2^63")?;

@@ -38,6 +38,19 @@ impl Sampler {
         Ok(Self { faces, people: wanted, each: each.max(2), seed, single: single.len() })
     }
 
+    /// Batches of `together` of `count` faces, whoever is on them; each is shown once an epoch.
+    ///
+    /// # Errors
+    /// [`TrainError::TooFewFaces`] for fewer faces than that.
+    pub fn of_faces(count: usize, together: usize, seed: u64) -> Result<Self, TrainError> {
+        let wanted = together.max(2);
+        if count < wanted {
+            return Err(TrainError::TooFewFaces { usable: count, wanted });
+        }
+        let faces = (0..count).map(|face| vec![face]).collect();
+        Ok(Self { faces, people: wanted, each: 1, seed, single: 0 })
+    }
+
     /// People with one face, who are not shown.
     pub fn single(&self) -> usize {
         self.single
@@ -127,6 +140,17 @@ mod tests {
         }
         assert!(different.len() > 15, "epochs differ");
         assert_ne!(sampler.epoch(0), Sampler::new(&labels, 4, 3, 8).unwrap().epoch(0));
+    }
+
+    #[test]
+    fn faces_without_people_are_each_shown_once() {
+        let sampler = Sampler::of_faces(23, 5, 3).unwrap();
+        assert_eq!((sampler.batches(), sampler.batch_size(), sampler.single()), (5, 5, 0));
+        let batches = sampler.epoch(1);
+        assert!(batches.iter().all(|b| b.len() == 5 && b.iter().collect::<BTreeSet<_>>().len() == 5));
+        let shown: Vec<usize> = batches.concat();
+        assert_eq!(shown[..23].iter().copied().collect::<BTreeSet<_>>().len(), 23);
+        assert_eq!(Sampler::of_faces(4, 5, 3).unwrap_err(), TrainError::TooFewFaces { usable: 4, wanted: 5 });
     }
 
     #[test]

@@ -16,13 +16,13 @@ use candle_core::{Result as TensorResult, Tensor, Var};
 use super::augment::augmented;
 use super::checkpoint::{self, Record};
 use super::faces::FaceSet;
-use super::losses::{triplet, unit_rows};
+use super::losses::{distil, triplet, unit_rows};
 use super::mining::{Mining, mine, squared_distances};
 use super::optimiser::{Average, Gradients, Optimiser, clip, norm};
 use super::options::{Ending, EpochReport, Event, Objective, StepReport, TrainOptions, check};
 use super::sampler::Sampler;
 use super::tensors::failed;
-use super::validate::{Validation, validate};
+use super::validate::{Validation, agreement, validate};
 use crate::embed::trained::{MEAN, SCALE};
 use crate::error::{Error, ModelError, Result, TrainError};
 use crate::files::spelled;
@@ -96,7 +96,17 @@ impl Trainer {
             return Err(ModelError::InvalidOption { option: "frozen", received: none.clone(), expected }.into());
         }
         fits(&network, faces)?;
-        let sampler = Sampler::new(faces.people(), options.people, options.each, options.seed)?;
+        let sampler = match options.objective {
+            Objective::Distil { .. } => {
+                if faces.targets().is_empty() && !faces.is_empty() {
+                    let received = "faces without a teacher's vectors".to_string();
+                    let expected = "faces that FaceSet::taught was told of";
+                    return Err(ModelError::InvalidOption { option: "objective", received, expected }.into());
+                }
+                Sampler::of_faces(faces.len(), options.people * options.each, options.seed)?
+            }
+            _ => Sampler::new(faces.people(), options.people, options.each, options.seed)?,
+        };
         let device = Device::open(device)?;
         let beginning = failed("drawing first weights");
         let parameters = Parameters::initial(&network, options.seed, device.inner()).map_err(&beginning)?;
@@ -210,24 +220,29 @@ impl Trainer {
 
     fn has_no_better(&self) -> bool {
         let Some(patience) = self.options.patience else { return false };
-        let scores: Vec<f64> = self.epochs.iter().filter_map(|e| Some(e.validation.as_ref()?.score())).collect();
+        let scores: Vec<f64> = self.epochs.iter().filter_map(EpochReport::score).collect();
         let best = (0..scores.len()).rev().max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
         best.is_some_and(|best| (scores.len() - 1 - best) as u64 >= patience)
     }
 
     fn end_epoch(&mut self, held_out: Option<&FaceSet>) -> Result<EpochReport> {
         let (loss, active, count) = std::mem::take(&mut self.sums);
-        let validation = held_out.map(|faces| self.validate(faces)).transpose()?;
+        let rows = held_out.map(|faces| self.embed(faces)).transpose()?;
+        // A teacher's faces need not have people's names.
+        let measured = rows.as_ref().zip(held_out).filter(|(_, held_out)| held_out.people_count() > 1);
+        let validation = measured.map(|(rows, held_out)| validate(rows, held_out.people())).transpose()?;
+        let taught = rows.as_ref().zip(held_out).filter(|(_, held_out)| !held_out.targets().is_empty());
         let is_triplet = matches!(self.options.objective, Objective::Triplet { .. });
         let report = EpochReport {
             epoch: self.epochs.len() as u64,
             loss: loss / count.max(1) as f64,
             active: is_triplet.then(|| active / count.max(1) as f64),
             validation,
+            agreement: taught.and_then(|(rows, held_out)| agreement(rows, held_out.targets())),
         };
-        if let Some(now) = &report.validation {
-            let before = self.epochs.iter().filter_map(|e| Some(e.validation.as_ref()?.score()));
-            if self.options.patience.is_some() && now.score() > before.fold(f64::MIN, f64::max) {
+        if let Some(now) = report.score() {
+            let before = self.epochs.iter().filter_map(EpochReport::score);
+            if self.options.patience.is_some() && now > before.fold(f64::MIN, f64::max) {
                 self.best = self.result().map_err(failed("keeping the best weights"))?;
             }
         }
@@ -268,10 +283,12 @@ impl Trainer {
     fn learn(&mut self, faces: &FaceSet, batch: &[usize], step: u64, epoch: u64) -> Result<StepReport> {
         let chips = self.shown(faces, batch, step)?;
         let labels: Vec<usize> = batch.iter().map(|&at| self.numbers[&faces.people()[at]]).collect();
+        let targets: Vec<&[f32]> = batch.iter().filter_map(|&at| faces.targets().get(at)).map(Vec::as_slice).collect();
+        let batch_of = Batch { labels: &labels, targets: &targets, epoch };
         let parts: Vec<&[Raster]> = chips.chunks(self.options.part.max(2)).collect();
         // A last part of one face would have no variance.
         let parts = if parts.last().is_some_and(|p| p.len() < 2) { vec![chips.as_slice()] } else { parts };
-        let judged = self.gradients(&parts, &labels, epoch).map_err(failed("a step of training"))?;
+        let judged = self.gradients(&parts, &batch_of).map_err(failed("a step of training"))?;
         let Judged { mut gradients, loss, active, spread } = judged;
         if !loss.is_finite() {
             return Err(TrainError::NotFinite { step, what: "the loss".to_string() }.into());
@@ -322,10 +339,10 @@ impl Trainer {
         self.network.forward(&self.input(chips)?, &tensors, &self.parameters.running, &self.options.frozen, mode)
     }
 
-    fn gradients(&self, parts: &[&[Raster]], labels: &[usize], epoch: u64) -> TensorResult<Judged> {
+    fn gradients(&self, parts: &[&[Raster]], batch: &Batch) -> TensorResult<Judged> {
         if let [whole] = parts {
             let raw = self.forward(whole, Mode::Training)?;
-            let (loss, active, spread) = self.judge(&raw, labels, epoch)?;
+            let (loss, active, spread) = self.judge(&raw, batch)?;
             let mut store = loss.backward()?;
             let all = self.parameters.learnt.iter().chain(&self.head);
             let gradients = all.filter_map(|(name, var)| Some((name.clone(), store.remove(var)?))).collect();
@@ -334,7 +351,7 @@ impl Trainer {
         let rehearsed =
             parts.iter().map(|part| self.forward(part, Mode::Rehearsal)).collect::<TensorResult<Vec<_>>>()?;
         let raw = Var::from_tensor(&Tensor::cat(&rehearsed, 0)?)?;
-        let (loss, active, spread) = self.judge(&raw, labels, epoch)?;
+        let (loss, active, spread) = self.judge(&raw, batch)?;
         let mut store = loss.backward()?;
         let mut gradients: Gradients =
             self.head.iter().filter_map(|(name, var)| Some((name.clone(), store.remove(var)?))).collect();
@@ -357,7 +374,8 @@ impl Trainer {
     }
 
     /// The loss of a batch's raw embeddings, the share of active triplets and the mean squared distance.
-    fn judge(&self, raw: &Tensor, labels: &[usize], epoch: u64) -> TensorResult<(Tensor, Option<f64>, f64)> {
+    fn judge(&self, raw: &Tensor, batch: &Batch) -> TensorResult<(Tensor, Option<f64>, f64)> {
+        let Batch { labels, targets, epoch } = *batch;
         let unit = unit_rows(raw)?;
         let distances = squared_distances(&unit.detach().flatten_all()?.to_vec1::<f32>()?, self.network.dimension());
         let pairs = (labels.len() * labels.len().saturating_sub(1)).max(1) as f64;
@@ -372,6 +390,11 @@ impl Trainer {
                 let directions = self.head[DIRECTIONS].as_tensor();
                 let loss = head.loss(raw, directions, self.head.get(BIAS).map(|b| b.as_tensor()), labels)?;
                 Ok((loss, None, spread))
+            }
+            Objective::Distil { relations } => {
+                let shape = (targets.len(), targets.first().map_or(0, |t| t.len()));
+                let teacher = Tensor::from_vec(targets.concat(), shape, self.device.inner())?;
+                Ok((distil(&unit, &teacher, relations)?, None, spread))
             }
         }
     }
@@ -468,8 +491,8 @@ impl Trainer {
         other("the faces' sha256", record.faces, self.faces.clone())?;
         // A run may be made longer; a cosine is then another, which its user asked for.
         let options = TrainOptions { epochs: self.options.epochs, ..record.options };
-        let text = |o: &TrainOptions| toml::to_string(o).unwrap_or_default().trim().replace('\n', ", ");
-        other("an option", text(&options), text(&self.options))?;
+        let (recorded, now) = differing(&options, &self.options);
+        other("an option", recorded, now)?;
         let part = |part: &str| -> BTreeMap<String, Tensor> {
             let of = |(key, tensor): (&String, &Tensor)| {
                 let name = key.strip_prefix(part)?.strip_prefix('/')?.to_string();
@@ -504,6 +527,29 @@ impl Trainer {
         (self.epochs, self.sums) = (record.epochs, record.sums);
         Ok(())
     }
+}
+
+/// The settings of two runs that are not the same, as their checkpoint spells them: only those.
+fn differing(recorded: &TrainOptions, now: &TrainOptions) -> (String, String) {
+    let table = |options: &TrainOptions| toml::Table::try_from(options).unwrap_or_default();
+    let (recorded, now) = (table(recorded), table(now));
+    let names: std::collections::BTreeSet<&String> = recorded.keys().chain(now.keys()).collect();
+    let of = |table: &toml::Table| {
+        let differ = names.iter().filter(|name| recorded.get(**name) != now.get(**name));
+        let said = differ.map(|name| match table.get(*name) {
+            Some(value) => format!("{name} = {value}"),
+            None => format!("no {name}"),
+        });
+        said.collect::<Vec<_>>().join(", ")
+    };
+    (of(&recorded), of(&now))
+}
+
+/// Whose faces a batch has, and what a teacher makes of them.
+struct Batch<'a> {
+    labels: &'a [usize],
+    targets: &'a [&'a [f32]],
+    epoch: u64,
 }
 
 /// What a batch came to.

@@ -365,3 +365,100 @@ fn what_cannot_be_trained_is_said() {
     assert_eq!((kept.people_count(), held.people_count(), held.len()), (7, 3, 9));
     assert!(kept.people().iter().all(|p| !held.people().contains(p)));
 }
+
+/// What a network of other random weights makes of the faces.
+fn taught(faces: FaceSet, width: usize) -> FaceSet {
+    let network = Network {
+        nodes: vec![Node { name: "fc".to_string(), layer: Layer::Linear { out: width, bias: true } }],
+        ..student(true)
+    };
+    let objective = Objective::Distil { relations: 0.0 };
+    let options = TrainOptions { objective, seed: 77, people: 2, each: 1, ..options() };
+    let begun_with = faces.clone().taught(vec![vec![1.0]; faces.len()]).unwrap();
+    let teacher = Trainer::of(network, &begun_with, options, DeviceChoice::Cpu).unwrap();
+    let targets = teacher.embed(&faces).unwrap();
+    faces.taught(targets).unwrap()
+}
+
+#[test]
+fn a_student_becomes_like_its_teacher_on_faces_that_it_has_not_seen() {
+    // Vectors as long as the student's, and others, of which only the cosines can be learnt.
+    for (width, least) in [(16, 0.8), (24, 0.7)] {
+        // Nobody's name is needed, nor two photos of anybody.
+        let faces = taught(generated(900, 1, 1), width);
+        let held_out = taught(generated(20, 5, 2), width);
+        let objective = Objective::Distil { relations: 1.0 };
+        let options =
+            TrainOptions { objective, rule: Rule::ADAMW, rate: 0.01, epochs: 12, people: 24, each: 1, ..options() };
+        let mut trainer = begun(&faces, options.clone());
+        let before = agreement(&trainer.embed(&held_out).unwrap(), held_out.targets()).unwrap();
+        assert_eq!(trainer.run(&faces, Some(&held_out), None, &mut |_| true).unwrap(), Ending::Finished);
+        let (first, last) = (&trainer.epochs()[0], &trainer.epochs()[11]);
+        println!(
+            "{width}: agreement {before:.3}, {:?} to {:?}, loss {:.4} to {:.4}",
+            first.agreement, last.agreement, first.loss, last.loss
+        );
+        assert!(last.agreement.unwrap() > least && last.agreement.unwrap() > before + 0.2, "{before} {last:?}");
+        assert!(last.loss < first.loss && last.validation.is_some() && last.active.is_none());
+        // Photos that nobody has named: agreement alone.
+        let unnamed = FaceSet::new(held_out.chips().to_vec(), vec![0; held_out.len()]).unwrap();
+        let unnamed = unnamed.taught(held_out.targets().to_vec()).unwrap();
+        let mut trainer = begun(&faces, TrainOptions { epochs: 1, ..options });
+        trainer.run(&faces, Some(&unnamed), None, &mut |_| true).unwrap();
+        assert!(
+            trainer.epochs()[0].validation.is_none() && trainer.epochs()[0].score() == trainer.epochs()[0].agreement
+        );
+    }
+}
+
+#[test]
+fn a_distillation_goes_on_with_the_same_bits_and_with_no_other_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.checkpoint");
+    let faces = taught(generated(40, 2, 3), 16);
+    let objective = Objective::Distil { relations: 0.5 };
+    let options = TrainOptions { objective, epochs: 3, people: 16, each: 1, augment: true, ..options() };
+    let mut whole = begun(&faces, options.clone());
+    to_the_end(&mut whole, &faces);
+    let mut first = begun(&faces, options.clone());
+    let mut left = 7;
+    let mut watch = |event: Event| {
+        left -= i32::from(matches!(event, Event::Step(_)));
+        left > 0
+    };
+    assert_eq!(first.run(&faces, None, Some(&path), &mut watch).unwrap(), Ending::Interrupted);
+    let mut second = begun(&faces, options.clone());
+    second.resume(&path).unwrap();
+    to_the_end(&mut second, &faces);
+    assert_eq!(bits(&whole), bits(&second));
+    let chips = || FaceSet::new(faces.chips().to_vec(), faces.people().to_vec()).unwrap();
+    let other = taught(chips(), 24);
+    assert_eq!(begun(&other, options.clone()).resume(&path).unwrap_err().code(), "train.other_run");
+    // Only what differs is named.
+    let error = begun(&faces, TrainOptions { rate: 0.5, ..options.clone() }).resume(&path).unwrap_err().to_string();
+    assert!(error.contains("rate = 0.05") && error.contains("rate = 0.5") && !error.contains("seed"), "{error}");
+    let untaught = Trainer::of(student(true), &chips(), options.clone(), DeviceChoice::Cpu).map(drop).unwrap_err();
+    assert!(untaught.to_string().contains("teacher"), "{untaught}");
+    let few = TrainOptions { people: 100, ..options };
+    assert_eq!(
+        Trainer::of(student(true), &faces, few, DeviceChoice::Cpu).map(drop).unwrap_err().code(),
+        "train.too_few_faces"
+    );
+    assert!(chips().taught(vec![vec![1.0]; 3]).is_err() && chips().taught(vec![vec![f32::NAN; 4]; 80]).is_err());
+}
+
+#[test]
+fn people_and_faces_are_held_out_with_what_a_teacher_made_of_them() {
+    let faces = taught(generated(10, 3, 1), 16);
+    let all: std::collections::BTreeMap<Vec<u8>, Vec<f32>> =
+        faces.chips().iter().map(|c| c.data().to_vec()).zip(faces.targets().to_vec()).collect();
+    for (kept, held) in [faces.clone().hold_out(0.01, 4), faces.clone().hold_out_faces(0.2, 4)] {
+        assert_eq!((kept.len() + held.len(), held.len()), (30, 6));
+        for set in [&kept, &held] {
+            assert_eq!(set.targets().len(), set.len());
+            assert!(set.chips().iter().zip(set.targets()).all(|(chip, target)| &all[chip.data()] == target));
+        }
+    }
+    // Two people at least, or there would be no impostor pair.
+    assert_eq!(faces.hold_out(0.01, 4).1.people_count(), 2);
+}

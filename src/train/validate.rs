@@ -45,6 +45,30 @@ impl Validation {
     }
 }
 
+/// How much a student's vectors are like its teacher's, all of length one: the mean cosine of a face's two vectors; where they
+/// have different lengths, the correlation of the cosines of pairs. One where they are the same. None without vectors.
+pub fn agreement(student: &[Vec<f32>], teacher: &[Vec<f32>]) -> Option<f64> {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let (first, taught) = (student.first()?, teacher.first()?);
+    if first.len() == taught.len() {
+        return Some(student.iter().zip(teacher).map(|(s, t)| dot(s, t)).sum::<f64>() / student.len() as f64);
+    }
+    let most = student.len().min(MOST_FACES);
+    let pairs = |rows: &[Vec<f32>]| -> Vec<f64> {
+        (0..most).flat_map(|i| (0..i).map(move |j| (i, j))).map(|(i, j)| dot(&rows[i], &rows[j])).collect()
+    };
+    let (a, b) = (pairs(student), pairs(teacher));
+    let mean = |v: &[f64]| v.iter().sum::<f64>() / v.len() as f64;
+    let (mean_a, mean_b) = (mean(&a), mean(&b));
+    let (mut both, mut own, mut other) = (0.0, 0.0, 0.0);
+    for (x, y) in a.iter().zip(&b) {
+        let (x, y) = (x - mean_a, y - mean_b);
+        (both, own, other) = (both + x * y, own + x * x, other + y * y);
+    }
+    let spread = (own * other).sqrt();
+    (spread > 0.0).then(|| both / spread)
+}
+
 /// All pairs of rows of `dimension` values, each of length one, of people `labels`. Distances are Euclidean.
 ///
 /// # Errors
@@ -77,4 +101,24 @@ pub fn validate(rows: &[Vec<f32>], labels: &[usize]) -> Result<Validation, EvalE
         roc: curve.iter().step_by(step).map(|p| (p.fmr, 1.0 - p.fnmr)).collect(),
         histogram: scores.histogram(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agreement_is_a_cosine_or_a_correlation_of_cosines() {
+        let unit = |angle: f32| vec![angle.cos(), angle.sin()];
+        let student = [unit(0.1), unit(1.0), unit(2.5)];
+        let turned: Vec<Vec<f32>> = [0.1f32, 1.0, 2.5].map(|a| unit(a + 0.3)).into();
+        assert!((agreement(&student, &turned).unwrap() - 0.3f64.cos()).abs() < 1e-6);
+        // Another length, the same cosines; then others.
+        let wider: Vec<Vec<f32>> = turned.iter().map(|v| vec![v[0], v[1], 0.0]).collect();
+        assert!((agreement(&student, &wider).unwrap() - 1.0).abs() < 1e-6);
+        let other = [vec![1.0, 0.0, 0.0], vec![0.0, 1.0, 0.0], vec![1.0, 0.0, 0.0]];
+        assert!(agreement(&student, &other).unwrap() < 0.5);
+        assert_eq!(agreement(&[], &[]), None);
+        assert_eq!(agreement(&student, &vec![vec![1.0, 0.0, 0.0]; 3]), None, "no spread");
+    }
 }

@@ -17,7 +17,8 @@ pub struct RateHere {
     pub below: u64,
     /// Their share of all impostor pairs here.
     pub fmr: f64,
-    /// The 95% interval of that share, by a jackknife over groups of people; none where the people are too few.
+    /// The 95% interval of that share, by a jackknife over groups of people; none where the people are too few. Where
+    /// no pair is below, up to three in as many as there are pairs of people.
     pub interval: Option<(f64, f64)>,
 }
 
@@ -79,7 +80,11 @@ impl ImpostorReport {
                 distance: p.distance,
                 below,
                 fmr,
-                interval: distances.impostor_interval(p.distance, fmr),
+                interval: match below {
+                    // Groups without a pair do not differ. Rule of three, over pairs of people: faces of one are no new trials.
+                    0 if people > 1 => Some((0.0, (3.0 / (people * (people - 1) / 2) as f64).min(1.0))),
+                    _ => distances.impostor_interval(p.distance, fmr),
+                },
             }
         };
         let threshold = |p: &OperatingPoint| {
@@ -184,6 +189,13 @@ mod tests {
         assert!(times > 2.0 && at.below >= 30, "{times} {at:?}");
         let (low, high) = at.interval.unwrap();
         assert!(low < at.fmr && at.fmr < high);
+        // Where no pair is below, the rate may still be above nought.
+        let none = gallery(1.9);
+        assert!(
+            none.rates.iter().all(|r| r.below == 0 && r.interval == Some((0.0, 3.0 / 44_850.0))),
+            "{:?}",
+            none.rates
+        );
     }
 
     #[test]

@@ -84,7 +84,7 @@ const ROWS: &[Row] = &[
     ("find", Group::People, NONE, &["find Ada --with Grace --from 2023 -o together"]),
     ("calibrate", Group::Evaluation, All, &["calibrate people -o record.json --source \"our staff, 2026\"", "calibrate --show"]),
     ("eval", Group::Evaluation, All, &["eval pairs pairs.txt --images lfw --html report.html", "eval identify people --by best,mean"]),
-    ("train", Group::Evaluation, All, &["train fisherfaces people --name ours", "train triplet people --model tiny --name ours --checkpoint run", "train adapt --gallery staff --name door", "train networks nn1"]),
+    ("train", Group::Evaluation, All, &["train fisherfaces people --name ours", "train triplet people --model tiny --name ours --checkpoint run", "train distil photos --teacher sface --name small", "train adapt --gallery staff --name door", "train networks nn1"]),
     ("serve", Group::Service, OF_THE_SERVICE, &["serve", "serve --db faces --listen 0.0.0.0:8321 --tls-cert cert.pem --tls-key key.pem"]),
     ("config", Group::Service, OF_THE_SERVICE, &["config check kith.toml"]),
     ("keys", Group::Service, NONE, &["keys new door --role decide --only staff", "keys list", "keys revoke 3f9c"]),

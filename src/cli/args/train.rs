@@ -7,7 +7,7 @@ use clap::{Args as Group, Subcommand, ValueEnum};
 use super::eval::WhichFace;
 use super::numbers::{rate, within};
 use super::place::Place;
-use crate::train::{AdaptOptions, ClassicOptions, Head, Mining, Objective, Rule, Schedule, TrainOptions};
+use crate::train::{AdaptMethod, AdaptOptions, ClassicOptions, Head, Mining, Objective, Rule, Schedule, TrainOptions};
 
 #[derive(Debug, Group)]
 pub(in crate::cli) struct Train {
@@ -36,6 +36,8 @@ pub(in crate::cli) enum TrainWhat {
     /// The network that --model names (one of `kith train networks`; tiny when not said), from photos of people: the triplet
     /// loss of FaceNet, or a head with a direction for each person
     Triplet(Box<TrainTriplet>),
+    /// A small network learns what a large one makes of photos; nobody need say who is on them
+    Distil(Box<TrainDistil>),
     /// Fit a gallery's model to its people: a projection that is written only where people not fitted to gain
     Adapt(TrainAdapt),
     /// Draw what training does to photos: each augmentation beside the chip, on one sheet
@@ -72,11 +74,22 @@ pub(in crate::cli) struct TrainClassic {
     pub face: WhichFace,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(in crate::cli) enum Method {
+    /// In closed form: linear discriminant analysis with the scaling of its probabilistic form
+    Lda,
+    /// By the triplet loss, from the model as it is
+    Triplet,
+}
+
 #[derive(Debug, Group)]
 pub(in crate::cli) struct TrainAdapt {
     /// What to call the adapted model: for --model, and the file in your weights folder
     #[arg(long)]
     pub name: String,
+    /// What the projection is fitted by
+    #[arg(long, value_enum, default_value = "lda")]
+    pub method: Method,
     /// The false accept rate at which people not fitted to must gain; the strictest of 0.001, 0.01 and 0.1 that the
     /// gallery's pairs support when not said
     #[arg(long, value_name = "RATE", value_parser = rate)]
@@ -89,6 +102,16 @@ pub(in crate::cli) struct TrainAdapt {
     pub seed: u64,
     #[command(flatten)]
     pub place: Place,
+}
+
+impl TrainAdapt {
+    pub(in crate::cli) fn options(&self) -> AdaptOptions {
+        let method = match self.method {
+            Method::Lda => AdaptMethod::Lda,
+            Method::Triplet => AdaptMethod::Triplet,
+        };
+        AdaptOptions { method, folds: self.folds, far: self.far, seed: self.seed }
+    }
 }
 
 #[derive(Debug, Group)]
@@ -133,11 +156,9 @@ pub(in crate::cli) enum By {
     Adamw,
 }
 
+/// What a run of any kind takes.
 #[derive(Debug, Group)]
-pub(in crate::cli) struct TrainTriplet {
-    /// A folder with one folder of photos for each person
-    #[arg(value_name = "PEOPLE")]
-    pub people: PathBuf,
+pub(in crate::cli) struct TrainRun {
     /// What to call the model: for --model, and the file in your weights folder; the network's name when not said
     #[arg(long)]
     pub name: Option<String>,
@@ -153,48 +174,24 @@ pub(in crate::cli) struct TrainTriplet {
     /// Write the curves of the run as one HTML page after each epoch; open, it follows the run
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Leave out the people named in this pairs.txt, so that an evaluation on it is honest
-    #[arg(long, value_name = "FILE")]
-    pub except: Option<PathBuf>,
-    /// Keep cut chips in this folder for the next time. They are biometric data
+    /// Keep cut chips, and what a teacher makes of them, in this folder for the next time. They are biometric data
     #[arg(long, value_name = "FOLDER")]
     pub chips: Option<PathBuf>,
     /// Which face counts where a photo shows several
     #[arg(long, value_enum, default_value = "central")]
     pub face: WhichFace,
-    /// Share of the people who are not trained on but measured on
+    /// Share of the people (of the photos, where nobody says who is on them) not trained on but measured on
     #[arg(long, default_value_t = 0.1, value_name = "SHARE", value_parser = within(0.0, 0.9))]
     pub held_out: f64,
-    /// What is made small
-    #[arg(long, value_enum, default_value = "triplet")]
-    pub loss: Loss,
-    /// By how much a negative must be further, in squared distance
-    #[arg(long, default_value_t = 0.2, value_name = "DISTANCE", value_parser = within(1e-6, 4.0))]
-    pub margin: f64,
-    /// Epochs of semi-hard mining before batch-hard
-    #[arg(long, default_value_t = 5, value_name = "N")]
-    pub semi_hard: u64,
-    /// What moves the parameters
-    #[arg(long, value_enum, default_value = "adagrad")]
-    pub by: By,
-    /// Learning rate
-    #[arg(long, default_value_t = TrainOptions::default().rate, value_name = "RATE", value_parser = within(1e-9, 10.0))]
-    pub rate: f64,
     /// Let the rate fall along half a cosine
     #[arg(long)]
     pub cosine: bool,
     /// Steps over which the rate rises
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub warm_up: u64,
-    /// Passes over the people
+    /// Passes over the people, or over the photos
     #[arg(long, default_value_t = TrainOptions::default().epochs, value_name = "N", value_parser = within(1u64, 1_000_000))]
     pub epochs: u64,
-    /// People of a batch
-    #[arg(long, default_value_t = TrainOptions::default().people, value_name = "P", value_parser = within(2usize, 10_000))]
-    pub batch_people: usize,
-    /// Faces of each
-    #[arg(long, default_value_t = TrainOptions::default().each, value_name = "K", value_parser = within(2usize, 1000))]
-    pub batch_faces: usize,
     /// Faces that go through the network together; larger batches go in parts, mined as a whole
     #[arg(long, default_value_t = TrainOptions::default().part, value_name = "N", value_parser = within(2usize, 100_000))]
     pub part: usize,
@@ -215,29 +212,21 @@ pub(in crate::cli) struct TrainTriplet {
     pub seed: u64,
 }
 
-impl TrainTriplet {
-    pub(in crate::cli) fn options(&self) -> TrainOptions {
-        let triplet = |mining, semi_hard_epochs| Objective::Triplet { mining, margin: self.margin, semi_hard_epochs };
+impl TrainRun {
+    fn options(&self, objective: Objective, by: By, rate: f64, (people, each): (usize, usize)) -> TrainOptions {
         TrainOptions {
-            objective: match self.loss {
-                Loss::Triplet => triplet(Mining::SemiHard, 0),
-                Loss::BatchHard => triplet(Mining::BatchHard, self.semi_hard),
-                Loss::Arcface => Objective::Head(Head::ARCFACE),
-                Loss::Cosface => Objective::Head(Head::COSFACE),
-                Loss::Sface => Objective::Head(Head::SFACE),
-                Loss::Softmax => Objective::Head(Head::Softmax),
-            },
-            rule: match self.by {
+            objective,
+            rule: match by {
                 By::Adagrad => Rule::Adagrad,
                 By::Sgd => Rule::SGD,
                 By::Adamw => Rule::ADAMW,
             },
-            rate: self.rate,
+            rate,
             schedule: if self.cosine { Schedule::Cosine } else { Schedule::Constant },
             warm_up: self.warm_up,
             epochs: self.epochs,
-            people: self.batch_people,
-            each: self.batch_faces,
+            people,
+            each,
             part: self.part,
             frozen: self.frozen.clone(),
             average: self.average,
@@ -246,5 +235,91 @@ impl TrainTriplet {
             seed: self.seed,
             ..TrainOptions::default()
         }
+    }
+}
+
+#[derive(Debug, Group)]
+pub(in crate::cli) struct TrainTriplet {
+    /// A folder with one folder of photos for each person
+    #[arg(value_name = "PEOPLE")]
+    pub people: PathBuf,
+    /// Leave out the people named in this pairs.txt, so that an evaluation on it is honest
+    #[arg(long, value_name = "FILE")]
+    pub except: Option<PathBuf>,
+    /// What is made small
+    #[arg(long, value_enum, default_value = "triplet")]
+    pub loss: Loss,
+    /// By how much a negative must be further, in squared distance
+    #[arg(long, default_value_t = 0.2, value_name = "DISTANCE", value_parser = within(1e-6, 4.0))]
+    pub margin: f64,
+    /// Epochs of semi-hard mining before batch-hard
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    pub semi_hard: u64,
+    /// What moves the parameters
+    #[arg(long, value_enum, default_value = "adagrad")]
+    pub by: By,
+    /// Learning rate
+    #[arg(long, default_value_t = TrainOptions::default().rate, value_name = "RATE", value_parser = within(1e-9, 10.0))]
+    pub rate: f64,
+    /// People of a batch
+    #[arg(long, default_value_t = TrainOptions::default().people, value_name = "P", value_parser = within(2usize, 10_000))]
+    pub batch_people: usize,
+    /// Faces of each
+    #[arg(long, default_value_t = TrainOptions::default().each, value_name = "K", value_parser = within(2usize, 1000))]
+    pub batch_faces: usize,
+    #[command(flatten)]
+    pub run: TrainRun,
+}
+
+impl TrainTriplet {
+    pub(in crate::cli) fn options(&self) -> TrainOptions {
+        let triplet = |mining, semi_hard_epochs| Objective::Triplet { mining, margin: self.margin, semi_hard_epochs };
+        let objective = match self.loss {
+            Loss::Triplet => triplet(Mining::SemiHard, 0),
+            Loss::BatchHard => triplet(Mining::BatchHard, self.semi_hard),
+            Loss::Arcface => Objective::Head(Head::ARCFACE),
+            Loss::Cosface => Objective::Head(Head::COSFACE),
+            Loss::Sface => Objective::Head(Head::SFACE),
+            Loss::Softmax => Objective::Head(Head::Softmax),
+        };
+        self.run.options(objective, self.by, self.rate, (self.batch_people, self.batch_faces))
+    }
+}
+
+#[derive(Debug, Group)]
+pub(in crate::cli) struct TrainDistil {
+    /// A folder of photos of faces, folders in it included
+    #[arg(value_name = "PHOTOS")]
+    pub photos: PathBuf,
+    /// The model to learn from: a name from `kith weights list`
+    #[arg(long, value_name = "NAME", default_value = "sface")]
+    pub teacher: String,
+    /// The network that learns: one of `kith train networks`
+    #[arg(long, value_name = "NETWORK", default_value = "tiny")]
+    pub student: String,
+    /// PHOTOS has one folder for each person: some people are held out and error rates measured on them. Learning takes no
+    /// notice of it
+    #[arg(long)]
+    pub people: bool,
+    /// What differences between the cosines of pairs count beside those of vectors
+    #[arg(long, default_value_t = 1.0, value_name = "WEIGHT", value_parser = within(0.0, 1000.0))]
+    pub relations: f64,
+    /// What moves the parameters
+    #[arg(long, value_enum, default_value = "adamw")]
+    pub by: By,
+    /// Learning rate
+    #[arg(long, default_value_t = 0.002, value_name = "RATE", value_parser = within(1e-9, 10.0))]
+    pub rate: f64,
+    /// Faces of a batch
+    #[arg(long, default_value_t = 64, value_name = "N", value_parser = within(2usize, 100_000))]
+    pub batch: usize,
+    #[command(flatten)]
+    pub run: TrainRun,
+}
+
+impl TrainDistil {
+    pub(in crate::cli) fn options(&self) -> TrainOptions {
+        let objective = Objective::Distil { relations: self.relations };
+        self.run.options(objective, self.by, self.rate, (self.batch, 1))
     }
 }

@@ -7,9 +7,10 @@ use candle_core::{D, Result, Tensor, Var, bail};
 use super::layer::{Layer, Network, Node};
 use super::ops::{Convolved, convolve, max_pool, windows};
 use super::parameters::{Tensors, is_in};
+use super::pointwise::{Biased, Moments, Normalised, Sloped, is_ours};
 
 /// Added to a variance before its root is taken, and the share of a batch in the running statistics (torch's defaults).
-const NORM_EPSILON: f64 = 1e-5;
+pub(crate) const NORM_EPSILON: f64 = 1e-5;
 const NORM_MOMENTUM: f64 = 0.1;
 /// Least sum of squares whose root is taken, so that the root of nothing has a gradient.
 const LEAST_SQUARES: f64 = 1e-12;
@@ -68,12 +69,14 @@ impl Pass<'_> {
                 let how = Convolved { stride: *stride, padding: *padding, depthwise: *depthwise };
                 let y = convolve(&x, &self.get(node, "weight")?, how)?;
                 match bias {
+                    true if is_ours(&y) => Biased::apply(&y, &self.get(node, "bias")?),
                     true => y.broadcast_add(&per_channel(&self.get(node, "bias")?, y.rank())?),
                     false => Ok(y),
                 }
             }
             Layer::BatchNorm => self.batch_norm(node, &x),
             Layer::Relu => x.relu(),
+            Layer::PRelu if is_ours(&x) => Sloped::apply(&x, &self.get(node, "weight")?),
             Layer::PRelu => {
                 let slope = per_channel(&self.get(node, "weight")?, x.rank())?;
                 x.relu()? - x.neg()?.relu()?.broadcast_mul(&slope)?
@@ -116,33 +119,54 @@ impl Pass<'_> {
     }
 
     fn batch_norm(&self, node: &Node, x: &Tensor) -> Result<Tensor> {
+        let stands = self.mode == Mode::Inference || is_in(&node.name, self.frozen);
+        let count = x.elem_count() / x.dim(1)?.max(1);
+        if !stands && count < 2 {
+            bail!("{}: one value a channel has no variance; a batch of two faces is the least", node.name);
+        }
+        if is_ours(x) {
+            let (weight, bias) = (self.get(node, "weight")?, self.get(node, "bias")?);
+            let moments = if stands {
+                let of = |part: &str| self.running(node, part)?.to_vec1();
+                Moments { mean: of("running_mean")?, variance: of("running_var")? }
+            } else {
+                let own = Moments::of(x)?;
+                let tensor = |values: &Vec<f32>| Tensor::new(values.as_slice(), x.device());
+                self.take_in(node, count, &tensor(&own.mean)?, &tensor(&own.variance)?)?;
+                own
+            };
+            return Normalised { moments, epsilon: NORM_EPSILON, own: !stands }.apply(x, &weight, &bias);
+        }
         let rank = x.rank();
-        let (mean, variance) = if self.mode == Mode::Inference || is_in(&node.name, self.frozen) {
+        let (mean, variance) = if stands {
             let of = |part: &str| per_channel(&self.running(node, part)?.as_detached_tensor(), rank);
             (of("running_mean")?, of("running_var")?)
         } else {
             // Channels first, everything else in one row.
             let rows = x.transpose(0, 1)?.flatten_from(1)?;
-            let count = rows.dim(1)?;
-            if count < 2 {
-                bail!("{}: one value a channel has no variance; a batch of two faces is the least", node.name);
-            }
             let mean = rows.mean_keepdim(1)?;
             let variance = rows.broadcast_sub(&mean)?.sqr()?.mean_keepdim(1)?;
-            if self.mode == Mode::Training {
-                // The running variance is the unbiased one, as torch has it.
-                let unbiased = count as f64 / (count - 1) as f64;
-                for (part, value, factor) in [("running_mean", &mean, 1.0), ("running_var", &variance, unbiased)] {
-                    let var = self.running(node, part)?;
-                    let taken = value.detach().flatten_all()?.affine(factor * NORM_MOMENTUM, 0.0)?;
-                    var.set(&(var.as_detached_tensor().affine(1.0 - NORM_MOMENTUM, 0.0)? + taken)?)?;
-                }
-            }
+            self.take_in(node, count, &mean, &variance)?;
             (per_channel(&mean.flatten_all()?, rank)?, per_channel(&variance.flatten_all()?, rank)?)
         };
         let scale = per_channel(&self.get(node, "weight")?, rank)?.div(&variance.affine(1.0, NORM_EPSILON)?.sqrt()?)?;
         let shift = (per_channel(&self.get(node, "bias")?, rank)? - (mean * &scale)?)?;
         x.broadcast_mul(&scale)?.broadcast_add(&shift)
+    }
+
+    /// Takes a batch's moments, over `count` values a channel, into the running statistics in training.
+    fn take_in(&self, node: &Node, count: usize, mean: &Tensor, variance: &Tensor) -> Result<()> {
+        if self.mode != Mode::Training {
+            return Ok(());
+        }
+        // The running variance is the unbiased one, as torch has it.
+        let unbiased = count as f64 / (count - 1) as f64;
+        for (part, value, factor) in [("running_mean", mean, 1.0), ("running_var", variance, unbiased)] {
+            let var = self.running(node, part)?;
+            let taken = value.detach().flatten_all()?.affine(factor * NORM_MOMENTUM, 0.0)?;
+            var.set(&(var.as_detached_tensor().affine(1.0 - NORM_MOMENTUM, 0.0)? + taken)?)?;
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,8 @@
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Device, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
+use super::pointwise::{slice, values};
+
 /// How a kernel runs over a map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Convolved {
@@ -207,14 +209,6 @@ impl Convolved {
     }
 }
 
-/// The values behind a contiguous layout.
-fn slice<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
-    match (storage.as_slice::<f32>()?, layout.contiguous_offsets()) {
-        (values, Some((from, to))) => Ok(&values[from..to]),
-        _ => bail!("a tensor that is not contiguous"),
-    }
-}
-
 impl CustomOp2 for Convolved {
     fn name(&self) -> &'static str {
         "convolution"
@@ -228,8 +222,7 @@ impl CustomOp2 for Convolved {
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let s = self.sizes(x.shape(), w.shape())?;
-        let values = |t: &Tensor| t.contiguous()?.flatten_all()?.to_vec1::<f32>();
-        let (dx, dw) = self.backward(&values(x)?, &values(w)?, &values(grad)?, &s)?;
+        let (dx, dw) = values(x, |x| values(w, |w| values(grad, |grad| self.backward(x, w, grad, &s))))?;
         let dx = Tensor::from_vec(dx, x.shape(), x.device())?;
         Ok((Some(dx), Some(Tensor::from_vec(dw, w.shape(), w.device())?)))
     }
@@ -342,14 +335,17 @@ impl CustomOp1 for Greatest {
     fn bwd(&self, x: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         let (_, _, rows, columns) = x.dims4()?;
         let result = self.result(x.shape())?;
-        let values = |t: &Tensor| t.contiguous()?.flatten_all()?.to_vec1::<f32>();
-        let (x_values, grad) = (values(x)?, values(grad)?);
-        let mut dx = vec![0f32; x_values.len()];
-        let planes = x_values.par_chunks(rows * columns).zip(grad.par_chunks(result.0 * result.1));
-        dx.par_chunks_mut(rows * columns).zip(planes).for_each(|(dx, (plane, grad))| {
-            let places = self.places(plane, (rows, columns), result);
-            places.into_iter().zip(grad).for_each(|(at, g)| dx[at] += g);
-        });
+        let dx = values(x, |x| {
+            values(grad, |grad| {
+                let mut dx = vec![0f32; x.len()];
+                let planes = x.par_chunks(rows * columns).zip(grad.par_chunks(result.0 * result.1));
+                dx.par_chunks_mut(rows * columns).zip(planes).for_each(|(dx, (plane, grad))| {
+                    let places = self.places(plane, (rows, columns), result);
+                    places.into_iter().zip(grad).for_each(|(at, g)| dx[at] += g);
+                });
+                Ok(dx)
+            })
+        })?;
         Ok(Some(Tensor::from_vec(dx, x.shape(), x.device())?))
     }
 }

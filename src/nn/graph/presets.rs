@@ -6,12 +6,14 @@
 //! | `nn2` | the same, table 2; `nn3` and `nn4` are it for chips of 160 and 96 pixels, `nn4` without the last 5x5 windows |
 //! | `nns1`, `nns2` | the paper names their input and their cost alone; the layers are NN2's, narrowed to that cost, with a hidden layer |
 //! | `mobilefacenet-prelu` | S. Chen et al., "MobileFaceNets", CCBR 2018 (arXiv 1804.07573), table 1 |
+//! | `sface-shape` | Y. Zhong et al., "SFace", IEEE TIP 2021: the released network's layers, with their norms |
 //! | `tiny` | the same blocks, narrower, for a student of at most 1.2 million parameters and 0.15 thousand million operations |
 
 use super::layer::{LOCAL_NORM, Layer, Network, Node, Shape};
+use crate::nn::weights::{SFACE_BLOCKS, SFACE_DIMENSION};
 
 /// Names of the networks.
-pub const NAMES: [&str; 8] = ["nn1", "nn2", "nn3", "nn4", "nns1", "nns2", "mobilefacenet-prelu", "tiny"];
+pub const NAMES: [&str; 9] = ["nn1", "nn2", "nn3", "nn4", "nns1", "nns2", "mobilefacenet-prelu", "sface-shape", "tiny"];
 
 /// The network of that name.
 pub fn named(name: &str) -> Option<Network> {
@@ -35,6 +37,7 @@ pub fn named(name: &str) -> Option<Network> {
             nn2(&NNS2),
         ),
         "mobilefacenet-prelu" => ("MobileFaceNet (table 1), with its PReLU", (112, 112), mobilefacenet(&MOBILEFACENET)),
+        "sface-shape" => ("the layers of SFace's released network: MobileNetV1 with PReLU", (112, 112), sface()),
         "tiny" => ("a narrow MobileFaceNet, for distillation and small data", (112, 112), mobilefacenet(&TINY)),
         _ => return None,
     };
@@ -288,17 +291,31 @@ const TINY: Mobile = Mobile {
     wide: 384,
 };
 
+/// A convolution with its norm, and PReLU where `slope` says so.
+fn normed(name: &str, out: usize, kernel: usize, stride: usize, depthwise: bool, slope: bool) -> Vec<Node> {
+    // One over the whole map has no padding.
+    let padding = if kernel == 3 { 1 } else { 0 };
+    let conv = Layer::Conv { out, kernel, stride, padding, depthwise, bias: false };
+    let mut nodes = vec![node(name, conv), node(format!("{name}.bn"), Layer::BatchNorm)];
+    nodes.extend(slope.then(|| node(format!("{name}.prelu"), Layer::PRelu)));
+    nodes
+}
+
+/// SFace's released network. Its norm before the last layer is one with that layer's own.
+fn sface() -> Vec<Node> {
+    let mut nodes = normed("conv1", SFACE_BLOCKS[0].input, 3, 1, false, true);
+    for (i, block) in SFACE_BLOCKS.iter().enumerate() {
+        nodes.extend(normed(&format!("blocks.{i}.depthwise"), block.input, 3, block.stride, true, true));
+        nodes.extend(normed(&format!("blocks.{i}.pointwise"), block.output, 1, 1, false, true));
+    }
+    nodes.extend(normed("fc", SFACE_DIMENSION, 7, 1, false, false));
+    nodes
+}
+
 /// Table 1 of the MobileFaceNets paper.
 fn mobilefacenet(mobile: &Mobile) -> Vec<Node> {
     let mut nodes = Vec::new();
-    let conv = |name: &str, out: usize, kernel: usize, stride: usize, depthwise: bool, slope: bool| {
-        // The global depthwise convolution takes the whole map, and so has no padding.
-        let padding = if kernel == 3 { 1 } else { 0 };
-        let conv = Layer::Conv { out, kernel, stride, padding, depthwise, bias: false };
-        let mut nodes = vec![node(name, conv), node(format!("{name}.bn"), Layer::BatchNorm)];
-        nodes.extend(slope.then(|| node(format!("{name}.prelu"), Layer::PRelu)));
-        nodes
-    };
+    let conv = normed;
     nodes.extend(conv("conv1", mobile.stem, 3, 2, false, true));
     nodes.extend(conv("depthwise1", mobile.stem, 3, 1, true, true));
     let (mut channels, mut number) = (mobile.stem, 0);
