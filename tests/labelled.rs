@@ -198,8 +198,7 @@ fn upright_faces_are_not_called_upside_down_and_those_that_are_still_are() {
     let (faces, wrong) = refused(&Photo::open(groups.join("12.jpg")).unwrap());
     assert!(faces >= 5 && wrong == 0, "{wrong} of {faces}");
     let Some(people) = common::labelled("lfw/people") else { return };
-    let photos: Vec<PathBuf> =
-        folder(&people).iter().step_by(12).map(|person| folder(person).swap_remove(0)).collect();
+    let photos: Vec<PathBuf> = folder(&people).iter().step_by(12).map(|person| folder(person).swap_remove(0)).collect();
     let counts: Vec<(usize, usize, usize)> = photos
         .par_iter()
         .map(|path| {
@@ -227,7 +226,10 @@ fn upright_faces_are_not_called_upside_down_and_those_that_are_still_are() {
         .collect();
     let sum = |of: fn(&(usize, usize, usize)) -> usize| counts.iter().map(of).sum::<usize>();
     let (faces, wrong, caught) = (sum(|c| c.0), sum(|c| c.1), sum(|c| c.2));
-    println!("{} photos: {wrong} of {faces} upright faces called upside down, {caught} of as many that were", photos.len());
+    println!(
+        "{} photos: {wrong} of {faces} upright faces called upside down, {caught} of as many that were",
+        photos.len()
+    );
     assert!(wrong * 100 <= faces, "{wrong} of {faces}");
     assert!(caught * 4 >= faces, "{caught} of {faces}");
 }

@@ -117,7 +117,10 @@ fn no_faces(common: &Common, library: &Library) -> anyhow::Result<u8> {
         let file = on_one_line(photo.files.first().map_or("", String::as_str));
         output::line(&format!("face {}: {file}: {x0:.0},{y0:.0} to {x1:.0},{y1:.0}", face.id));
     }
-    output::line(&format!("{} said to be none; `kith cluster not-face FACE --undo` takes it back", output::faces(faces.len())));
+    output::line(&format!(
+        "{} said to be none; `kith cluster not-face FACE --undo` takes it back",
+        output::faces(faces.len())
+    ));
     Ok(DONE)
 }
 

@@ -9,9 +9,9 @@ use super::args::library::{Find, LibraryAction, LibraryArgs};
 use super::codes::{DIFFERENT, DONE, FAILED};
 use super::output;
 use super::targets::{distinct_names, spare};
+use crate::error::LibraryError;
 use crate::files::{Audience, path_of, spelled, write_whole};
 use crate::json::json;
-use crate::error::LibraryError;
 use crate::{Database, Engine, FoundPhoto, Hanging, Library, PhotoFilter, ScanOptions, Scanned};
 
 pub(super) fn run(common: &Common, command: &LibraryArgs) -> anyhow::Result<u8> {

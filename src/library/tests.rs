@@ -524,7 +524,9 @@ fn what_hangs_on_photos_is_told_before_they_are_forgotten() {
     library.name_face(photos[19].1[0], "Linus").unwrap();
     library.name_face(photos[0].1[0], "Ada").unwrap();
     library.name_face(photos[1].1[0], "Ada").unwrap();
-    let on = |paths: &[&str], missing| library.hanging_on(&paths.iter().map(Into::into).collect::<Vec<_>>(), missing).unwrap();
+    let on = |paths: &[&str], missing| {
+        library.hanging_on(&paths.iter().map(Into::into).collect::<Vec<_>>(), missing).unwrap()
+    };
     let all = on(&["/"], false);
     assert_eq!((all.photos, all.faces), (20, 39));
     assert_eq!(all.names.iter().map(String::as_str).collect::<BTreeSet<_>>(), ["Ada", "Linus"].into());

@@ -304,7 +304,11 @@ impl From<LibraryError> for Problem {
                      else give another name"
                 );
                 let problem = Self::new(StatusCode::CONFLICT, error.code(), detail);
-                return problem.with("group", *group).with("into", *into).with("name", name.as_str()).with("say", "merge");
+                return problem
+                    .with("group", *group)
+                    .with("into", *into)
+                    .with("name", name.as_str())
+                    .with("say", "merge");
             }
             LibraryError::ChangedMeanwhile | LibraryError::NotInGroup { .. } => {
                 (StatusCode::CONFLICT, error.to_string())

@@ -66,26 +66,24 @@ pub(super) fn decode(stream: &[u8], (width, height): (u32, u32)) -> Result<Pictu
     settings.set_max_frame_delay(1);
     settings.set_all_layers(false);
     settings.set_frame_size_limit(width.saturating_mul(height));
-    let mut decoder = Decoder::with_settings(&settings)?;
+    let mut decoder = Decoder::with_settings(&settings).map_err(|e| failure(e, (width, height)))?;
     let mut sent = decoder.send_data(stream.to_vec().into_boxed_slice(), None, None, None);
     let mut last = None;
     loop {
+        match sent {
+            Ok(()) | Err(Rav1dError::TryAgain) => {}
+            Err(e) => return Err(failure(e, (width, height))),
+        }
         match decoder.get_picture() {
             Ok(picture) => last = Some(picture),
-            Err(Rav1dError::TryAgain) if matches!(sent, Err(Rav1dError::TryAgain)) => {}
+            Err(Rav1dError::TryAgain) if sent.is_err() => {}
             Err(Rav1dError::TryAgain) => break,
-            Err(Rav1dError::OutOfRange) => return Err(larger((width, height))),
-            Err(e) => return Err(e.into()),
+            Err(e) => return Err(failure(e, (width, height))),
         }
         if sent.is_ok() {
             break;
         }
-        sent = match sent {
-            Err(Rav1dError::TryAgain) => decoder.send_pending_data(),
-            Err(Rav1dError::OutOfRange) => return Err(larger((width, height))),
-            Err(e) => return Err(e.into()),
-            Ok(()) => Ok(()),
-        };
+        sent = decoder.send_pending_data();
     }
     let picture = last.ok_or(Failure::Truncated("the file breaks off before the end of the picture"))?;
     if picture.width() < width || picture.height() < height {
@@ -156,12 +154,11 @@ fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     None
 }
 
-impl From<Rav1dError> for Failure {
-    fn from(e: Rav1dError) -> Self {
-        match e {
-            Rav1dError::UnsupportedBitstream => Self::Unsupported(e.to_string()),
-            e => Self::Damaged(e.to_string()),
-        }
+fn failure(e: Rav1dError, size: (u32, u32)) -> Failure {
+    match e {
+        Rav1dError::OutOfRange => larger(size),
+        Rav1dError::UnsupportedBitstream => Failure::Unsupported(e.to_string()),
+        e => Failure::Damaged(e.to_string()),
     }
 }
 
