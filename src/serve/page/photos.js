@@ -123,7 +123,7 @@ function noFaces(body) {
       notice("It is a face again; “Group again” sorts it in.");
       list.load();
     }, error), "little");
-    again?.setAttribute?.("aria-label", `Face ${face.id} is a face`);
+    again?.setAttribute?.("aria-label", `It is a face: face ${face.id}`);
     return h("li", place, h("a", { class: "pickface", href: address("photos", { options: { photo: face.photo } }), "aria-label": `The photo of face ${face.id}, ${day(face.taken)}` },
       h("img", { src: facePicture(face.id), alt: "", loading: "lazy" })), again);
   };
@@ -233,7 +233,7 @@ function onePhoto(body, id, group) {
       open.dataset.face = face.id;
       return placed(open, photo, face);
     };
-    const people = photo.faces.map((f, i) => h("li", {}, h("span", { class: "number", hidden: true }, `${i + 1}.`), f.who ? h("a", { href: address("photos", { options: { group: f.who.group } }) }, nameOf(f.who)) : "unknown", " ",
+    const people = photo.faces.map((f, i) => h("li", {}, h("span", { class: "ordinal", hidden: true }, `${i + 1}.`), f.who ? h("a", { href: address("photos", { options: { group: f.who.group } }) }, nameOf(f.who)) : "unknown", " ",
       may("enroll") && h("span", {}, (() => {
         const act = button("Correct", () => correct(f, photo), "little");
         act.setAttribute("aria-label", `Correct face ${f.id}: ${nameOf(f.who)}`);
@@ -265,7 +265,7 @@ function onePhoto(body, id, group) {
       // From the inner edge of the box's border.
       Object.assign(name.style, { font: font(letters), left: `${edges[0] - boxes[i][0] - open.clientLeft}px`, top: `${edges[1] - boxes[i][1] - open.clientTop}px`, width: `${edges[2] - edges[0]}px`, height: `${edges[3] - edges[1]}px`, lineHeight: `${edges[3] - edges[1]}px` });
     });
-    body.querySelectorAll("ul.people-in .number").forEach((number) => { number.hidden = !numbers; });
+    body.querySelectorAll("ul.people-in .ordinal").forEach((number) => { number.hidden = !numbers; });
   }
   function correct(face, photo) {
     const { input, list } = groupName(face.who?.name ?? "");
