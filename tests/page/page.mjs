@@ -604,7 +604,7 @@ try {
   await page.route("**/v1/library/photos/4711/picture?*", (route) => route.fulfill({ contentType: "image/svg+xml", body: '<svg xmlns="http://www.w3.org/2000/svg" width="1600" height="800"><rect width="1600" height="800" fill="#789"/></svg>' }));
   await page.setViewportSize({ width: 1280, height: 800 });
   await page.goto(`${origin}/#photos?photo=4711`);
-  await page.waitForFunction(() => document.querySelectorAll(".facebox").length === 60 && document.querySelectorAll(".facename")[0].style.width);
+  await page.waitForFunction(() => document.querySelector(".large-photo")?.clientWidth > 900 && [...document.querySelectorAll(".facename")].at(-1).getBoundingClientRect().top > 600);
   const hidden_ = await page.evaluate(() => {
     const of = (e) => e.getBoundingClientRect();
     const [boxes, names] = [[...document.querySelectorAll(".facebox")].map(of), [...document.querySelectorAll(".facename")].map(of)];
