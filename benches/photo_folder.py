@@ -1,10 +1,10 @@
 """Makes a folder of mixed photos for `kith library`, from any folder of photos (of people, one folder each, or not):
 
     python3 -m venv V && V/bin/pip install pillow pillow-heif
-    V/bin/python benches/photo_folder.py FROM TO 2000 [--heic 0.15] [--seed 1]
+    V/bin/python benches/photo_folder.py FROM TO 2000 [--heic 0.15] [--avif 0.1] [--seed 1]
 
 Of the photos one in ten is stored turned with an EXIF orientation, one in twenty has a copy in another folder, one in
-twenty is saved a second time at quality 40 and one at half its size, and the share said with --heic is HEIC. All have a
+twenty is saved a second time at quality 40 and one at half its size, and the shares said with --heic and --avif are HEIC and AVIF. All have a
 date of their own. Beside them are a film, half of a live photo, an empty file, a text and a photo that breaks off.
 """
 import argparse, os, random, shutil
@@ -19,6 +19,7 @@ def main():
     parser.add_argument("target")
     parser.add_argument("count", type=int)
     parser.add_argument("--heic", type=float, default=0.15)
+    parser.add_argument("--avif", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=1)
     said = parser.parse_args()
     if said.heic > 0:
@@ -33,7 +34,7 @@ def main():
     # Folders with several photos first: a library has many photos of some people and one of others.
     order = sorted(folders, key=lambda f: (-min(len(folders[f]), 3), rng.random()))
     sources = [photo for folder in order for photo in folders[folder]]
-    made = {"turned": 0, "copies": 0, "quality 40": 0, "half size": 0, "HEIC": 0}
+    made = {"turned": 0, "copies": 0, "quality 40": 0, "half size": 0, "HEIC": 0, "AVIF": 0}
     files = 0
     for number, source in enumerate(sources):
         if files >= said.count:
@@ -43,15 +44,17 @@ def main():
         photo = ImageOps.exif_transpose(Image.open(source)).convert("RGB")
         exif = Image.Exif()
         exif[0x0132] = f"{2015 + number % 10}:{1 + number % 12:02}:{1 + number % 28:02} 12:00:00"
-        heic = rng.random() < said.heic
+        draw = rng.random()
+        kind = "HEIC" if draw < said.heic else "AVIF" if draw < said.heic + said.avif else "JPG"
         shown = photo
         if rng.random() < 0.1:
             exif[0x0112] = rng.choice(sorted(ORIENTATIONS))
             shown = photo.transpose(ORIENTATIONS[exif[0x0112]])
             made["turned"] += 1
-        at = os.path.join(folder, f"IMG_{number:04}." + ("HEIC" if heic else "JPG"))
-        shown.save(at, format="HEIF" if heic else "JPEG", quality=90, exif=exif.tobytes())
-        made["HEIC"] += heic
+        at = os.path.join(folder, f"IMG_{number:04}.{kind}")
+        shown.save(at, format={"HEIC": "HEIF", "AVIF": "AVIF", "JPG": "JPEG"}[kind], quality=90, exif=exif.tobytes())
+        if kind in made:
+            made[kind] += 1
         files += 1
         draw = rng.random()
         if draw < 0.05:

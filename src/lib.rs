@@ -87,7 +87,7 @@ pub use geometry::{FaceCover, FaceQuality};
 pub use index::{FaceFilter, FaceIndex, IndexChoice, Neighbour, Precision};
 pub use library::{
     Album, Correction, Duplicates, FoundFace, FoundPhoto, GroupFace, GroupFilter, GroupOrder, GroupSummary, Grouped,
-    Library, LibraryStatus, PhotoFilter, Refused, SamePerson, ScanOptions, Scanned, Who,
+    Hanging, Library, LibraryStatus, PhotoFilter, Refused, SamePerson, ScanOptions, Scanned, Who,
 };
 pub use media::{Limits, Photo, Raster};
 pub use nn::{DeviceChoice, PrecisionChoice, weights};

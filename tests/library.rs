@@ -65,7 +65,12 @@ fn a_scan_finds_what_is_new_changed_moved_and_gone_and_opens_nothing_else() {
     assert!(returned <= 1, "its time tells, or its bytes do");
     let status = place.answer(&["library", "status"], 0);
     assert_eq!(counts(&status, ["photos", "missing", "faces"]), [5, 0, 5], "{status}");
-    let gone = place.answer(&["library", "remove", place.photos().join("c").to_str().unwrap()], 0);
+    // There is nobody to ask.
+    let refused = place.run(&["library", "remove", "/"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("5 photos with 5 faces, and 0 names"), "{said}");
+    let gone = place.answer(&["library", "remove", "--yes", place.photos().join("c").to_str().unwrap()], 0);
     assert_eq!(counts(&gone, ["photos", "faces"]), [2, 2], "{gone}");
     assert!(place.open().check().unwrap().is_clean());
     let nowhere = place.run(&["library", "add", "/no/such/folder"]);

@@ -276,8 +276,8 @@ fn what_is_said_is_what_is_meant() {
     assert!(message.contains("takes this face for \"Grace\", another person"), "{message}");
 
     // A picture of another kind is named by its kind, whatever the file is called.
-    std::fs::write(home.join("x.jpg"), b"\0\0\0\x1cftypavif\0\0\0\0mif1avifmiaf").unwrap();
-    let (code, avif) = answered(home, &[o("detect"), o("x.jpg")]);
-    assert_eq!((code, avif["photos"][0]["error"]["code"].as_str()), (2, Some("photo.foreign_format")), "{avif}");
-    assert!(avif["photos"][0]["error"]["message"].as_str().unwrap().contains("this is AVIF"), "{avif}");
+    std::fs::write(home.join("x.jpg"), b"\0\0\0\x18ftypcrx \0\0\0\0crx isom").unwrap();
+    let (code, raw) = answered(home, &[o("detect"), o("x.jpg")]);
+    assert_eq!((code, raw["photos"][0]["error"]["code"].as_str()), (2, Some("photo.foreign_format")), "{raw}");
+    assert!(raw["photos"][0]["error"]["message"].as_str().unwrap().contains("this is a raw photo (CR3)"), "{raw}");
 }

@@ -52,13 +52,22 @@ pub(super) fn run(common: &Common, command: &Cluster) -> anyhow::Result<u8> {
         Some(ClusterAction::Questions { most }) => return questions(common, &library, *most),
         Some(ClusterAction::Different { one, other }) => library.different(one, other)?,
         Some(ClusterAction::Show { group }) => return show(common, &library, group),
-        Some(ClusterAction::Name { group, name: Some(name), .. }) => library.name(group, name)?,
+        Some(ClusterAction::Name { group, name: Some(name), merge, .. }) => library.name(group, name, *merge)?,
         Some(ClusterAction::Name { group, face: Some(face), .. }) => library.name_face(*face, group)?,
         Some(ClusterAction::Name { .. }) => anyhow::bail!("say the group and its name, or --face FACE and the name"),
         Some(ClusterAction::Merge { from, into }) => library.merge(from, into)?,
         Some(ClusterAction::Split { group, faces }) => library.split(group, faces)?,
         Some(ClusterAction::NotPerson { face }) => library.not_this_person(*face)?,
-        Some(ClusterAction::NotFace { face }) => library.not_a_face(*face)?,
+        Some(ClusterAction::NotFace { face, undo: false }) => library.not_a_face(*face)?,
+        Some(ClusterAction::NotFace { face, undo: true }) => {
+            let again = library.a_face_again(*face)?;
+            if !common.json {
+                output::line(&format!("face {face} is one again; `kith cluster` groups it"));
+                return Ok(DONE);
+            }
+            again
+        }
+        Some(ClusterAction::NoFaces) => return no_faces(common, &library),
         Some(ClusterAction::Hide { group, undo }) => library.hide(group, !undo)?,
     };
     told(common, &corrected)
@@ -93,6 +102,26 @@ fn print(groups: &[GroupSummary]) {
         let best = g.best_face.map_or_else(String::new, |f| format!(", best face {f}"));
         output::line(&format!("{:>8}  {name}: {} in {photos}{best}", g.id, output::faces(g.faces)));
     }
+}
+
+fn no_faces(common: &Common, library: &Library) -> anyhow::Result<u8> {
+    let album = library.album()?;
+    let faces = album.no_faces();
+    if common.json {
+        output::json(&json!({ "faces": faces }))?;
+        return Ok(DONE);
+    }
+    for face in &faces {
+        let photo = album.photo(face.photo)?;
+        let crate::geometry::BBox { x0, y0, x1, y1 } = face.bbox;
+        let file = on_one_line(photo.files.first().map_or("", String::as_str));
+        output::line(&format!("face {}: {file}: {x0:.0},{y0:.0} to {x1:.0},{y1:.0}", face.id));
+    }
+    output::line(&format!(
+        "{} said to be none; `kith cluster not-face FACE --undo` takes it back",
+        output::faces(faces.len())
+    ));
+    Ok(DONE)
 }
 
 fn questions(common: &Common, library: &Library, most: usize) -> anyhow::Result<u8> {

@@ -1,5 +1,6 @@
 //! `kith library` and `kith find`
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,9 +9,10 @@ use super::args::library::{Find, LibraryAction, LibraryArgs};
 use super::codes::{DIFFERENT, DONE, FAILED};
 use super::output;
 use super::targets::{distinct_names, spare};
+use crate::error::LibraryError;
 use crate::files::{Audience, path_of, spelled, write_whole};
 use crate::json::json;
-use crate::{Database, Engine, FoundPhoto, Library, PhotoFilter, ScanOptions, Scanned};
+use crate::{Database, Engine, FoundPhoto, Hanging, Library, PhotoFilter, ScanOptions, Scanned};
 
 pub(super) fn run(common: &Common, command: &LibraryArgs) -> anyhow::Result<u8> {
     let place = &command.place;
@@ -38,8 +40,13 @@ pub(super) fn run(common: &Common, command: &LibraryArgs) -> anyhow::Result<u8> 
             list(common, &photos)?;
             Ok(DONE)
         }
-        LibraryAction::Remove { paths, missing, no_scrub } => {
-            let (photos, faces) = Library::of(&place.open(false)?).remove(paths, *missing, !no_scrub)?;
+        LibraryAction::Remove { paths, missing, yes, no_scrub } => {
+            let database = place.open(false)?;
+            let library = Library::of(&database);
+            if !yes {
+                sure(common, &library, paths, *missing)?;
+            }
+            let (photos, faces) = library.remove(paths, *missing, !no_scrub)?;
             if common.json {
                 output::json(&json!({ "photos": photos, "faces": faces, "scrubbed": !no_scrub }))?;
             } else {
@@ -84,6 +91,29 @@ pub(super) fn run(common: &Common, command: &LibraryArgs) -> anyhow::Result<u8> 
             Ok(DONE)
         }
     }
+}
+
+/// Asks before photos are forgotten; without somebody to ask, that is refused.
+fn sure(common: &Common, library: &Library, paths: &[PathBuf], missing: bool) -> anyhow::Result<()> {
+    let Hanging { photos, faces, names } = library.hanging_on(paths, missing)?;
+    if photos == 0 {
+        return Ok(());
+    }
+    let (input, errors) = (std::io::stdin(), std::io::stderr());
+    if common.json || !input.is_terminal() || !errors.is_terminal() {
+        return Err(crate::Error::from(LibraryError::Unsure { photos, faces, names: names.len() }).into());
+    }
+    let (photos, faces) = (output::counted(photos, "photo", "photos"), output::faces(faces));
+    let named = match names.as_slice() {
+        [] => "no name hangs on them alone".to_string(),
+        [one] => format!("and the name {}", Database::name_shown(one)),
+        names => format!("and the names of {} people", names.len()),
+    };
+    eprint!("kith: {photos} with {faces}, {named}\nForget them? The files stay [y/N] ");
+    let mut answer = String::new();
+    input.read_line(&mut answer)?;
+    anyhow::ensure!(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"), "nothing was changed");
+    Ok(())
 }
 
 fn add(

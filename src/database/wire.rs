@@ -32,7 +32,7 @@ use crate::vector::ModelId;
 /// The socket's name in the database's folder.
 pub(crate) const SOCKET: &str = "SOCKET";
 /// Version of these frames.
-pub(crate) const PROTOCOL: u32 = 3;
+pub(crate) const PROTOCOL: u32 = 4;
 /// The program's own version.
 pub(crate) const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// Largest request: a batch of faces with their chips.

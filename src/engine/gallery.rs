@@ -110,7 +110,7 @@ impl Engine {
         let pictures = match options.keep_chips {
             false => None,
             true => {
-                let thumbnail = encode_jpeg(&thumbnail(photo.raster(), &chosen.bbox))?;
+                let thumbnail = encode_jpeg(&thumbnail(photo.raster(), &chosen.bbox, chosen.turned))?;
                 Some(FacePictures { chip: encode_png(&chips[0])?, thumbnail })
             }
         };
@@ -257,13 +257,33 @@ impl Engine {
     }
 }
 
-/// A face in its surroundings.
-pub(crate) fn thumbnail(photo: &Raster, bbox: &BBox) -> Raster {
+/// A face in its surroundings, the way up that it was found: the photo was turned clockwise by so many degrees for that.
+pub(crate) fn thumbnail(photo: &Raster, bbox: &BBox, turned: u16) -> Raster {
     let (dx, dy) = ((bbox.x1 - bbox.x0) * SURROUNDINGS, (bbox.y1 - bbox.y0) * SURROUNDINGS);
     let whole = |v: f32, most: u32| v.round().clamp(0.0, most as f32) as u32;
     let (x0, x1) = (whole(bbox.x0 - dx, photo.width() - 1), whole(bbox.x1 + dx, photo.width()));
     let (y0, y1) = (whole(bbox.y0 - dy, photo.height() - 1), whole(bbox.y1 + dy, photo.height()));
     let mut cut = Raster::new((x1.max(x0 + 1)) - x0, (y1.max(y0 + 1)) - y0, [0; 3]);
     cut.blit(photo, -i64::from(x0), -i64::from(y0));
-    fit_within(&cut, THUMBNAIL, THUMBNAIL)
+    let small = fit_within(&cut, THUMBNAIL, THUMBNAIL);
+    if turned == 0 { small } else { small.turned(u32::from(turned / 90)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_picture_of_a_face_that_lies_is_the_way_up_that_it_was_found() {
+        // Light above, dark below; the photo lies on its side, and has to be turned clockwise by so many degrees.
+        let mut upright = Raster::new(100, 100, [20; 3]);
+        upright.blit(&Raster::new(100, 50, [230; 3]), 0, 0);
+        for turned in [0u16, 90, 180, 270] {
+            let lying = upright.turned(u32::from((360 - turned) / 90 % 4));
+            let picture = thumbnail(&lying, &BBox::new(20.0, 20.0, 80.0, 80.0), turned);
+            let middle = picture.width() / 2;
+            let (above, below) = (picture.pixel(middle, 2)[0], picture.pixel(middle, picture.height() - 3)[0]);
+            assert!(above > 200 && below < 50, "{turned}: {above} over {below}");
+        }
+    }
 }

@@ -24,6 +24,7 @@ mod profile;
 mod reembed;
 mod seed;
 mod seen;
+mod upright;
 
 use std::time::Instant;
 
@@ -150,10 +151,14 @@ impl Engine {
     /// kind, on which their bounds were chosen: a smaller chip hides blur.
     pub(crate) fn measured(&self, photo: &Raster, chip: &Raster, face: &Detection) -> Result<FaceQuality, ModelError> {
         let measure = |chip: &Raster| FaceQuality::measure(photo, chip, &face.landmarks, face.turned);
-        match self.alignment() {
-            Alignment::FivePoint(template) if template == &DLIB_150 => Ok(measure(chip)),
-            _ => Ok(measure(&DLIB_150.cut(photo, &face.landmarks)?)),
+        let mut quality = match self.alignment() {
+            Alignment::FivePoint(template) if template == &DLIB_150 => measure(chip),
+            _ => measure(&DLIB_150.cut(photo, &face.landmarks)?),
+        };
+        if let Some(cover) = &mut quality.cover {
+            cover.inverted = self.second_look(photo, face, cover.inverted)?;
         }
+        Ok(quality)
     }
 
     /// Embeds ready-made chips of the size that the model takes.

@@ -54,6 +54,19 @@ pub enum LibraryError {
         /// Its name.
         name: String,
     },
+    /// Another group has the name: the two would be one from then on.
+    #[error(
+        "group {into} is {name:?} already; where group {group} is the same person, say --merge to make the two one, else \
+         give another name"
+    )]
+    SameName {
+        /// The group that was to be named.
+        group: u64,
+        /// The group that has the name.
+        into: u64,
+        /// Its name.
+        name: String,
+    },
     /// A name that nobody can have.
     #[error("{name:?} is no name: it is empty, holds what cannot be seen, or would be taken for a group's number")]
     BadName {
@@ -82,6 +95,19 @@ pub enum LibraryError {
         /// The group.
         group: u64,
     },
+    /// Photos are to be forgotten, and nobody said that they may be.
+    #[error(
+        "that forgets {photos} photos with {faces} faces, and {names} names that nothing else has; say --yes to forget them \
+         (the files stay)"
+    )]
+    Unsure {
+        /// Photos.
+        photos: usize,
+        /// Their faces.
+        faces: usize,
+        /// Names of groups that would have no face any more.
+        names: usize,
+    },
     /// A date that is none.
     #[error("{text:?} is no date; write 2024, 2024-05 or 2024-05-31")]
     BadDate {
@@ -107,10 +133,12 @@ impl LibraryError {
             Self::PhotoAway { .. } => "library.photo_away",
             Self::Ungrouped { .. } => "library.ungrouped",
             Self::TwoNames { .. } => "library.two_names",
+            Self::SameName { .. } => "library.same_name",
             Self::BadName { .. } => "library.bad_name",
             Self::Contradiction { .. } => "library.contradiction",
             Self::ChangedMeanwhile => "library.changed_meanwhile",
             Self::NotInGroup { .. } => "library.not_in_group",
+            Self::Unsure { .. } => "library.unsure",
             Self::BadDate { .. } => "library.bad_date",
             Self::NoFaces { .. } => "library.no_faces",
         }

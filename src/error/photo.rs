@@ -31,7 +31,7 @@ pub enum PhotoError {
         origin: String,
     },
     /// The bytes are of no format that kith reads.
-    #[error("{origin}: not a photo in a known format (JPEG, PNG, WebP, BMP, GIF, TIFF)")]
+    #[error("{origin}: not a photo in a known format (JPEG, PNG, WebP, AVIF, BMP, GIF, TIFF)")]
     UnknownFormat {
         /// The path as given.
         origin: String,
@@ -149,6 +149,7 @@ impl PhotoError {
 fn unread(format: &str) -> &'static str {
     match format {
         "HEIC" => "this kith was built without (`cargo install --features heic` reads it)",
+        "AVIF" => "this kith was built without (`cargo install --features avif` reads it)",
         _ => "kith does not read",
     }
 }

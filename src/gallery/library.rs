@@ -43,6 +43,8 @@ pub(crate) struct LibraryChange {
     pub made_of: Option<u64>,
     /// Photos and their faces that are no faces from now on.
     pub no_faces: Vec<(u64, u64)>,
+    /// Photos and their faces that were said to be none, and are after all.
+    pub faces_again: Vec<(u64, u64)>,
     /// Take what is forgotten out of the files, too.
     pub scrub: bool,
 }
@@ -86,12 +88,12 @@ impl Database {
     /// [`LibraryError::ChangedMeanwhile`] for a change that was made of groups as they are no more: two commands at once
     /// would put a face into two groups, and lose what one of them said.
     pub(crate) fn library_change(&self, change: LibraryChange) -> Result<Numbers> {
-        let LibraryChange { photos, groups, made_of, no_faces, scrub } = change;
+        let LibraryChange { photos, groups, made_of, no_faces, faces_again, scrub } = change;
         let mut state = self.groups_at.lock().unwrap_or_else(PoisonError::into_inner);
         if made_of.is_some_and(|made_of| made_of != *state) {
             return Err(LibraryError::ChangedMeanwhile.into());
         }
-        if !groups.is_empty() || !no_faces.is_empty() {
+        if !groups.is_empty() || !no_faces.is_empty() || !faces_again.is_empty() {
             *state += 1;
         }
         let forgets = photos.iter().any(|p| p.record.is_none());
@@ -112,8 +114,10 @@ impl Database {
                 }
                 numbers.0.push((id, faces));
             }
-            for (photo, face) in no_faces {
-                self.mark_no_face(&mut writer, photo, face)?;
+            for ((photo, face), none) in
+                no_faces.into_iter().map(|f| (f, true)).chain(faces_again.into_iter().map(|f| (f, false)))
+            {
+                self.mark(&mut writer, (photo, face), none)?;
             }
             for group in groups {
                 let id = group.id.unwrap_or_else(|| writer.new_id());
@@ -145,10 +149,11 @@ impl Database {
         mut record: PhotoRecord,
         pictures: Option<Vec<Vec<u8>>>,
     ) -> Result<Vec<u64>> {
-        // What was said to be no face while the photo was looked at again stays none.
+        // What was said of a face while the photo was looked at again holds.
         let before = known.map(|id| self.store.get::<PhotoRecord>(Key::Photo(id))).transpose()?.flatten();
-        let none: Vec<u64> = before.iter().flat_map(|p| &p.faces).filter(|f| f.no_face).map(|f| f.id).collect();
-        record.faces.iter_mut().filter(|f| none.contains(&f.id)).for_each(|face| face.no_face = true);
+        for said in before.iter().flat_map(|p| &p.faces) {
+            record.faces.iter_mut().filter(|f| f.id == said.id).for_each(|face| face.no_face = said.no_face);
+        }
         record.faces.iter_mut().filter(|f| f.id == 0).for_each(|face| face.id = writer.new_id());
         let data_key = match known {
             Some(id) if self.store.holds(Key::Photo(id))? => self.store.data_key(Key::Photo(id))?,
@@ -165,11 +170,12 @@ impl Database {
         Ok(record.faces.iter().map(|f| f.id).collect())
     }
 
-    fn mark_no_face(&self, writer: &mut Writer, photo: u64, face: u64) -> Result<()> {
+    /// Says of a face of a photo whether it is none.
+    fn mark(&self, writer: &mut Writer, (photo, face): (u64, u64), none: bool) -> Result<()> {
         let unknown = || LibraryError::UnknownFace { face };
         let mut record = self.store.get::<PhotoRecord>(Key::Photo(photo))?.ok_or_else(unknown)?;
         let found = record.faces.iter_mut().find(|f| f.id == face).ok_or_else(unknown)?;
-        found.no_face = true;
+        found.no_face = none;
         writer.put(Key::Photo(photo), &record, self.store.data_key(Key::Photo(photo))?)?;
         Ok(())
     }

@@ -182,10 +182,20 @@ impl Album {
         Ok(faces)
     }
 
+    /// What somebody has said is no face, in photos that are there, by when they were taken.
+    pub fn no_faces(&self) -> Vec<GroupFace> {
+        let of = |photo: &u64| self.photos[photo].faces.iter().filter(|f| f.no_face).map(|f| f.id).collect::<Vec<_>>();
+        self.by_time.iter().flat_map(of).filter_map(|id| self.seen(id, true)).collect()
+    }
+
     fn face(&self, id: u64) -> Option<GroupFace> {
+        self.seen(id, false)
+    }
+
+    fn seen(&self, id: u64, none: bool) -> Option<GroupFace> {
         let photo = *self.photo_of.get(&id)?;
         let record = self.photos.get(&photo).filter(|p| !is_missing(p))?;
-        let face = record.faces.iter().find(|f| f.id == id && !f.no_face)?;
+        let face = record.faces.iter().find(|f| f.id == id && f.no_face == none)?;
         let taken = (!record.taken.is_empty()).then(|| record.taken.clone());
         Some(GroupFace { id, photo, bbox: boxed(&face.bbox), taken, good: face.good })
     }

@@ -34,19 +34,23 @@ impl Correction {
 }
 
 impl Library<'_> {
-    /// Gives a group (its number or its name) a name. Where another group has that name, the two are one from now on.
+    /// Gives a group (its number or its name) a name. Where another group has that name, the two are one from now on when
+    /// `merge` says that they are the same person's, and the name is refused otherwise.
     ///
     /// # Errors
-    /// [`LibraryError::UnknownGroup`], [`LibraryError::BadName`], a store's error.
-    pub fn name(&self, group: &str, name: &str) -> Result<Correction> {
-        self.in_turn(|| self.name_now(group, name))
+    /// [`LibraryError::UnknownGroup`], [`LibraryError::BadName`], [`LibraryError::SameName`], a store's error.
+    pub fn name(&self, group: &str, name: &str, merge: bool) -> Result<Correction> {
+        self.in_turn(|| self.name_now(group, name, merge))
     }
 
-    fn name_now(&self, group: &str, name: &str) -> Result<Correction> {
+    fn name_now(&self, group: &str, name: &str, merge: bool) -> Result<Correction> {
         let (made_of, groups) = self.groups_to_change()?;
         let (id, name) = (group_called(&groups, group)?, usable(name)?);
         let key = Database::name_key(&name);
         let same = groups.iter().find(|(other, g)| **other != id && Database::name_key(&g.name) == key);
+        if let Some((&into, theirs)) = same.filter(|_| !merge) {
+            return Err(LibraryError::SameName { group: id, into, name: theirs.name.clone() }.into());
+        }
         if let Some((&other, _)) = same {
             return self.join((made_of, groups), id, other, Some(name));
         }
@@ -209,6 +213,22 @@ impl Library<'_> {
             let groups = super::people::without(groups, &[face].into());
             let no_faces = vec![(*photo, face)];
             self.database.library_change(LibraryChange { groups, made_of, no_faces, ..LibraryChange::default() })?;
+            Ok(Correction { group: None, name: None, faces: 0, gone: None })
+        })
+    }
+
+    /// What was said to be no face is one after all: it is counted again, and in a group when they are grouped again.
+    ///
+    /// # Errors
+    /// [`LibraryError::UnknownFace`] for one that nobody said was none, a store's error.
+    pub fn a_face_again(&self, face: u64) -> Result<Correction> {
+        self.in_turn(|| {
+            let photos = self.photos()?;
+            let found = photos.iter().find(|(_, p)| p.faces.iter().any(|f| f.id == face && f.no_face));
+            let (photo, _) = found.ok_or(LibraryError::UnknownFace { face })?;
+            let made_of = self.groups_to_change()?.0;
+            let faces_again = vec![(*photo, face)];
+            self.database.library_change(LibraryChange { made_of, faces_again, ..LibraryChange::default() })?;
             Ok(Correction { group: None, name: None, faces: 0, gone: None })
         })
     }

@@ -62,7 +62,7 @@ pub(super) fn look(
             good: Engine::is_good(quality),
             no_face: false,
         });
-        pictures.push(encode_jpeg(&thumbnail(photo.raster(), &face.bbox))?);
+        pictures.push(encode_jpeg(&thumbnail(photo.raster(), &face.bbox, face.turned))?);
     }
     Ok((record, pictures))
 }

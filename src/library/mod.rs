@@ -36,7 +36,7 @@ pub use doubt::SamePerson;
 pub use find::{Duplicates, FoundFace, FoundPhoto, PhotoFilter, Who};
 pub use people::{GroupSummary, Grouped};
 pub use scan::{Refused, ScanOptions, Scanned};
-pub use upkeep::LibraryStatus;
+pub use upkeep::{Hanging, LibraryStatus};
 
 use crate::database::Database;
 use crate::error::{LibraryError, Result};

@@ -140,9 +140,9 @@ fn names_and_corrections_hold_for_ever() {
     let ids: Vec<u64> = group(&library).iter().map(|g| g.id).collect();
     let [a, b, c, d] = ids[..] else { panic!("{ids:?}") };
     let text = |id: u64| id.to_string();
-    library.name(&text(a), "Ada").unwrap();
-    library.name(&text(b), "Grace").unwrap();
-    assert!(library.name(&text(c), " ").is_err() && library.name(&text(c), "17").is_err());
+    library.name(&text(a), "Ada", false).unwrap();
+    library.name(&text(b), "Grace", false).unwrap();
+    assert!(library.name(&text(c), " ", false).is_err() && library.name(&text(c), "17", false).is_err());
     assert_eq!(library.merge("ada", "Grace").unwrap_err().code(), "library.two_names");
     // Two faces of Ada are said to be somebody else's, one to be not hers, and one to be none.
     let of_ada: Vec<u64> = faces(&library)[&a].iter().copied().collect();
@@ -199,8 +199,14 @@ fn a_face_seen_once_can_be_named_and_two_groups_of_one_name_are_one() {
     assert_eq!((named.faces, named.name.as_deref()), (1, Some("Linus")));
     group(&library);
     assert_eq!(faces(&library)[&named.group.unwrap()], BTreeSet::from([alone]));
-    library.name(&ids[0].to_string(), "Ada").unwrap();
-    let one = library.name(&ids[1].to_string(), "ADA").unwrap();
+    library.name(&ids[0].to_string(), "Ada", false).unwrap();
+    // Not unasked: the two would be one for ever.
+    let before = faces(&library);
+    let refused = library.name(&ids[1].to_string(), "ADA", false).unwrap_err();
+    assert_eq!(refused.code(), "library.same_name");
+    assert!(refused.to_string().contains(&format!("group {} is \"Ada\" already", ids[0])), "{refused}");
+    assert_eq!(faces(&library), before);
+    let one = library.name(&ids[1].to_string(), "ADA", true).unwrap();
     assert_eq!((one.group, one.gone), (Some(ids[0]), Some(ids[1])));
     let before = faces(&library)[&ids[0]].clone();
     group(&library);
@@ -370,8 +376,8 @@ fn the_most_doubtful_pair_is_asked_first_and_what_was_answered_never_again() {
     library.hide(&id(third), true).unwrap();
     assert_eq!(asked(), [[one, second].into()]);
     library.hide(&id(third), false).unwrap();
-    library.name(&id(one), "Ada").unwrap();
-    library.name(&id(second), "Grace").unwrap();
+    library.name(&id(one), "Ada", false).unwrap();
+    library.name(&id(second), "Grace", false).unwrap();
     assert_eq!(asked(), [[one, third].into()]);
     let question = library.album().unwrap().questions(Some(&calibration())).unwrap().remove(0);
     assert_eq!((question.one.name.as_deref(), question.other.id), (Some("Ada"), third), "who has a name comes first");
@@ -420,7 +426,7 @@ fn faces_whose_photos_are_away_or_another_models_stay_where_somebody_put_them() 
     added(&database, &family());
     let first = group(&library);
     let id = first[0].id.to_string();
-    library.name(&id, "Ada").unwrap();
+    library.name(&id, "Ada", false).unwrap();
     let whole = faces(&library)[&first[0].id].clone();
     // A third of the photos goes away, or are looked at with another model; then they are back.
     let some: Vec<(u64, PhotoRecord)> = library.photos().unwrap().into_iter().step_by(3).collect();
@@ -492,6 +498,47 @@ fn what_is_said_to_be_no_face_while_its_photo_is_looked_at_again_is_none() {
 }
 
 #[test]
+fn a_face_that_was_said_to_be_none_is_one_again_also_when_it_is_looked_at_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    let (id, numbers) = added(&database, &[(1, vec![1, 2])]).remove(0);
+    library.not_a_face(numbers[0]).unwrap();
+    let scanned = library.photos().unwrap().remove(&id).unwrap();
+    let none: Vec<u64> = library.album().unwrap().no_faces().iter().map(|f| f.id).collect();
+    assert_eq!(none, [numbers[0]]);
+    assert_eq!(library.a_face_again(numbers[1]).unwrap_err().code(), "library.unknown_face", "nobody said it was none");
+    library.a_face_again(numbers[0]).unwrap();
+    let photos = vec![PhotoChange { id: Some(id), record: Some(scanned), pictures: None }];
+    database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap();
+    assert!(library.album().unwrap().no_faces().is_empty());
+    assert_eq!(library.name_face(numbers[0], "Ada").unwrap().faces, 1);
+}
+
+#[test]
+fn what_hangs_on_photos_is_told_before_they_are_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    let photos = added(&database, &family());
+    group(&library);
+    library.name_face(photos[19].1[0], "Linus").unwrap();
+    library.name_face(photos[0].1[0], "Ada").unwrap();
+    library.name_face(photos[1].1[0], "Ada").unwrap();
+    let on = |paths: &[&str], missing| {
+        library.hanging_on(&paths.iter().map(Into::into).collect::<Vec<_>>(), missing).unwrap()
+    };
+    let all = on(&["/"], false);
+    assert_eq!((all.photos, all.faces), (20, 39));
+    assert_eq!(all.names.iter().map(String::as_str).collect::<BTreeSet<_>>(), ["Ada", "Linus"].into());
+    // A name that others' photos have too hangs on none of them alone.
+    let some = on(&["/photos/0.jpg", "/photos/19.jpg"], false);
+    assert_eq!((some.photos, some.faces, some.names), (2, 3, vec!["Linus".to_string()]));
+    assert_eq!(on(&["/elsewhere"], true), crate::Hanging::default());
+    assert_eq!(library.remove(&["/".into()], false, false).unwrap(), (20, 39));
+}
+
+#[test]
 fn names_that_look_like_numbers_are_refused_and_two_names_are_not_one() {
     let folder = tempfile::tempdir().unwrap();
     let database = opened(folder.path(), None);
@@ -500,12 +547,12 @@ fn names_that_look_like_numbers_are_refused_and_two_names_are_not_one() {
     let groups = group(&library);
     let [a, b] = [0, 1].map(|at: usize| groups[at].id.to_string());
     for name in ["412", "#412", " "] {
-        assert_eq!(library.name(&a, name).unwrap_err().code(), "library.bad_name", "{name}");
+        assert_eq!(library.name(&a, name, false).unwrap_err().code(), "library.bad_name", "{name}");
     }
     let refused = library.group(Some("mian"), Some(&calibration()), false).unwrap_err();
     assert_eq!(refused.code(), "gallery.unknown_gallery");
-    library.name(&a, "Ada").unwrap();
-    library.name(&b, "Grace").unwrap();
+    library.name(&a, "Ada", false).unwrap();
+    library.name(&b, "Grace", false).unwrap();
     assert_eq!(library.merge(&a, &b).unwrap_err().code(), "library.two_names");
     let elsewhere = *faces(&library)[&groups[2].id].first().unwrap();
     assert_eq!(library.split(&a, &[elsewhere]).unwrap_err().code(), "library.not_in_group");
@@ -564,5 +611,5 @@ fn fifty_thousand_faces() {
     timed("listed", &|| album.groups(&GroupFilter::default()).len());
     timed("found", &|| album.find(&PhotoFilter::default()).unwrap().len());
     timed("questions", &|| album.questions(None).unwrap().len());
-    timed("named", &|| library.name(&format!("#{}", album.summaries[0].id), "Somebody").unwrap().faces);
+    timed("named", &|| library.name(&format!("#{}", album.summaries[0].id), "Somebody", false).unwrap().faces);
 }

@@ -39,6 +39,17 @@ pub struct LibraryStatus {
     pub models: BTreeMap<String, usize>,
 }
 
+/// What hangs on photos: it goes with them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Hanging {
+    /// Photos none of whose files would be left.
+    pub photos: usize,
+    /// Their faces.
+    pub faces: usize,
+    /// Names of groups that would have no face any more.
+    pub names: Vec<String>,
+}
+
 impl Library<'_> {
     /// The library in numbers.
     ///
@@ -46,6 +57,21 @@ impl Library<'_> {
     /// A store's error.
     pub fn status(&self) -> Result<LibraryStatus> {
         Ok(counted(&self.photos()?, &self.groups()?))
+    }
+
+    /// What [`Library::remove`] would take away.
+    ///
+    /// # Errors
+    /// A store's error.
+    pub fn hanging_on(&self, under: &[PathBuf], missing: bool) -> Result<Hanging> {
+        let (_, photos, gone) = self.removal(under, missing)?;
+        let mut names = Vec::new();
+        for group in self.groups()?.values().filter(|g| !g.name.is_empty() && !g.faces.is_empty()) {
+            if group.faces.iter().all(|f| gone.contains(f)) {
+                names.push(group.name.clone());
+            }
+        }
+        Ok(Hanging { photos, faces: gone.len(), names })
     }
 
     /// Forgets photos: those with a file under one of the folders (or that are one of the files), and those none of whose
@@ -59,25 +85,31 @@ impl Library<'_> {
     }
 
     fn remove_now(&self, under: &[PathBuf], missing: bool, scrub: bool) -> Result<(usize, usize)> {
+        // Before the photos: what is said of their faces from now on has it begin again.
         let (made_of, groups) = self.groups_to_change()?;
+        let (photos, count, gone) = self.removal(under, missing)?;
+        let groups = people::without(groups, &gone);
+        self.database.library_change(LibraryChange { photos, groups, scrub, made_of, ..LibraryChange::default() })?;
+        Ok((count, gone.len()))
+    }
+
+    /// The photos that change or go, how many go, and the faces that go with them.
+    fn removal(&self, under: &[PathBuf], missing: bool) -> Result<(Vec<PhotoChange>, usize, BTreeSet<u64>)> {
         let under: Vec<PathBuf> = under.iter().map(|p| std::path::absolute(p).unwrap_or_else(|_| p.clone())).collect();
         let is_meant = |path: &str| under.iter().any(|folder| path_of(path).starts_with(folder));
-        let (mut change, mut gone) = (LibraryChange { scrub, made_of, ..LibraryChange::default() }, BTreeSet::new());
-        let mut photos = 0;
+        let (mut change, mut photos, mut gone) = (Vec::new(), 0, BTreeSet::new());
         for (id, mut record) in self.photos()? {
             let files = record.files.len();
             record.files.retain(|file| !is_meant(&file.path));
             if record.files.is_empty() || missing && is_missing(&record) {
                 photos += 1;
                 gone.extend(record.faces.iter().map(|f| f.id));
-                change.photos.push(PhotoChange { id: Some(id), record: None, pictures: None });
+                change.push(PhotoChange { id: Some(id), record: None, pictures: None });
             } else if record.files.len() < files {
-                change.photos.push(PhotoChange { id: Some(id), record: Some(record), pictures: None });
+                change.push(PhotoChange { id: Some(id), record: Some(record), pictures: None });
             }
         }
-        change.groups = people::without(groups, &gone);
-        self.database.library_change(change)?;
-        Ok((photos, gone.len()))
+        Ok((change, photos, gone))
     }
 }
 

@@ -62,9 +62,9 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
         Ok(Err(Failure::Truncated(reason))) => {
             Err(PhotoError::Damaged { origin: origin(), format: name, reason: reason.to_string() })
         }
-        #[cfg(feature = "heic")]
+        #[cfg(any(feature = "heic", feature = "avif"))]
         Ok(Err(Failure::Damaged(reason))) => Err(PhotoError::Damaged { origin: origin(), format: name, reason }),
-        #[cfg(feature = "heic")]
+        #[cfg(any(feature = "heic", feature = "avif"))]
         Ok(Err(Failure::Unsupported(reason))) => {
             Err(PhotoError::Unsupported { origin: origin(), format: name, reason })
         }
@@ -75,11 +75,11 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
 }
 
 fn decode_as(bytes: &[u8], format: Format, limits: &Limits) -> Result<(Raster, u8), Failure> {
-    #[allow(clippy::infallible_destructuring_match)] // one of several, with the feature
+    #[allow(clippy::infallible_destructuring_match)] // one of several, with the features
     let format = match format {
         Format::Plain(format) => format,
-        #[cfg(feature = "heic")]
-        Format::Heic => return super::heic::decode(bytes, limits),
+        #[cfg(any(feature = "heic", feature = "avif"))]
+        Format::Heif => return super::heif::decode(bytes, limits),
     };
     if format == ImageFormat::Jpeg {
         return jpeg::decode(bytes, limits);

@@ -24,9 +24,9 @@ pub(super) enum Failure {
     /// More work or memory than the pixels justify: what there is too much of.
     Disproportionate(String),
     Truncated(&'static str),
-    #[cfg(feature = "heic")]
+    #[cfg(any(feature = "heic", feature = "avif"))]
     Damaged(String),
-    #[cfg(feature = "heic")]
+    #[cfg(any(feature = "heic", feature = "avif"))]
     Unsupported(String),
     Decoder(ImageError),
     Jpeg(JpegError),

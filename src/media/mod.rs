@@ -4,8 +4,8 @@ mod decode;
 mod draw;
 mod encode;
 mod failure;
-#[cfg(feature = "heic")]
-mod heic;
+#[cfg(any(feature = "heic", feature = "avif"))]
+mod heif;
 mod jpeg;
 mod limits;
 mod photo;

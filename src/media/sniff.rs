@@ -30,15 +30,15 @@ pub fn sniff(bytes: &[u8]) -> Sniffed {
 pub(super) enum Format {
     /// The `image` crate, or for JPEG another decoder.
     Plain(ImageFormat),
-    #[cfg(feature = "heic")]
-    Heic,
+    #[cfg(any(feature = "heic", feature = "avif"))]
+    Heif,
 }
 
 /// The format of a photo, and its name.
 pub(super) fn format(bytes: &[u8]) -> Option<(Format, &'static str)> {
-    #[cfg(feature = "heic")]
-    if branded(bytes) == Some(HEIC) {
-        return Some((Format::Heic, HEIC));
+    #[cfg(any(feature = "heic", feature = "avif"))]
+    if let Some(name) = branded(bytes).filter(|name| is_read(name)) {
+        return Some((Format::Heif, name));
     }
     let big_tiff = bytes.starts_with(b"II+\0") || bytes.starts_with(b"MM\0+");
     let format = if big_tiff { ImageFormat::Tiff } else { image::guess_format(bytes).ok()? };
@@ -54,13 +54,19 @@ pub(super) fn format(bytes: &[u8]) -> Option<(Format, &'static str)> {
     Some((Format::Plain(format), name))
 }
 
-/// Coded in HEVC, which is read with a feature of that name.
+/// Coded in HEVC and in AV1, which are read with features of these names.
 const HEIC: &str = "HEIC";
+const AVIF: &str = "AVIF";
+
+/// Whether a kind of ISO base media file is read as kith was built.
+fn is_read(name: &str) -> bool {
+    (cfg!(feature = "heic") && name == HEIC) || (cfg!(feature = "avif") && name == AVIF)
+}
 
 /// Brands of ISO base media files (ISO/IEC 14496-12, `ftyp`) and what they are.
 const BRANDS: [(&[u8; 4], &str); 17] = [
-    (b"avif", "AVIF"),
-    (b"avis", "AVIF"),
+    (b"avif", AVIF),
+    (b"avis", AVIF),
     (b"heic", HEIC),
     (b"heix", HEIC),
     (b"heim", HEIC),
@@ -94,7 +100,7 @@ pub(super) fn foreign(bytes: &[u8]) -> Option<&'static str> {
     if let Some((_, name)) = HEADS.iter().find(|(head, _)| bytes.starts_with(head)) {
         return Some(name);
     }
-    branded(bytes).filter(|name| !(cfg!(feature = "heic") && *name == HEIC))
+    branded(bytes).filter(|name| !is_read(name))
 }
 
 /// The name of an ISO base media file by its brands.
@@ -141,7 +147,7 @@ mod tests {
         ] {
             assert_eq!(branded(&box_of(brands)), name, "{brands:?}");
             let sniffed = match name {
-                Some("HEIC") if cfg!(feature = "heic") => Sniffed::Photo,
+                Some(name) if is_read(name) => Sniffed::Photo,
                 name => name.map_or(Sniffed::Other, Sniffed::Foreign),
             };
             assert_eq!(sniff(&box_of(brands)), sniffed);

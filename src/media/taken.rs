@@ -10,11 +10,11 @@ const DATE: usize = 19;
 const MOST_ENTRIES: usize = 512;
 
 /// When the photo in these bytes was taken, as `YYYY-MM-DDTHH:MM:SS`; `None` where it does not say, or says what is no
-/// date. JPEG, PNG, WebP and TIFF say so, and HEIC where it is read.
+/// date. JPEG, PNG, WebP and TIFF say so, and AVIF and HEIC where they are read.
 pub fn taken_at(bytes: &[u8]) -> Option<String> {
-    #[cfg(feature = "heic")]
-    if matches!(super::sniff::format(bytes), Some((super::sniff::Format::Heic, _))) {
-        return of_block(&super::heic::exif(bytes)?);
+    #[cfg(any(feature = "heic", feature = "avif"))]
+    if matches!(super::sniff::format(bytes), Some((super::sniff::Format::Heif, _))) {
+        return of_block(&super::heif::exif(bytes)?);
     }
     let block = match bytes {
         [0xFF, 0xD8, ..] => segment(bytes)?,

@@ -298,6 +298,18 @@ impl From<LibraryError> for Problem {
             LibraryError::Ungrouped { .. } | LibraryError::TwoNames { .. } | LibraryError::NoFaces { .. } => {
                 (StatusCode::CONFLICT, error.to_string())
             }
+            LibraryError::SameName { group, into, name } => {
+                let detail = format!(
+                    "group {into} is {name:?} already; where group {group} is the same person, say merge to make the two one, \
+                     else give another name"
+                );
+                let problem = Self::new(StatusCode::CONFLICT, error.code(), detail);
+                return problem
+                    .with("group", *group)
+                    .with("into", *into)
+                    .with("name", name.as_str())
+                    .with("say", "merge");
+            }
             LibraryError::ChangedMeanwhile | LibraryError::NotInGroup { .. } => {
                 (StatusCode::CONFLICT, error.to_string())
             }

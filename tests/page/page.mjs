@@ -569,6 +569,83 @@ try {
   assert.equal((await questions()).total, open_.total - 1, "what was answered is not asked again");
   console.log("ok: a question is answered, and not asked again");
 
+  // What was said to be no face is taken back.
+  await fetch(`${origin}/v1/library/faces/${half_.id}`, { method: "PATCH", headers: bearer, body: JSON.stringify({ not_face: true }) });
+  await library();
+  await page.getByRole("link", { name: "1 face said to be none" }).click();
+  await page.getByRole("button", { name: `It is a face: face ${half_.id}` }).waitFor();
+  await shoot("photos-no-faces");
+  await page.getByRole("button", { name: `It is a face: face ${half_.id}` }).click();
+  await page.getByText("Nothing was said to be no face.").waitFor();
+  console.log("ok: what was said to be no face is one again");
+
+  // The name of somebody else is not given unasked.
+  const before_ = await fetch(`${origin}/v1/library/groups`, { headers: bearer }).then((a) => a.json());
+  const spare = before_.groups.find((g) => g.name !== "Grace Hopper");
+  const grace = before_.groups.find((g) => g.name === "Grace Hopper");
+  await library();
+  await page.getByRole("button", { name: `More about ${calledAs(spare)}`, exact: true }).click();
+  await page.getByLabel("Who is it?").fill("grace hopper");
+  expected = ["409"];
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Same person as Grace Hopper?" }).waitFor();
+  await page.waitForFunction(() => [...document.querySelectorAll("dialog[open] .pair img")].length >= 2);
+  await shoot("library-same-name");
+  await page.getByRole("button", { name: "Cancel" }).last().click();
+  expected = [];
+  const after_ = await fetch(`${origin}/v1/library/groups`, { headers: bearer }).then((a) => a.json());
+  assert.equal(after_.total, before_.total, "nothing is merged where nobody said so");
+  assert.equal(after_.groups.find((g) => g.id === grace.id).faces, grace.faces);
+  console.log("ok: a name that somebody has is asked about");
+
+  // A crowd: a label is on no face, and the list says which number is whose.
+  await page.route("**/v1/library/photos/4711", (route) => route.fulfill({ json: { id: 4711, files: ["crowd.jpg"], taken: null, width: 1600, height: 800, fault: null,
+    faces: Array.from({ length: 60 }, (_, i) => ({ id: i + 1, good: true, who: i % 2 ? { group: i + 1, name: `Somebody with a long name ${i + 1}` } : null, box: { x0: 20 + (i % 15) * 105, y0: 40 + Math.floor(i / 15) * 185, x1: 100 + (i % 15) * 105, y1: 140 + Math.floor(i / 15) * 185 } })) } }));
+  await page.route("**/v1/library/photos/4711/picture?*", (route) => route.fulfill({ contentType: "image/svg+xml", body: '<svg xmlns="http://www.w3.org/2000/svg" width="1600" height="800"><rect width="1600" height="800" fill="#789"/></svg>' }));
+  await page.setViewportSize({ width: 1280, height: 800 });
+  await page.goto(`${origin}/#photos?photo=4711`);
+  await page.waitForFunction(() => document.querySelector(".large-photo")?.clientWidth > 900 && [...document.querySelectorAll(".facename")].at(-1).getBoundingClientRect().top > 600);
+  const hidden_ = await page.evaluate(() => {
+    const of = (e) => e.getBoundingClientRect();
+    const [boxes, names] = [[...document.querySelectorAll(".facebox")].map(of), [...document.querySelectorAll(".facename")].map(of)];
+    const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 3 && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 3;
+    return names.filter((n, i) => boxes.some((b, j) => j !== i && meet(n, b)) || names.some((o, j) => j !== i && meet(n, o))).length;
+  });
+  await shoot("photo-crowd");
+  assert.equal(hidden_, 0, `${hidden_} labels lie on another face or label`);
+  await page.unroute("**/v1/library/photos/4711");
+  await page.unroute("**/v1/library/photos/4711/picture?*");
+  console.log("ok: labels of a crowd cover no face");
+
+  // 25,000 photos: to the end, the last is there, and nothing holds the page for long.
+  await page.route("**/v1/library/photos?*", (route) => {
+    const asked_ = new URL(route.request().url()).searchParams;
+    const [skip, limit] = [Number(asked_.get("skip")), Number(asked_.get("limit"))];
+    const many = Array.from({ length: Math.min(limit, 25000 - skip) }, (_, i) => ({ id: skip + i + 1, files: [`/photos/IMG_${skip + i + 1}.jpg`], taken: null, width: 400, height: 300, fault: null,
+      faces: [{ id: skip + i + 1, good: true, who: null, box: { x0: 150, y0: 80, x1: 250, y1: 200 } }] }));
+    return route.fulfill({ json: { photos: many, total: 25000 } });
+  });
+  await page.route("**/v1/library/photos/*/picture?*", (route) => route.fulfill({ contentType: "image/svg+xml", body: '<svg xmlns="http://www.w3.org/2000/svg" width="400" height="300"><rect width="400" height="300" fill="#798"/></svg>' }));
+  await page.goto(`${origin}/#photos`);
+  await page.getByText("IMG_1.jpg").first().waitFor();
+  await page.evaluate(() => { window.long = []; new PerformanceObserver((list) => list.getEntries().forEach((e) => window.long.push(e.duration))).observe({ type: "longtask" }); });
+  for (let i = 1; i <= 40; i += 1) {
+    await page.evaluate((part) => scrollTo(0, document.documentElement.scrollHeight * part), i / 40);
+    await page.waitForTimeout(50);
+  }
+  await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+  await page.getByText("IMG_25000.jpg").first().waitFor();
+  const [tasks, made_] = await page.evaluate(() => [window.long, document.querySelectorAll("ul.pictures > li").length]);
+  await shoot("photos-many");
+  console.log(`ok: 25,000 photos to the end: ${made_} made, ${tasks.length} tasks over 50 ms, the longest ${Math.max(0, ...tasks).toFixed(0)} ms`);
+  assert.ok(made_ < 300, "what is far away is not made");
+  // A machine that has other things to do is no reason to fail.
+  assert.ok(Math.max(0, ...tasks) < 1500, `a task of ${Math.max(0, ...tasks).toFixed(0)} ms`);
+  // Pictures that come into sight are fetched until the view is left.
+  await library();
+  await page.unroute("**/v1/library/photos?*");
+  await page.unroute("**/v1/library/photos/*/picture?*");
+
   // 50,000 groups of five kinds: what is in sight is made and fetched, also after a leap.
   let fetched = 0;
   await page.route("**/v1/library/groups?*", (route) => {

@@ -153,6 +153,26 @@ async fn what_is_said_of_groups_and_faces_is_remembered_and_logged() {
     assert_eq!(get(&house, "/v1/library/groups?q=COLLINS").await["total"], 1);
     assert_eq!(get(&house, "/v1/library/groups?named=no").await["groups"][0]["id"], other);
 
+    // The name of another group is not given unasked: the two would be one.
+    let same = json!({ "name": "grace hopper" });
+    let asked = change(&house, "PATCH", &format!("/v1/library/groups/{other}"), same).await;
+    let problem = asked.json();
+    assert_eq!((asked.status.as_u16(), &problem["code"]), (409, &json!("library.same_name")), "{problem}");
+    assert_eq!((&problem["group"], &problem["into"], &problem["say"]), (&other, &id, &json!("merge")), "{problem}");
+    assert_eq!(get(&house, "/v1/library/groups?named=no").await["groups"][0]["id"], other);
+    // What was said to be no face is one again.
+    let none = json!({ "not_face": true });
+    let first = faces_of(&house, &other).await[0];
+    change(&house, "PATCH", &face(first), none).await.ok();
+    let listed = get(&house, "/v1/library/no-faces").await;
+    assert_eq!((&listed["total"], &listed["faces"][0]["id"]), (&json!(1), &json!(first)), "{listed}");
+    assert_eq!(house.get(&format!("{}/thumbnail", face(first))).await.status.as_u16(), 200);
+    change(&house, "PATCH", &face(first), json!({ "not_face": false })).await.ok();
+    assert_eq!(get(&house, "/v1/library/no-faces").await["total"], 0);
+    let twice = change(&house, "PATCH", &face(first), json!({ "not_face": false })).await;
+    assert_eq!((twice.status.as_u16(), twice.problem().as_str()), (404, "library.unknown_face"));
+    change(&house, "POST", "/v1/library/group?poor_faces=1", json!({})).await.ok();
+
     // Two people with names are not made one; they are two for ever when that is said.
     let into = json!({ "into": eileen["group"] });
     assert_eq!(change(&house, "POST", &format!("{group}/merge"), into).await.problem(), "library.two_names");

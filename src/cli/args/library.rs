@@ -43,6 +43,9 @@ pub(in crate::cli) enum LibraryAction {
         /// Forget photos that are not where they were any more
         #[arg(long)]
         missing: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
         /// Leave the bytes of what is forgotten in the files until something else rewrites them: faster
         #[arg(long)]
         no_scrub: bool,
@@ -77,7 +80,7 @@ pub(in crate::cli) enum ClusterAction {
         #[arg(value_parser = name())]
         group: String,
     },
-    /// Say whose a group is; two groups of one name are one
+    /// Say whose a group is
     Name {
         /// Number or name of the group; the name itself with --face
         #[arg(value_parser = name())]
@@ -88,6 +91,9 @@ pub(in crate::cli) enum ClusterAction {
         /// Say whose one face is, in a group or not
         #[arg(long, value_name = "FACE", conflicts_with = "name")]
         face: Option<u64>,
+        /// Where another group has the name, it is the same person: make the two one
+        #[arg(long, conflicts_with = "face")]
+        merge: bool,
     },
     /// Make two groups one
     Merge {
@@ -131,7 +137,12 @@ pub(in crate::cli) enum ClusterAction {
     NotFace {
         /// Number of the face
         face: u64,
+        /// It is one after all
+        #[arg(long)]
+        undo: bool,
     },
+    /// List what was said to be no face
+    NoFaces,
     /// Leave a group out of lists
     Hide {
         /// Number or name of the group

@@ -53,9 +53,18 @@ export function groupName(value, options = {}) {
 
 const change = (group, json) => send("PATCH", path(`/groups/${group.id}`), { json });
 
-/** Gives a group a name; where another has it, the two are one. What came of it is told. */
+/** Gives a group a name. Where another has it, asks whether they are the same person, and makes the two one if so. What came
+ * of it is told; null where nothing did. */
 export async function nameGroup(group, name) {
-  const now = await change(group, { name });
+  const now = await change(group, { name }).catch(async (problem) => {
+    if (problem.code !== "library.same_name") throw problem;
+    const other = await get(path(`/groups/${problem.problem.into}`));
+    const both = h("span", { class: "pair" }, bestFace(group), bestFace(other));
+    const text = `Another group is ${called(other)} already. All ${counted(group.faces, "face", "faces")} of this one become theirs. This holds from now on.`;
+    const sure = await confirm(`Same person as ${called(other)}?`, [both, text], "Same person");
+    return sure ? change(group, { name, merge: true }) : null;
+  });
+  if (now === null) return null;
   notice(now.gone === null ? `${now.name} is named.` : `${called(group)} is ${now.name}, too: ${counted(now.faces, "face", "faces")} in all.`);
   return now;
 }

@@ -138,7 +138,9 @@ export function library(main) {
     again();
   }, error));
   search.addEventListener("input", () => { clearTimeout(wait); wait = setTimeout(() => { query.q = search.value.trim(); anew(); }, 200); });
-  main.append(tabs("library"), h("div", { class: "bar" }, search, choice("Which", SHOWN, "show"), choice("Order", ORDERS, "sort"), regroup), error, count, list, foot);
+  const none = h("p", { class: "small" });
+  get(path("")).then(({ no_faces }) => { if (no_faces) none.append(h("a", { href: address("photos", { options: { show: "none" } }) }, `${counted(no_faces, "face", "faces")} said to be none`)); }, () => {});
+  main.append(tabs("library"), h("div", { class: "bar" }, search, choice("Which", SHOWN, "show"), choice("Order", ORDERS, "sort"), regroup), error, count, list, foot, none);
   load();
   return () => {
     left.set(where(), scrollY);

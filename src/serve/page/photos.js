@@ -3,6 +3,7 @@
 import { get, may, send } from "./api.js";
 import { address, here, say } from "./address.js";
 import { button, busy, dialog, errorBox, field, h, notice, unseen } from "./dom.js";
+import { font, place } from "./labels.js";
 import { bestFace, called, counted, empty, facePicture, groupDialog, groupName, path, tabs } from "./groups.js";
 import { grid, Pages } from "./list.js";
 
@@ -39,11 +40,13 @@ export function photos(main) {
   const group = options.get("group");
   const faces = group !== null && options.get("show") === "faces";
   const single = options.get("photo");
+  const none = options.get("show") === "none";
   const body = h("div", {});
   const ends = [];
   main.append(tabs(group === null && single === null ? "photos" : ""), body);
   const address_ = (more = {}) => address("photos", { options: { group, show: faces ? "faces" : null, ...more } });
-  if (single !== null) ends.push(onePhoto(body, single, group));
+  if (none) ends.push(noFaces(body));
+  else if (single !== null) ends.push(onePhoto(body, single, group));
   else if (group !== null) ends.push(person(main, body, group, faces, address_));
   else ends.push(all(body, { from: options.get("from") ?? "", to: options.get("to") ?? "" }));
   return () => ends.forEach((end) => end());
@@ -109,6 +112,30 @@ function all(body, query) {
 }
 
 /** One person: their photos, or their faces to pick out those that are not theirs. */
+/** What was said to be no face, and may be one after all. */
+function noFaces(body) {
+  const error = h("div", { "aria-live": "polite" });
+  const card = (face, i, total) => {
+    const place = { "aria-setsize": String(total), "aria-posinset": String(i + 1) };
+    if (!face) return h("li", { ...place, class: "waiting" }, h("span", { class: "best" }));
+    const again = may("enroll") && button("It is a face", () => busy(again, async () => {
+      await send("PATCH", path(`/faces/${face.id}`), { json: { not_face: false } });
+      notice("It is a face again; “Group again” sorts it in.");
+      list.load();
+    }, error), "little");
+    again?.setAttribute?.("aria-label", `It is a face: face ${face.id}`);
+    return h("li", place, h("a", { class: "pickface", href: address("photos", { options: { photo: face.photo } }), "aria-label": `The photo of face ${face.id}, ${day(face.taken)}` },
+      h("img", { src: facePicture(face.id), alt: "", loading: "lazy" })), again);
+  };
+  const fetch = async (skip, limit) => {
+    const found = await get(path("/no-faces", { skip, limit }));
+    return { items: found.faces, total: found.total };
+  };
+  body.append(h("h2", {}, "Said to be no faces"), error);
+  const list = listed(body, { cards: { row: 184, column: 132, card }, fetch, kind: "facegrid", label: "Said to be no faces", none: () => h("p", {}, "Nothing was said to be no face."), where: address("photos", { options: { show: "none" } }) });
+  return () => list.end();
+}
+
 function person(main, body, id, faces, where) {
   let list = null;
   let over = false;
@@ -186,6 +213,7 @@ function person(main, body, id, faces, where) {
 /** One photo, large, with a box for each face. */
 function onePhoto(body, id, group) {
   let over = false;
+  let watched = null;
   const error = h("div", { "aria-live": "polite" });
   async function load(focus = null) {
     try {
@@ -205,7 +233,7 @@ function onePhoto(body, id, group) {
       open.dataset.face = face.id;
       return placed(open, photo, face);
     };
-    const people = photo.faces.map((f) => h("li", {}, f.who ? h("a", { href: address("photos", { options: { group: f.who.group } }) }, nameOf(f.who)) : "unknown", " ",
+    const people = photo.faces.map((f, i) => h("li", {}, h("span", { class: "ordinal", hidden: true }, `${i + 1}.`), f.who ? h("a", { href: address("photos", { options: { group: f.who.group } }) }, nameOf(f.who)) : "unknown", " ",
       may("enroll") && h("span", {}, (() => {
         const act = button("Correct", () => correct(f, photo), "little");
         act.setAttribute("aria-label", `Correct face ${f.id}: ${nameOf(f.who)}`);
@@ -215,7 +243,29 @@ function onePhoto(body, id, group) {
     body.replaceChildren(h("p", {}, h("a", { href: address("photos", { options: { group } }) }, group === null ? "All photos" : "Back to the photos")), error, shown,
       h("div", { class: "card" }, h("p", {}, `${day(photo.taken)}, ${photo.width} x ${photo.height}`), photo.files.map((f) => h("p", { class: "small" }, f)),
         photo.faces.length ? [h("h2", {}, "Faces"), h("ul", { class: "people-in" }, people)] : h("p", {}, "No face was found.")));
+    watched?.disconnect();
+    const large = body.querySelector(".large-photo");
+    if (large && photo.faces.length) {
+      watched = new ResizeObserver(() => write(large, photo));
+      watched.observe(large);
+    }
     if (focus !== null) (body.querySelector(`[data-face="${focus}"]`) ?? body.querySelector("a"))?.focus();
+  }
+  /** Names beside the boxes, on no face; where there is no room for all, numbers, which the list below has too. */
+  function write(large, photo) {
+    const [width, height] = [large.clientWidth, large.clientHeight];
+    const scale = width / photo.width;
+    const boxes = photo.faces.map(({ box: b }) => [b.x0, b.y0, b.x1, b.y1].map((v) => v * scale));
+    const pen = document.createElement("canvas").getContext("2d");
+    const { labels, numbers } = place(pen, boxes, photo.faces.map((f) => nameOf(f.who)), [width, height], 1);
+    large.querySelectorAll(".facebox").forEach((open, i) => {
+      const { text, edges, letters } = labels[i];
+      const name = open.querySelector(".facename");
+      name.textContent = text;
+      // From the inner edge of the box's border.
+      Object.assign(name.style, { font: font(letters), left: `${edges[0] - boxes[i][0] - open.clientLeft}px`, top: `${edges[1] - boxes[i][1] - open.clientTop}px`, width: `${edges[2] - edges[0]}px`, height: `${edges[3] - edges[1]}px`, lineHeight: `${edges[3] - edges[1]}px` });
+    });
+    body.querySelectorAll("ul.people-in .ordinal").forEach((number) => { number.hidden = !numbers; });
   }
   function correct(face, photo) {
     const { input, list } = groupName(face.who?.name ?? "");
@@ -237,5 +287,5 @@ function onePhoto(body, id, group) {
     input.focus();
   }
   load();
-  return () => { over = true; };
+  return () => { over = true; watched?.disconnect(); };
 }

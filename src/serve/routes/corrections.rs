@@ -47,9 +47,13 @@ fn called(group: u64) -> String {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::serve) struct GroupChange {
-    /// Whose it is. Where another group has that name the two are one from now on.
+    /// Whose it is. Where another group has that name this is refused (409, `library.same_name`: `into` is that group)
+    /// unless `merge` is said.
     #[schema(value_type = Option<Name>)]
     name: Option<String>,
+    /// With a name: the group that has it is the same person's, and the two are one from now on.
+    #[serde(default)]
+    merge: bool,
     /// Whether lists leave it out.
     hidden: Option<bool>,
 }
@@ -70,9 +74,10 @@ pub(super) async fn change(
         (Some(name), None) => {
             let event =
                 Event { person: Some(name.clone()), evidence: json!({ "group": id }), ..may.event("name group") };
-            changed(&service, may, (again, body), event, move |_, l| l.name(&group, &name)).await
+            let merge = change.merge;
+            changed(&service, may, (again, body), event, move |_, l| l.name(&group, &name, merge)).await
         }
-        (None, Some(hidden)) => {
+        (None, Some(hidden)) if !change.merge => {
             let event = Event { evidence: json!({ "group": id, "hidden": hidden }), ..may.event("hide group") };
             changed(&service, may, (again, body), event, move |_, l| l.hide(&group, hidden)).await
         }
@@ -139,12 +144,11 @@ pub(in crate::serve) struct FaceChange {
     /// It is not the person's in whose group it is.
     #[serde(default)]
     not_person: bool,
-    /// It is no face.
-    #[serde(default)]
-    not_face: bool,
+    /// Whether it is no face. `false` takes it back.
+    not_face: Option<bool>,
 }
 
-/// Says whose a face is, that it is somebody else's than the group says, or that it is none
+/// Says whose a face is, that it is somebody else's than the group says, that it is none, or that it is one after all
 #[utoipa::path(patch, path = "/v1/library/faces/{id}", tag = "library", operation_id = "change_library_face",
     params(("id" = u64, Path, format = "uint64")), request_body = FaceChange,
     responses((status = 200, body = Correction)))]
@@ -157,15 +161,19 @@ pub(super) async fn face(
 ) -> Result<Response, Problem> {
     let evidence = json!({ "face": id });
     match (change.name, change.not_person, change.not_face) {
-        (Some(name), false, false) => {
+        (Some(name), false, None) => {
             let event = Event { person: Some(name.clone()), evidence, ..may.event("name library face") };
             changed(&service, may, (again, body), event, move |_, l| l.name_face(id, &name)).await
         }
-        (None, true, false) => {
+        (None, true, None) => {
             let event = Event { evidence, ..may.event("not this person") };
             changed(&service, may, (again, body), event, move |_, l| l.not_this_person(id)).await
         }
-        (None, false, true) => {
+        (None, false, Some(false)) => {
+            let event = Event { evidence, ..may.event("a face again") };
+            changed(&service, may, (again, body), event, move |_, l| l.a_face_again(id)).await
+        }
+        (None, false, Some(true)) => {
             let event = Event { evidence, ..may.event("not a face") };
             changed(&service, may, (again, body), event, move |_, l| l.not_a_face(id)).await
         }

@@ -147,7 +147,7 @@ async fn identify_photo(
         let (photo, faces) = work::faces(s, &photo)?;
         let identify = |(number, f): (usize, &crate::Face)| -> Result<IdentifiedView, Problem> {
             let answer = database.identify(&gallery, &f.embedding, &policy, engine.calibration())?;
-            let crop = with_crops.then(|| crop(&photo, &f.bbox)).transpose()?;
+            let crop = with_crops.then(|| crop(&photo, &f.bbox, f.turned)).transpose()?;
             Ok(IdentifiedView { number, crop, found: f.into(), answer: answer.into() })
         };
         Ok::<_, Problem>(IdentifyView {
@@ -166,8 +166,8 @@ async fn identify_photo(
 }
 
 /// A face in its surroundings, as a data URL.
-fn crop(photo: &Photo, bbox: &BBox) -> Result<String, Problem> {
-    let jpeg = encode_jpeg(&thumbnail(photo.raster(), bbox)).map_err(crate::Error::from)?;
+fn crop(photo: &Photo, bbox: &BBox, turned: u16) -> Result<String, Problem> {
+    let jpeg = encode_jpeg(&thumbnail(photo.raster(), bbox, turned)).map_err(crate::Error::from)?;
     Ok(format!("data:image/jpeg;base64,{}", STANDARD.encode(jpeg)))
 }
 

@@ -165,10 +165,10 @@ pub(super) struct Paged {
     skip: u64,
 }
 
-/// Some of a group's faces.
+/// Some faces of a list.
 #[derive(Debug, Serialize, ToSchema)]
 pub(in crate::serve) struct GroupFaces {
-    /// The best first, then by when the photos were taken.
+    /// By when the photos were taken; of a group, the best first.
     faces: Vec<GroupFace>,
     /// How many there are in all.
     #[schema(value_type = u64)]
@@ -187,6 +187,23 @@ pub(super) async fn group_faces(
     let part = Part::of(which.skip, which.limit)?;
     let listing = with_album(&service, move |_, album| {
         let faces = album.faces(id)?;
+        let total = faces.len();
+        Ok(GroupFaces { faces: part.taken(faces).collect(), total })
+    });
+    Ok(Json(listing.await?))
+}
+
+/// What somebody has said is no face
+#[utoipa::path(get, path = "/v1/library/no-faces", tag = "library", operation_id = "list_no_faces", params(Paged),
+    responses((status = 200, body = GroupFaces)))]
+pub(super) async fn no_faces(
+    State(service): State<Arc<Service>>,
+    _reads: Everywhere<Read>,
+    Options(which): Options<Paged>,
+) -> Result<Json<GroupFaces>, Problem> {
+    let part = Part::of(which.skip, which.limit)?;
+    let listing = with_album(&service, move |_, album| {
+        let faces = album.no_faces();
         let total = faces.len();
         Ok(GroupFaces { faces: part.taken(faces).collect(), total })
     });

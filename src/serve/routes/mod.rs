@@ -71,6 +71,7 @@ fn documented() -> OpenApiRouter<Parts> {
         .routes(routes!(library::groups))
         .routes(routes!(library::group, corrections::change))
         .routes(routes!(library::group_faces))
+        .routes(routes!(library::no_faces))
         .routes(routes!(library::thumbnail))
         .routes(routes!(library::photos))
         .routes(routes!(library::photo))

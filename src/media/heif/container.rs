@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use heifer_isobmff::boxes::{ColorInfo, ConstructionMethod, Property};
-use heifer_isobmff::{BoxIter, HeifFile, ItemId};
+use heifer_isobmff::{BoxIter, HeifFile, Item, ItemId};
 
 use super::super::Limits;
 use super::super::failure::Failure;
@@ -182,11 +182,21 @@ pub(super) fn photo(file: &HeifFile, length: u64, limits: &Limits) -> Result<Pho
     Ok(Photo { colour, alpha, steps })
 }
 
+/// Whether a picture is coded in a way that is read as kith was built.
+fn is_coded(kind: &[u8; 4]) -> bool {
+    (cfg!(feature = "heic") && kind == b"hvc1") || (cfg!(feature = "avif") && kind == b"av01")
+}
+
+/// What a picture is that is none of these.
+pub(super) fn unread(item: &Item) -> Failure {
+    Failure::Unsupported(format!("a picture of kind `{}`", item.item_type))
+}
+
 fn mosaic(file: &HeifFile, id: ItemId, limits: &Limits) -> Result<Mosaic, Failure> {
     let size = |id| file.image_size(id)?.ok_or(Failure::Truncated("it does not say how large its picture is"));
     let item = file.item(id)?;
     let mosaic = match &item.item_type.0 {
-        b"hvc1" => {
+        kind if is_coded(kind) => {
             let (width, height) = size(id)?;
             Mosaic { width, height, columns: 1, tile: (width, height), tiles: vec![id], colours: None }
         }
@@ -198,7 +208,7 @@ fn mosaic(file: &HeifFile, id: ItemId, limits: &Limits) -> Result<Mosaic, Failur
                 return Err(Failure::Truncated("it has another number of tiles than its grid"));
             }
             for tile in &tiles {
-                if &file.item(*tile)?.item_type.0 != b"hvc1" || !steps(file, *tile, (1, 1))?.is_empty() {
+                if !is_coded(&file.item(*tile)?.item_type.0) || !steps(file, *tile, (1, 1))?.is_empty() {
                     return Err(Failure::Unsupported("tiles that are no plain pictures".to_string()));
                 }
             }
@@ -206,7 +216,7 @@ fn mosaic(file: &HeifFile, id: ItemId, limits: &Limits) -> Result<Mosaic, Failur
             let (width, height) = (grid.output_width, grid.output_height);
             Mosaic { width, height, columns, tile, tiles, colours: colours(file, id) }
         }
-        _ => return Err(Failure::Unsupported(format!("a picture of kind `{}`", item.item_type))),
+        _ => return Err(unread(item)),
     };
     let pixels = u64::from(mosaic.width) * u64::from(mosaic.height);
     if pixels > limits.max_pixels {

@@ -1,23 +1,30 @@
-//! HEIC: HEVC pictures, whole or in tiles, in a HEIF container (ISO/IEC 23008-12).
+//! HEIC and AVIF: HEVC or AV1 pictures, whole or in tiles, in a HEIF container (ISO/IEC 23008-12, AV1 Image File Format).
 //!
 //! | file | what |
 //! | --- | --- |
 //! | `container` | which coded pictures make the photo, held against its size before one is decoded |
-//! | `hevc` | one coded picture to samples (ITU-T H.265, intra), each block once |
+//! | `hevc` | one coded picture to samples (ITU-T H.265, intra), each block once; feature `heic` |
+//! | `av1` | one coded picture to samples (AV1), of few frames; feature `avif` |
+//! | `picture` | samples, whichever they come from |
 //! | `colour` | samples to RGB (ITU-T H.273) |
 //!
 //! Turning and mirroring are the container's (`irot`, `imir`); an EXIF orientation beside them says the same again and is
 //! not followed (ISO/IEC 23008-12, section 6.5.10). Colour profiles are not applied, as with the other formats.
 
+#[cfg(feature = "avif")]
+mod av1;
 mod colour;
 mod container;
+#[cfg(feature = "heic")]
 mod hevc;
+mod picture;
 
-use heifer_isobmff::HeifFile;
+use heifer_isobmff::{HeifFile, ItemId};
 
 use super::failure::Failure;
 use super::{Limits, Raster};
 use container::{Crop, Mosaic, Step};
+use picture::Picture;
 
 /// The pixels, and the EXIF orientation (1 to 8) that says the same as the container's transformations.
 pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<(Raster, u8), Failure> {
@@ -41,17 +48,27 @@ pub(super) fn exif(bytes: &[u8]) -> Option<Vec<u8>> {
 fn tiles(
     file: &HeifFile,
     mosaic: &Mosaic,
-    mut paint: impl FnMut(&hevc::Picture, u32, u32) -> Result<(), Failure>,
+    mut paint: impl FnMut(&Picture, u32, u32) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     for (id, place) in mosaic.tiles.iter().zip(0u32..) {
-        let stream = file.hevc_bitstream(*id)?;
-        let mut picture = hevc::decode(&stream, mosaic.tile)?;
+        let mut picture = coded(file, *id, mosaic.tile)?;
         if let Some((matrix, full_range)) = container::colours(file, *id).or(mosaic.colours) {
             (picture.matrix, picture.full_range) = (matrix, full_range);
         }
         paint(&picture, place % mosaic.columns * mosaic.tile.0, place / mosaic.columns * mosaic.tile.1)?;
     }
     Ok(())
+}
+
+/// Decodes a coded picture, which must be of that size.
+fn coded(file: &HeifFile, id: ItemId, size: (u32, u32)) -> Result<Picture, Failure> {
+    match &file.item(id)?.item_type.0 {
+        #[cfg(feature = "heic")]
+        b"hvc1" => hevc::decode(&file.hevc_bitstream(id)?, size),
+        #[cfg(feature = "avif")]
+        b"av01" => av1::decode(&file.item_data(id)?, size),
+        _ => Err(container::unread(file.item(id)?)),
+    }
 }
 
 /// Cuts, turns and mirrors; gives the EXIF orientation of that turning and mirroring.
@@ -93,6 +110,7 @@ impl From<heifer_isobmff::Error> for Failure {
     }
 }
 
+#[cfg(feature = "heic")]
 impl From<heifer_hevc_dec::Error> for Failure {
     fn from(e: heifer_hevc_dec::Error) -> Self {
         match e {

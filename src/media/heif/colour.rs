@@ -2,7 +2,7 @@
 
 use super::super::Raster;
 use super::super::failure::Failure;
-use super::hevc::Picture;
+use super::picture::Picture;
 
 /// Shares of red and blue in luma, by the matrix.
 fn shares(matrix: u16) -> Result<(f32, f32), Failure> {
@@ -45,26 +45,25 @@ fn row(raster: &mut Raster, x: u32, y: u32, columns: usize) -> &mut [u8] {
 
 /// Paints a picture with its top left pixel at `(x, y)`; what falls outside is cut off.
 pub(super) fn paint(raster: &mut Raster, picture: &Picture, x: u32, y: u32) -> Result<(), Failure> {
-    let [depth, chroma_depth] = picture.depths();
+    let [depth, chroma_depth] = picture.depths;
     let (off, scale) = luma_scale(depth, picture.full_range);
     let (half, chroma_scale) = chroma_scale(chroma_depth, picture.full_range);
     let byte = |v: f32| (v + 0.5) as u8;
     let (rows, columns) = within(raster, picture, x, y);
     // Green, blue and red as they are.
-    let plain = picture.matrix == 0 && picture.has_chroma();
-    let (red, blue) = if plain || !picture.has_chroma() { (0.0, 0.0) } else { shares(picture.matrix)? };
+    let coloured = picture.subsampling.is_some();
+    let plain = picture.matrix == 0 && coloured;
+    let (red, blue) = if plain || !coloured { (0.0, 0.0) } else { shares(picture.matrix)? };
     let green = 1.0 - red - blue;
     for line in 0..rows {
         let luma = picture.luma(line);
         let out = row(raster, x, y + line, columns).as_chunks_mut::<3>().0;
-        if !picture.has_chroma() {
-            out.iter_mut().zip(luma).for_each(|(out, l)| *out = [byte((f32::from(*l) - off) * scale); 3]);
+        let Some([first, second]) = picture.chroma(line) else {
+            out.iter_mut().zip(&*luma).for_each(|(out, l)| *out = [byte((f32::from(*l) - off) * scale); 3]);
             continue;
-        }
-        let ([first, second], place) = picture.chroma(line);
-        for (column, (out, l)) in out.iter_mut().zip(luma).enumerate() {
-            let (l, at) = ((f32::from(*l) - off) * scale, place(column));
-            let (u, v) = (f32::from(first[at]), f32::from(second[at]));
+        };
+        for ((out, l), (u, v)) in out.iter_mut().zip(&*luma).zip(first.into_iter().zip(second)) {
+            let l = (f32::from(*l) - off) * scale;
             *out = if plain {
                 [(v - off) * scale, l, (u - off) * scale].map(byte)
             } else {
@@ -81,11 +80,11 @@ pub(super) fn paint(raster: &mut Raster, picture: &Picture, x: u32, y: u32) -> R
 
 /// Lays what is painted over white, by an alpha channel whose top left pixel is at `(x, y)`.
 pub(super) fn over_white(raster: &mut Raster, alpha: &Picture, x: u32, y: u32) -> Result<(), Failure> {
-    let (off, scale) = luma_scale(alpha.depths()[0], alpha.full_range);
+    let (off, scale) = luma_scale(alpha.depths[0], alpha.full_range);
     let (rows, columns) = within(raster, alpha, x, y);
     for line in 0..rows {
         let out = row(raster, x, y + line, columns).as_chunks_mut::<3>().0;
-        for (out, a) in out.iter_mut().zip(alpha.luma(line)) {
+        for (out, a) in out.iter_mut().zip(&*alpha.luma(line)) {
             let share = ((f32::from(*a) - off) * scale / 255.0).clamp(0.0, 1.0);
             *out = out.map(|v| (f32::from(v) * share + 255.0 * (1.0 - share) + 0.5) as u8);
         }

@@ -4,6 +4,8 @@
 //! short slices could ask for the whole picture again with each. Here a slice must begin where the one before has ended:
 //! each block is decoded once, and a picture costs its pixels and its bytes.
 
+use std::borrow::Cow;
+
 use heifer_hevc_dec::nal::{NalUnit, split_annex_b};
 use heifer_hevc_dec::params::ParameterSets;
 use heifer_hevc_dec::recon::{Frame, Reconstructor};
@@ -11,55 +13,18 @@ use heifer_hevc_dec::slice::SliceHeader;
 use heifer_hevc_dec::syntax::{Picture as State, decode_slice_segment};
 
 use super::super::failure::Failure;
+use super::picture::{Picture, Rows};
 
 /// A coded picture is cut at its edges to the size that it is shown in, from whole blocks of at most this many pixels.
 const BLOCK: u32 = 64;
 
-/// Samples of a picture.
-pub(super) struct Picture {
-    frame: Frame,
-    /// Where the picture begins in the first plane.
-    left: usize,
-    top: usize,
-    /// Width and height that are shown, within the frame.
-    pub size: (u32, u32),
-    /// Matrix of ITU-T H.273.
-    pub matrix: u16,
-    /// Whether luma goes from 0 to the largest value.
-    pub full_range: bool,
-}
+/// What the decoder gives.
+struct Decoded(Frame);
 
-impl Picture {
-    /// Bits of luma and of chroma.
-    pub(super) fn depths(&self) -> [u8; 2] {
-        self.frame.bit_depth
-    }
-
-    pub(super) fn has_chroma(&self) -> bool {
-        self.frame.chroma_format != 0
-    }
-
-    /// Luma of a row, from the first pixel shown.
-    pub(super) fn luma(&self, y: u32) -> &[u16] {
-        let width = self.frame.widths[0] as usize;
-        let from = (self.top + y as usize) * width;
-        &self.frame.planes[0][from + self.left..from + width]
-    }
-
-    /// Both chroma rows of a row, and for each pixel the place of its chroma in them: the nearest, as libheif takes it.
-    pub(super) fn chroma(&self, y: u32) -> ([&[u16]; 2], impl Fn(usize) -> usize + use<>) {
-        let (across, down) = match self.frame.chroma_format {
-            1 => (1, 1),
-            2 => (1, 0),
-            _ => (0, 0),
-        };
-        let row = (self.top + y as usize) >> down;
-        let plane = |c: usize| {
-            let width = self.frame.widths[c] as usize;
-            &self.frame.planes[c][row * width..(row + 1) * width]
-        };
-        let left = self.left;
-        ([plane(1), plane(2)], move |x| (left + x) >> across)
+impl Rows for Decoded {
+    fn row(&self, plane: usize, y: usize) -> Cow<'_, [u16]> {
+        let width = self.0.widths[plane] as usize;
+        Cow::Borrowed(&self.0.planes[plane][y * width..(y + 1) * width])
     }
 }
 
@@ -130,6 +95,21 @@ pub(super) fn decode(stream: &[u8], (width, height): (u32, u32)) -> Result<Pictu
         return Err(Failure::Truncated("a picture smaller than it is said to be"));
     }
     let frame = frame.finish(false);
-    let (matrix, full_range) = (u16::from(frame.matrix_coeffs), frame.full_range);
-    Ok(Picture { frame, left, top, size: (width, height), matrix, full_range })
+    Ok(Picture {
+        size: (width, height),
+        left,
+        top,
+        depths: frame.bit_depth,
+        subsampling: match frame.chroma_format {
+            0 => None,
+            1 => Some([1, 1]),
+            2 => Some([1, 0]),
+            _ => Some([0, 0]),
+        },
+        // As libheif takes it.
+        smooth: false,
+        matrix: u16::from(frame.matrix_coeffs),
+        full_range: frame.full_range,
+        rows: Box::new(Decoded(frame)),
+    })
 }
