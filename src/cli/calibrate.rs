@@ -91,14 +91,8 @@ fn several(common: &Common, command: &Calibrate, people: &Path, folder: &Path) -
     let source = command.source.clone().unwrap_or_else(of_photos);
     let bar = output::bar(common, photos.len(), "measuring");
     let alike_by = alike_by(common, command)?;
-    let measured = first.calibrate_beside(
-        &engines,
-        alike_by.as_ref(),
-        &photos,
-        &source,
-        &common.limits(),
-        &|| bar.inc(1),
-    )?;
+    let measured =
+        first.calibrate_beside(&engines, alike_by.as_ref(), &photos, &source, &common.limits(), &|| bar.inc(1))?;
     bar.finish_and_clear();
     measured.first().into_iter().for_each(complain);
     for (name, measured) in command.models.iter().zip(&measured) {
@@ -250,9 +244,8 @@ fn print(record: &Calibration) -> anyhow::Result<()> {
     });
     output::line("An extrapolated threshold is refused by verify and compare unless --extrapolate asks for it.");
     if let Some(alike) = &record.alike {
-        let rate = |r: &AlikeRate| {
-            format!("at {:.0e} {:.1} times ({:.1} to {:.1} by group)", r.fmr, r.mean, r.least, r.most)
-        };
+        let rate =
+            |r: &AlikeRate| format!("at {:.0e} {:.1} times ({:.1} to {:.1} by group)", r.fmr, r.mean, r.least, r.most);
         output::line(&format!(
             "Among people who are alike (in {} groups by {}) false matches happen more often: {}.",
             alike.people.len(),

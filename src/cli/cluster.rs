@@ -3,9 +3,10 @@
 use super::args::common::Common;
 use super::args::library::{Cluster, ClusterAction};
 use super::codes::DONE;
-use super::library::{on_one_line, write_page};
+use super::library::on_one_line;
 use super::output;
 use super::targets::spare;
+use crate::files::Audience;
 use crate::json::json;
 use crate::{Correction, Database, GroupSummary, Library, PhotoFilter};
 
@@ -76,7 +77,7 @@ pub(super) fn run(common: &Common, command: &Cluster) -> anyhow::Result<u8> {
 fn sheet(command: &Cluster, library: &Library, groups: &[GroupSummary]) -> anyhow::Result<()> {
     let Some(page) = &command.html else { return Ok(()) };
     let shown: Vec<GroupSummary> = groups.iter().filter(|g| !g.hidden).cloned().collect();
-    write_page(page, &library.groups_page(&shown)?)
+    output::page(page, &library.groups_page(&shown)?, Audience::Owner)
 }
 
 fn told(common: &Common, c: &Correction) -> anyhow::Result<u8> {

@@ -12,7 +12,7 @@ use crate::eval::{
     self, AgainstRecord, BoxList, DetectionReport, IdentificationReport, PairList, Split, Verification,
     VerificationSetup, people_of,
 };
-use crate::files::{Audience, spelled, write_whole};
+use crate::files::{Audience, spelled};
 
 pub(super) fn run(common: &Common, command: &Eval) -> anyhow::Result<u8> {
     let page = match &command.what {
@@ -55,7 +55,7 @@ fn pairs(common: &Common, command: &EvalPairs) -> anyhow::Result<u8> {
     let answer = eval::verification(&engines, &names, &list, setup, &|| bar.inc(1))?;
     bar.finish_and_clear();
     if let Some(path) = &evaluated.html {
-        write_page(path, &eval::verification_page(&answer, &engines, choice, &limits)?)?;
+        output::page(path, &eval::verification_page(&answer, &engines, choice, &limits)?, Audience::Umask)?;
     }
     for failure in &answer.failures {
         eprintln!("kith: {}", failure.message);
@@ -66,10 +66,6 @@ fn pairs(common: &Common, command: &EvalPairs) -> anyhow::Result<u8> {
         print_pairs(&answer, evaluated.html.as_deref());
     }
     Ok(DONE)
-}
-
-pub(super) fn write_page(path: &Path, html: &str) -> anyhow::Result<()> {
-    write_whole(path, html.as_bytes(), Audience::Umask).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(path)))
 }
 
 /// How the pairs compare with the record, in a sentence: the first thing to know of one's own photos.
@@ -176,7 +172,7 @@ fn identify(common: &Common, command: &EvalIdentify) -> anyhow::Result<u8> {
     let answer = eval::identification(&engines, &names, &split, &by, &source, choice, &limits, &cache, &|| bar.inc(1))?;
     bar.finish_and_clear();
     if let Some(path) = &evaluated.html {
-        write_page(path, &eval::identification_page(&answer)?)?;
+        output::page(path, &eval::identification_page(&answer)?, Audience::Umask)?;
     }
     for failure in &answer.failures {
         eprintln!("kith: {}", failure.message);
@@ -279,7 +275,7 @@ fn detect(common: &Common, command: &EvalDetect) -> anyhow::Result<u8> {
     let answer = eval::detection(&engine, &list, &source, &common.limits(), &|| bar.inc(1))?;
     bar.finish_and_clear();
     if let Some(path) = &command.html {
-        write_page(path, &eval::detection_page(&answer)?)?;
+        output::page(path, &eval::detection_page(&answer)?, Audience::Umask)?;
     }
     for failure in &answer.failures {
         eprintln!("kith: {}", failure.message);

@@ -3,9 +3,9 @@
 use super::args::common::Common;
 use super::args::eval::EvalQuality;
 use super::codes::DONE;
-use super::eval::write_page;
 use super::output;
 use crate::eval::{self, DISCARD_STEP, people_of};
+use crate::files::Audience;
 
 /// Shares of the photos that the table shows.
 const SHOWN: [f64; 5] = [0.01, 0.02, 0.05, 0.1, 0.2];
@@ -18,7 +18,7 @@ pub(super) fn run(common: &Common, command: &EvalQuality) -> anyhow::Result<u8> 
     let report = eval::quality(&engine, &people, command.folds, command.fmr, &common.limits(), &|| bar.inc(1))?;
     bar.finish_and_clear();
     if let Some(path) = &command.html {
-        write_page(path, &eval::quality_page(&report, &engine)?)?;
+        output::page(path, &eval::quality_page(&report, &engine)?, Audience::Umask)?;
     }
     if common.json {
         output::json(&report)?;

@@ -10,7 +10,7 @@ use super::codes::{DIFFERENT, DONE, FAILED};
 use super::output;
 use super::targets::{distinct_names, spare};
 use crate::error::LibraryError;
-use crate::files::{Audience, path_of, spelled, write_whole};
+use crate::files::{Audience, path_of, spelled};
 use crate::json::json;
 use crate::{Database, Engine, FoundPhoto, Hanging, Library, PhotoFilter, ScanOptions, Scanned};
 
@@ -190,15 +190,10 @@ pub(super) fn find(common: &Common, command: &Find) -> anyhow::Result<u8> {
     }
     if let Some(page) = &command.html {
         let title = std::iter::once(&command.person).chain(&command.with).map(String::as_str).collect::<Vec<_>>();
-        write_page(page, &library.photos_page(&title.join(" and "), &photos)?)?;
+        output::page(page, &library.photos_page(&title.join(" and "), &photos)?, Audience::Owner)?;
     }
     list(common, &photos)?;
     Ok(if photos.is_empty() { DIFFERENT } else { DONE })
-}
-
-pub(super) fn write_page(path: &Path, page: &str) -> anyhow::Result<()> {
-    // Faces are in it.
-    write_whole(path, page.as_bytes(), Audience::Owner).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(path)))
 }
 
 fn list(common: &Common, photos: &[FoundPhoto]) -> anyhow::Result<()> {

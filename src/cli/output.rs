@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::Write;
+use std::path::Path;
 use std::sync::OnceLock;
 
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
@@ -10,6 +11,7 @@ use serde::Serialize;
 use super::args::common::Common;
 use crate::Error;
 use crate::error::EvalError;
+use crate::files::{Audience, spelled, write_whole};
 
 /// Why an answer could not be printed, the first time that one could not.
 static UNPRINTED: OnceLock<String> = OnceLock::new();
@@ -162,6 +164,11 @@ fn shown(
     }));
     bar.set_message(what.to_string());
     bar
+}
+
+/// Writes an HTML page, whole or not at all.
+pub(super) fn page(path: &Path, html: &str, audience: Audience) -> anyhow::Result<()> {
+    write_whole(path, html.as_bytes(), audience).map_err(|e| anyhow::anyhow!("{}: {e}", spelled(path)))
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ pub use grouping::{group_rows, line_among};
 pub use profile::Profile;
 pub use reembed::{ReembedOptions, Reembedded};
 pub use seed::draw_seed;
+pub(crate) use seen::refusal;
 pub use seen::{Question, SeenFace, Verification};
 
 use crate::align::{Alignment, DLIB_150};

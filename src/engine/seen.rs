@@ -57,7 +57,7 @@ impl SeenFace {
 }
 
 /// Why a face of that quality would not be enrolled.
-pub(super) fn refusal(quality: &FaceQuality) -> Option<GateRefusal> {
+pub(crate) fn refusal(quality: &FaceQuality) -> Option<GateRefusal> {
     quality.within(&QualityBounds::default(), &|_| false).err()
 }
 

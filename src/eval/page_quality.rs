@@ -47,7 +47,9 @@ pub fn quality_page(r: &QualityReport, engine: &Engine) -> Result<String, EvalEr
         .map(|(at, c)| {
             let name = if at < DRAWN { format!("{}{}", swatch(at), c.measure) } else { c.measure.to_string() };
             let mut row = vec![name];
-            row.extend([0.01, 0.05, 0.1, 0.2].map(|share| rate(c.points[(share / DISCARD_STEP).round() as usize].fnmr)));
+            row.extend(
+                [0.01, 0.05, 0.1, 0.2].map(|share| rate(c.points[(share / DISCARD_STEP).round() as usize].fnmr)),
+            );
             row.push(c.worth.map_or("&ndash;".into(), |(mean, error)| format!("{mean:.3} &plusmn; {error:.3}")));
             row
         })

@@ -10,9 +10,8 @@ use serde::Serialize;
 
 use super::Person;
 use super::alignment::mean_and_spread;
-use crate::attributes::QualityBounds;
 use crate::detect::Detection;
-use crate::engine::{Engine, FaceChoice};
+use crate::engine::{Engine, FaceChoice, refusal};
 use crate::error::{Error, EvalError, RefusalError, Result};
 use crate::geometry::FaceQuality;
 use crate::media::{Limits, Photo};
@@ -151,9 +150,7 @@ pub fn quality(
         .map(|(name, of)| curve(name, &steps(&samples, *of), &samples, folds, threshold.distance))
         .collect::<Result<_>>()?;
     curves.sort_by(|a, b| a.worth.map_or(1.0, |w| w.0).total_cmp(&b.worth.map_or(1.0, |w| w.0)));
-    let bounds = QualityBounds::default();
-    let refused: Vec<usize> =
-        samples.iter().map(|s| usize::from(s.quality.within(&bounds, &|_| false).is_ok())).collect();
+    let refused: Vec<usize> = samples.iter().map(|s| usize::from(refusal(&s.quality).is_none())).collect();
     let [genuine, missed, impostor, matched] = tallies(&samples, &refused, 2, 1, threshold.distance)?[0][1];
     Ok(QualityReport {
         model: engine.model().to_string(),
@@ -224,13 +221,7 @@ fn steps(samples: &[Sample], measure: fn(&Sample) -> f32) -> Vec<usize> {
 
 /// For each two folds of people (the first no later than the second, `a * folds + b`), for each step, the pairs that go
 /// with the photo that is discarded then.
-fn tallies(
-    samples: &[Sample],
-    steps: &[usize],
-    kinds: usize,
-    folds: usize,
-    threshold: f32,
-) -> Result<Vec<Vec<Tally>>> {
+fn tallies(samples: &[Sample], steps: &[usize], kinds: usize, folds: usize, threshold: f32) -> Result<Vec<Vec<Tally>>> {
     let empty = || vec![vec![[0; 4]; kinds]; folds * folds];
     let blocks = samples.len().div_ceil(rayon::current_num_threads().max(1) * 4).max(1);
     let starts: Vec<usize> = (0..samples.len()).step_by(blocks).collect();

@@ -26,6 +26,8 @@ mod scan;
 mod sheet;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_together;
 mod upkeep;
 
 use std::collections::BTreeMap;

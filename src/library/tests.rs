@@ -14,11 +14,11 @@ use crate::vector::{Embedding, ModelId};
 use crate::verify::{Calibration, OperatingPoint};
 use crate::{EnrolmentPolicy, MasterKey, NewFace};
 
-const MODEL: &str = "m/0/t";
-const DIMENSION: usize = 48;
+pub(super) const MODEL: &str = "m/0/t";
+pub(super) const DIMENSION: usize = 48;
 
 /// Made-up strangers are at right angles: distance 1.41.
-fn calibration() -> Calibration {
+pub(super) fn calibration() -> Calibration {
     let point = |fmr, distance, impostors_below| OperatingPoint { fmr, distance, fnmr: 0.0, impostors_below };
     Calibration {
         version: 1,
@@ -36,7 +36,7 @@ fn calibration() -> Calibration {
     }
 }
 
-fn vector(person: u64, face: u64, noise: f32) -> Vec<f32> {
+pub(super) fn vector(person: u64, face: u64, noise: f32) -> Vec<f32> {
     let mut of_person = ChaCha8Rng::seed_from_u64(person);
     let mut of_face = ChaCha8Rng::seed_from_u64(1000 * person + face + 77);
     let mut v: Vec<f32> = (0..DIMENSION).map(|_| of_person.random_range(-1.0f32..1.0)).collect();
@@ -45,7 +45,7 @@ fn vector(person: u64, face: u64, noise: f32) -> Vec<f32> {
     v.iter().map(|v| v / length).collect()
 }
 
-fn face(vector: Vec<f32>) -> PhotoFace {
+pub(super) fn face(vector: Vec<f32>) -> PhotoFace {
     PhotoFace {
         id: 0,
         vector,
@@ -58,7 +58,7 @@ fn face(vector: Vec<f32>) -> PhotoFace {
     }
 }
 
-fn photo(number: u64, people: &[u64]) -> PhotoRecord {
+pub(super) fn photo(number: u64, people: &[u64]) -> PhotoRecord {
     PhotoRecord {
         sha256: [number as u8; 32],
         files: vec![PhotoFile {
@@ -80,7 +80,7 @@ fn photo(number: u64, people: &[u64]) -> PhotoRecord {
 }
 
 /// Photos with the people of each; the numbers of the photos and of their faces.
-fn added(database: &Database, photos: &[(u64, Vec<u64>)]) -> Vec<(u64, Vec<u64>)> {
+pub(super) fn added(database: &Database, photos: &[(u64, Vec<u64>)]) -> Vec<(u64, Vec<u64>)> {
     let change = |(number, people): &(u64, Vec<u64>)| {
         let record = photo(*number, people);
         let pictures = Some(vec![vec![7; 40]; record.faces.len()]);
@@ -90,21 +90,21 @@ fn added(database: &Database, photos: &[(u64, Vec<u64>)]) -> Vec<(u64, Vec<u64>)
     database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap().0
 }
 
-fn group(library: &Library) -> Vec<GroupSummary> {
+pub(super) fn group(library: &Library) -> Vec<GroupSummary> {
     library.group(Some("main"), Some(&calibration()), false).unwrap().groups
 }
 
 /// Faces of each group.
-fn faces(library: &Library) -> BTreeMap<u64, BTreeSet<u64>> {
+pub(super) fn faces(library: &Library) -> BTreeMap<u64, BTreeSet<u64>> {
     library.groups().unwrap().into_iter().map(|(id, g)| (id, g.faces.into_iter().collect())).collect()
 }
 
-fn family() -> Vec<(u64, Vec<u64>)> {
+pub(super) fn family() -> Vec<(u64, Vec<u64>)> {
     // Persons 1 to 4; 5 is seen once.
     (0..20).map(|n| (n, if n == 19 { vec![5] } else { vec![1 + n % 4, 1 + (n + 1) % 4] })).collect()
 }
 
-fn opened(folder: &std::path::Path, key: Option<MasterKey>) -> Database {
+pub(super) fn opened(folder: &std::path::Path, key: Option<MasterKey>) -> Database {
     Database::open(folder.join("faces"), &DatabaseOptions { key, ..DatabaseOptions::default() }).unwrap()
 }
 
@@ -336,7 +336,7 @@ fn the_same_picture_saved_again_is_told_and_others_are_not() {
 }
 
 /// Unit vectors along made-up axes, with a little noise of their own.
-fn along(parts: &[(usize, f32)], noise: u64) -> Vec<f32> {
+pub(super) fn along(parts: &[(usize, f32)], noise: u64) -> Vec<f32> {
     let mut drawn = ChaCha8Rng::seed_from_u64(noise);
     let mut v: Vec<f32> = (0..DIMENSION).map(|_| 0.02 * drawn.random_range(-1.0f32..1.0)).collect();
     parts.iter().for_each(|(axis, share)| v[*axis] += share);
@@ -416,146 +416,6 @@ fn a_number_sign_calls_a_group_by_its_number_whatever_people_are_called() {
         assert_eq!(library.hide(&format!("#{}", ids[1]), false).unwrap().group, Some(ids[1]));
     }
     assert_eq!(library.hide("#99999", true).unwrap_err().code(), "library.unknown_group");
-}
-
-#[test]
-fn faces_whose_photos_are_away_or_another_models_stay_where_somebody_put_them() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = opened(folder.path(), None);
-    let library = Library::of(&database);
-    added(&database, &family());
-    let first = group(&library);
-    let id = first[0].id.to_string();
-    library.name(&id, "Ada", false).unwrap();
-    let whole = faces(&library)[&first[0].id].clone();
-    // A third of the photos goes away, or are looked at with another model; then they are back.
-    let some: Vec<(u64, PhotoRecord)> = library.photos().unwrap().into_iter().step_by(3).collect();
-    let put = |change: &dyn Fn(&mut PhotoRecord)| {
-        let change = |(id, record): &(u64, PhotoRecord)| {
-            let mut record = record.clone();
-            change(&mut record);
-            PhotoChange { id: Some(*id), record: Some(record), pictures: None }
-        };
-        let photos = some.iter().map(change).collect();
-        database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap();
-    };
-    for change in [&|p: &mut PhotoRecord| p.files[0].missing = true, &|p: &mut PhotoRecord| p.model = "n/0/t".into()]
-        as [&dyn Fn(&mut PhotoRecord); 2]
-    {
-        put(change);
-        let now = group(&library);
-        assert!(now.iter().any(|g| g.name.as_deref() == Some("Ada")), "{now:?}");
-        assert_eq!(faces(&library)[&first[0].id], whole);
-        put(&|_| ());
-        group(&library);
-        assert_eq!(faces(&library)[&first[0].id], whole);
-    }
-}
-
-#[test]
-fn of_commands_at_once_none_is_lost_and_no_face_is_in_two_groups() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = opened(folder.path(), None);
-    let library = Library::of(&database);
-    added(&database, &family());
-    let of = |g: &GroupSummary| faces(&library)[&g.id].iter().copied().collect::<Vec<u64>>();
-    let named: Vec<u64> = group(&library).iter().take(2).flat_map(of).take(12).collect();
-    std::thread::scope(|scope| {
-        for face in &named {
-            scope.spawn(move || library.name_face(*face, &format!("P{face}")).unwrap());
-        }
-        scope.spawn(|| group(&library));
-        scope.spawn(|| group(&library));
-    });
-    group(&library);
-    let groups = library.groups().unwrap();
-    for face in named {
-        let of: Vec<&GroupRecord> = groups.values().filter(|g| g.faces.contains(&face)).collect();
-        assert!(of.len() == 1 && of[0].name == format!("P{face}"), "{face}: {of:?}");
-    }
-    // A change that was made of groups as they are no more is refused.
-    let (made_of, _) = library.groups_to_change().unwrap();
-    library.hide(&groups.keys().next().unwrap().to_string(), true).unwrap();
-    let change = LibraryChange { made_of, ..LibraryChange::default() };
-    let refused = database.library_change(change).unwrap_err();
-    assert_eq!(refused.code(), "library.changed_meanwhile");
-}
-
-#[test]
-fn what_is_said_to_be_no_face_while_its_photo_is_looked_at_again_is_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = opened(folder.path(), None);
-    let library = Library::of(&database);
-    let (id, numbers) = added(&database, &[(1, vec![1, 2])]).remove(0);
-    let scanned = library.photos().unwrap().remove(&id).unwrap();
-    library.not_a_face(numbers[0]).unwrap();
-    let photos = vec![PhotoChange { id: Some(id), record: Some(scanned), pictures: None }];
-    database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap();
-    let record = library.photos().unwrap().remove(&id).unwrap();
-    assert_eq!(record.faces.iter().map(|f| f.no_face).collect::<Vec<_>>(), [true, false]);
-    let refused = library.name_face(numbers[0], "Ada").unwrap_err();
-    assert_eq!(refused.code(), "library.unknown_face");
-}
-
-#[test]
-fn a_face_that_was_said_to_be_none_is_one_again_also_when_it_is_looked_at_meanwhile() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = opened(folder.path(), None);
-    let library = Library::of(&database);
-    let (id, numbers) = added(&database, &[(1, vec![1, 2])]).remove(0);
-    library.not_a_face(numbers[0]).unwrap();
-    let scanned = library.photos().unwrap().remove(&id).unwrap();
-    let none: Vec<u64> = library.album().unwrap().no_faces().iter().map(|f| f.id).collect();
-    assert_eq!(none, [numbers[0]]);
-    assert_eq!(library.a_face_again(numbers[1]).unwrap_err().code(), "library.unknown_face", "nobody said it was none");
-    library.a_face_again(numbers[0]).unwrap();
-    let photos = vec![PhotoChange { id: Some(id), record: Some(scanned), pictures: None }];
-    database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap();
-    assert!(library.album().unwrap().no_faces().is_empty());
-    assert_eq!(library.name_face(numbers[0], "Ada").unwrap().faces, 1);
-}
-
-#[test]
-fn what_hangs_on_photos_is_told_before_they_are_forgotten() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = opened(folder.path(), None);
-    let library = Library::of(&database);
-    let photos = added(&database, &family());
-    group(&library);
-    library.name_face(photos[19].1[0], "Linus").unwrap();
-    library.name_face(photos[0].1[0], "Ada").unwrap();
-    library.name_face(photos[1].1[0], "Ada").unwrap();
-    let on = |paths: &[&str], missing| {
-        library.hanging_on(&paths.iter().map(Into::into).collect::<Vec<_>>(), missing).unwrap()
-    };
-    let all = on(&["/"], false);
-    assert_eq!((all.photos, all.faces), (20, 39));
-    assert_eq!(all.names.iter().map(String::as_str).collect::<BTreeSet<_>>(), ["Ada", "Linus"].into());
-    // A name that others' photos have too hangs on none of them alone.
-    let some = on(&["/photos/0.jpg", "/photos/19.jpg"], false);
-    assert_eq!((some.photos, some.faces, some.names), (2, 3, vec!["Linus".to_string()]));
-    assert_eq!(on(&["/elsewhere"], true), crate::Hanging::default());
-    assert_eq!(library.remove(&["/".into()], false, false).unwrap(), (20, 39));
-}
-
-#[test]
-fn names_that_look_like_numbers_are_refused_and_two_names_are_not_one() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = opened(folder.path(), None);
-    let library = Library::of(&database);
-    added(&database, &family());
-    let groups = group(&library);
-    let [a, b] = [0, 1].map(|at: usize| groups[at].id.to_string());
-    for name in ["412", "#412", " "] {
-        assert_eq!(library.name(&a, name, false).unwrap_err().code(), "library.bad_name", "{name}");
-    }
-    let refused = library.group(Some("mian"), Some(&calibration()), false).unwrap_err();
-    assert_eq!(refused.code(), "gallery.unknown_gallery");
-    library.name(&a, "Ada", false).unwrap();
-    library.name(&b, "Grace", false).unwrap();
-    assert_eq!(library.merge(&a, &b).unwrap_err().code(), "library.two_names");
-    let elsewhere = *faces(&library)[&groups[2].id].first().unwrap();
-    assert_eq!(library.split(&a, &[elsewhere]).unwrap_err().code(), "library.not_in_group");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! photo, no network, no file.
 
 mod alike;
+mod alike_groups;
 mod calibration;
 mod fit;
 mod impostors;
@@ -14,7 +15,8 @@ mod slope;
 mod threshold;
 mod verdict;
 
-pub use alike::{AlikeGroups, AlikeRate, alike_groups};
+pub use alike::{AlikeGroups, AlikeRate};
+pub use alike_groups::alike_groups;
 pub use calibration::{Calibration, OperatingPoint};
 pub(crate) use fit::operating_point;
 pub use fit::{Distances, fit_calibration};

@@ -12,6 +12,7 @@ mod onnx;
 mod pickle;
 #[cfg(feature = "pull")]
 mod pull;
+mod read;
 mod safetensors_file;
 mod sface;
 mod specs;

@@ -5,7 +5,7 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 use super::TensorMap;
-use super::import::{guess, read_bytes};
+use super::read::{guess, of_bytes};
 use crate::error::WeightsError;
 
 /// Endings of files in which weights lie.
@@ -43,7 +43,7 @@ pub(super) fn read(path: &Path, bytes: &[u8], wanted: Option<&str>) -> Result<Te
             return Err(malformed(format!("{name} is longer than {LONGEST} bytes")));
         }
         // A file that is none of ours, of whatever else the package can do, is passed over.
-        let Ok(tensors) = read_bytes(&path.join(name), &content) else { continue };
+        let Ok(tensors) = of_bytes(&path.join(name), &content) else { continue };
         networks.entry(guess(&tensors)).or_default().extend(tensors);
     }
     let found = networks.keys().copied().collect::<Vec<_>>().join(", ");
@@ -69,7 +69,8 @@ mod tests {
     fn weights(names: &[&str]) -> Vec<u8> {
         let folder = tempfile::tempdir().unwrap();
         let device = candle_core::Device::Cpu;
-        let tensors = names.iter().map(|name| (name.to_string(), Tensor::new(&[1f32, 2.0], &device).unwrap())).collect();
+        let tensors =
+            names.iter().map(|name| (name.to_string(), Tensor::new(&[1f32, 2.0], &device).unwrap())).collect();
         safetensors_file::write(&folder.path().join("w"), "any", &tensors, candle_core::DType::F32).unwrap()
     }
 
