@@ -214,7 +214,8 @@ impl Preprocessing {
     }
 }
 
-#[cfg(all(test, feature = "embedded-weights"))]
+#[cfg(test)]
+#[cfg(feature = "embedded-weights")]
 mod tests {
     use super::*;
     use crate::embed::{dlib_resnet, sface};

@@ -129,7 +129,7 @@ mod tests {
             let model = ModelId::new(model, &"0".repeat(64), "none");
             let one = |i: usize| {
                 let mut values: Vec<f32> = (0..32).map(|_| rng.random_range(-1.0..1.0)).collect();
-                values[0] += if i % 2 == 0 { apart } else { -apart };
+                values[0] += if i.is_multiple_of(2) { apart } else { -apart };
                 Embedding::from_raw(values, model.clone()).unwrap()
             };
             (0..400).map(one).collect()

@@ -114,7 +114,8 @@ mod tests {
         let path = folder.path().join("p.whl");
         for bytes in [whole[..whole.len() - 30].to_vec(), whole[..60].to_vec()] {
             std::fs::write(&path, bytes).unwrap();
-            let e = import(&[path.clone()], None, Precision::F32, &folder.path().join("out.safetensors")).unwrap_err();
+            let e = import(std::slice::from_ref(&path), None, Precision::F32, &folder.path().join("out.safetensors"))
+                .unwrap_err();
             assert!(matches!(e, WeightsError::Malformed { .. }), "{e}");
         }
         for at in (0..whole.len()).step_by(7) {
@@ -122,7 +123,8 @@ mod tests {
             bent[at] ^= 0x55;
             std::fs::write(&path, bent).unwrap();
             // A tensor of the wrong shape at best; never a panic.
-            import(&[path.clone()], None, Precision::F32, &folder.path().join("out.safetensors")).unwrap_err();
+            import(std::slice::from_ref(&path), None, Precision::F32, &folder.path().join("out.safetensors"))
+                .unwrap_err();
         }
     }
 }
