@@ -20,6 +20,9 @@ pub(super) fn run(common: &Common, command: &EvalQuality) -> anyhow::Result<u8> 
     if let Some(path) = &command.html {
         output::page(path, &eval::quality_page(&report, &engine)?, Audience::Umask)?;
     }
+    for failure in &report.failures {
+        eprintln!("kith: {}", failure.message);
+    }
     if common.json {
         output::json(&report)?;
         return Ok(DONE);
@@ -30,7 +33,7 @@ pub(super) fn run(common: &Common, command: &EvalQuality) -> anyhow::Result<u8> 
         report.detector,
         report.photos,
         report.people,
-        report.failures,
+        report.failures.len(),
         report.distance,
         report.fmr,
         report.fnmr

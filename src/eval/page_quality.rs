@@ -21,7 +21,7 @@ pub fn quality_page(r: &QualityReport, engine: &Engine) -> Result<String, EvalEr
         escaped(&r.model),
         r.photos,
         r.people,
-        r.failures,
+        r.failures.len(),
         r.distance,
         r.fmr,
         r.fnmr

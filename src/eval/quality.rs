@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::Person;
+use super::acquire::Failure;
 use super::alignment::mean_and_spread;
 use crate::detect::Detection;
 use crate::engine::{Engine, FaceChoice, refusal};
@@ -83,7 +84,7 @@ pub struct QualityReport {
     /// Photos in which a face was found.
     pub photos: usize,
     /// Photos without one, or that cannot be read.
-    pub failures: usize,
+    pub failures: Vec<Failure>,
     /// People.
     pub people: usize,
     /// The threshold, and the false-match rate of all pairs there.
@@ -135,12 +136,18 @@ pub fn quality(
         done();
         sample
     };
-    let samples: Result<Vec<Option<Sample>>> = photos.par_iter().map(measured).collect();
-    let samples: Vec<Sample> = samples?.into_iter().flatten().collect();
+    let seen: Vec<Result<Sample, Failure>> = photos.par_iter().map(measured).collect::<Result<_>>()?;
+    let (mut samples, mut failures) = (Vec::with_capacity(photos.len()), Vec::new());
+    for seen in seen {
+        match seen {
+            Ok(sample) => samples.push(sample),
+            Err(failure) => failures.push(failure),
+        }
+    }
     let (genuine, impostor) = distances(&samples)?;
     let threshold = operating_point(fmr, &genuine, &impostor).ok_or_else(|| EvalError::TooLittle {
         reason: format!(
-            "{} impostor and {} genuine pairs are too few for a false-match rate of {fmr:e}",
+            "{} impostor and {} genuine pairs are too few for a false-match rate of {fmr:e}; ask for a larger one",
             impostor.len(),
             genuine.len()
         ),
@@ -156,7 +163,7 @@ pub fn quality(
         model: engine.model().to_string(),
         detector: engine.detector().to_string(),
         photos: samples.len(),
-        failures: photos.len() - samples.len(),
+        failures,
         people: people.len(),
         distance: threshold.distance,
         fmr: threshold.fmr,
@@ -170,7 +177,8 @@ pub fn quality(
     })
 }
 
-fn sample(engine: &Engine, person: usize, path: &std::path::Path, limits: &Limits) -> Result<Option<Sample>> {
+/// What is seen on a photo, or why nothing is.
+fn sample(engine: &Engine, person: usize, path: &std::path::Path, limits: &Limits) -> Result<Result<Sample, Failure>> {
     let seen = || -> Result<Sample> {
         let photo = Photo::open_with(path, limits)?;
         let face: Detection = engine.find_one(&photo, FaceChoice::Central)?;
@@ -180,8 +188,10 @@ fn sample(engine: &Engine, person: usize, path: &std::path::Path, limits: &Limit
         Ok(Sample { person, embedding, length, score: face.score, quality })
     };
     match seen() {
-        Ok(sample) => Ok(Some(sample)),
-        Err(Error::Photo(_) | Error::Refusal(RefusalError::NoFace { .. })) => Ok(None),
+        Ok(sample) => Ok(Ok(sample)),
+        Err(e @ (Error::Photo(_) | Error::Refusal(RefusalError::NoFace { .. }))) => {
+            Ok(Err(Failure { photo: path.to_path_buf(), code: e.code(), message: e.to_string() }))
+        }
         Err(e) => Err(e),
     }
 }
