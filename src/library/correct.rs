@@ -217,15 +217,19 @@ impl Library<'_> {
         })
     }
 
-    /// What was said to be no face is one after all: it is counted again, and in a group when they are grouped again.
+    /// What was said to be no face is one after all: it is counted again, and in a group when they are grouped again. One
+    /// that nobody said was none stays as it is.
     ///
     /// # Errors
-    /// [`LibraryError::UnknownFace`] for one that nobody said was none, a store's error.
+    /// [`LibraryError::UnknownFace`], a store's error.
     pub fn a_face_again(&self, face: u64) -> Result<Correction> {
         self.in_turn(|| {
             let photos = self.photos()?;
-            let found = photos.iter().find(|(_, p)| p.faces.iter().any(|f| f.id == face && f.no_face));
-            let (photo, _) = found.ok_or(LibraryError::UnknownFace { face })?;
+            let found = photos.iter().find_map(|(id, p)| Some((id, p.faces.iter().find(|f| f.id == face)?)));
+            let (photo, known) = found.ok_or(LibraryError::UnknownFace { face })?;
+            if !known.no_face {
+                return Ok(Correction { group: None, name: None, faces: 0, gone: None });
+            }
             let made_of = self.groups_to_change()?.0;
             let faces_again = vec![(*photo, face)];
             self.database.library_change(LibraryChange { made_of, faces_again, ..LibraryChange::default() })?;
