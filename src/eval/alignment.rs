@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use super::Person;
+use super::people::numbered;
 use crate::align::{Alignment, Template};
 use crate::detect::Detection;
 use crate::engine::{Engine, FaceChoice};
@@ -273,11 +274,7 @@ fn faces<'a>(
     limits: &Limits,
     done: &(dyn Fn() + Sync),
 ) -> Result<Vec<Found<'a>>> {
-    let photos: Vec<(usize, &std::path::Path)> = people
-        .iter()
-        .enumerate()
-        .flat_map(|(person, p)| p.photos.iter().map(move |photo| (person, photo.as_path())))
-        .collect();
+    let photos = numbered(people);
     let find = |&(person, path): &(usize, &'a std::path::Path)| -> Result<Option<Found<'a>>> {
         let face = Photo::open_with(path, limits)
             .map_err(Error::from)

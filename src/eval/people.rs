@@ -14,6 +14,15 @@ pub struct Person {
     pub photos: Vec<PathBuf>,
 }
 
+/// Every photo of those people, with the number of its person.
+pub(super) fn numbered(people: &[Person]) -> Vec<(usize, &Path)> {
+    people
+        .iter()
+        .enumerate()
+        .flat_map(|(number, p)| p.photos.iter().map(move |photo| (number, photo.as_path())))
+        .collect()
+}
+
 /// The people of a folder, in order of their names; files whose name begins with a dot, and folders
 /// without any file, are passed over.
 ///

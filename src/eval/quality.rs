@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::Person;
 use super::acquire::Failure;
 use super::alignment::mean_and_spread;
+use super::people::numbered;
 use crate::detect::Detection;
 use crate::engine::{Engine, FaceChoice, refusal};
 use crate::error::{Error, EvalError, RefusalError, Result};
@@ -126,11 +127,7 @@ pub fn quality(
     done: &(dyn Fn() + Sync),
 ) -> Result<QualityReport> {
     let folds = folds.clamp(2, people.len().max(2));
-    let photos: Vec<(usize, &std::path::Path)> = people
-        .iter()
-        .enumerate()
-        .flat_map(|(person, p)| p.photos.iter().map(move |photo| (person, photo.as_path())))
-        .collect();
+    let photos = numbered(people);
     let measured = |&(person, path): &(usize, &std::path::Path)| {
         let sample = sample(engine, person, path, limits);
         done();
