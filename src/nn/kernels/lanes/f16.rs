@@ -27,22 +27,53 @@ pub(crate) trait F16Products: MapProducts<f16> {
     unsafe fn twice(from: *const f16) -> <Self::Two as Vectors>::Vector;
 }
 
-/// The nearest f16, and of two as near the even one. (`f16::from_f64` rounds to f32 on its way.)
+/// The least normal f16, and the first power of two above all of them.
+const LEAST_NORMAL: f32 = 6.103_515_625e-5;
+const BEYOND: f32 = 65_536.0;
+
+/// What an f16 is worth. Without a branch, so that loops over it become vectors: plain code runs whole networks in tests.
+/// (`f16::to_f64` asks at each value what the processor can do.)
+#[inline(always)]
+fn value(v: f16) -> f64 {
+    let bits = u32::from(v.to_bits());
+    // Exponent and fraction in an f32's places, whose exponents count from 112 further down.
+    let small = f32::from_bits((bits & 0x7fff) << 13);
+    let scaled = small * f32::from_bits((127 + 112) << 23);
+    let special = f32::from_bits(small.to_bits() | 0x7f80_0000);
+    let size = if bits & 0x7c00 == 0x7c00 { special } else { scaled };
+    f64::from(f32::from_bits(size.to_bits() | (bits & 0x8000) << 16))
+}
+
+/// The nearest f16, and of two as near the even one. Without a branch, as [`value`]. (`f16::from_f64` rounds to f32 on
+/// its way.)
+#[inline(always)]
 fn rounded(v: f64) -> f16 {
-    let near = v as f32;
-    let back = f64::from(near);
-    // Where that was not exact, what is nearer to zero is marked by its last bit, which no f16 has.
-    let toward_zero = near.to_bits().wrapping_sub(u32::from(back.abs() > v.abs()));
-    let marked = if back == v || near.is_nan() { near } else { f32::from_bits(toward_zero | 1) };
-    f16::from_f32(marked)
+    const EXPONENT: u64 = 0x7ff << 52;
+    // 2^42 times the power of two below the value: beside it, an f64 has the last place of an f16 for its own.
+    let power = (v.to_bits() & EXPONENT).clamp(f64::from(LEAST_NORMAL).to_bits(), f64::from(BEYOND).to_bits());
+    let beside = f64::from_bits(power + (42 << 52)).copysign(v);
+    let near = ((v + beside) - beside).abs() as f32;
+    let bits = near.to_bits();
+    let normal = (bits >> 13).wrapping_sub(112 << 10);
+    // A half has the least f16 for its last place.
+    let subnormal = (near + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
+    let finite = if near < LEAST_NORMAL { subnormal } else { normal };
+    let size = if near >= BEYOND { 0x7c00 } else { finite };
+    let size = if near.is_nan() { 0x7e00 | (bits >> 13 & 0x3ff) } else { size };
+    f16::from_bits((size | (v.to_bits() >> 48) as u32 & 0x8000) as u16)
 }
 
 /// Plain code over `W` values: each result is rounded once, as the instructions do.
 pub(crate) struct PlainF16<const W: usize>;
 
+/// `f` of the values at each place. A loop, which becomes vectors; `std::array::from_fn` becomes a call for each place.
 #[inline(always)]
-fn pairs<const W: usize>(a: [f16; W], b: [f16; W], f: impl Fn(f64, f64) -> f64) -> [f16; W] {
-    std::array::from_fn(|i| rounded(f(a[i].to_f64(), b[i].to_f64())))
+fn each<const W: usize>([a, b, c]: [[f16; W]; 3], f: impl Fn([f64; 3]) -> f64) -> [f16; W] {
+    let mut out = [f16::ZERO; W];
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = rounded(f([value(a[i]), value(b[i]), value(c[i])]));
+    }
+    out
 }
 
 impl<const W: usize> Vectors for PlainF16<W> {
@@ -77,22 +108,22 @@ impl<const W: usize> Vectors for PlainF16<W> {
     // Products are exact in f64, and so are their sums but where they are 2^30 times as large as each other.
     #[inline(always)]
     unsafe fn multiply_add(a: [f16; W], b: [f16; W], c: [f16; W]) -> [f16; W] {
-        std::array::from_fn(|i| rounded(a[i].to_f64() * b[i].to_f64() + c[i].to_f64()))
+        each([a, b, c], |[a, b, c]| a * b + c)
     }
 
     #[inline(always)]
     unsafe fn add(a: [f16; W], b: [f16; W]) -> [f16; W] {
-        pairs(a, b, |a, b| a + b)
+        each([a, b, b], |[a, b, _]| a + b)
     }
 
     #[inline(always)]
     unsafe fn subtract(a: [f16; W], b: [f16; W]) -> [f16; W] {
-        pairs(a, b, |a, b| a - b)
+        each([a, b, b], |[a, b, _]| a - b)
     }
 
     #[inline(always)]
     unsafe fn multiply(a: [f16; W], b: [f16; W]) -> [f16; W] {
-        pairs(a, b, |a, b| a * b)
+        each([a, b, b], |[a, b, _]| a * b)
     }
 
     #[inline(always)]
@@ -123,7 +154,11 @@ impl Products<f16> for PlainPairs {
     unsafe fn splat_values(from: *const f16) -> Self::Sums {
         // SAFETY: two values can be read, as the trait demands.
         let pair = unsafe { from.cast::<[f16; 2]>().read() };
-        std::array::from_fn(|i| pair[i % 2])
+        let mut values = [f16::ZERO; 2 * LANES];
+        for two in values.as_chunks_mut::<2>().0 {
+            *two = pair;
+        }
+        values
     }
 
     #[inline(always)]
@@ -148,8 +183,13 @@ impl MapProducts<f16> for PlainPairs {
 
     #[inline(always)]
     unsafe fn finish<const P: usize, const N: usize>(sums: [[Self::Sums; N]; P]) -> [[[f16; LANES]; N]; P] {
-        let whole =
-            |sums: Self::Sums| std::array::from_fn(|i| rounded(sums[2 * i].to_f64() + sums[2 * i + 1].to_f64()));
+        let whole = |sums: Self::Sums| {
+            let (mut even, mut odd) = ([f16::ZERO; LANES], [f16::ZERO; LANES]);
+            for (i, [a, b]) in sums.as_chunks::<2>().0.iter().enumerate() {
+                (even[i], odd[i]) = (*a, *b);
+            }
+            each([even, odd, odd], |[a, b, _]| a + b)
+        };
         sums.map(|sums| sums.map(whole))
     }
 }
@@ -339,5 +379,27 @@ mod tests {
         }
         assert!(rounded(f64::NAN).is_nan() && rounded(70_000.0).is_infinite());
         assert_eq!(rounded(65_519.0), f16::MAX);
+    }
+
+    #[test]
+    fn without_branches_it_is_what_the_crate_has() {
+        for v in (0..=u16::MAX).map(f16::from_bits) {
+            if v.is_nan() {
+                assert!(value(v).is_nan() && rounded(v.to_f64()).is_nan());
+                continue;
+            }
+            assert_eq!(value(v).to_bits(), v.to_f64().to_bits(), "{v:?}");
+            assert_eq!(rounded(v.to_f64()).to_bits(), v.to_bits(), "{v:?}");
+        }
+        // What is far from the middle of two is rounded alike on either way.
+        let mut state = 1u64;
+        for _ in 0..200_000 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let v = f32::from_bits((state >> 32) as u32);
+            let (ours, theirs) = (rounded(f64::from(v)), f16::from_f32(v));
+            assert!(ours.to_bits() == theirs.to_bits() || v.is_nan() && ours.is_nan() && theirs.is_nan(), "{v}");
+        }
+        assert_eq!(rounded(f64::MAX).to_bits(), f16::INFINITY.to_bits());
+        assert_eq!(rounded(-1e-300).to_bits(), f16::NEG_ZERO.to_bits());
     }
 }

@@ -31,10 +31,13 @@ impl Products<i16> for Plain {
     #[inline(always)]
     unsafe fn add_products(a: [i32; LANES], b: [i32; LANES], sums: [i32; LANES]) -> [i32; LANES] {
         let pair = |v: i32| (i32::from(v as i16), v >> 16);
-        std::array::from_fn(|i| {
+        // A loop, as `each` of plain code.
+        let mut out = [0; LANES];
+        for (i, out) in out.iter_mut().enumerate() {
             let ((a_low, a_high), (b_low, b_high)) = (pair(a[i]), pair(b[i]));
-            sums[i].wrapping_add((a_low * b_low).wrapping_add(a_high * b_high))
-        })
+            *out = sums[i].wrapping_add((a_low * b_low).wrapping_add(a_high * b_high));
+        }
+        out
     }
 
     #[inline(always)]

@@ -7,17 +7,22 @@ pub(crate) struct Plain;
 
 type Sixteen = [f32; LANES];
 
+/// `f` of the values at each place. A loop, which becomes vectors; `std::array::from_fn` becomes a call for each place.
 #[inline(always)]
-fn pairs(a: Sixteen, b: Sixteen, f: impl Fn(f32, f32) -> f32) -> Sixteen {
-    std::array::from_fn(|i| f(a[i], b[i]))
+fn each([a, b, c]: [Sixteen; 3], f: impl Fn([f32; 3]) -> f32) -> Sixteen {
+    let mut out = [0.0; LANES];
+    for (i, out) in out.iter_mut().enumerate() {
+        *out = f([a[i], b[i], c[i]]);
+    }
+    out
 }
 
 /// Functions of two vectors, lane by lane.
 macro_rules! lane_by_lane {
-    ($($name:ident = $function:expr;)+) => {$(
+    ($($name:ident = |$a:ident, $b:ident| $function:expr;)+) => {$(
         #[inline(always)]
         unsafe fn $name(a: Sixteen, b: Sixteen) -> Sixteen {
-            pairs(a, b, $function)
+            each([a, b, b], |[$a, $b, _]| $function)
         }
     )+};
 }
@@ -50,7 +55,7 @@ impl Vectors for Plain {
     // Fusing would be a library call where the target lacks the instruction.
     #[inline(always)]
     unsafe fn multiply_add(a: Sixteen, b: Sixteen, c: Sixteen) -> Sixteen {
-        std::array::from_fn(|i| a[i] * b[i] + c[i])
+        each([a, b, c], |[a, b, c]| a * b + c)
     }
 
     lane_by_lane! {
