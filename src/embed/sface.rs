@@ -260,10 +260,10 @@ mod tests {
         hold_all(&drawn(), &x, &answers()["drawn"], 1e-3, (0.99999, 0.999));
     }
 
-    /// The built-in weights are rounded to f16, so that they differ from the released ones.
+    /// The built-in weights are the released ones, but for the folding of batch normalisations.
     #[cfg(feature = "embedded-weights")]
     #[test]
-    fn the_built_in_weights_give_nearly_what_onnx_runtime_gives_with_the_released_ones() {
+    fn the_built_in_weights_give_what_onnx_runtime_gives_with_the_released_ones() {
         let loaded = WeightStore::new(None).load(ARCHITECTURE).unwrap();
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/chips/astronaut.png");
         let mut chip = Raster::new(112, 112, [0; 3]);
@@ -276,11 +276,11 @@ mod tests {
             .map(|&v| (f32::from(v) - 127.5) * 0.007_812_5)
             .collect();
         let x = Tensor::from_vec(values, (2, 3, 112, 112), &candle_core::Device::Cpu).unwrap();
-        hold_all(&loaded.tensors, &x, wanted, 1e-2, (0.9999, 0.9995));
+        hold_all(&loaded.tensors, &x, wanted, 1e-3, (0.99999, 0.9995));
         let device = Device::open(DeviceChoice::Cpu).unwrap();
         let net = Sface::new(&loaded.tensors, "golden", &device, PrecisionChoice::F32).unwrap();
         let embedded = net.embed(&[chip, mirrored]).unwrap();
         let rows: Vec<Vec<f32>> = embedded.iter().map(|e| e.values().to_vec()).collect();
-        hold_rows(wanted, "the embedder", &rows, 0.9999);
+        hold_rows(wanted, "the embedder", &rows, 0.99999);
     }
 }

@@ -10,6 +10,7 @@ use candle_core::{CpuStorage, DType, Device, Module, Result, Storage, Tensor, ba
 use half::slice::HalfFloatSliceExt;
 
 use super::weights::TensorMap;
+use super::weights::blocks::{self, Blocks};
 use kith_kernels::{Activation, ConvWeights, DepthwiseConv, PackedConv, RowConv, Simd, StoredWeights, TransposedConv};
 
 /// Named tensors on their way into a network: converted to f32 and moved to the device once, but for the weights of
@@ -39,19 +40,71 @@ impl<'a> WeightSource<'a> {
     }
 
     pub(crate) fn get(&self, name: &str) -> Result<Tensor> {
-        self.find(name)?.to_dtype(DType::F32)?.to_device(self.device)
+        let full = format!("{}{name}", self.prefix);
+        let tensor = match blocks::is_in_blocks(self.tensors, &full) {
+            true => Blocks::of(self.tensors, &full)?.whole()?,
+            false => self.find(name)?.to_dtype(DType::F32)?,
+        };
+        tensor.to_device(self.device)
     }
 
-    /// As [`Self::get`]; f32 or f16 as it is stored where that is for the processor.
-    fn stored(&self, name: &str) -> Result<Tensor> {
+    /// As [`Self::get`]; f32, f16 or in blocks as it is stored where that is for the processor.
+    fn stored(&self, name: &str) -> Result<Weight> {
+        let full = format!("{}{name}", self.prefix);
         let tensor = self.find(name)?;
-        let as_it_is = self.is_cpu() && [DType::F32, DType::F16].contains(&tensor.dtype());
-        if as_it_is { Ok(tensor.clone()) } else { self.get(name) }
+        match tensor.dtype() {
+            DType::U8 if self.is_cpu() => Ok(Weight::Blocks(Arc::new(Blocks::of(self.tensors, &full)?))),
+            DType::F32 | DType::F16 if self.is_cpu() => Ok(Weight::Tensor(tensor.clone())),
+            _ => Ok(Weight::Tensor(self.get(name)?)),
+        }
     }
 
     fn find(&self, name: &str) -> Result<&Tensor> {
         let full = format!("{}{name}", self.prefix);
         self.tensors.get(&full).map_or_else(|| bail!("no tensor is called {full}"), Ok)
+    }
+}
+
+/// Weights in the form in which they are stored.
+enum Weight {
+    Tensor(Tensor),
+    Blocks(Arc<Blocks>),
+}
+
+impl Weight {
+    fn dims4(&self) -> Result<(usize, usize, usize, usize)> {
+        match self {
+            Self::Tensor(tensor) => tensor.dims4(),
+            Self::Blocks(blocks) => match *blocks.dims.as_slice() {
+                [a, b, c, d] => Ok((a, b, c, d)),
+                _ => bail!("weights of {:?}, not of four dimensions", blocks.dims),
+            },
+        }
+    }
+
+    /// In f32.
+    fn whole(&self) -> Result<Tensor> {
+        match self {
+            Self::Tensor(tensor) => tensor.to_dtype(DType::F32),
+            Self::Blocks(blocks) => blocks.whole(),
+        }
+    }
+
+    fn as_kernels_read_them(&self) -> Result<Arc<dyn StoredWeights>> {
+        Ok(match self {
+            Self::Tensor(tensor) => Arc::new(InMemory::of(tensor)?),
+            Self::Blocks(blocks) => blocks.clone(),
+        })
+    }
+}
+
+impl StoredWeights for Blocks {
+    fn count(&self) -> usize {
+        self.count()
+    }
+
+    fn read(&self, first: usize, to: &mut [f32]) {
+        self.read(first, to);
     }
 }
 
@@ -89,7 +142,7 @@ impl StoredWeights for InMemory {
 /// Convolution with an optional bias; zero padding of `padding` rows above and below and columns left
 /// and right, counted `(rows, columns)`.
 pub(crate) struct Conv2d {
-    weight: Tensor,
+    weight: Weight,
     bias: Option<Tensor>,
     stride: usize,
     padding: (usize, usize),
@@ -99,6 +152,10 @@ pub(crate) struct Conv2d {
 impl Conv2d {
     /// `weight` is `[out, in, rows, columns]`, `bias` `[out]`.
     pub(crate) fn new(weight: Tensor, bias: Option<Tensor>, stride: usize, padding: (usize, usize)) -> Result<Self> {
+        Self::of(Weight::Tensor(weight), bias, stride, padding)
+    }
+
+    fn of(weight: Weight, bias: Option<Tensor>, stride: usize, padding: (usize, usize)) -> Result<Self> {
         let bias = bias.map(|b| b.reshape((1, (), 1, 1))).transpose()?;
         Ok(Self { weight, bias, stride, padding, groups: 1 })
     }
@@ -113,17 +170,21 @@ impl Conv2d {
     pub(crate) fn load(source: &WeightSource, name: &str, stride: usize, padding: (usize, usize)) -> Result<Self> {
         let source = source.under(name);
         let bias = if source.has("bias") { Some(source.get("bias")?) } else { None };
-        Self::new(source.stored("weight")?, bias, stride, padding)
+        Self::of(source.stored("weight")?, bias, stride, padding)
     }
 
     /// The weights in f32, for the tensor library.
     fn full(&self) -> Result<Tensor> {
-        self.weight.to_dtype(DType::F32)
+        self.weight.whole()
     }
 
     /// The same convolution of channels that come in the opposite order.
     pub(crate) fn with_inputs_reversed(&self) -> Result<Self> {
-        Ok(Self { weight: self.weight.flip(&[1])?.contiguous()?, bias: self.bias.clone(), ..*self })
+        let weight = match &self.weight {
+            Weight::Tensor(weight) => weight.flip(&[1])?,
+            Weight::Blocks(blocks) => blocks.whole()?.flip(&[1])?,
+        };
+        Ok(Self { weight: Weight::Tensor(weight.contiguous()?), bias: self.bias.clone(), ..*self })
     }
 
     /// Folds a per-channel `scale` and `shift` that follow the convolution into it.
@@ -145,7 +206,7 @@ impl Conv2d {
         let bias: Vec<f32> = self.bias.as_ref().map_or(Ok(Vec::new()), |b| b.flatten_all()?.to_vec1())?;
         let (weight, window, bias, stride, padding) = (&[][..], (rows, columns), &bias, self.stride, self.padding);
         let conv = ConvWeights { weight, outputs, inputs, window, bias, stride, padding, activation };
-        Ok(PackedConv::of_stored(&conv, Arc::new(InMemory::of(&self.weight)?), simd))
+        Ok(PackedConv::of_stored(&conv, self.weight.as_kernels_read_them()?, simd))
     }
 
     /// As [`Self::packed`], for a convolution of each channel alone.

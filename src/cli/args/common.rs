@@ -7,7 +7,7 @@ use clap::{Args as Group, ValueEnum};
 
 use super::numbers::{rate, within};
 use crate::files::spelled;
-use crate::nn::weights::{Precision, WeightStore};
+use crate::nn::weights::WeightStore;
 use crate::nn::{DeviceChoice, PrecisionChoice};
 use crate::{
     Calibration, CenterFaceOptions, Database, Engine, EngineBuilder, Enlarge, FaceChoice, Limits, MtcnnOptions, Policy,
@@ -158,7 +158,7 @@ pub(in crate::cli) struct Line {
     /// Decide at this distance between unit vectors instead (0 to 2)
     #[arg(long, value_name = "DISTANCE", conflicts_with_all = ["max_fmr", "extrapolate"])]
     pub threshold: Option<f32>,
-    /// Decide even where neither face would be enrolled (small, blurred, dark, turned away, covered, upside down).
+    /// Decide even where neither face would be enrolled (small, blurred, dark, turned away, covered, upside down, unclear).
     /// The stated false-match rate does not hold then
     #[arg(long)]
     pub accept_poor: bool,
@@ -198,15 +198,6 @@ impl Line {
 pub(in crate::cli) enum Stored {
     F32,
     F16,
-}
-
-impl From<Stored> for Precision {
-    fn from(stored: Stored) -> Self {
-        match stored {
-            Stored::F32 => Precision::F32,
-            Stored::F16 => Precision::F16,
-        }
-    }
 }
 
 /// Reads both photos at once.

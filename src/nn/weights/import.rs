@@ -6,8 +6,8 @@ use candle_core::DType;
 
 use super::locate::checksum_file;
 use super::{
-    TensorMap, TensorSpec, centerface, check, check_finite, files, onnx, read, safetensors_file, sface, sha256_hex,
-    specs, torch, wheel,
+    TensorMap, TensorSpec, blocks, centerface, check, check_finite, files, onnx, read, safetensors_file, sface,
+    sha256_hex, specs, torch, wheel,
 };
 use crate::error::WeightsError;
 
@@ -20,6 +20,9 @@ pub enum Precision {
     F32,
     /// 16-bit floats: half the size, rounded to about three decimal digits.
     F16,
+    /// Weights as bytes with a scale for each block of them, where a release (SFace's) is quantised so: exactly the
+    /// released values, in little more than a quarter of the size.
+    Blocks,
 }
 
 /// What was written.
@@ -64,20 +67,35 @@ pub fn import(
         name: architecture.clone(),
         known: specs::architectures().join(", "),
     })?;
+    let malformed = |format: &'static str| {
+        let path = shown.clone();
+        move |e: candle_core::Error| WeightsError::Malformed { path: path.clone(), format, reason: e.to_string() }
+    };
     let mut tensors = onnx::named(tensors, &architecture);
+    if precision != Precision::Blocks {
+        tensors = blocks::whole(&tensors).map_err(malformed("block-quantised"))?;
+    }
     if let Some((format, released, folded)) = folding(&architecture, &tensors) {
         check(&shown, &architecture, &released, &tensors)?;
         check_finite(&shown, &tensors)?;
-        let malformed =
-            |e: candle_core::Error| WeightsError::Malformed { path: shown.clone(), format, reason: e.to_string() };
-        tensors = folded(&tensors).map_err(malformed)?;
+        let kiths = folded(&tensors).map_err(malformed(format))?;
+        tensors = match (precision, architecture.as_str()) {
+            (Precision::Blocks, "sface") => sface::in_blocks(&tensors, kiths).map_err(malformed("block-quantised"))?,
+            _ => kiths,
+        };
     }
     check(&shown, &architecture, &specs, &tensors)?;
     // A classifier's layer, and whatever else the network does not use, stays behind.
-    tensors.retain(|name, _| specs.iter().any(|s| s.name == *name));
+    let wanted = |name: &str| specs.iter().any(|s| s.name == name);
+    let parts: Vec<String> = tensors.keys().filter(|n| blocks::part_of(n).is_some_and(wanted)).cloned().collect();
+    tensors.retain(|name, _| wanted(name) || parts.contains(name));
+    if precision == Precision::Blocks && parts.is_empty() {
+        let reason = "its weights are not quantised in blocks: store them as f32 or f16".to_string();
+        return Err(WeightsError::Malformed { path: shown, format: "block-quantised", reason });
+    }
     check_finite(&shown, &tensors)?;
     let dtype = match precision {
-        Precision::F32 => DType::F32,
+        Precision::F32 | Precision::Blocks => DType::F32,
         Precision::F16 => DType::F16,
     };
     write(out, &architecture, &tensors, dtype)

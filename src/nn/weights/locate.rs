@@ -7,6 +7,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 
+use super::blocks::{self, Blocks};
 use super::{Manifest, ModelEntry, TensorMap, check, check_finite, files, safetensors_file, sha256_hex, specs};
 use crate::error::WeightsError;
 use crate::vector::{MIRROR_SUFFIX, ModelId};
@@ -28,7 +29,7 @@ pub struct LoadedWeights {
     pub(crate) tensors: TensorMap,
     /// The network that they are for.
     pub architecture: String,
-    /// Hex sha256 of the file.
+    /// Hex sha256 of the file; of what it was stored as before where [`ModelEntry::identity`] says so.
     pub sha256: String,
 }
 
@@ -112,8 +113,8 @@ impl WeightStore {
         let made_by = |name: &str| match self.file(name) {
             Some(path) => files::read(&path).is_ok_and(|bytes| sha256_hex(&bytes).starts_with(digits)),
             None => embedded(name).is_some_and(|bytes| {
-                let known = Manifest::built_in().find(name).ok().and_then(|entry| entry.sha256.clone());
-                known.unwrap_or_else(|| sha256_hex(bytes)).starts_with(digits)
+                let known = Manifest::built_in().find(name).ok().and_then(ModelEntry::identity);
+                known.map_or_else(|| sha256_hex(bytes), str::to_string).starts_with(digits)
             }),
         };
         let listed = Manifest::built_in().model.iter().filter(|m| m.architecture == architecture);
@@ -137,11 +138,12 @@ impl WeightStore {
             if let Some(expected) = expected.filter(|_| !same_network) {
                 return Err(WeightsError::WrongChecksum { path: shown, expected, received });
             }
-            return loaded(&bytes, &shown, received, entry);
+            let known = entry.filter(|e| e.sha256.as_ref() == Some(&received)).and_then(ModelEntry::identity);
+            return loaded(&bytes, &shown, known.map_or(received, str::to_string), entry);
         }
         if let (Some(bytes), Some(entry)) = (embedded(name), entry) {
             // Bytes compiled in cannot have changed since the test that held them against the manifest.
-            let sha256 = entry.sha256.clone().unwrap_or_else(|| sha256_hex(bytes));
+            let sha256 = entry.identity().map_or_else(|| sha256_hex(bytes), str::to_string);
             return loaded(bytes, &format!("<built-in {name}>"), sha256, Some(entry));
         }
         let entry = Manifest::built_in().find(name)?;
@@ -158,10 +160,11 @@ impl WeightStore {
         check_finite(name, &loaded.tensors)?;
         if let (None, Some(bytes)) = (self.file(name), embedded(name)) {
             let received = sha256_hex(bytes);
-            if received != loaded.sha256 {
-                let path = format!("<built-in {name}>");
-                return Err(WeightsError::WrongChecksum { path, expected: loaded.sha256, received });
+            let known = Manifest::built_in().find(name)?.sha256.clone();
+            if let Some(expected) = known.filter(|known| *known != received) {
+                return Err(WeightsError::WrongChecksum { path: format!("<built-in {name}>"), expected, received });
             }
+            return Ok(received);
         }
         Ok(loaded.sha256)
     }
@@ -223,6 +226,13 @@ fn loaded(bytes: &[u8], path: &str, sha256: String, entry: Option<&ModelEntry>) 
         known: specs::architectures().join(", "),
     })?;
     check(path, &architecture, &specs, &tensors)?;
+    for name in tensors.keys().filter(|name| blocks::is_in_blocks(&tensors, name) && blocks::part_of(name).is_none()) {
+        Blocks::of(&tensors, name).map_err(|e| WeightsError::Malformed {
+            path: path.to_string(),
+            format: "block-quantised",
+            reason: e.to_string(),
+        })?;
+    }
     Ok(LoadedWeights { tensors, architecture, sha256 })
 }
 

@@ -66,7 +66,7 @@ pub struct ModelEntry {
     pub free_for_any_use: bool,
     /// What to know before use.
     pub note: String,
-    /// Precision that kith stores: `f32` or `f16`.
+    /// Form that kith stores: `f32`, `f16` or `int8 blocks`.
     pub stored: String,
     /// Size of kith's file in bytes; unknown until the first import where upstream's bytes are not at hand.
     pub size: Option<u64>,
@@ -75,6 +75,10 @@ pub struct ModelEntry {
     /// Hex sha256 of other files that are the same network: made from another release of the same weights.
     #[serde(default)]
     pub also: Vec<String>,
+    /// Hex sha256 that ids of the model begin with, where that is not the file's: the weights were stored in another form
+    /// before, and what was made with them goes on to hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
     /// Precisions other than f32 in which these very bytes were held to f32 by a test, on every instruction set, so that
     /// loading them tries nothing.
     #[serde(default, skip_serializing)]
@@ -89,6 +93,11 @@ impl ModelEntry {
     /// Name of kith's file.
     pub fn file_name(&self) -> String {
         format!("{}.safetensors", self.name)
+    }
+
+    /// Hex sha256 that ids of the model begin with; none where upstream's bytes are not known.
+    pub(crate) fn identity(&self) -> Option<&str> {
+        self.identity.as_deref().or(self.sha256.as_deref())
     }
 }
 
@@ -108,7 +117,7 @@ impl Manifest {
 
     /// Whether the weights of that sha256 give in that precision what they give in f32.
     pub(crate) fn is_proven(&self, sha256: &str, precision: &str) -> bool {
-        let these = |m: &&ModelEntry| m.sha256.as_deref() == Some(sha256);
+        let these = |m: &&ModelEntry| m.identity() == Some(sha256);
         self.model.iter().filter(these).any(|m| m.proven.iter().any(|p| p == precision))
     }
 
@@ -133,7 +142,7 @@ mod tests {
         for m in &Manifest::built_in().model {
             assert!(super::super::specs::of(&m.architecture).is_some(), "{}", m.name);
             assert_eq!(m.dimension.is_some(), m.kind == Kind::Embedder, "{}", m.name);
-            assert!(["f32", "f16"].contains(&m.stored.as_str()));
+            assert!(["f32", "f16", "int8 blocks"].contains(&m.stored.as_str()));
             assert!(!m.embedded || (m.free_for_any_use && m.sha256.is_some() && m.size.is_some()), "{}", m.name);
             assert!(m.proven.iter().all(|p| ["f16", "int16"].contains(&p.as_str())), "{}", m.name);
             // Of files that the manifest knows only by name a test has nothing to hold.

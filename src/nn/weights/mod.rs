@@ -1,5 +1,6 @@
 //! Weights: what they are called, where they lie, how they are read, checked, converted and fetched.
 
+pub(crate) mod blocks;
 mod centerface;
 mod dlib;
 mod files;

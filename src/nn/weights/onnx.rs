@@ -34,6 +34,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use prost::Message;
 
+pub(super) use self::blocks::AS_IT_IS;
 use self::proto::{FLOAT, ModelProto};
 use super::TensorMap;
 use super::specs;

@@ -100,7 +100,11 @@ pub fn pull(
         let (expected, path) = (expected.clone(), url.clone());
         return Err(WeightsError::WrongChecksum { path, expected, received: upstream_sha256 });
     }
-    let precision = if entry.stored == "f16" { Precision::F16 } else { Precision::F32 };
+    let precision = match entry.stored.as_str() {
+        "f16" => Precision::F16,
+        "int8 blocks" => Precision::Blocks,
+        _ => Precision::F32,
+    };
     let target = folder.join(entry.file_name());
     let imported = import(std::slice::from_ref(&part.path), Some(&entry.architecture), precision, &target);
     part.delete();

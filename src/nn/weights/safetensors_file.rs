@@ -40,7 +40,7 @@ pub(super) fn parse(bytes: &[u8], path: &str) -> Result<(TensorMap, Option<Strin
     Ok((tensors.map_err(|e| malformed(e.to_string()))?, architecture))
 }
 
-/// Writes the tensors as `dtype`; the same tensors give the same bytes. Returns the bytes written.
+/// Writes the tensors as `dtype`, and those of bytes as they are; the same tensors give the same bytes. Returns the bytes written.
 pub(super) fn write(
     path: &Path,
     architecture: &str,
@@ -51,7 +51,10 @@ pub(super) fn write(
     let malformed = malformed(&shown);
     let stored: Vec<(&String, candle_core::Tensor)> = tensors
         .iter()
-        .map(|(name, tensor)| Ok((name, tensor.to_dtype(dtype)?.contiguous()?)))
+        .map(|(name, tensor)| {
+            let kept = if tensor.dtype() == DType::U8 { DType::U8 } else { dtype };
+            Ok((name, tensor.to_dtype(kept)?.contiguous()?))
+        })
         .collect::<candle_core::Result<_>>()
         .map_err(|e| malformed(e.to_string()))?;
     let metadata = HashMap::from([(ARCHITECTURE.to_string(), architecture.to_string())]);

@@ -3,6 +3,8 @@
 use candle_core::{DType, Device, Result, Tensor};
 
 use super::TensorMap;
+use super::blocks::{self, Blocks};
+use super::onnx::AS_IT_IS;
 use super::specs::{SFACE_BLOCKS, SFACE_LAST};
 
 /// Of the batch normalisations after convolutions, as the file's graph has it.
@@ -41,6 +43,31 @@ pub(crate) fn folded(released: &TensorMap) -> Result<TensorMap> {
     tensors.insert("fc.weight".to_string(), narrow(&weight)?);
     tensors.insert("fc.bias".to_string(), narrow(&((bias * gain)? + offset)?)?);
     Ok(tensors)
+}
+
+/// The folded tensors with the weights as the release has them quantised: what was folded in becomes part of the scales.
+///
+/// # Errors
+/// The release is not quantised in blocks.
+pub(super) fn in_blocks(released: &TensorMap, mut folded: TensorMap) -> Result<TensorMap> {
+    let mut put = |from: String, to: String, rows: &Tensor, inputs: Option<&Tensor>| {
+        let blocks = Blocks::of(released, &format!("{from}{AS_IT_IS}"))?;
+        let inputs: Option<Vec<f64>> = inputs.map(|inputs| inputs.to_vec1()).transpose()?;
+        blocks::put(&mut folded, &format!("{to}.weight"), &blocks, &rows.to_vec1::<f64>()?, inputs.as_deref())
+    };
+    let mut convolution = |from: &str, to: String| -> Result<()> {
+        let scale = normalisation(released, &format!("{from}_batchnorm"), EPSILON)?.0;
+        put(format!("{from}_conv2d_weight"), to, &scale, None)
+    };
+    convolution("conv_1", "conv1".to_string())?;
+    for i in 0..SFACE_BLOCKS.len() {
+        convolution(&format!("conv_{}_dw", i + 2), format!("blocks.{i}.depthwise"))?;
+        convolution(&format!("conv_{}", i + 2), format!("blocks.{i}.pointwise"))?;
+    }
+    let inputs = normalisation(released, "bn1", LAST_EPSILON)?.0;
+    let gain = normalisation(released, "fc1", LAST_EPSILON)?.0;
+    put("pre_fc1_weight".to_string(), "fc".to_string(), &gain, Some(&inputs))?;
+    Ok(folded)
 }
 
 /// A batch normalisation as `scale * x + shift`.

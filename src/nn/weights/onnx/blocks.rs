@@ -6,14 +6,18 @@ use std::collections::HashMap;
 use candle_core::{Device, Tensor};
 
 use super::super::TensorMap;
+use super::super::blocks::tensors_of;
 use super::proto::{NodeProto, TensorProto, dims_of};
 
 const INT8: i32 = 3;
 const INT64: i32 = 7;
+/// What is appended to a tensor's name for it as it is quantised; see `weights::blocks`.
+pub(in crate::nn::weights) const AS_IT_IS: &str = "#blocks";
 /// What quantisers append to the name of the tensor that they took.
 const SUFFIX: &str = "_quantized";
 
-/// Adds every tensor that the graph dequantises in blocks, as f32, under the name that it had before.
+/// Adds every tensor that the graph dequantises in blocks, as f32, under the name that it had before; and where its rows
+/// are parted evenly, as it is, under that name with [`AS_IT_IS`].
 ///
 /// # Errors
 /// What is wrong with the first that cannot be.
@@ -25,7 +29,12 @@ pub(super) fn dequantised(
     let shapes: HashMap<&str, &str> = nodes.iter().filter(|n| n.op_type == "Reshape").filter_map(reshaped).collect();
     for node in nodes.iter().filter(|n| n.op_type == "DequantizeLinear") {
         let Some(name) = node.input.first().and_then(|q| q.strip_suffix(SUFFIX)) else { continue };
-        let tensor = dequantise(node, initialisers).map_err(|reason| format!("tensor {name:?}: {reason}"))?;
+        let (tensor, as_it_is) =
+            dequantise(node, initialisers).map_err(|reason| format!("tensor {name:?}: {reason}"))?;
+        if let Some(Quantised { dims, bytes, scales, zeros }) = as_it_is {
+            let parts = tensors_of(&format!("{name}{AS_IT_IS}"), dims, bytes, scales, zeros);
+            tensors.extend(parts.map_err(|e| format!("tensor {name:?}: {e}"))?);
+        }
         let output = node.output.first().map_or("", String::as_str);
         let tensor = match shapes.get(output).and_then(|shape| initialisers.get(*shape)) {
             Some(shape) => {
@@ -47,7 +56,19 @@ fn reshaped(node: &NodeProto) -> Option<(&str, &str)> {
     Some((data, shape))
 }
 
-fn dequantise(node: &NodeProto, initialisers: &HashMap<String, TensorProto>) -> Result<Tensor, String> {
+/// Rows of bytes, in which zero points are bytes too.
+struct Quantised {
+    /// Rows, and their length.
+    dims: (usize, usize),
+    bytes: Vec<u8>,
+    scales: Vec<f32>,
+    zeros: Vec<u8>,
+}
+
+fn dequantise(
+    node: &NodeProto,
+    initialisers: &HashMap<String, TensorProto>,
+) -> Result<(Tensor, Option<Quantised>), String> {
     let input = |at: usize| node.input.get(at).filter(|name| !name.is_empty());
     let stored = |at: usize| input(at).and_then(|name| initialisers.get(name));
     let (Some(quantised), Some(scales)) = (stored(0), stored(1)) else {
@@ -86,8 +107,16 @@ fn dequantise(node: &NodeProto, initialisers: &HashMap<String, TensorProto>) -> 
         let of = (outer * blocks + along / block) * inner + across;
         f32::from(i16::from(q) - i16::from(zeros[of])) * factors[of]
     };
+    let even = inner == 1 && dims.len() > 1 && length % block == 0;
+    let byte = |v: &i8| v.cast_unsigned() ^ 0x80;
+    let as_it_is = even.then(|| Quantised {
+        dims: (count(&dims) / length, length),
+        bytes: values.iter().map(byte).collect(),
+        scales: factors.clone(),
+        zeros: zeros.iter().map(byte).collect(),
+    });
     let values: Vec<f32> = values.iter().enumerate().map(value).collect();
-    Tensor::from_vec(values, dims, &Device::Cpu).map_err(|e| e.to_string())
+    Ok((Tensor::from_vec(values, dims, &Device::Cpu).map_err(|e| e.to_string())?, as_it_is))
 }
 
 impl TensorProto {
