@@ -24,6 +24,8 @@ pub struct Face {
     pub turned: u16,
     /// The unit vector.
     pub embedding: Embedding,
+    /// Length that the embedder's output had before; see [`crate::FaceQuality::embedding_length`].
+    pub embedding_length: f32,
 }
 
 /// Time that each stage took, in milliseconds.
@@ -64,13 +66,14 @@ impl Pipeline {
         let start = Instant::now();
         let chips = self.chips(photo, found)?;
         let aligned = start.elapsed();
-        let embeddings = self.embedder.embed(&chips)?;
-        let faces = found.iter().zip(embeddings).map(|(d, embedding)| Face {
+        let embeddings = self.embedder.embed_with_lengths(&chips)?;
+        let faces = found.iter().zip(embeddings).map(|(d, (embedding, embedding_length))| Face {
             bbox: d.bbox,
             score: d.score,
             landmarks: d.landmarks,
             turned: d.turned,
             embedding: embedding.found_by(self.detector.name()),
+            embedding_length,
         });
         let times = StageTimes {
             detect_ms: 0.0,

@@ -48,6 +48,9 @@ pub struct QualityBounds {
     pub covered: f32,
     /// Most that the face may be likely to be upside down; 1 switches it off.
     pub inverted: f32,
+    /// Least length of the embedder's output ([`FaceQuality::embedding_length`]). None for what the model's calibration
+    /// record says ([`crate::Calibration::least_length`]), where it says something.
+    pub embedding_length: Option<f32>,
 }
 
 impl Default for QualityBounds {
@@ -61,6 +64,7 @@ impl Default for QualityBounds {
             roll: 45.0,
             covered: COVERED,
             inverted: INVERTED,
+            embedding_length: None,
         }
     }
 }
@@ -74,7 +78,8 @@ impl FaceQuality {
         let roll = (roll + f32::from(turned) + 180.0).rem_euclid(360.0) - 180.0;
         let Cover { mouth: mouth_covered, eyes: eyes_covered, inverted } = Cover::of(photo, landmarks);
         let cover = Some(FaceCover { mouth_covered, eyes_covered, inverted });
-        Self { eye_distance: landmarks.eye_distance(), sharpness, brightness, yaw, pitch, roll, cover }
+        let eye_distance = landmarks.eye_distance();
+        Self { eye_distance, sharpness, brightness, yaw, pitch, roll, cover, embedding_length: None }
     }
 
     /// The first bound that the face does not keep, unless `allowed` names it.
@@ -110,6 +115,11 @@ impl FaceQuality {
         }
         if cover.inverted > bounds.inverted {
             refusals.push(GateRefusal::Inverted { certainty: cover.inverted, most: bounds.inverted });
+        }
+        if let (Some(length), Some(least)) = (self.embedding_length, bounds.embedding_length)
+            && length < least
+        {
+            refusals.push(GateRefusal::Unclear { length, least });
         }
         refusals.into_iter().find(|r| !allowed(r.gate())).map_or(Ok(()), Err)
     }
@@ -229,11 +239,13 @@ mod tests {
             brightness: 0.05,
             yaw: 70.0,
             cover: Some(FaceCover { eyes_covered: 1.0, inverted: 1.0, ..FaceCover::default() }),
+            embedding_length: Some(4.0),
             ..Default::default()
         };
         let refused = |allowed: &[&str]| {
             let allows = |gate: Gate| allowed.contains(&gate.name());
-            quality.within(&QualityBounds::default(), &allows).err().map(|r| r.name())
+            let bounds = QualityBounds { embedding_length: Some(4.5), ..QualityBounds::default() };
+            quality.within(&bounds, &allows).err().map(|r| r.name())
         };
         assert_eq!(refused(&[]), Some("small"));
         assert_eq!(refused(&["small"]), Some("blurred"));
@@ -241,6 +253,15 @@ mod tests {
         assert_eq!(refused(&["small", "blurred", "light"]), Some("turned"));
         assert_eq!(refused(&["small", "blurred", "light", "turned"]), Some("covered"));
         assert_eq!(refused(&["small", "blurred", "light", "turned", "covered"]), Some("inverted"));
-        assert_eq!(refused(&["small", "blurred", "light", "turned", "covered", "inverted"]), None);
+        assert_eq!(refused(&["small", "blurred", "light", "turned", "covered", "inverted"]), Some("unclear"));
+        assert_eq!(refused(&Gate::ALL.map(Gate::name)), None);
+        // A length that was not measured, or that nobody bounds, breaks no bound.
+        let none = |_: Gate| false;
+        let clear = FaceQuality { eye_distance: 60.0, sharpness: 0.1, brightness: 0.5, ..FaceQuality::default() };
+        let bounds = QualityBounds { embedding_length: Some(4.5), ..QualityBounds::default() };
+        assert_eq!(clear.within(&bounds, &none), Ok(()));
+        let short = FaceQuality { embedding_length: Some(0.0), ..clear };
+        assert_eq!(short.within(&QualityBounds::default(), &none), Ok(()));
+        assert_eq!(short.within(&bounds, &none), Err(GateRefusal::Unclear { length: 0.0, least: 4.5 }));
     }
 }

@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::{Engine, FaceChoice};
 use crate::error::{Error, RefusalError, Result};
 use crate::media::{Limits, Photo};
+use crate::pipeline::Face;
 use crate::vector::Embedding;
 use crate::verify::{Calibration, Distances, alike_groups, fit_calibration};
 
@@ -69,26 +70,30 @@ impl Engine {
         }
         let measured = 1 + others.len();
         let engines: Vec<&Engine> = std::iter::once(self).chain(others).chain(alike_by).collect();
-        let embed = |labelled: &LabelledPhoto| -> Result<Option<Vec<Embedding>>> {
+        let embed = |labelled: &LabelledPhoto| -> Result<Option<Vec<Face>>> {
             let answer = Photo::open_with(&labelled.path, limits).map_err(Error::from).and_then(|photo| {
                 let face = match self.find_one(&photo, FaceChoice::Central) {
                     Ok(face) => face,
                     Err(Error::Refusal(RefusalError::NoFace { .. })) => return Ok(None),
                     Err(e) => return Err(e),
                 };
-                let embed = |engine: &&Engine| Ok(engine.embed_detections(&photo, &[face])?.remove(0).embedding);
+                let embed = |engine: &&Engine| Ok(engine.embed_detections(&photo, &[face])?.remove(0));
                 engines.iter().map(embed).collect::<Result<_>>().map(Some)
             });
             done();
             answer
         };
-        let answers: Vec<Result<Option<Vec<Embedding>>>> = self.of_each(photos, embed);
+        let answers: Vec<Result<Option<Vec<Face>>>> = self.of_each(photos, embed);
         let mut known: Vec<Vec<(usize, Embedding)>> = vec![Vec::new(); engines.len()];
+        let mut lengths: Vec<Vec<f32>> = vec![Vec::new(); engines.len()];
         let (mut without_face, mut unreadable) = (Vec::new(), Vec::new());
         for (labelled, answer) in photos.iter().zip(answers) {
             match answer {
-                Ok(Some(embeddings)) => {
-                    known.iter_mut().zip(embeddings).for_each(|(known, e)| known.push((labelled.person, e)));
+                Ok(Some(faces)) => {
+                    for ((known, lengths), face) in known.iter_mut().zip(&mut lengths).zip(faces) {
+                        lengths.push(face.embedding_length);
+                        known.push((labelled.person, face.embedding));
+                    }
                 }
                 Ok(None) => without_face.push(labelled.path.clone()),
                 Err(e @ Error::Photo(_)) => unreadable.push(e),
@@ -98,10 +103,12 @@ impl Engine {
         let failures = (without_face.len() + unreadable.len()) as u64;
         let faces: Vec<Vec<Embedding>> = known.iter().map(|known| one_a_person(known)).collect();
         let grouped_by = faces.get(measured);
-        let measured = engines.iter().zip(known).zip(&faces).take(measured).map(|((engine, known), faces)| {
+        let each = engines.iter().zip(known).zip(lengths).zip(&faces).take(measured);
+        let measured = each.map(|(((engine, known), lengths), faces)| {
             let (model, detector) = (engine.model().as_str(), engine.detector());
             let mut calibration = fit_calibration(model, detector, source, distances(&known)?, failures)
                 .map_err(|reason| RefusalError::CannotCalibrate { reason })?;
+            calibration.least_length = least_length(lengths);
             if let Some(by) = grouped_by {
                 calibration.alike = alike_groups(faces, by, ALIKE_GROUPS)?;
             }
@@ -114,6 +121,13 @@ impl Engine {
         });
         measured.collect()
     }
+}
+
+/// The length that a share of [`Calibration::UNCLEAR`] of the faces are below; none of too few to have one such face.
+fn least_length(mut lengths: Vec<f32>) -> Option<f32> {
+    let below = (lengths.len() as f64 * Calibration::UNCLEAR) as usize;
+    lengths.sort_unstable_by(f32::total_cmp);
+    (below > 0).then(|| lengths[below])
 }
 
 /// Groups of people who are alike.

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::seen::{self, SeenFace};
 use crate::detect::Detection;
-use crate::error::{RefusalError, Result};
+use crate::error::{GateRefusal, RefusalError, Result};
 use crate::geometry::FaceQuality;
 use crate::json::json;
 use crate::pipeline::{Face, StageTimes};
@@ -23,6 +23,8 @@ pub struct SideFaces {
     pub faces: Vec<Face>,
     /// How good the picture of each is.
     pub quality: Vec<FaceQuality>,
+    /// Why each would not be enrolled, where it would not.
+    pub refusals: Vec<Option<GateRefusal>>,
     /// Boxes that do not count.
     pub passed_over: Vec<Detection>,
     /// Time of each stage; the two photos run at once.
@@ -122,7 +124,7 @@ pub(super) fn score(
         (None, Err(refusal), _) => ComparisonOutcome::Undecided(refusal),
         (None, Ok(judge), Some(best)) => {
             let ScoredPair { left: i, right: j, .. } = pairs[best];
-            let poor = |side: &SideFaces, at: usize| side.quality.get(at).and_then(seen::refusal);
+            let poor = |side: &SideFaces, at: usize| side.refusals.get(at).cloned().flatten();
             match seen::poor_faces((&left.photo, poor(&left, i)), (&right.photo, poor(&right, j))) {
                 Some(refusal) if !accept_poor => ComparisonOutcome::Undecided(refusal),
                 _ => ComparisonOutcome::Decided(judge.judge(&left.faces[i].embedding, &right.faces[j].embedding)?),
@@ -200,7 +202,8 @@ impl SideFaces {
     fn seen(&self, at: usize) -> Option<SeenFace> {
         let f = self.faces.get(at)?;
         let found = Detection { bbox: f.bbox, score: f.score, landmarks: f.landmarks, turned: f.turned };
-        Some(SeenFace::new(found, *self.quality.get(at)?, self.passed_over.clone()))
+        let refusal = self.refusals.get(at).cloned().flatten();
+        Some(SeenFace::new(found, *self.quality.get(at)?, refusal, self.passed_over.clone()))
     }
 }
 
@@ -211,7 +214,7 @@ struct SeenWithoutOthers {
     found: Detection,
     quality: FaceQuality,
     #[serde(serialize_with = "seen::named")]
-    refusal: Option<crate::error::GateRefusal>,
+    refusal: Option<GateRefusal>,
 }
 
 impl From<SeenFace> for SeenWithoutOthers {

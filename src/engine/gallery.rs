@@ -10,7 +10,7 @@ use crate::attributes::QualityBounds;
 use crate::compare::{Tag, draw_names, similarity_colour};
 use crate::database::{Database, Pending};
 use crate::detect::Detection;
-use crate::error::{Error, GalleryError, Gate, Result};
+use crate::error::{Error, GalleryError, Gate, GateRefusal, Result};
 use crate::files::unhex;
 use crate::gallery::{Enrolled, EnrolmentPolicy, FacePictures, Identification, NewFace, SearchPolicy};
 use crate::geometry::BBox;
@@ -71,9 +71,15 @@ pub struct IdentifiedFace {
 }
 
 impl Engine {
-    /// Whether a face of that quality would be enrolled.
-    pub(crate) fn is_good(quality: &FaceQuality) -> bool {
-        super::seen::refusal(quality).is_none()
+    /// Why a face of that quality would not be enrolled when nothing else is said.
+    pub(crate) fn refusal(&self, quality: &FaceQuality) -> Option<GateRefusal> {
+        quality.within(&self.bounds_of(QualityBounds::default()), &|_| false).err()
+    }
+
+    /// The bounds, with that of the model's record where they leave one open.
+    pub(crate) fn bounds_of(&self, bounds: QualityBounds) -> QualityBounds {
+        let recorded = || self.calibration()?.least_length;
+        QualityBounds { embedding_length: bounds.embedding_length.or_else(recorded), ..bounds }
     }
 
     /// Measures the quality of each detected face.
@@ -90,7 +96,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`crate::error::RefusalError`] for no face or several, [`GalleryError::Gate`] for a face that is
-    /// too small, blurred, dark, bright or turned away.
+    /// too small, blurred, dark, bright, turned away, covered, upside down or unclear.
     pub fn prepare(&self, photo: &Photo, options: &EnrolOptions) -> Result<NewFace> {
         self.prepare_found(photo, self.detect(photo)?, options)
     }
@@ -103,10 +109,16 @@ impl Engine {
         let (chosen, _) = options.selection.choose(&found, photo)?;
         let chips = self.pipeline.chips(photo.raster(), &[chosen])?;
         let quality = self.measured(photo.raster(), &chips[0], &chosen)?;
-        quality
-            .within(&options.bounds, &|gate| options.allows(gate))
-            .map_err(|refusal| GalleryError::Gate { photo: photo.origin().to_string(), refusal })?;
-        let embedding = self.pipeline.embedder.embed(&chips)?.remove(0).found_by(self.detector());
+        let bounds = self.bounds_of(options.bounds);
+        let passed = |quality: &FaceQuality| {
+            let refused = |refusal| GalleryError::Gate { photo: photo.origin().to_string(), refusal };
+            quality.within(&bounds, &|gate| options.allows(gate)).map_err(refused)
+        };
+        // Before the embedder runs, which takes longer than all else, and with what it says.
+        passed(&quality)?;
+        let (embedding, length) = self.embed_with_lengths(&chips)?.remove(0);
+        let embedding = embedding.found_by(self.detector());
+        passed(&FaceQuality { embedding_length: Some(length), ..quality })?;
         let pictures = match options.keep_chips {
             false => None,
             true => {
@@ -285,5 +297,33 @@ mod tests {
             let (above, below) = (picture.pixel(middle, 2)[0], picture.pixel(middle, picture.height() - 3)[0]);
             assert!(above > 200 && below < 50, "{turned}: {above} over {below}");
         }
+    }
+
+    #[test]
+    fn a_face_of_which_the_model_makes_little_is_neither_enrolled_nor_decided_unasked() {
+        let record = Engine::builder().build().unwrap().calibration().unwrap().clone();
+        let with = |least_length| Calibration { least_length, ..record.clone() };
+        let engine = |least| Engine::builder().calibration(with(least)).build().unwrap();
+        let photo = Photo::open("tests/fixtures/photos/grace_hopper.jpg").unwrap();
+        let prepared = |engine: &Engine, options: &EnrolOptions| engine.prepare(&photo, options).map_err(|e| e.code());
+        let strict = engine(Some(1e6));
+        assert_eq!(prepared(&engine(None), &EnrolOptions::default()).err(), None);
+        assert_eq!(prepared(&strict, &EnrolOptions::default()).err(), Some("gate.unclear"));
+        let said = strict.prepare(&photo, &EnrolOptions::default()).unwrap_err().to_string();
+        assert!(said.contains("unclear") && said.contains("--allow unclear"), "{said}");
+        let allowed = EnrolOptions { allow: [Gate::Unclear].into(), ..EnrolOptions::default() };
+        assert!(prepared(&strict, &allowed).is_ok());
+        let own = QualityBounds { embedding_length: Some(0.0), ..QualityBounds::default() };
+        assert!(prepared(&strict, &EnrolOptions { bounds: own, ..EnrolOptions::default() }).is_ok());
+
+        let question = crate::Question::default();
+        let refused = strict.answer(&photo, &photo, &question).map(|v| v.decision).map_err(|e| e.code());
+        assert_eq!(refused, Err("refusal.poor_faces"));
+        let compared = strict.compare(&photo, &photo, question).unwrap();
+        assert!(compared.verdict().is_none(), "{:?}", compared.caption());
+        let all_the_same = crate::Question { accept_poor: true, ..question };
+        assert!(strict.answer(&photo, &photo, &all_the_same).is_ok());
+        let length = compared.left.quality[0].embedding_length.unwrap();
+        assert!(length > 1.0 && length < 100.0, "{length}");
     }
 }

@@ -39,7 +39,6 @@ pub use grouping::{group_rows, line_among};
 pub use profile::Profile;
 pub use reembed::{ReembedOptions, Reembedded};
 pub use seed::draw_seed;
-pub(crate) use seen::refusal;
 pub use seen::{Question, SeenFace, Verification};
 
 use crate::align::{Alignment, DLIB_150};
@@ -216,8 +215,10 @@ impl Engine {
     pub fn see(&self, found: &[Detection], photo: &Photo, which: impl Into<Selection>) -> Result<(SeenFace, Face)> {
         let (chosen, passed_over) = which.into().choose(found, photo)?;
         let (mut faces, chips, _) = self.pipeline.embed(photo.raster(), &[chosen])?;
-        let quality = self.measured(photo.raster(), &chips[0], &chosen)?;
-        Ok((SeenFace::new(chosen, quality, passed_over), faces.remove(0)))
+        let face = faces.remove(0);
+        let mut quality = self.measured(photo.raster(), &chips[0], &chosen)?;
+        quality.embedding_length = Some(face.embedding_length);
+        Ok((SeenFace::new(chosen, quality, self.refusal(&quality), passed_over), face))
     }
 
     /// Embeds faces that were found before, in order.
@@ -358,12 +359,18 @@ impl Engine {
         let start = Instant::now();
         let Counted { faces, passed_over } = selection.count(found);
         let (embedded, chips, times) = self.pipeline.embed(photo.raster(), &faces)?;
-        let measure = |(chip, d): (&Raster, &Detection)| self.measured(photo.raster(), chip, d);
+        let measure = |((chip, d), face): ((&Raster, &Detection), &Face)| {
+            let quality = self.measured(photo.raster(), chip, d)?;
+            Ok::<_, ModelError>(FaceQuality { embedding_length: Some(face.embedding_length), ..quality })
+        };
+        let quality: Vec<FaceQuality> =
+            chips.iter().zip(&faces).zip(&embedded).map(measure).collect::<Result<_, _>>()?;
         Ok(SideFaces {
             photo: photo.origin().to_string(),
             width: photo.width(),
             height: photo.height(),
-            quality: chips.iter().zip(&faces).map(measure).collect::<Result<_, _>>()?,
+            refusals: quality.iter().map(|q| self.refusal(q)).collect(),
+            quality,
             faces: embedded,
             passed_over,
             times,

@@ -5,7 +5,6 @@ use std::ops::Deref;
 use serde::{Serialize, Serializer};
 
 use super::Selection;
-use crate::attributes::QualityBounds;
 use crate::detect::Detection;
 use crate::error::{GateRefusal, RefusalError};
 use crate::geometry::FaceQuality;
@@ -51,14 +50,14 @@ pub struct SeenFace {
 }
 
 impl SeenFace {
-    pub(super) fn new(found: Detection, quality: FaceQuality, passed_over: Vec<Detection>) -> Self {
-        Self { found, quality, refusal: refusal(&quality), passed_over }
+    pub(super) fn new(
+        found: Detection,
+        quality: FaceQuality,
+        refusal: Option<GateRefusal>,
+        passed_over: Vec<Detection>,
+    ) -> Self {
+        Self { found, quality, refusal, passed_over }
     }
-}
-
-/// Why a face of that quality would not be enrolled.
-pub(crate) fn refusal(quality: &FaceQuality) -> Option<GateRefusal> {
-    quality.within(&QualityBounds::default(), &|_| false).err()
 }
 
 /// A refusal by code and reason.

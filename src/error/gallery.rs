@@ -177,6 +177,8 @@ pub enum Gate {
     Covered,
     /// It is not upside down.
     Inverted,
+    /// The embedder makes enough of it.
+    Unclear,
     /// The gallery does not know it as somebody else's.
     Duplicate,
     /// It is like the person's other faces.
@@ -185,13 +187,14 @@ pub enum Gate {
 
 impl Gate {
     /// Every check.
-    pub const ALL: [Gate; 8] = [
+    pub const ALL: [Gate; 9] = [
         Self::Small,
         Self::Blurred,
         Self::Light,
         Self::Turned,
         Self::Covered,
         Self::Inverted,
+        Self::Unclear,
         Self::Duplicate,
         Self::Different,
     ];
@@ -205,6 +208,7 @@ impl Gate {
             Self::Turned => "turned",
             Self::Covered => "covered",
             Self::Inverted => "inverted",
+            Self::Unclear => "unclear",
             Self::Duplicate => "duplicate",
             Self::Different => "different",
         }
@@ -292,6 +296,18 @@ pub enum GateRefusal {
         /// The bound.
         most: f32,
     },
+    /// The embedder can make little of the face.
+    #[error(
+        "the face is unclear: the model's output for it has length {}, at least {least:.2} is wanted; it is covered, blurred, \
+         badly cut or no face",
+        told(*length, *least, 2)
+    )]
+    Unclear {
+        /// See `FaceQuality::embedding_length`.
+        length: f32,
+        /// The bound.
+        least: f32,
+    },
     /// The gallery would answer somebody else for this face.
     #[error(
         "the gallery takes this face for {name:?}, another person (their face {face} is at distance {}, within the \
@@ -344,6 +360,7 @@ impl GateRefusal {
             Self::TurnedAway { .. } => "gate.turned_away",
             Self::Covered { .. } => "gate.covered",
             Self::Inverted { .. } => "gate.inverted",
+            Self::Unclear { .. } => "gate.unclear",
             Self::SomeoneElse { .. } => "gate.someone_else",
             Self::DifferentPerson { .. } => "gate.different_person",
         }
@@ -358,6 +375,7 @@ impl GateRefusal {
             Self::TurnedAway { .. } => Gate::Turned,
             Self::Covered { .. } => Gate::Covered,
             Self::Inverted { .. } => Gate::Inverted,
+            Self::Unclear { .. } => Gate::Unclear,
             Self::SomeoneElse { .. } => Gate::Duplicate,
             Self::DifferentPerson { .. } => Gate::Different,
         }

@@ -13,7 +13,7 @@ use super::acquire::Failure;
 use super::alignment::mean_and_spread;
 use super::people::numbered;
 use crate::detect::Detection;
-use crate::engine::{Engine, FaceChoice, refusal};
+use crate::engine::{Engine, FaceChoice};
 use crate::error::{Error, EvalError, RefusalError, Result};
 use crate::geometry::FaceQuality;
 use crate::media::{Limits, Photo};
@@ -30,7 +30,7 @@ const WORTH_TO: f64 = 0.2;
 /// The measures, by name, and what of a face each is; the higher the better.
 type Measure = (&'static str, fn(&Sample) -> f32);
 const MEASURES: [Measure; 9] = [
-    ("embedding length", |s| s.length),
+    ("embedding length", length),
     ("detector's score", |s| s.score),
     ("eye distance", |s| s.quality.eye_distance),
     ("sharpness", |s| s.quality.sharpness),
@@ -40,6 +40,10 @@ const MEASURES: [Measure; 9] = [
     ("nothing covered", |s| s.quality.cover.map_or(0.0, |c| -c.mouth_covered.max(c.eyes_covered))),
     ("upright", |s| s.quality.cover.map_or(0.0, |c| -c.inverted)),
 ];
+
+fn length(sample: &Sample) -> f32 {
+    sample.quality.embedding_length.unwrap_or_default()
+}
 
 /// Rates of the pairs that are left once a share of the photos is discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -104,7 +108,6 @@ pub struct QualityReport {
 struct Sample {
     person: usize,
     embedding: Embedding,
-    length: f32,
     score: f32,
     quality: FaceQuality,
 }
@@ -154,7 +157,7 @@ pub fn quality(
         .map(|(name, of)| curve(name, &steps(&samples, *of), &samples, folds, threshold.distance))
         .collect::<Result<_>>()?;
     curves.sort_by(|a, b| a.worth.map_or(1.0, |w| w.0).total_cmp(&b.worth.map_or(1.0, |w| w.0)));
-    let refused: Vec<usize> = samples.iter().map(|s| usize::from(refusal(&s.quality).is_none())).collect();
+    let refused: Vec<usize> = samples.iter().map(|s| usize::from(engine.refusal(&s.quality).is_none())).collect();
     let [genuine, missed, impostor, matched] = tallies(&samples, &refused, 2, 1, threshold.distance)?[0][1];
     Ok(QualityReport {
         model: engine.model().to_string(),
@@ -181,8 +184,9 @@ fn sample(engine: &Engine, person: usize, path: &std::path::Path, limits: &Limit
         let face: Detection = engine.find_one(&photo, FaceChoice::Central)?;
         let chips = engine.chips(&photo, &[face])?;
         let (embedding, length) = engine.embed_with_lengths(&chips)?.remove(0);
-        let quality = engine.measured(photo.raster(), &chips[0], &face)?;
-        Ok(Sample { person, embedding, length, score: face.score, quality })
+        let mut quality = engine.measured(photo.raster(), &chips[0], &face)?;
+        quality.embedding_length = Some(length);
+        Ok(Sample { person, embedding, score: face.score, quality })
     };
     match seen() {
         Ok(sample) => Ok(Ok(sample)),
@@ -321,8 +325,9 @@ mod tests {
             values[20 + person] = angle.sin();
             let embedding = Embedding::from_raw(values, model.clone()).unwrap();
             // A measure that knows nothing: it falls with the person.
-            let quality = FaceQuality { eye_distance: person as f32, ..FaceQuality::default() };
-            Sample { person, embedding, length, score: 1.0, quality }
+            let quality =
+                FaceQuality { eye_distance: person as f32, embedding_length: Some(length), ..FaceQuality::default() };
+            Sample { person, embedding, score: 1.0, quality }
         };
         (0..20).flat_map(|p| [at(p, 0.0, 9.0), at(p, 0.1, 8.0), at(p, 1.5, 1.0)]).collect()
     }
@@ -331,7 +336,7 @@ mod tests {
     fn a_measure_that_knows_the_bad_photos_takes_the_errors_away_and_one_that_does_not_leaves_them() {
         let samples = samples();
         let curve = |measure| curve("it", &steps(&samples, measure), &samples, 5, 0.5).unwrap();
-        let knows = curve(|s| s.length);
+        let knows = curve(length);
         let tells_nothing = curve(|s| s.quality.eye_distance);
         let first = knows.points[0];
         assert_eq!((first.discarded, first.fnmr, first.fmr), (0.0, Some(2.0 / 3.0), Some(0.0)));
@@ -346,7 +351,7 @@ mod tests {
     #[test]
     fn what_is_discarded_is_the_share_that_is_said() {
         let samples = samples();
-        let steps = steps(&samples, |s| s.length);
+        let steps = steps(&samples, length);
         let gone = |share: f64| steps.iter().filter(|s| **s < (share / DISCARD_STEP).round() as usize).count();
         assert_eq!((gone(0.0), gone(0.5)), (0, 30));
         assert!(gone(0.1).abs_diff(6) <= 1, "{}", gone(0.1));

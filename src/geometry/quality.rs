@@ -29,6 +29,10 @@ pub struct FaceQuality {
     /// What hides the face; none of an enrolled face, of which that is not stored.
     #[serde(flatten)]
     pub cover: Option<FaceCover>,
+    /// Length of the embedder's output before it is scaled to 1, which is short for a face that it can make little of.
+    /// Lengths of two models do not compare. None where the face was not embedded, and of an enrolled face.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_length: Option<f32>,
 }
 
 /// How likely a face is hidden in part, or upside down.
@@ -57,6 +61,6 @@ impl FaceQuality {
 impl From<[f32; 6]> for FaceQuality {
     /// Of eye distance, sharpness, brightness, yaw, pitch, roll.
     fn from([eye_distance, sharpness, brightness, yaw, pitch, roll]: [f32; 6]) -> Self {
-        Self { eye_distance, sharpness, brightness, yaw, pitch, roll, cover: None }
+        Self { eye_distance, sharpness, brightness, yaw, pitch, roll, cover: None, embedding_length: None }
     }
 }

@@ -4,7 +4,7 @@ use crate::database::Database;
 use crate::engine::{Engine, Selection, thumbnail};
 use crate::error::{Error, Result};
 use crate::files::now_ms;
-use crate::geometry::{BBox, Overlap};
+use crate::geometry::{BBox, FaceQuality, Overlap};
 use crate::media::{Limits, Photo, Raster, Region, encode_jpeg, resize_area, taken_at};
 use crate::store::{PhotoFace, PhotoFile, PhotoRecord};
 
@@ -59,7 +59,8 @@ pub(super) fn look(
             landmarks: face.landmarks.0,
             score: face.score,
             quality: (*quality).into(),
-            good: Engine::is_good(quality),
+            // Grouping leaves out what would go into any group, and an unclear face of somebody is in theirs more often than not.
+            good: engine.refusal(&FaceQuality { embedding_length: None, ..*quality }).is_none(),
             no_face: false,
         });
         pictures.push(encode_jpeg(&thumbnail(photo.raster(), &face.bbox, face.turned))?);

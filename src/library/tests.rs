@@ -32,6 +32,7 @@ pub(super) fn calibration() -> Calibration {
         slope: 20.0,
         replicates: None,
         alike: None,
+        least_length: None,
         points: vec![point(1e-1, 1.1, 100_000), point(1e-3, 1.0, 1000), point(1e-4, 0.95, 100)],
     }
 }

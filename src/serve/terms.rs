@@ -37,6 +37,7 @@ pub(super) enum Refusal {
     Turned,
     Covered,
     Inverted,
+    Unclear,
     Duplicate,
     Different,
 }

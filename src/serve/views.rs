@@ -61,13 +61,28 @@ pub(super) struct QualityView {
     eyes_covered: f32,
     /// How likely the face is upside down, 0 to 1.
     inverted: f32,
+    /// Length of the embedder's output, which is short for a face that it can make little of. Lengths of two models do not
+    /// compare. Left out where the face was not embedded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedding_length: Option<f32>,
 }
 
 impl From<FaceQuality> for QualityView {
     fn from(q: FaceQuality) -> Self {
-        let FaceQuality { eye_distance, sharpness, brightness, yaw, pitch, roll, cover } = q;
+        let FaceQuality { eye_distance, sharpness, brightness, yaw, pitch, roll, cover, embedding_length } = q;
         let FaceCover { mouth_covered, eyes_covered, inverted } = cover.unwrap_or_default();
-        Self { eye_distance, sharpness, brightness, yaw, pitch, roll, mouth_covered, eyes_covered, inverted }
+        Self {
+            eye_distance,
+            sharpness,
+            brightness,
+            yaw,
+            pitch,
+            roll,
+            mouth_covered,
+            eyes_covered,
+            inverted,
+            embedding_length,
+        }
     }
 }
 

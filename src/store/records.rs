@@ -83,7 +83,7 @@ pub struct QualityRecord {
 
 impl From<FaceQuality> for QualityRecord {
     fn from(q: FaceQuality) -> Self {
-        let FaceQuality { eye_distance, sharpness, brightness, yaw, pitch, roll, cover: _ } = q;
+        let FaceQuality { eye_distance, sharpness, brightness, yaw, pitch, roll, cover: _, embedding_length: _ } = q;
         Self { eye_distance, sharpness, brightness, yaw, pitch, roll }
     }
 }

@@ -14,7 +14,8 @@
 //!    point as they must when a threshold gets stricter;
 //! 5. of people who are alike there are two groups or more, with multiples of the rate that lie between the least and
 //!    the most;
-//! 6. where there are replicates, there are two or more, of finite numbers, with rates for every point that are of
+//! 6. the least length of an embedder's output is a length;
+//! 7. where there are replicates, there are two or more, of finite numbers, with rates for every point that are of
 //!    the size of the point's own.
 
 use std::sync::{PoisonError, RwLock};
@@ -78,6 +79,10 @@ pub struct Calibration {
     /// How much more often false matches happen among people who are alike; none where it was not measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub alike: Option<AlikeGroups>,
+    /// Length of the embedder's output that a share of [`Calibration::UNCLEAR`] of the faces are below: a shorter one is
+    /// not enrolled when nothing else is said. None where there were too few faces, and in records of before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least_length: Option<f32>,
 }
 
 impl Calibration {
@@ -89,6 +94,8 @@ impl Calibration {
     pub const MIDPOINT_FMR: f64 = 1e-3;
     /// Share of genuine pairs that may lie farther apart than what is taken for one person's faces without asking.
     pub const MOST_APART: f64 = 1e-2;
+    /// Share of the measured faces of which the embedder makes too little to enrol them by.
+    pub const UNCLEAR: f64 = 1e-2;
     /// Impostor pairs that an operating point must rest on.
     pub const LEAST_SUPPORT: u64 = 30;
 
@@ -132,6 +139,9 @@ impl Calibration {
         }
         if let Some(point) = self.points.iter().find(|p| p.fmr == Self::MIDPOINT_FMR && p.distance != self.midpoint) {
             return Err(format!("midpoint {} is not the threshold of {point:?}", self.midpoint));
+        }
+        if let Some(least) = self.least_length.filter(|least| !(least.is_finite() && *least >= 0.0)) {
+            return Err(format!("{least} is no length of a vector"));
         }
         self.alike.as_ref().and_then(AlikeGroups::fault).map_or(Ok(()), Err)?;
         self.replicates.as_ref().map_or(Ok(()), |replicates| self.check_replicates(replicates))
@@ -300,6 +310,7 @@ pub(super) mod tests {
             slope: 20.0,
             replicates: None,
             alike: None,
+            least_length: Some(3.0),
             points: vec![point(1e-1, 0.6, 0.0, 10_000), point(1e-2, 0.5, 0.01, 1000), point(1e-3, 0.4, 0.05, 100)],
         }
     }
@@ -360,7 +371,8 @@ pub(super) mod tests {
             Replicate { midpoint: 0.4, slope: 20.0, fmr: vec![0.11, 0.01, 0.0009], fnmr: vec![0.0, 0.01, 0.05] };
         let with = Calibration { replicates: Some(vec![replicate; 20]), ..record() };
         assert_eq!(Calibration::parse(&json(&with)).unwrap(), with);
-        let broken: [fn(&mut Calibration); 23] = [
+        let broken: [fn(&mut Calibration); 24] = [
+            |c| c.least_length = Some(-1.0),
             |c| c.replicates.as_mut().unwrap()[0].fmr.truncate(2),
             |c| c.replicates = Some(vec![]),
             |c| c.version = 2,

@@ -80,6 +80,7 @@ pub fn fit_calibration(
         midpoint,
         slope: slope(midpoint, &|of| mean(&genuine, of), &|of| mean(&impostor, of))?,
         alike: None,
+        least_length: None,
         replicates: (people >= GROUPS).then(|| grouped.replicates(&points)).flatten(),
         points,
     };

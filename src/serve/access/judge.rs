@@ -12,6 +12,7 @@ use utoipa::IntoParams;
 use super::cool_down::Counted;
 use super::policy::Policy;
 use super::reason::Reason;
+use crate::error::GateRefusal;
 use crate::json::json;
 use crate::serve::auth::Caller;
 use crate::serve::input::{Form, Upload};
@@ -154,8 +155,12 @@ fn look(service: &Service, policy: &Policy, form: &Form, claimed: Option<&str>) 
         Err(outcome) => return Ok(outcome),
     };
     let face = work::embed(service, &good.photo, &[good.face])?.remove(0);
+    let quality = FaceQuality { embedding_length: Some(face.embedding_length), ..good.quality };
+    if let Err(problem) = kept(service, policy, &quality) {
+        return Ok(Outcome::of(&problem));
+    }
     let mut evidence = json!({
-        "photo": good.index, "photos": form.photos.len(), "quality": good.quality, "turned": good.face.turned,
+        "photo": good.index, "photos": form.photos.len(), "quality": quality, "turned": good.face.turned,
         "passed_over": good.passed_over.iter().map(|d| d.bbox).collect::<Vec<_>>(),
         "model": service.engine().model(), "calibration": service.engine().calibration().map(Calibration::id),
     });
@@ -248,6 +253,13 @@ fn best_of(service: &Service, policy: &Policy, photos: &[Upload]) -> Result<Resu
     Ok(best.ok_or_else(|| refused.unwrap_or_else(none)))
 }
 
+/// Whether a face of that quality keeps the policy's bounds. Said as what it is: nobody is being enrolled, and a request
+/// has no word to overrule it.
+fn kept(service: &Service, policy: &Policy, quality: &FaceQuality) -> Result<(), Problem> {
+    let refused = |r: GateRefusal| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, r.code(), r.to_string());
+    quality.within(&service.engine().bounds_of(policy.bounds), &|_| false).map_err(refused)
+}
+
 fn good_face(service: &Service, policy: &Policy, index: usize, upload: &Upload) -> Result<Good, Problem> {
     let photo = work::decode(service, upload)?;
     let found = work::find(service, &photo)?;
@@ -258,10 +270,7 @@ fn good_face(service: &Service, policy: &Policy, index: usize, upload: &Upload) 
         Problem::from(error).advising(advice)
     })?;
     let quality = service.engine().quality(&photo, &[face])?.remove(0);
-    // Said as what it is: nobody is being enrolled, and a request has no word to overrule it.
-    quality
-        .within(&policy.bounds, &|_| false)
-        .map_err(|refusal| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, refusal.code(), refusal.to_string()))?;
+    kept(service, policy, &quality)?;
     let passed_over = Selection::from(policy.face).count(&found).passed_over;
     Ok(Good { index, photo, face, quality, passed_over })
 }

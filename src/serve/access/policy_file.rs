@@ -70,6 +70,7 @@ struct WrittenQuality {
     roll: Option<Bound>,
     covered: Option<Bound>,
     inverted: Option<Bound>,
+    embedding_length: Option<Bound>,
 }
 
 const DAYS: [(&str, Weekday); 7] = [
@@ -123,6 +124,7 @@ impl Written {
         ] {
             *bound = said.map_or(*bound, Bound::get);
         }
+        bounds.embedding_length = q.embedding_length.map(Bound::get);
         if bounds.brightness.0 > bounds.brightness.1 {
             return Err("min_quality: least_brightness is above most_brightness, so no photo would do".to_string());
         }

@@ -39,7 +39,7 @@ pub(in crate::serve) struct Enrolment {
     /// less certain than the main face do not count.
     #[param(minimum = 0, maximum = 1)]
     pub min_score: Option<f32>,
-    /// A refusal to pass over: `small`, `blurred`, `light`, `turned`, `covered`, `inverted`, `duplicate` or `different`;
+    /// A refusal to pass over: `small`, `blurred`, `light`, `turned`, `covered`, `inverted`, `unclear`, `duplicate` or `different`;
     /// may be said again.
     #[serde(default)]
     #[param(value_type = Vec<Refusal>, inline)]
