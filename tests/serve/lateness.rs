@@ -76,6 +76,11 @@ fn grid() -> Vec<u8> {
 fn an_avif_photo_that_arrives_slowly_is_read_and_one_that_does_not_arrive_is_timed_out() {
     let running = begin(|o| o.limits.body_seconds = 3.0);
     let body = grid();
+    let mut asked = running.connect();
+    let ada = r#"{"name": "Ada"}"#;
+    let head = "POST /v1/people HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json";
+    write!(asked, "{head}\r\ncontent-length: {}\r\n\r\n{ada}", ada.len()).unwrap();
+    assert!(all_of(&mut asked).starts_with("HTTP/1.1 201 "));
     let ask = |length: usize| {
         let mut stream = running.connect();
         let head = "POST /v1/identify HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: image/avif";
@@ -101,6 +106,7 @@ fn an_avif_photo_that_arrives_slowly_is_read_and_one_that_does_not_arrive_is_tim
 #[tokio::test]
 async fn an_avif_photo_that_is_cut_short_is_refused_wherever_it_ends() {
     let (house, whole) = (house_with(|_| {}), grid());
+    house.send_json("POST", "/v1/people", serde_json::json!({ "name": "Ada" })).await.ok();
     let post = |bytes: &[u8]| {
         let request = Request::post("/v1/identify").header("content-type", "image/avif");
         request.body(Body::from(bytes.to_vec())).unwrap()
