@@ -3,6 +3,7 @@
 //! Every variant says what was wrong, where, and what to do next. The areas live here, in the lowest
 //! layer, as plain data, so that each room can return its own enum without knowing the others.
 
+mod caught;
 mod decision;
 mod eval;
 mod gallery;
@@ -15,6 +16,9 @@ mod store;
 mod train;
 mod weights;
 
+pub(crate) use caught::caught;
+#[cfg(feature = "cli")]
+pub(crate) use caught::quiet_panics;
 pub use decision::RefusalError;
 pub use eval::EvalError;
 pub use gallery::{GalleryError, Gate, GateRefusal};

@@ -73,7 +73,7 @@ pub use detect::{Detection, Enlarge};
 pub use engine::{
     Comparison, ComparisonOutcome, ComparisonTimes, Counted, Engine, EngineBuilder, EnrolOptions, FaceChoice,
     IdentifiedFace, LabelledPhoto, MeasuredCalibration, Profile, Question, ReembedOptions, Reembedded, ScoredPair,
-    SeenFace, Selection, SideFaces, Verification, draw_seed, group_rows, line_among,
+    SeenFace, Selection, SideFaces, Strangers, Verification, draw_seed, group_rows, line_among, line_by,
 };
 pub use error::{Error, Result};
 pub use files::Secret;

@@ -1,182 +1,45 @@
-//! HEIC, held against libheif's pixels (tests/golden/heic.py), and files of it that are broken or made to cost far more
-//! than their pixels. What decoding allocates is counted, so that the tests run one after the other.
+//! HEIC, held against libheif's pixels, and files of it that are hostile; see `common/heif.rs`.
 #![allow(clippy::unwrap_used)] // helpers of tests fail as tests do
 #![cfg(feature = "heic")]
 
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+#[path = "common/heif.rs"]
+mod heif;
 
-use kith::error::PhotoError;
-use kith::media::taken_at;
-use kith::{Limits, Photo};
-use peak_alloc::PeakAlloc;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
-use sha2::{Digest, Sha256};
+use heif::{Kind, alone, longer, place, refused};
 
-#[global_allocator]
-static ALLOCATED: PeakAlloc = PeakAlloc;
-
-/// Bytes for a pixel, and beyond, that reading any photo may take: what `media` allows its decoders.
-const A_PIXEL: usize = 16;
-const BEYOND: usize = 16 << 20;
-/// Longest that any of these small files may take, on a busy machine and compiled without optimisation.
-const LONGEST: Duration = Duration::from_secs(20);
-
-fn alone() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/heic").join(name)
-}
-
-fn bytes(name: &str) -> Vec<u8> {
-    std::fs::read(golden(name)).unwrap()
-}
-
-/// Reads the photo; fails where that took more memory than so many pixels and a copy of the file justify, or too long.
-#[track_caller]
-fn read(bytes: &[u8], pixels: usize) -> Result<Photo, PhotoError> {
-    let before = ALLOCATED.current_usage();
-    ALLOCATED.reset_peak_usage();
-    let begun = Instant::now();
-    let answer = Photo::from_bytes(bytes, "hostile", &Limits::default());
-    assert!(begun.elapsed() < LONGEST, "{:?}", begun.elapsed());
-    let taken = ALLOCATED.peak_usage().saturating_sub(before);
-    let most = A_PIXEL * pixels + BEYOND + 6 * bytes.len();
-    assert!(taken <= most, "{taken} bytes were taken for {pixels} pixels and {} bytes of file", bytes.len());
-    answer
-}
-
-#[track_caller]
-fn refused(bytes: &[u8], code: &str, reason: &str) {
-    let error = read(bytes, 1 << 20).map(|photo| (photo.width(), photo.height())).unwrap_err();
-    assert_eq!(error.code(), code, "{error}");
-    assert!(error.to_string().contains(reason), "{error}");
-}
-
-/// Peak signal to noise in decibels, and the largest difference.
-fn difference(one: &Photo, other: &Photo) -> (f64, u8) {
-    assert_eq!((one.width(), one.height()), (other.width(), other.height()));
-    let pairs = one.raster().data().iter().zip(other.raster().data());
-    let squares: f64 = pairs.clone().map(|(a, b)| f64::from(a.abs_diff(*b)).powi(2)).sum();
-    let mean = squares / one.raster().data().len() as f64;
-    (10.0 * (255.0f64.powi(2) / mean.max(1e-9)).log10(), pairs.map(|(a, b)| a.abs_diff(*b)).max().unwrap())
-}
+const HEIC: Kind = Kind {
+    ending: "heic",
+    coded: b"hvc1",
+    files: 9,
+    // Of ten bits libheif drops the lowest two before it goes to RGB, and does not round.
+    within: |name| if name == "ten_bit" { (48.0, 3) } else { (60.0, 1) },
+    one: "wide",
+    larger: "a picture of 832x832 pixels in one of 8x8",
+};
 
 #[test]
 fn every_kind_of_file_has_libheifs_pixels() {
-    let _alone = alone();
-    let golden_files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/heic.json");
-    let made: Value = serde_json::from_slice(&std::fs::read(golden_files).unwrap()).unwrap();
-    let files = made["files"].as_object().unwrap();
-    assert_eq!(files.len(), 9);
-    for (name, facts) in files {
-        let bytes = bytes(name);
-        let sum: String = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(facts["sha256"], sum, "{name}");
-        let expected = Photo::open(golden(facts["pixels"].as_str().unwrap())).unwrap();
-        let photo = read(&bytes, (expected.width() * expected.height()) as usize).unwrap();
-        let (decibels, most) = difference(&photo, &expected);
-        println!("{name}: {decibels:.1} dB, {most} levels at most");
-        // Of ten bits libheif drops the lowest two before it goes to RGB, and does not round.
-        let (least, levels) = if name == "ten_bit.heic" { (48.0, 3) } else { (60.0, 1) };
-        assert!(decibels >= least && most <= levels, "{name}: {decibels:.1} dB, {most} levels");
-    }
+    HEIC.every_file_has_the_librarys_pixels();
 }
 
 #[test]
 fn what_the_container_turns_is_turned_once_and_the_date_is_read() {
-    let _alone = alone();
-    for (name, orientation) in [("photo.heic", 1), ("odd.heic", 1), ("turned.heic", 6), ("mirrored.heic", 5)] {
-        let photo = read(&bytes(name), 240 * 240).unwrap();
-        assert_eq!(photo.orientation(), orientation, "{name}");
-    }
-    // Upright as the photo that they were made of.
-    let photos = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/photos");
-    for (name, of) in [("odd", "hopper_small"), ("turned", "orientation_1"), ("mirrored", "orientation_1")] {
-        let upright = Photo::open(photos.join(format!("{of}.jpg"))).unwrap();
-        let (decibels, _) = difference(&read(&bytes(&format!("{name}.heic")), 240 * 240).unwrap(), &upright);
-        assert!(decibels > 28.0, "{name}: {decibels:.1} dB");
-    }
-    assert_eq!(taken_at(&bytes("photo.heic")).as_deref(), Some("2024-05-31T12:34:56"));
-    assert_eq!(taken_at(&bytes("odd.heic")), None);
+    HEIC.what_the_container_turns_is_turned_once_and_the_date_is_read();
 }
 
 #[test]
 fn a_file_that_breaks_off_or_is_damaged_anywhere_is_refused_or_read_in_bounds() {
-    let _alone = alone();
-    for name in ["grid.heic", "alpha.heic", "turned.heic"] {
-        let whole = bytes(name);
-        for cut in (0..whole.len()).step_by(97) {
-            assert!(read(&whole[..cut], 240 * 240).is_err(), "{name} cut at {cut}");
-            taken_at(&whole[..cut]);
-        }
-        let mut rng = ChaCha8Rng::seed_from_u64(20_261_130);
-        // Twice as often in the tables at the beginning.
-        for round in 0..240 {
-            let mut bent = whole.clone();
-            let most = if round % 2 == 0 { whole.len() } else { whole.len().min(1200) };
-            for _ in 0..rng.random_range(1..4) {
-                bent[rng.random_range(0..most)] = rng.random();
-            }
-            // A picture may say that it is larger, within the limits, and is refused for what it lacks.
-            let _ = read(&bent, 1 << 20);
-            taken_at(&bent);
-        }
-    }
-}
-
-fn boxed(kind: &[u8; 4], content: &[u8]) -> Vec<u8> {
-    [&(content.len() as u32 + 8).to_be_bytes()[..], kind, content].concat()
-}
-
-/// Where the one occurrence of some bytes begins.
-fn place(bytes: &[u8], what: &[u8]) -> usize {
-    let mut found = bytes.windows(what.len()).enumerate().filter(|(_, w)| *w == what).map(|(at, _)| at);
-    found.next().unwrap_or_else(|| panic!("{what:?} is not there"))
+    HEIC.one_that_breaks_off_or_is_damaged_anywhere_is_refused_or_read_in_bounds();
 }
 
 #[test]
 fn tables_that_name_more_than_they_have_room_for_are_refused() {
-    let _alone = alone();
-    // Places whose pieces take no bytes: 10,000 items of 65,535 pieces each.
-    let mut places = vec![1, 0, 0, 0, 0, 0];
-    places.extend(4000u16.to_be_bytes());
-    (0..4000u16).for_each(|id| places.extend([id.to_be_bytes(), [0, 0], [0, 0], [0xff, 0xff]].concat()));
-    let file = |inner: &[u8]| {
-        let meta = [&[0; 4], inner].concat();
-        [boxed(b"ftyp", b"heic\0\0\0\0mif1heic"), boxed(b"meta", &meta)].concat()
-    };
-    refused(&file(&boxed(b"iloc", &places)), "photo.disproportionate", "65535 pieces");
-    let entry = boxed(b"infe", b"\x02\0\0\0\0\x01\0\0hvc1\0");
-    let list = [&[0, 0, 0, 0, 0xff, 0xff][..], &entry.repeat(30_000)].concat();
-    refused(&file(&boxed(b"iinf", &list)), "photo.disproportionate", "4096 pictures");
-    refused(&file(&boxed(b"free", &vec![0; 2 << 20])), "photo.disproportionate", "bytes of tables");
+    HEIC.tables_that_name_more_than_they_have_room_for_are_refused();
 }
 
 #[test]
 fn tiles_used_again_and_pictures_larger_than_they_say_are_refused() {
-    let _alone = alone();
-    let mut again = bytes("grid.heic");
-    let references = place(&again, b"dimg") + 8;
-    for tile in 0..9 {
-        again[references + 2 * tile..references + 2 * tile + 2].copy_from_slice(&2u16.to_be_bytes());
-    }
-    refused(&again, "photo.disproportionate", "again and again");
-    let mut small = bytes("wide.heic");
-    let size = place(&small, b"ispe") + 8;
-    small[size..size + 8].copy_from_slice(&[0, 0, 0, 8, 0, 0, 0, 8]);
-    refused(&small, "photo.disproportionate", "a picture of 832x832 pixels in one of 8x8");
-    let mut large = bytes("wide.heic");
-    large[size..size + 8].copy_from_slice(&[0, 0, 0xff, 0xff, 0, 0, 0xff, 0xff]);
-    refused(&large, "photo.too_many_pixels", "65535");
-    large[size..size + 8].copy_from_slice(&[0, 0, 8, 0, 0, 0, 8, 0]);
-    refused(&large, "photo.damaged", "smaller than it is said to be");
+    HEIC.tiles_used_again_and_pictures_larger_than_they_say_are_refused();
 }
 
 /// A NAL unit's payload without the bytes that keep it from looking like a start code.
@@ -207,7 +70,7 @@ fn escaped(unit: &[u8]) -> Vec<u8> {
 #[test]
 fn a_picture_coded_a_thousand_times_over_is_refused() {
     let _alone = alone();
-    let whole = bytes("wide.heic");
+    let whole = HEIC.bytes("wide");
     let data = place(&whole, b"mdat") + 4;
     // The last unit is the picture's one slice; each has its length before it.
     let mut at = data;
@@ -225,12 +88,6 @@ fn a_picture_coded_a_thousand_times_over_is_refused() {
     let address = [first & 0b0110_0000, first & 0b0001_1111];
     let again = escaped(&[head, &address, &payload[1..]].concat());
     let again = [&(again.len() as u32).to_be_bytes()[..], &again].concat();
-    let added = again.repeat(1000);
-    let before = (whole.len() - data) as u32;
-    let now = before + added.len() as u32;
-    let mut file = [&whole[..], &added].concat();
-    file[data - 8..data - 4].copy_from_slice(&(now + 8).to_be_bytes());
-    let length = place(&file[..data], &before.to_be_bytes());
-    file[length..length + 4].copy_from_slice(&now.to_be_bytes());
+    let file = longer(&whole, &again.repeat(1000));
     refused(&file, "photo.disproportionate", "coded twice");
 }

@@ -7,6 +7,8 @@
 mod place;
 #[path = "common/require.rs"]
 mod require;
+#[path = "common/terminal.rs"]
+mod terminal;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -312,4 +314,123 @@ fn a_disk_that_is_full_or_may_only_be_read_stops_a_scan_that_goes_on_later() {
     assert!(Command::new("mount").args(["-o", "remount,rw"]).arg(&disk).status().unwrap().success());
     assert_eq!(place.answer(&scan, 0)["added"], 1);
     is_clean(&place);
+}
+
+#[test]
+fn at_a_terminal_it_is_asked_before_two_become_one_and_before_photos_are_forgotten() {
+    let place = Place::new(true);
+    for name in ["grace_hopper.jpg", "hopper_tilt.jpg", "astronaut.png", "astronaut_q30.jpg"] {
+        place.put(name, name);
+    }
+    place.add();
+    let groups = place.answer(&["cluster"], 0)["groups"].as_array().unwrap().clone();
+    let [grace, other] = [0, 1].map(|n| groups[n]["id"].to_string());
+    place.answer(&["cluster", "name", &grace, "Grace"], 0);
+    // Nobody is there to be asked.
+    let name = ["cluster", "name", other.as_str(), "Grace"];
+    assert_eq!(place.answer(&name, 2)["error"]["code"], "library.same_name");
+    let count = || place.answer(&["cluster", "list", "--wait", "0"], 0)["groups"].as_array().unwrap().len();
+    // While somebody thinks, nobody else waits for the database.
+    let typed =
+        |arguments: &[&str], answer: &str| terminal::typed(&place.command(arguments), || assert!(count() > 0), answer);
+    let Some((code, said)) = typed(&name, "n") else {
+        return require::missing("there is no `script` to make a terminal");
+    };
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains(&format!("group {grace} is Grace already")) && said.contains("nothing was changed"),
+        "{said}"
+    );
+    assert!(said.contains(&format!("Is group {other} the same person? The two are one then [y/N]")), "{said}");
+    assert_eq!(count(), 2);
+    let (code, said) = typed(&name, "y").unwrap();
+    assert!(code == Some(0) && said.contains(&format!("group {grace}: Grace, 4 faces")), "{said}");
+    assert_eq!(count(), 1);
+    let photos = place.photos();
+    let remove = ["library", "remove", photos.to_str().unwrap()];
+    let (code, said) = typed(&remove, "no").unwrap();
+    assert!(code == Some(2) && said.contains("and the name Grace"), "{said}");
+    assert_eq!(listed(&place).len(), 4);
+    let (code, said) = typed(&remove, "yes").unwrap();
+    assert!(code == Some(0) && said.contains("4 photos forgotten"), "{said}");
+    assert!(listed(&place).is_empty());
+}
+
+#[test]
+fn a_key_is_asked_for_once_however_often_the_database_is_opened() {
+    let place = Place::new(true);
+    place.put("hopper_small.jpg", "1.jpg");
+    place.add();
+    let asked = place.at("asked");
+    let tell = format!("echo >> '{}'; cat '{}'", asked.display(), place.at("key").display());
+    let run = |arguments: &[&str]| {
+        let _ = fs::remove_file(&asked);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kith"));
+        command.args(arguments).arg("--db").arg(place.at("faces")).args(["--quiet", "--key-command", &tell]);
+        command
+    };
+    let times = || fs::read_to_string(&asked).unwrap_or_default().lines().count();
+    let photos = place.photos();
+    let mut watch = run(&["library", "add", photos.to_str().unwrap(), "--watch", "--every", "0.1"]);
+    let mut watch = watch.stdout(Stdio::null()).spawn().unwrap();
+    place.put("orientation_1.jpg", "2.jpg");
+    let begun = Instant::now();
+    while listed(&place).len() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(120), "it is not found");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    std::thread::sleep(Duration::from_millis(500));
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    assert_eq!(times(), 1, "it was opened again and again");
+    assert!(run(&["library", "remove", photos.to_str().unwrap(), "--yes"]).output().unwrap().status.success());
+    assert_eq!(times(), 1);
+}
+
+#[test]
+fn a_file_that_several_paths_lead_to_is_one_file() {
+    let place = Place::new(false);
+    place.put("hopper_small.jpg", "in/1.jpg");
+    place.put("orientation_1.jpg", "2.jpg");
+    let (photos, link) = (place.photos(), place.at("link"));
+    symlink("photos", &link).unwrap();
+    // The folder by itself, by a link, by a detour, from within, and one inside the other; links to its own files.
+    symlink(photos.join("2.jpg"), photos.join("in/again.jpg")).unwrap();
+    let detour = photos.join("in/..");
+    for folders in [vec![&link], vec![&photos, &link, &detour], vec![&photos]] {
+        let folders = folders.into_iter().map(|f| f.to_str().unwrap());
+        let scanned = place.answer(&["library", "add"].into_iter().chain(folders).collect::<Vec<_>>(), 0);
+        assert_eq!(counts(&scanned, ["photos", "copies", "moved", "missing"]), [2, 0, 0, 0], "{scanned}");
+    }
+    let mut within = place.command(&["library", "add", ".", "in", "--json"]);
+    let done = within.current_dir(&link).output().unwrap();
+    let scanned: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(counts(&scanned, ["unchanged", "added", "copies"]), [2, 0, 0], "{scanned}");
+    assert_eq!(place.answer(&["library", "duplicates"], 0)["duplicates"].as_array().unwrap().len(), 0);
+    let real = fs::canonicalize(&photos).unwrap();
+    assert!(listed(&place).iter().flat_map(|p| &p.0).all(|file| Path::new(file).starts_with(&real)));
+    // A link to a file elsewhere is the only way to it.
+    fs::copy(fixture("hopper_tilt.jpg"), place.at("elsewhere.jpg")).unwrap();
+    symlink(place.at("elsewhere.jpg"), photos.join("3.jpg")).unwrap();
+    assert_eq!(place.add()["added"], 1);
+    fs::remove_file(photos.join("3.jpg")).unwrap();
+    assert_eq!(place.add()["missing"], 1);
+    // What the link leads to is forgotten by the link's name, also when the folder is not there any more.
+    fs::rename(photos.join("in"), place.at("away")).unwrap();
+    let gone = place.answer(&["library", "remove", "--yes", link.join("in").to_str().unwrap()], 0);
+    assert_eq!(gone["photos"], 1, "{gone}");
+    is_clean(&place);
+}
+
+#[test]
+fn of_an_empty_library_it_is_said_that_it_is_empty() {
+    let place = Place::new(false);
+    assert_eq!(place.add()["photos"], 0);
+    assert_eq!(place.answer(&["library", "list"], 0)["photos"], serde_json::json!([]));
+    let refused = place.answer(&["cluster"], 2);
+    assert_eq!(refused["error"]["code"], "library.no_faces");
+    assert!(
+        refused["error"]["message"].as_str().unwrap().contains("no photo in the library shows a face"),
+        "{refused}"
+    );
 }

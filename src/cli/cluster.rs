@@ -2,16 +2,22 @@
 
 use super::args::common::Common;
 use super::args::library::{Cluster, ClusterAction};
+use super::args::place::Place;
+use super::asking::agreed;
 use super::codes::DONE;
 use super::library::on_one_line;
 use super::output;
 use super::targets::spare;
+use crate::error::LibraryError;
 use crate::files::Audience;
 use crate::json::json;
 use crate::{Correction, Database, GroupSummary, Library, PhotoFilter};
 
 pub(super) fn run(common: &Common, command: &Cluster) -> anyhow::Result<u8> {
     command.html.as_ref().map_or(Ok(()), |page| spare(page, &[], false))?;
+    if let Some(ClusterAction::Name { group, name: Some(name), merge, .. }) = &command.action {
+        return told(common, &named(common, &command.place, group, name, *merge)?);
+    }
     let database = command.place.open(false)?;
     let library = Library::of(&database);
     let corrected = match &command.action {
@@ -53,7 +59,6 @@ pub(super) fn run(common: &Common, command: &Cluster) -> anyhow::Result<u8> {
         Some(ClusterAction::Questions { most }) => return questions(common, &library, *most),
         Some(ClusterAction::Different { one, other }) => library.different(one, other)?,
         Some(ClusterAction::Show { group }) => return show(common, &library, group),
-        Some(ClusterAction::Name { group, name: Some(name), merge, .. }) => library.name(group, name, *merge)?,
         Some(ClusterAction::Name { group, face: Some(face), .. }) => library.name_face(*face, group)?,
         Some(ClusterAction::Name { .. }) => anyhow::bail!("say the group and its name, or --face FACE and the name"),
         Some(ClusterAction::Merge { from, into }) => library.merge(from, into)?,
@@ -72,6 +77,22 @@ pub(super) fn run(common: &Common, command: &Cluster) -> anyhow::Result<u8> {
         Some(ClusterAction::Hide { group, undo }) => library.hide(group, !undo)?,
     };
     told(common, &corrected)
+}
+
+/// Names a group. Where another has the name, somebody at a terminal is asked whether the two are one person's.
+fn named(common: &Common, place: &Place, group: &str, name: &str, merge: bool) -> anyhow::Result<Correction> {
+    let open = place.opener(false)?;
+    let answer = Library::of(&open()?).name(group, name, merge);
+    let refusal = match answer {
+        Err(crate::Error::Library(refusal @ LibraryError::SameName { .. })) => refusal,
+        answer => return Ok(answer?),
+    };
+    if let LibraryError::SameName { group, into, name } = &refusal {
+        let what = format!("group {into} is {} already", Database::name_shown(name));
+        let question = format!("Is group {group} the same person? The two are one then");
+        agreed(common, refusal.clone(), &what, &question)?;
+    }
+    Ok(Library::of(&open()?).name(group, name, true)?)
 }
 
 fn sheet(command: &Cluster, library: &Library, groups: &[GroupSummary]) -> anyhow::Result<()> {

@@ -1,11 +1,11 @@
 //! `kith library` and `kith find`
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::args::common::Common;
 use super::args::library::{Find, LibraryAction, LibraryArgs};
+use super::asking::agreed;
 use super::codes::{DIFFERENT, DONE, FAILED};
 use super::output;
 use super::targets::{distinct_names, spare};
@@ -20,7 +20,8 @@ pub(super) fn run(common: &Common, command: &LibraryArgs) -> anyhow::Result<u8> 
         LibraryAction::Add { folders, watch, every, again } => {
             let engine = common.engine()?;
             let options = ScanOptions { limits: common.limits(), again: *again };
-            let scan = || -> anyhow::Result<Scanned> { add(common, &place.open(true)?, &engine, folders, &options) };
+            let open = place.opener(true)?;
+            let scan = || -> anyhow::Result<Scanned> { add(common, &open()?, &engine, folders, &options) };
             let first = scan()?;
             said(common, &first)?;
             if !*watch {
@@ -41,12 +42,12 @@ pub(super) fn run(common: &Common, command: &LibraryArgs) -> anyhow::Result<u8> 
             Ok(DONE)
         }
         LibraryAction::Remove { paths, missing, yes, no_scrub } => {
-            let database = place.open(false)?;
-            let library = Library::of(&database);
+            let open = place.opener(false)?;
             if !yes {
-                sure(common, &library, paths, *missing)?;
+                let hanging = Library::of(&open()?).hanging_on(paths, *missing)?;
+                sure(common, &hanging)?;
             }
-            let (photos, faces) = library.remove(paths, *missing, !no_scrub)?;
+            let (photos, faces) = Library::of(&open()?).remove(paths, *missing, !no_scrub)?;
             if common.json {
                 output::json(&json!({ "photos": photos, "faces": faces, "scrubbed": !no_scrub }))?;
             } else {
@@ -94,26 +95,19 @@ pub(super) fn run(common: &Common, command: &LibraryArgs) -> anyhow::Result<u8> 
 }
 
 /// Asks before photos are forgotten; without somebody to ask, that is refused.
-fn sure(common: &Common, library: &Library, paths: &[PathBuf], missing: bool) -> anyhow::Result<()> {
-    let Hanging { photos, faces, names } = library.hanging_on(paths, missing)?;
+fn sure(common: &Common, Hanging { photos, faces, names }: &Hanging) -> anyhow::Result<()> {
+    let (photos, faces) = (*photos, *faces);
     if photos == 0 {
         return Ok(());
     }
-    let (input, errors) = (std::io::stdin(), std::io::stderr());
-    if common.json || !input.is_terminal() || !errors.is_terminal() {
-        return Err(crate::Error::from(LibraryError::Unsure { photos, faces, names: names.len() }).into());
-    }
+    let refusal = LibraryError::Unsure { photos, faces, names: names.len() };
     let (photos, faces) = (output::counted(photos, "photo", "photos"), output::faces(faces));
     let named = match names.as_slice() {
         [] => "no name hangs on them alone".to_string(),
         [one] => format!("and the name {}", Database::name_shown(one)),
         names => format!("and the names of {} people", names.len()),
     };
-    eprint!("kith: {photos} with {faces}, {named}\nForget them? The files stay [y/N] ");
-    let mut answer = String::new();
-    input.read_line(&mut answer)?;
-    anyhow::ensure!(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"), "nothing was changed");
-    Ok(())
+    agreed(common, refusal, &format!("{photos} with {faces}, {named}"), "Forget them? The files stay")
 }
 
 fn add(

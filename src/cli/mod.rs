@@ -5,6 +5,7 @@
 //! standard error (with `--json`, as an object on standard output too).
 
 mod args;
+mod asking;
 mod calibrate;
 mod cluster;
 mod codes;
@@ -47,6 +48,7 @@ use codes::FAILED;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    crate::error::quiet_panics();
     let said: Vec<std::ffi::OsString> = std::env::args_os().collect();
     let wrong = |error: clap::Error| output::wrong_words(&error, said.iter().any(|word| word == "--json"));
     #[cfg(feature = "serve")]

@@ -46,6 +46,11 @@ pub(super) fn complain(what: impl std::fmt::Display) {
     eprintln!("kith: {}", harmless(&what.to_string()));
 }
 
+/// Puts a question on standard error; the answer is typed behind it.
+pub(super) fn ask(question: &str) {
+    eprint!("kith: {}", harmless(question));
+}
+
 /// The text without what would act on a terminal or turn the line: file names and the like may hold anything.
 fn harmless(text: &str) -> Cow<'_, str> {
     let acts = |c: char| {

@@ -1,9 +1,8 @@
 //! `kith people` and `kith forget`
 
-use std::io::IsTerminal;
-
 use super::args::common::Common;
 use super::args::people::{Forget, People, PeopleAction};
+use super::asking::agreed;
 use super::codes::DONE;
 use super::output;
 use crate::error::GalleryError;
@@ -11,8 +10,12 @@ use crate::json::json;
 use crate::{Calibration, Database, Engine, Person, PersonChange};
 
 pub(super) fn run(common: &Common, command: &People) -> anyhow::Result<u8> {
-    let database = command.place.open(false)?;
+    let open = command.place.opener(false)?;
     let gallery = command.place.gallery.as_str();
+    if let Some(PeopleAction::Merge { from, into, yes: false }) = &command.action {
+        alike(common, open()?, gallery, from, into)?;
+    }
+    let database = open()?;
     let changed = match &command.action {
         None => {
             let people = database.people(gallery, &command.who.filter())?;
@@ -45,12 +48,7 @@ pub(super) fn run(common: &Common, command: &People) -> anyhow::Result<u8> {
             return Ok(DONE);
         }
         Some(PeopleAction::Rename { name, to }) => database.rename(gallery, name, to)?,
-        Some(PeopleAction::Merge { from, into, yes }) => {
-            if !yes {
-                alike(common, &database, gallery, from, into)?;
-            }
-            database.merge(gallery, from, into)?
-        }
+        Some(PeopleAction::Merge { from, into, .. }) => database.merge(gallery, from, into)?,
         Some(PeopleAction::Split { name, taken, called }) => {
             let parted = database.split(gallery, name, taken.as_deref(), called.as_deref())?;
             if common.json {
@@ -107,9 +105,10 @@ pub(super) fn forget(common: &Common, command: &Forget) -> anyhow::Result<u8> {
 }
 
 /// Asks where two people are too far apart for one; without somebody to ask, that is refused.
-fn alike(common: &Common, database: &Database, gallery: &str, from: &str, into: &str) -> anyhow::Result<()> {
+fn alike(common: &Common, database: Database, gallery: &str, from: &str, into: &str) -> anyhow::Result<()> {
     let Some(distance) = database.distance_between(gallery, from, into)? else { return Ok(()) };
     let model = database.model_of(gallery);
+    drop(database);
     let own = common.calibration_record()?.filter(|c| model.as_ref().is_some_and(|m| m.as_str() == c.model));
     let record = own.or_else(|| Engine::shipped_calibration(model.as_ref()?));
     // Where nothing is known of the model, everybody is asked about.
@@ -118,17 +117,8 @@ fn alike(common: &Common, database: &Database, gallery: &str, from: &str, into: 
         return Ok(());
     }
     let refusal = GalleryError::FarApart { from: from.to_string(), into: into.to_string(), distance, threshold };
-    let (input, errors) = (std::io::stdin(), std::io::stderr());
-    if common.json || !input.is_terminal() || !errors.is_terminal() {
-        return Err(crate::Error::from(refusal).into());
-    }
-    eprint!("kith: {refusal}\nMake them one? (`kith people split` takes it back) [y/N] ");
-    let mut answer = String::new();
-    input.read_line(&mut answer)?;
-    match answer.trim().to_ascii_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => anyhow::bail!("nothing was changed"),
-    }
+    let what = refusal.to_string();
+    agreed(common, refusal, &what, "Make them one? (`kith people split` takes it back)")
 }
 
 fn print(person: &Person) {

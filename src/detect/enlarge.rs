@@ -114,15 +114,20 @@ pub(super) fn in_copies(
 ) -> Result<Vec<Detection>, ModelError> {
     let longest = photo.width().max(photo.height());
     let mut found = Vec::new();
+    let mut before: Option<Raster> = None;
     for &side in sides {
         if side == longest {
             found.extend(look(photo)?);
             continue;
         }
-        let copy = fit_within(photo, side, side);
+        // A photo of many megapixels is read once: what is smaller still is made of its copy.
+        let is_larger = |copy: &Raster| copy.width().max(copy.height()) >= side * STEP;
+        let source = before.take().filter(|copy| copy.width() < photo.width() && is_larger(copy));
+        let copy = fit_within(source.as_ref().unwrap_or(photo), side, side);
         let across = photo.width() as f32 / copy.width() as f32;
         let down = photo.height() as f32 / copy.height() as f32;
         found.extend(look(&copy)?.into_iter().map(|d| d.stretched(across, down)));
+        before = Some(copy);
     }
     Ok(found)
 }

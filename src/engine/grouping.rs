@@ -7,12 +7,25 @@ use crate::index::{FaceIndex, Precision};
 use crate::vector::Embedding;
 use crate::verify::Calibration;
 
-/// Pairs of strangers, for each face among all, that may be as alike as the line between two single faces asks for.
+/// Where the line between one person and two is drawn: pairs of strangers, for each face among all, that may be as alike
+/// as it asks for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Strangers {
+    /// Between two single faces.
+    pub faces: f64,
+    /// Between large groups.
+    pub groups: f64,
+}
+
 /// Compared with SFace on people of folds 1 and 2 of LFW, alone and among half of those outside the folds; settled after
-/// results on all photos had been seen, so figures on LFW flatter.
-const STRANGERS_OF_FACES: f64 = 0.035;
-/// The same between large groups, which stray a little less than two faces do.
-const STRANGERS_OF_GROUPS: f64 = 0.085;
+/// results on all photos had been seen, so figures on LFW flatter (`benches/cluster.rs` chooses anew on one half of the
+/// people). Large groups stray a little less than two faces do.
+impl Default for Strangers {
+    fn default() -> Self {
+        Self { faces: 0.035, groups: 0.085 }
+    }
+}
+
 /// Fewer faces are reckoned as so many (a false-match rate of 2e-4 between two): they are often a family's.
 const FEWEST: usize = 175;
 /// Groups near each that are held against it in search of doubt.
@@ -26,8 +39,16 @@ const TOGETHER: usize = 4096;
 /// # Errors
 /// Those of [`Calibration::for_search`], which these rates do not meet.
 pub fn line_among(calibration: &Calibration, faces: usize) -> Result<Line, RefusalError> {
+    line_by(calibration, faces, Strangers::default())
+}
+
+/// [`line_among`], drawn elsewhere.
+///
+/// # Errors
+/// Those of [`Calibration::for_search`].
+pub fn line_by(calibration: &Calibration, faces: usize, strangers: Strangers) -> Result<Line, RefusalError> {
     let cosine = |strangers| Ok::<_, RefusalError>(cosine_at(distance_at(calibration, strangers, faces.max(FEWEST))?));
-    Ok(Line { faces: cosine(STRANGERS_OF_FACES)?, groups: cosine(STRANGERS_OF_GROUPS)? })
+    Ok(Line { faces: cosine(strangers.faces)?, groups: cosine(strangers.groups)? })
 }
 
 /// The distance at which each face among so many has so many strangers nearer: between two measured points on the line

@@ -35,7 +35,7 @@ pub use comparison::{Comparison, ComparisonOutcome, ComparisonTimes, ScoredPair,
 pub(crate) use gallery::thumbnail;
 pub use gallery::{EnrolOptions, IdentifiedFace};
 pub(crate) use grouping::doubtful;
-pub use grouping::{group_rows, line_among};
+pub use grouping::{Strangers, group_rows, line_among, line_by};
 pub use profile::Profile;
 pub use reembed::{ReembedOptions, Reembedded};
 pub use seed::draw_seed;

@@ -114,6 +114,9 @@ pub enum LibraryError {
         /// What was given.
         text: String,
     },
+    /// No photo that is there shows a face.
+    #[error("no photo in the library shows a face yet; `kith library add FOLDER` looks at photos")]
+    Empty,
     /// Nothing of the library fits.
     #[error("nothing in the library is of {model}; `kith library add` looks at photos")]
     NoFaces {
@@ -140,7 +143,7 @@ impl LibraryError {
             Self::NotInGroup { .. } => "library.not_in_group",
             Self::Unsure { .. } => "library.unsure",
             Self::BadDate { .. } => "library.bad_date",
-            Self::NoFaces { .. } => "library.no_faces",
+            Self::Empty | Self::NoFaces { .. } => "library.no_faces",
         }
     }
 }

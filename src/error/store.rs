@@ -9,7 +9,7 @@ use super::{Lasting, lasting_text};
 #[non_exhaustive]
 pub enum StoreError {
     /// There is no database at that path, and none was to be made.
-    #[error("{path}: there is no database here; enrol somebody first, or say --db FOLDER")]
+    #[error("{path}: there is no database here; enrol somebody or add a folder of photos first, or say --db FOLDER")]
     NotFound {
         /// The folder.
         path: String,

@@ -15,7 +15,7 @@ pub use hex::{hex, unhex};
 pub use secret::Secret;
 #[cfg(feature = "cli")]
 pub use spelled::typed;
-pub use spelled::{as_text, path_of, spelled};
+pub use spelled::{as_text, path_of, real_path, spelled};
 
 /// Who may read a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -110,3 +110,21 @@ mod tests {
         }
     }
 }
+
+/// The one path of a file or folder, without links and `..`; of what is not there, that of the folder that it would be in.
+///
+/// # Errors
+/// The operating system's.
+pub fn real_path(path: &Path) -> std::io::Result<PathBuf> {
+    let whole = std::path::absolute(path)?;
+    // Windows would spell it in a way that few programs read.
+    if cfg!(windows) {
+        return Ok(whole);
+    }
+    match (std::fs::canonicalize(&whole), whole.parent(), whole.file_name()) {
+        (Err(e), Some(folder), Some(name)) if e.kind() == std::io::ErrorKind::NotFound => {
+            Ok(real_path(folder)?.join(name))
+        }
+        (real, ..) => real,
+    }
+}

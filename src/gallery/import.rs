@@ -13,7 +13,7 @@ use super::export::{CHIPS, EndLine, FORMAT, FaceLine, HeadLine, LINES, PersonLin
 use super::names::{self, usable};
 use super::people::{join, set};
 use super::{Database, EnrolmentPolicy, EnrolmentStatus, FacePictures, NewFace};
-use crate::error::{GalleryError, Result, StoreError};
+use crate::error::{GalleryError, Result, StoreError, caught};
 use crate::files::{hex, unhex};
 use crate::geometry::{BBox, Landmarks};
 use crate::store::{Key, PersonRecord};
@@ -307,7 +307,7 @@ fn vectors(path: &Path, end: &EndLine, dimension: usize) -> Result<Vec<f32>> {
         return Err(bad(path, "it does not begin like a .npy file".to_string()).into());
     }
     // The crate's parser is not ours to trust with every description.
-    let read = std::panic::catch_unwind(|| -> std::io::Result<(Vec<u64>, Vec<f32>)> {
+    let read = caught(|| -> std::io::Result<(Vec<u64>, Vec<f32>)> {
         let file = npyz::NpyFile::new(bytes.as_slice())?;
         let shape = file.shape().to_vec();
         if shape != [end.faces as u64, dimension as u64] || file.order() != npyz::Order::C {
@@ -316,9 +316,9 @@ fn vectors(path: &Path, end: &EndLine, dimension: usize) -> Result<Vec<f32>> {
         Ok((shape, file.into_vec::<f32>()?))
     });
     let (shape, numbers) = match read {
-        Ok(Ok(read)) => read,
-        Ok(Err(e)) => return Err(bad(path, e.to_string()).into()),
-        Err(_) => return Err(bad(path, "its description cannot be read".to_string()).into()),
+        Some(Ok(read)) => read,
+        Some(Err(e)) => return Err(bad(path, e.to_string()).into()),
+        None => return Err(bad(path, "its description cannot be read".to_string()).into()),
     };
     if numbers.len() != end.faces * dimension || shape.len() != 2 {
         return Err(bad(path, format!("its shape is {shape:?}, not [{}, {dimension}] in C order", end.faces)).into());

@@ -78,7 +78,7 @@ impl Library<'_> {
     /// `poor` the poor faces are grouped, too.
     ///
     /// # Errors
-    /// [`LibraryError::NoFaces`], [`LibraryError::Contradiction`], [`RefusalError::NotCalibrated`], a store's error.
+    /// [`LibraryError::Empty`], [`LibraryError::NoFaces`], [`LibraryError::Contradiction`], [`RefusalError::NotCalibrated`], a store's error.
     pub fn group(&self, gallery: Option<&str>, own: Option<&Calibration>, poor: bool) -> Result<Grouped> {
         self.in_turn(|| self.group_now(gallery, own, poor))
     }
@@ -88,7 +88,7 @@ impl Library<'_> {
         let (made_of, before) = self.groups_to_change()?;
         let photos = self.photos()?;
         let model = main_model(&photos);
-        let model = model.ok_or_else(|| LibraryError::NoFaces { model: "any model".to_string() })?;
+        let model = model.ok_or(LibraryError::Empty)?;
         let record = record_of(&model, own)?;
         let mut counts = (0, 0);
         let mut seen: Vec<Seen> = Vec::new();

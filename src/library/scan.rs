@@ -16,8 +16,8 @@ use sha2::{Digest, Sha256};
 use super::look::{Looked, fault, look, same_faces};
 use super::{Library, people};
 use crate::engine::Engine;
-use crate::error::{Error, LibraryError, Result};
-use crate::files::spelled;
+use crate::error::{Error, LibraryError, PhotoError, Result};
+use crate::files::{real_path, spelled};
 use crate::gallery::{LibraryChange, PhotoChange};
 use crate::media::{Limits, Photo, SNIFFED, Sniffed, sniff};
 use crate::store::{PhotoFile, PhotoRecord};
@@ -119,12 +119,19 @@ impl Library<'_> {
         told: &(dyn Fn(usize, usize, usize) + Sync),
     ) -> Result<Scanned> {
         let start = Instant::now();
-        let roots: Vec<PathBuf> = folders.iter().map(|f| absolute(f)).collect::<Result<_, _>>()?;
+        let mut roots: Vec<PathBuf> = folders.iter().map(|f| real(f)).collect::<Result<_, _>>()?;
         let mut walked = Walked::default();
         for root in &roots {
             walk(root, &mut walked)?;
         }
-        let Walked { mut found, closed } = walked;
+        // What is known by a path that leads through links has moved to its own.
+        roots.extend(folders.iter().filter_map(|f| std::path::absolute(f).ok()));
+        let Walked { mut found, closed, links } = walked;
+        for (link, file) in links.iter().filter(|(link, file)| link != file) {
+            if found.contains_key(file) {
+                found.remove(link);
+            }
+        }
         let mut state = State::new(self.photos()?, engine);
         let mut scanned = Scanned::default();
         for (path, reason) in &closed {
@@ -178,11 +185,11 @@ fn is_called_a_photo(path: &Path) -> bool {
     ending.is_some_and(|ending| PHOTOS.contains(&ending.as_str()))
 }
 
-fn absolute(folder: &Path) -> Result<PathBuf, LibraryError> {
+/// The one path of a folder, whatever leads to it: what is found by two would be taken for copies.
+fn real(folder: &Path) -> Result<PathBuf, LibraryError> {
     let failed = |e: std::io::Error| LibraryError::Folder { path: spelled(folder), reason: e.to_string() };
-    let whole = std::path::absolute(folder).map_err(failed)?;
-    fs::metadata(&whole).map_err(failed)?;
-    Ok(whole)
+    fs::metadata(folder).map_err(failed)?;
+    real_path(folder).map_err(failed)
 }
 
 /// What is in folders.
@@ -192,6 +199,8 @@ struct Walked {
     found: BTreeMap<String, PhotoFile>,
     /// Folders that cannot be looked into, and why: what was in them is not known to be gone.
     closed: Vec<(PathBuf, String)>,
+    /// Links to files, and the files, spelled: `kith find -o` makes such, and so do programs that keep large files apart.
+    links: Vec<(String, String)>,
 }
 
 /// Those of the files that are the film beside a photo of the same name.
@@ -209,7 +218,7 @@ fn films_of_live_photos(found: &BTreeMap<String, PhotoFile>) -> Vec<String> {
 /// Every file under a folder. What begins with a dot is passed over, and links to folders, which
 /// could lead in circles.
 fn walk(root: &Path, walked: &mut Walked) -> Result<(), LibraryError> {
-    let Walked { found, closed } = walked;
+    let Walked { found, closed, links } = walked;
     let failed = |path: &Path, e: std::io::Error| LibraryError::Folder { path: spelled(path), reason: e.to_string() };
     let mut folders = vec![root.to_path_buf()];
     if root.is_file() {
@@ -236,7 +245,12 @@ fn walk(root: &Path, walked: &mut Walked) -> Result<(), LibraryError> {
             }
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => folders.push(path),
-                _ => {
+                kind => {
+                    if kind.is_ok_and(|kind| kind.is_symlink())
+                        && let Ok(file) = real_path(&path)
+                    {
+                        links.push((spelled(&path), spelled(&file)));
+                    }
                     if let Some(facts) = fs::metadata(&path).ok().filter(fs::Metadata::is_file) {
                         found.insert(spelled(&path), file(&path, &facts));
                     }
@@ -336,8 +350,12 @@ impl State {
         let sniffed = File::open(&found.path).and_then(|f| f.take(SNIFFED as u64).read_to_end(&mut first));
         let refused = |error: Error| Ok(Came::Refused(error));
         if let Err(e) = sniffed {
+            // It was there a moment ago: it was moved or deleted since the folders were looked through.
+            if e.kind() == ErrorKind::NotFound {
+                return Ok(Came::NoPhoto);
+            }
             let (origin, reason) = (found.file.path.clone(), e.to_string());
-            return refused(crate::error::PhotoError::Unreadable { origin, reason }.into());
+            return refused(PhotoError::Unreadable { origin, reason }.into());
         }
         match sniff(&first) {
             _ if first.is_empty() => return Ok(Came::Foreign(EMPTY)),
@@ -349,6 +367,7 @@ impl State {
         }
         let bytes = match Photo::read(&found.path, limits) {
             Ok(bytes) => bytes,
+            Err(PhotoError::NotFound { .. }) => return Ok(Came::NoPhoto),
             Err(e) => return refused(e.into()),
         };
         let sha256: [u8; 32] = Sha256::digest(&bytes).into();
@@ -540,5 +559,24 @@ impl State {
             self.photos.insert(id, record);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_goes_while_a_scan_is_at_work_is_no_fault() {
+        let engine = Engine::builder().build().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gone.jpg");
+        std::fs::write(&path, b"\xff\xd8\xff").unwrap();
+        let found = Found { file: file(&path, &std::fs::metadata(&path).unwrap()), path };
+        let state = State::new(BTreeMap::new(), &engine);
+        let read = || state.read(&engine, &Limits::default(), &found).unwrap();
+        assert!(matches!(read(), Came::Photo(..)));
+        std::fs::remove_file(&found.path).unwrap();
+        assert!(matches!(read(), Came::NoPhoto));
     }
 }

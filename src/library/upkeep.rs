@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Library, is_missing, people};
 use crate::error::Result;
-use crate::files::path_of;
+use crate::files::{path_of, real_path};
 use crate::gallery::{LibraryChange, PhotoChange};
 use crate::store::{GroupRecord, PhotoRecord};
 
@@ -95,7 +95,9 @@ impl Library<'_> {
 
     /// The photos that change or go, how many go, and the faces that go with them.
     fn removal(&self, under: &[PathBuf], missing: bool) -> Result<(Vec<PhotoChange>, usize, BTreeSet<u64>)> {
-        let under: Vec<PathBuf> = under.iter().map(|p| std::path::absolute(p).unwrap_or_else(|_| p.clone())).collect();
+        // By either path, so that what was there and is not any more can be named, too.
+        let paths = |p: &PathBuf| [std::path::absolute(p), real_path(p)].into_iter().flatten().collect::<Vec<_>>();
+        let under: Vec<PathBuf> = under.iter().flat_map(paths).collect();
         let is_meant = |path: &str| under.iter().any(|folder| path_of(path).starts_with(folder));
         let (mut change, mut photos, mut gone) = (Vec::new(), 0, BTreeSet::new());
         for (id, mut record) in self.photos()? {

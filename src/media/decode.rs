@@ -7,7 +7,6 @@
 
 use std::borrow::Cow;
 use std::io::Cursor;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use image::error::ImageError;
 use image::metadata::Orientation;
@@ -17,7 +16,7 @@ use libjpeg_turbo_rs::JpegError;
 use super::failure::{BYTES_A_PIXEL, Failure, LEAST_ALLOCATION, memory_for, raster};
 use super::sniff::Format;
 use super::{Limits, Raster, jpeg, png, sniff, tiff, webp};
-use crate::error::PhotoError;
+use crate::error::{PhotoError, caught};
 
 /// The pixels, and the EXIF orientation (1 to 8) that the file had.
 pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Raster, u8), PhotoError> {
@@ -32,45 +31,41 @@ pub(super) fn decode(bytes: &[u8], origin: &str, limits: &Limits) -> Result<(Ras
         return Err(PhotoError::UnknownFormat { origin: origin() });
     };
     // Decoders of hostile files have panicked before; a photo must never take the process with it.
-    let decoded = catch_unwind(AssertUnwindSafe(|| decode_as(bytes, format, limits)));
+    let Some(decoded) = caught(|| decode_as(bytes, format, limits)) else {
+        let reason = "the decoder gave up on it".to_string();
+        return Err(PhotoError::Damaged { origin: origin(), format: name, reason });
+    };
     match decoded {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(Failure::TooLarge(width, height))) => Err(PhotoError::TooManyPixels {
+        Ok(answer) => Ok(answer),
+        Err(Failure::TooLarge(width, height)) => Err(PhotoError::TooManyPixels {
             origin: origin(),
             width,
             height,
             megapixels: f64::from(width) * f64::from(height) / 1e6,
             limit: limits.max_pixels as f64 / 1e6,
         }),
-        Ok(Err(Failure::Disproportionate(reason))) => {
+        Err(Failure::Disproportionate(reason)) => {
             Err(PhotoError::Disproportionate { origin: origin(), format: name, reason })
         }
-        Ok(Err(Failure::Decoder(ImageError::Limits(_)))) => {
+        Err(Failure::Decoder(ImageError::Limits(_))) => {
             let reason = "more memory than a picture of its size takes".to_string();
             Err(PhotoError::Disproportionate { origin: origin(), format: name, reason })
         }
-        Ok(Err(Failure::Decoder(ImageError::Unsupported(e)))) => {
+        Err(Failure::Decoder(ImageError::Unsupported(e))) => {
             Err(PhotoError::Unsupported { origin: origin(), format: name, reason: e.to_string() })
         }
-        Ok(Err(Failure::Decoder(e))) => {
-            Err(PhotoError::Damaged { origin: origin(), format: name, reason: e.to_string() })
-        }
-        Ok(Err(Failure::Jpeg(JpegError::Unsupported(reason)))) => {
+        Err(Failure::Decoder(e)) => Err(PhotoError::Damaged { origin: origin(), format: name, reason: e.to_string() }),
+        Err(Failure::Jpeg(JpegError::Unsupported(reason))) => {
             Err(PhotoError::Unsupported { origin: origin(), format: name, reason })
         }
-        Ok(Err(Failure::Jpeg(e))) => Err(PhotoError::Damaged { origin: origin(), format: name, reason: e.to_string() }),
-        Ok(Err(Failure::Truncated(reason))) => {
+        Err(Failure::Jpeg(e)) => Err(PhotoError::Damaged { origin: origin(), format: name, reason: e.to_string() }),
+        Err(Failure::Truncated(reason)) => {
             Err(PhotoError::Damaged { origin: origin(), format: name, reason: reason.to_string() })
         }
         #[cfg(any(feature = "heic", feature = "avif"))]
-        Ok(Err(Failure::Damaged(reason))) => Err(PhotoError::Damaged { origin: origin(), format: name, reason }),
+        Err(Failure::Damaged(reason)) => Err(PhotoError::Damaged { origin: origin(), format: name, reason }),
         #[cfg(any(feature = "heic", feature = "avif"))]
-        Ok(Err(Failure::Unsupported(reason))) => {
-            Err(PhotoError::Unsupported { origin: origin(), format: name, reason })
-        }
-        Err(_) => {
-            Err(PhotoError::Damaged { origin: origin(), format: name, reason: "the decoder gave up on it".to_string() })
-        }
+        Err(Failure::Unsupported(reason)) => Err(PhotoError::Unsupported { origin: origin(), format: name, reason }),
     }
 }
 

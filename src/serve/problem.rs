@@ -295,9 +295,10 @@ impl From<LibraryError> for Problem {
                               kith library add looks again";
                 (StatusCode::NOT_FOUND, detail.to_string())
             }
-            LibraryError::Ungrouped { .. } | LibraryError::TwoNames { .. } | LibraryError::NoFaces { .. } => {
-                (StatusCode::CONFLICT, error.to_string())
-            }
+            LibraryError::Ungrouped { .. }
+            | LibraryError::TwoNames { .. }
+            | LibraryError::Empty
+            | LibraryError::NoFaces { .. } => (StatusCode::CONFLICT, error.to_string()),
             LibraryError::SameName { group, into, name } => {
                 let detail = format!(
                     "group {into} is {name:?} already; where group {group} is the same person, say merge to make the two one, \

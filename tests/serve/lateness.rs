@@ -65,6 +65,60 @@ async fn work_that_takes_too_long_is_answered_so_and_opens_nothing() {
     assert_eq!(lines.iter().map(told).collect::<Vec<_>>(), expected);
 }
 
+/// An AVIF that the container's tables make the most of: a grid of nine pictures.
+#[cfg(feature = "avif")]
+fn grid() -> Vec<u8> {
+    std::fs::read("tests/golden/avif/grid.avif").unwrap()
+}
+
+#[cfg(feature = "avif")]
+#[test]
+fn an_avif_photo_that_arrives_slowly_is_read_and_one_that_does_not_arrive_is_timed_out() {
+    let running = begin(|o| o.limits.body_seconds = 3.0);
+    let body = grid();
+    let mut asked = running.connect();
+    let ada = r#"{"name": "Ada"}"#;
+    let head = "POST /v1/people HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json";
+    write!(asked, "{head}\r\ncontent-length: {}\r\n\r\n{ada}", ada.len()).unwrap();
+    assert!(all_of(&mut asked).starts_with("HTTP/1.1 201 "));
+    let ask = |length: usize| {
+        let mut stream = running.connect();
+        let head = "POST /v1/identify HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: image/avif";
+        write!(stream, "{head}\r\ncontent-length: {length}\r\n\r\n").unwrap();
+        stream
+    };
+    // A few hundred bytes at a time.
+    let mut slow = ask(body.len());
+    for part in body.chunks(body.len() / 10) {
+        slow.write_all(part).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let answer = all_of(&mut slow);
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"faces\":["), "{answer}");
+    let mut halting = ask(body.len());
+    halting.write_all(&body[..body.len() / 2]).unwrap();
+    let answer = all_of(&mut halting);
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("timeout.body"), "{answer}");
+    running.stop();
+}
+
+#[cfg(feature = "avif")]
+#[tokio::test]
+async fn an_avif_photo_that_is_cut_short_is_refused_wherever_it_ends() {
+    let (house, whole) = (house_with(|_| {}), grid());
+    house.send_json("POST", "/v1/people", serde_json::json!({ "name": "Ada" })).await.ok();
+    let post = |bytes: &[u8]| {
+        let request = Request::post("/v1/identify").header("content-type", "image/avif");
+        request.body(Body::from(bytes.to_vec())).unwrap()
+    };
+    for cut in (1..whole.len()).step_by(whole.len() / 40) {
+        let answer = house.send(post(&whole[..cut])).await;
+        let (status, code) = (answer.status, answer.problem());
+        assert!(status.is_client_error() && code.starts_with("photo."), "cut at {cut}: {status} {code}");
+    }
+    assert_eq!(house.send(post(&whole)).await.status, StatusCode::OK);
+}
+
 #[test]
 fn a_photo_that_does_not_arrive_opens_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -43,11 +43,20 @@ impl Place {
 
     /// The database: opened when it is its turn, or the running service that answers for it.
     pub(in crate::cli) fn open(&self, create: bool) -> anyhow::Result<Database> {
-        let database = Database::join(self.folder()?, &self.options(create)?, &waiting)?;
-        for note in database.notes() {
-            output::complain(note);
-        }
-        Ok(database)
+        self.opener(create)?()
+    }
+
+    /// Opens the database as often as it is called, with a key that is asked for once: whoever has it may be asked to type a
+    /// password, and what comes through a pipe is there once.
+    pub(in crate::cli) fn opener(&self, create: bool) -> anyhow::Result<impl Fn() -> anyhow::Result<Database>> {
+        let (folder, options) = (self.folder()?, self.options(create)?);
+        Ok(move || {
+            let database = Database::join(&folder, &options, &waiting)?;
+            for note in database.notes() {
+                output::complain(note);
+            }
+            Ok(database)
+        })
     }
 
     /// Does what needs the database for itself when it is its turn. A service that has it open is not waited for.

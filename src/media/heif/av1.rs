@@ -1,5 +1,8 @@
 //! One coded picture to samples.
 //!
+//! The decoder has no setting for it, and says on standard error what units it does not know or finds damaged: units of other
+//! types than a picture's are not shown to it.
+//!
 //! A stream may hold any number of frames that are decoded and never shown, each of the picture's size and a few bytes
 //! long. A still picture is one frame, or one for each of at most four layers: more are refused before one is decoded.
 
@@ -16,8 +19,11 @@ const MOST_FRAMES: usize = 4;
 
 /// Types of open bitstream units (section 6.2.2).
 const SEQUENCE: u8 = 1;
+const DELIMITER: u8 = 2;
 const FRAME_HEADER: u8 = 3;
+const TILES: u8 = 4;
 const FRAME: u8 = 6;
+const FRAME_HEADER_AGAIN: u8 = 7;
 
 /// What the decoder gives.
 struct Decoded {
@@ -47,12 +53,16 @@ impl Rows for Decoded {
 /// decoder does not read, or finds damaged.
 pub(super) fn decode(stream: &[u8], (width, height): (u32, u32)) -> Result<Picture, Failure> {
     let (mut sequences, mut frames) = (0, 0);
-    for kind in units(stream) {
-        match kind? {
+    let mut shown = Vec::with_capacity(stream.len());
+    for unit in units(stream) {
+        let (kind, bytes) = unit?;
+        match kind {
             SEQUENCE => sequences += 1,
             FRAME_HEADER | FRAME => frames += 1,
-            _ => {}
+            DELIMITER | TILES | FRAME_HEADER_AGAIN => {}
+            _ => continue,
         }
+        shown.extend_from_slice(bytes);
     }
     if sequences == 0 || frames == 0 {
         return Err(Failure::Truncated("there is no picture in it"));
@@ -67,7 +77,7 @@ pub(super) fn decode(stream: &[u8], (width, height): (u32, u32)) -> Result<Pictu
     settings.set_all_layers(false);
     settings.set_frame_size_limit(width.saturating_mul(height));
     let mut decoder = Decoder::with_settings(&settings).map_err(|e| failure(e, (width, height)))?;
-    let mut sent = decoder.send_data(stream.to_vec().into_boxed_slice(), None, None, None);
+    let mut sent = decoder.send_data(shown.into_boxed_slice(), None, None, None);
     let mut last = None;
     loop {
         match sent {
@@ -116,11 +126,12 @@ fn larger((width, height): (u32, u32)) -> Failure {
     Failure::Disproportionate(format!("a picture of more pixels in one of {width}x{height}"))
 }
 
-/// The types of the units of a stream, in order (section 5.3).
-fn units(stream: &[u8]) -> impl Iterator<Item = Result<u8, Failure>> {
+/// The units of a stream with their types, in order (section 5.3).
+fn units(stream: &[u8]) -> impl Iterator<Item = Result<(u8, &[u8]), Failure>> {
     let broken = || Failure::Truncated("its units break off");
     let mut rest = stream;
-    let unit = move || -> Option<Result<u8, Failure>> {
+    let unit = move || -> Option<Result<(u8, &[u8]), Failure>> {
+        let whole = rest;
         let (head, mut after) = rest.split_first()?;
         let (kind, extended, sized) = (head >> 3 & 15, head & 4 != 0, head & 2 != 0);
         rest = &[];
@@ -137,7 +148,7 @@ fn units(stream: &[u8]) -> impl Iterator<Item = Result<u8, Failure>> {
                 None => return Some(Err(broken())),
             }
         }
-        Some(Ok(kind))
+        Some(Ok((kind, &whole[..whole.len() - rest.len()])))
     };
     std::iter::from_fn(unit)
 }
@@ -168,9 +179,15 @@ mod tests {
 
     #[test]
     fn units_are_walked_by_their_lengths_and_none_beyond_the_end() {
-        let kinds = |bytes: &[u8]| units(bytes).collect::<Result<Vec<_>, _>>().ok();
+        fn all(bytes: &[u8]) -> Option<Vec<(u8, &[u8])>> {
+            units(bytes).collect::<Result<_, _>>().ok()
+        }
+        let kinds = |bytes: &[u8]| all(bytes).map(|units| units.iter().map(|(kind, _)| *kind).collect::<Vec<_>>());
         // A temporal delimiter, a sequence header of two bytes with an extension, a frame to the end.
-        assert_eq!(kinds(&[0x12, 0, 0x0e, 0, 2, 9, 9, 0x30, 1, 2, 3]), Some(vec![2, 1, 6]));
+        let stream = [0x12, 0, 0x0e, 0, 2, 9, 9, 0x30, 1, 2, 3];
+        assert_eq!(kinds(&stream), Some(vec![2, 1, 6]));
+        let parts: Vec<&[u8]> = all(&stream).unwrap().into_iter().map(|(_, bytes)| bytes).collect();
+        assert_eq!(parts, [&stream[..2], &stream[2..7], &stream[7..]]);
         assert_eq!(kinds(&[]), Some(vec![]));
         for broken in [&[0x12][..], &[0x12, 1], &[0x16], &[0x12, 0xff, 0xff], &[0x12, 0xff, 0xff, 0xff, 0xff, 0x7f]] {
             assert_eq!(kinds(broken), None, "{broken:?}");
