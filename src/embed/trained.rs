@@ -10,7 +10,7 @@ use super::planned::plan;
 use crate::align::{Alignment, of_size};
 use crate::error::ModelError;
 use crate::media::Raster;
-use crate::nn::graph::{Mode, Network, Parameters, Tensors, presets};
+use crate::nn::graph::{Mode, Network, Parameters, presets};
 use crate::nn::weights::TensorMap;
 use crate::nn::{Device, PrecisionChoice, Program, backend};
 use crate::vector::{Embedding, ModelId};
@@ -26,7 +26,7 @@ const BATCH: usize = 8;
 /// A network in the form in which it runs.
 enum Form {
     Program(Box<Program>),
-    Tensors(Parameters, Tensors),
+    Layers(Parameters),
 }
 
 /// A trained network, ready to embed.
@@ -68,10 +68,7 @@ impl TrainedNetwork {
         };
         let form = match planned {
             Some(program) => Form::Program(Box::new(program)),
-            None => {
-                let tensors = parameters.without_graph();
-                Form::Tensors(parameters, tensors)
-            }
+            None => Form::Layers(parameters),
         };
         Ok(Some(Self {
             model: ModelId::new(architecture, weights_sha256, &alignment.name()),
@@ -114,12 +111,10 @@ impl Embedder for TrainedNetwork {
                     let rows = program.run_rows(batch.len(), fill).remove(0);
                     rows.chunks_exact(self.network.dimension()).map(<[f32]>::to_vec).collect()
                 }
-                Form::Tensors(parameters, tensors) => {
+                Form::Layers(parameters) => {
                     let shape = (batch.len(), 3, height as usize, width as usize);
                     Tensor::from_vec(preprocessing.planar(batch), shape, self.device.inner())
-                        .and_then(|x| {
-                            self.network.forward(&x, tensors, &parameters.running, &[], Mode::Inference)?.to_vec2()
-                        })
+                        .and_then(|x| self.network.forward(&x, parameters, &[], Mode::Inference)?.to_vec2())
                         .map_err(backend("embedding"))?
                 }
             };

@@ -9,7 +9,7 @@
 //! | `sface-shape` | Y. Zhong et al., "SFace", IEEE TIP 2021: the released network's layers, with their norms |
 //! | `tiny` | the same blocks, narrower, for a student of at most 1.2 million parameters and 0.15 thousand million operations |
 
-use super::layer::{LOCAL_NORM, Layer, Network, Node, Shape};
+use super::layer::{BATCH_NORM, LOCAL_NORM, Layer, Network, Node, Shape};
 use crate::nn::weights::{SFACE_BLOCKS, SFACE_DIMENSION};
 
 /// Names of the networks.
@@ -51,7 +51,8 @@ fn node(name: impl Into<String>, layer: Layer) -> Node {
 
 /// Convolution with a bias, then ReLU, as in the FaceNet paper.
 fn conv_relu(name: &str, out: usize, kernel: usize, stride: usize) -> [Node; 2] {
-    let conv = Layer::Conv { out, kernel, stride, padding: kernel / 2, depthwise: false, bias: true };
+    let (kernel, padding) = ((kernel, kernel), (kernel / 2, kernel / 2));
+    let conv = Layer::Conv { out, kernel, stride, padding, depthwise: false, bias: true };
     [node(name, conv), node(format!("{name}.relu"), Layer::Relu)]
 }
 
@@ -294,9 +295,9 @@ const TINY: Mobile = Mobile {
 /// A convolution with its norm, and PReLU where `slope` says so.
 fn normed(name: &str, out: usize, kernel: usize, stride: usize, depthwise: bool, slope: bool) -> Vec<Node> {
     // One over the whole map has no padding.
-    let padding = if kernel == 3 { 1 } else { 0 };
-    let conv = Layer::Conv { out, kernel, stride, padding, depthwise, bias: false };
-    let mut nodes = vec![node(name, conv), node(format!("{name}.bn"), Layer::BatchNorm)];
+    let padding = if kernel == 3 { (1, 1) } else { (0, 0) };
+    let conv = Layer::Conv { out, kernel: (kernel, kernel), stride, padding, depthwise, bias: false };
+    let mut nodes = vec![node(name, conv), node(format!("{name}.bn"), BATCH_NORM)];
     nodes.extend(slope.then(|| node(format!("{name}.prelu"), Layer::PRelu)));
     nodes
 }
@@ -327,7 +328,10 @@ fn mobilefacenet(mobile: &Mobile) -> Vec<Node> {
             block.extend(conv(&format!("{name}.depthwise"), wide, 3, stride, true, true));
             block.extend(conv(&format!("{name}.project"), out, 1, 1, false, false));
             let residual = stride == 1 && channels == out;
-            nodes.push(node(name, if residual { Layer::Residual(block) } else { Layer::Branches(vec![block]) }));
+            nodes.push(node(
+                name,
+                if residual { Layer::Residual { inner: block, scale: 1.0 } } else { Layer::Branches(vec![block]) },
+            ));
             (channels, number) = (out, number + 1);
         }
     }

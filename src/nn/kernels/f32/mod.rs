@@ -2,6 +2,8 @@
 
 pub(crate) mod depthwise;
 pub(crate) mod pack;
+pub mod planes;
+pub(crate) mod product;
 pub(crate) mod rows;
 pub(crate) mod tile;
 pub(crate) mod winograd;
