@@ -5,7 +5,8 @@
 use candle_core::Tensor;
 
 use super::Embedder;
-use super::network::Preprocessing;
+use super::inception_resnet_v1::{ARCHITECTURE as INCEPTION_RESNET_V1, Layers as InceptionLayers};
+use super::network::{Layered, Preprocessing};
 use super::planned::plan;
 use crate::align::{Alignment, of_size};
 use crate::error::ModelError;
@@ -22,6 +23,14 @@ pub(crate) const MEAN: f32 = 127.5;
 pub(crate) const SCALE: f32 = 128.0;
 /// Chips that go through the network at a time.
 const BATCH: usize = 8;
+
+/// How chips are cut for a network: by ArcFace's template, or as facenet-pytorch cuts them for the network that is its own.
+pub(crate) fn alignment_of(network: &Network) -> Option<Alignment> {
+    match network.name() {
+        INCEPTION_RESNET_V1 => Some(InceptionLayers::alignment()),
+        _ => of_size(network.chip_size()).map(Alignment::FivePoint),
+    }
+}
 
 /// A network in the form in which it runs.
 enum Form {
@@ -52,7 +61,7 @@ impl TrainedNetwork {
         precision: PrecisionChoice,
     ) -> Result<Option<Self>, ModelError> {
         let Some(network) = presets::named(architecture) else { return Ok(None) };
-        let Some(template) = of_size(network.chip_size()) else { return Ok(None) };
+        let Some(alignment) = alignment_of(&network) else { return Ok(None) };
         if ![PrecisionChoice::F32, PrecisionChoice::Auto].contains(&precision) {
             return Err(ModelError::InvalidOption {
                 option: "precision",
@@ -60,7 +69,6 @@ impl TrainedNetwork {
                 expected: "f32 or auto: networks trained here run in f32",
             });
         }
-        let alignment = Alignment::FivePoint(template);
         let parameters = Parameters::load(&network, tensors, device.inner()).map_err(backend("loading a network"))?;
         let planned = match device.is_cpu() {
             true => plan(&network, &parameters, Simd::chosen()?).map_err(backend("loading a network"))?.ok(),

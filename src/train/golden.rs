@@ -86,6 +86,19 @@ mod tests {
 
     /// Trains as train.py does, and holds every tensor's move against torch's.
     fn hold(network: &Network, x: &Tensor, triplets: &[Triplet], rate: f64, wanted: &Value) -> Parameters {
+        let (parameters, tensors) = stepped(network, x, triplets, rate, wanted);
+        hold_moves(network, &parameters, &tensors, rate, wanted);
+        parameters
+    }
+
+    /// Trains as train.py does, and holds the losses; the parameters, and what they were.
+    fn stepped(
+        network: &Network,
+        x: &Tensor,
+        triplets: &[Triplet],
+        rate: f64,
+        wanted: &Value,
+    ) -> (Parameters, TensorMap) {
         let tensors: TensorMap = network.specs().iter().map(|s| (s.name.clone(), drawn(&s.name, &s.shape))).collect();
         let parameters = Parameters::load(network, &tensors, &Device::Cpu).unwrap();
         let mut optimiser = Optimiser::new(Rule::SGD, 5e-4, parameters.learnt.clone());
@@ -98,6 +111,10 @@ mod tests {
             assert!(gradients.keys().eq(parameters.learnt.keys()));
             optimiser.step(&gradients, rate).unwrap();
         }
+        (parameters, tensors)
+    }
+
+    fn hold_moves(network: &Network, parameters: &Parameters, tensors: &TensorMap, rate: f64, wanted: &Value) {
         let (mut worst, moves) = (0f64, wanted["moves"].as_object().unwrap());
         assert_eq!(moves.len(), parameters.learnt.len());
         for (name, wanted) in moves {
@@ -112,14 +129,14 @@ mod tests {
             assert!(gap < 1e-4 * greatest, "{name}: {got}, not {greatest}");
             let mean = moved.iter().map(|v| f64::from(*v)).sum::<f64>() / moved.len() as f64;
             assert!((mean - wanted["mean"].as_f64().unwrap()).abs() < 1e-4 * greatest, "{name}: mean {mean}");
-            for (k, sample) in numbers(&wanted["samples"]).iter().enumerate() {
-                let got = f64::from(moved[k * moved.len() / 16]);
+            let samples = numbers(&wanted["samples"]);
+            for (k, sample) in samples.iter().enumerate() {
+                let got = f64::from(moved[k * moved.len() / samples.len()]);
                 worst = worst.max((got - sample).abs() / greatest);
                 assert!((got - sample).abs() < 1e-4 * greatest, "{name}, sample {k}: {got}, not {sample}");
             }
         }
         println!("{}: {} tensors within {worst:.1e} of their greatest move", network.name, moves.len());
-        parameters
     }
 
     fn triplets(places: &[(usize, usize, usize)]) -> Vec<Triplet> {
@@ -167,5 +184,49 @@ mod tests {
             .collect();
         let x = Tensor::from_vec(values, (3, 3, 220, 220), &Device::Cpu).unwrap();
         hold(&presets::named("nn1").unwrap(), &x, &triplets(&[(0, 1, 2), (1, 0, 2)]), 0.05, &golden["nn1"]);
+    }
+
+    /// Against torch's f64, since in f32 a hundred norms over four faces and the ReLUs behind them leave gradients that differ
+    /// by a thousandth of a tensor's greatest (the median), and by an eighth (the worst), torch's own as well.
+    #[test]
+    fn a_step_of_inception_resnet_v1_is_torchs_as_far_as_f32_goes() {
+        let golden = read();
+        let grey = [0.4, 0.1, -0.5, 0.2];
+        let face = 3 * 160 * 160;
+        let values: Vec<f32> = uniform("irv1 input", 4 * face)
+            .iter()
+            .enumerate()
+            .map(|(i, u)| (2.0 * u - 1.0) as f32 + grey[i / face] as f32)
+            .collect();
+        let x = Tensor::from_vec(values, (4, 3, 160, 160), &Device::Cpu).unwrap();
+        let network = presets::named("inception-resnet-v1").unwrap();
+        let some = triplets(&[(0, 1, 2), (1, 0, 3), (2, 3, 0), (3, 2, 1)]);
+        let (parameters, before) = stepped(&network, &x, &some, 0.05, &golden["irv1"]);
+        let moves = golden["irv1"]["moves"].as_object().unwrap();
+        assert!(moves.len() > 40);
+        let mut gaps = Vec::new();
+        for (name, wanted) in moves {
+            let greatest = wanted["greatest"].as_f64().unwrap();
+            let moved = (parameters.learnt[name].as_detached_tensor() - &before[name]).unwrap();
+            let moved = moved.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(moved.len() as u64, wanted["count"].as_u64().unwrap(), "{name}");
+            let samples = numbers(&wanted["samples"]);
+            for (k, sample) in samples.iter().enumerate().filter(|_| greatest > 1e-6) {
+                let gap = (f64::from(moved[k * moved.len() / samples.len()]) - sample).abs() / greatest;
+                assert!(gap < 0.2, "{name}, sample {k}: {gap}");
+                gaps.push(gap);
+            }
+        }
+        gaps.sort_by(f64::total_cmp);
+        let (median, worst) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
+        println!("{} moves within {worst:.1e} of the greatest, half of them within {median:.1e}", gaps.len());
+        assert!(gaps.len() > 160 && median < 2e-3, "{median}");
+        let running = golden["irv1"]["running"].as_object().unwrap();
+        assert!(running.len() > 30);
+        for (name, wanted) in running {
+            let (all, wanted) = (parameters.running[name].to_vec1::<f32>().unwrap(), numbers(wanted));
+            let got: Vec<f32> = (0..wanted.len()).map(|k| all[k * all.len() / wanted.len()]).collect();
+            near(&got, &wanted, 1e-4, name);
+        }
     }
 }

@@ -25,3 +25,4 @@ pub use layer::Network;
 pub(crate) use layer::{BATCH_NORM, LOCAL_NORM, Shape};
 pub(crate) use layer::{Layer, Node};
 pub(crate) use parameters::Parameters;
+pub(crate) use tape::values;

@@ -24,8 +24,8 @@ pub(crate) const LOCAL_NORM_BETA: f64 = 0.75;
 /// Values from which on a loop over all of them is dealt to threads.
 const DEAL: usize = 1 << 15;
 
-/// The values of a tensor in the processor's memory.
-fn values<R>(x: &Tensor, with: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+/// Calls `with` on the values of a tensor in f32 in the processor's memory.
+pub(crate) fn values<R>(x: &Tensor, with: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
     let x = x.contiguous()?;
     let (storage, layout) = x.storage_and_layout();
     match (&*storage, layout.contiguous_offsets()) {
