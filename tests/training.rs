@@ -271,12 +271,12 @@ fn a_full_disk_is_said_wherever_distillation_writes() {
     let (code, message) = refused(&with_room(home, 1, &say(&["--epochs", "1"])));
     assert!(code == "train.checkpoint" && message.contains("a chip was not kept"), "{code}: {message}");
     assert_eq!((files("chips", ""), files("weights", "")), (Vec::new(), Vec::new()));
-    // What the teacher makes of a photo.
+    // What the teacher makes of a photo: its chip is cut again with it, and the one that is there stays whole.
     let once = say(&["--epochs", "1", "--checkpoint", "run"]);
     json(&kith(home, &once));
     files("chips", ".f32").iter().for_each(|path| std::fs::remove_file(path).unwrap());
     let (code, message) = refused(&with_room(home, 0, &once));
-    assert!(code == "train.checkpoint" && message.contains("a teacher's vector was not kept"), "{code}: {message}");
+    assert!(code == "train.checkpoint" && message.contains(".png: a chip was not kept"), "{code}: {message}");
     assert!(files("chips", ".f32").is_empty() && files("chips", ".png").len() == 8);
     // The run: the checkpoint before is whole, and goes on when there is room.
     let (before, weights) = (std::fs::read(home.join("run")).unwrap(), home.join("weights/small.safetensors"));
