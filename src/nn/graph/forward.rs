@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use candle_core::{D, DType, Result, Tensor, Var, bail};
 
 use super::layer::{Layer, Network, Node};
+use super::mode::Mode;
 use super::parameters::{Parameters, Tensors, is_in, take_in};
 use super::tape;
 
@@ -14,17 +15,6 @@ const LEAST_SQUARES: f64 = super::windows::LEAST_SQUARES as f64;
 /// Whether a tensor is one that [`tape`] passes.
 fn is_ours(x: &Tensor) -> bool {
     x.device().is_cpu() && x.dtype() == DType::F32
-}
-
-/// What batch normalisation normalises by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// The running statistics.
-    Inference,
-    /// The batch's own; the running statistics take them in.
-    Training,
-    /// The batch's own, and no trace left: the pass that is gone through again with gradients.
-    Rehearsal,
 }
 
 /// A pass that can be gone back through.

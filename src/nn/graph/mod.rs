@@ -5,11 +5,13 @@
 //! tape for its gradients ([`tape`], with [`convolution`], [`norm`] and [`windows`]); on accelerators, and where the other is
 //! tested, over the tensor library ([`forward`]).
 
+mod back;
 mod convolution;
 mod cost;
 mod forward;
 mod layer;
 mod memory;
+mod mode;
 mod norm;
 mod parameters;
 pub mod presets;
@@ -19,10 +21,10 @@ mod tests;
 mod windows;
 
 pub use cost::LayerCost;
-pub(crate) use forward::Mode;
 pub use layer::Network;
 #[cfg(test)]
 pub(crate) use layer::{BATCH_NORM, LOCAL_NORM, Shape};
 pub(crate) use layer::{Layer, Node};
+pub(crate) use mode::Mode;
 pub(crate) use parameters::Parameters;
 pub(crate) use tape::values;

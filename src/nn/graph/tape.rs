@@ -4,7 +4,6 @@
 //! The tensor library's own gradients would do it too, and do on accelerators, but they add every map's gradient to a map of
 //! zeros, keep every step between, and take most of the time in memory.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use candle_core::{Device, Result, Storage, Tensor, Var, bail};
@@ -13,16 +12,16 @@ use kith_kernels::planes::{self, LocalNorm};
 use rayon::prelude::*;
 
 use super::convolution::{Convolution, Convolved};
-use super::forward::Mode;
 use super::layer::{Layer, Network, Node, Shape};
-use super::norm::{Moments, Normalised, Weights, channel_sums};
+use super::mode::Mode;
+use super::norm::{Moments, Normalised, Weights};
 use super::parameters::{Parameters, is_in};
 use super::windows::Pooling;
 
 /// The exponent that [`LocalNorm`] has kernels for.
 pub(crate) const LOCAL_NORM_BETA: f64 = 0.75;
 /// Values from which on a loop over all of them is dealt to threads.
-const DEAL: usize = 1 << 15;
+pub(super) const DEAL: usize = 1 << 15;
 
 /// Calls `with` on the values of a tensor in f32 in the processor's memory.
 pub(crate) fn values<R>(x: &Tensor, with: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
@@ -36,23 +35,23 @@ pub(crate) fn values<R>(x: &Tensor, with: impl FnOnce(&[f32]) -> Result<R>) -> R
 
 /// Maps of all faces between two layers.
 #[derive(Clone)]
-struct Flow {
-    values: Arc<Vec<f32>>,
-    shape: Shape,
+pub(super) struct Flow {
+    pub values: Arc<Vec<f32>>,
+    pub shape: Shape,
     /// Whether a gradient of them is wanted: something before them is learnt.
-    moves: bool,
+    pub moves: bool,
 }
 
 /// What follows a norm.
 #[derive(Clone, Copy)]
-enum After<'a> {
+pub(super) enum After<'a> {
     Nothing,
     Relu,
     PRelu(&'a Node),
 }
 
 /// A layer that was passed.
-enum Frame<'a> {
+pub(super) enum Frame<'a> {
     Conv {
         node: &'a Node,
         conv: Convolution,
@@ -107,16 +106,16 @@ enum Frame<'a> {
 
 /// What a backward pass needs of a forward one.
 pub(crate) struct Tape<'a> {
-    pass: Pass<'a>,
-    frames: Vec<Frame<'a>>,
+    pub(super) pass: Pass<'a>,
+    pub(super) frames: Vec<Frame<'a>>,
 }
 
-struct Pass<'a> {
-    parameters: &'a Parameters,
+pub(super) struct Pass<'a> {
+    pub parameters: &'a Parameters,
     frozen: &'a [String],
     mode: Mode,
-    simd: Simd,
-    faces: usize,
+    pub simd: Simd,
+    pub faces: usize,
     records: bool,
 }
 
@@ -143,28 +142,15 @@ pub(crate) fn pass<'a>(
     Ok((raw, Tape { pass, frames }))
 }
 
-/// Gradients by the parameter's name.
-type Gradients = BTreeMap<String, Tensor>;
-
-impl Tape<'_> {
-    /// The gradients of all parameters that are not frozen from that of the raw output.
-    pub fn backward(self, outer: &Tensor) -> Result<Gradients> {
-        let mut gradients = Gradients::new();
-        let grad = values(outer, |outer| Ok(outer.to_vec()))?;
-        self.pass.back(self.frames, grad, &mut gradients)?;
-        Ok(gradients)
-    }
-}
-
 impl<'a> Pass<'a> {
-    fn var(&self, node: &Node, part: &str) -> Result<&'a Var> {
+    pub fn var(&self, node: &Node, part: &str) -> Result<&'a Var> {
         let name = format!("{}.{part}", node.name);
         let all = [&self.parameters.learnt, &self.parameters.running];
         let found = all.into_iter().find_map(|vars| vars.get(&name));
         found.ok_or_else(|| candle_core::Error::Msg(format!("no tensor is called {name}")))
     }
 
-    fn with<R>(&self, node: &Node, part: &str, with: impl FnOnce(&[f32]) -> R) -> Result<R> {
+    pub fn with<R>(&self, node: &Node, part: &str, with: impl FnOnce(&[f32]) -> R) -> Result<R> {
         values(self.var(node, part)?.as_tensor(), |v| Ok(with(v)))
     }
 
@@ -172,7 +158,7 @@ impl<'a> Pass<'a> {
         self.with(node, part, <[f32]>::to_vec)
     }
 
-    fn learns(&self, node: &Node) -> bool {
+    pub fn learns(&self, node: &Node) -> bool {
         self.records && !is_in(&node.name, self.frozen)
     }
 
@@ -182,7 +168,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Lets go of a map, if nobody else has it.
-    fn drop(&self, values: Arc<Vec<f32>>) {
+    pub fn drop(&self, values: Arc<Vec<f32>>) {
         if let Ok(vector) = Arc::try_unwrap(values) {
             self.parameters.memory.give(vector);
         }
@@ -198,7 +184,7 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn copy(&self, of: &[f32]) -> Vec<f32> {
+    pub fn copy(&self, of: &[f32]) -> Vec<f32> {
         let mut copy = self.parameters.memory.take(of.len());
         copy.par_chunks_mut(DEAL).zip(of.par_chunks(DEAL)).for_each(|(to, from)| to.copy_from_slice(from));
         copy
@@ -289,7 +275,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Calls `with` on what a norm, if it is one, and the activation behind it have for each channel.
-    fn weighed<R>(
+    pub fn weighed<R>(
         &self,
         node: Option<&Node>,
         after: After,
@@ -437,173 +423,4 @@ impl<'a> Pass<'a> {
         });
         Ok((Flow { values: Arc::new(y), shape, moves }, Frame::Branches { branches: passed, pixels }))
     }
-
-    /// Goes back through layers from the gradient of what they made; answers that of what they were given, if it is wanted.
-    fn back(&self, frames: Vec<Frame<'a>>, grad: Vec<f32>, into: &mut Gradients) -> Result<Option<Vec<f32>>> {
-        let mut grad = grad;
-        for frame in frames.into_iter().rev() {
-            grad = match self.back_one(frame, grad, into)? {
-                Some(grad) => grad,
-                None => return Ok(None),
-            };
-        }
-        Ok(Some(grad))
-    }
-
-    fn put(&self, into: &mut Gradients, node: &Node, part: &str, values: Vec<f32>) -> Result<()> {
-        let tensor = Tensor::from_vec(values, self.var(node, part)?.shape(), &Device::Cpu)?;
-        into.insert(format!("{}.{part}", node.name), tensor);
-        Ok(())
-    }
-
-    fn back_one(&self, frame: Frame<'a>, mut grad: Vec<f32>, into: &mut Gradients) -> Result<Option<Vec<f32>>> {
-        Ok(match frame {
-            Frame::End => None,
-            Frame::Conv { node, conv, x, bias, relu } => {
-                if let Some(y) = relu {
-                    let both = grad.par_chunks_mut(DEAL).zip(y.par_chunks(DEAL));
-                    both.for_each(|(grad, y)| planes::relu_back(y, grad, self.simd));
-                    self.drop(y);
-                }
-                let (learns, shape) = (self.learns(node), conv.result());
-                if bias && learns {
-                    let sums = channel_sums(&grad, shape.channels, shape.rows * shape.columns, self.simd);
-                    self.put(into, node, "bias", sums)?;
-                }
-                let mut dx = x.moves.then(|| self.parameters.memory.take(x.values.len()));
-                let dw = self.with(node, "weight", |weight| {
-                    conv.backward(&x.values, weight, &grad, dx.as_deref_mut(), learns)
-                })?;
-                if let Some(dw) = dw {
-                    self.put(into, node, "weight", dw)?;
-                }
-                self.parameters.memory.give(grad);
-                self.drop(x.values);
-                dx
-            }
-            Frame::Norm { node, norm, x, after } => {
-                let gradients =
-                    self.weighed(node, after, norm.channels, |by| norm.backward(&x.values, by, &mut grad))?;
-                if let Some(node) = node.filter(|node| self.learns(node)) {
-                    self.put(into, node, "weight", gradients.weight)?;
-                    self.put(into, node, "bias", gradients.bias)?;
-                }
-                if let After::PRelu(node) = after
-                    && self.learns(node)
-                {
-                    self.put(into, node, "weight", gradients.slope)?;
-                }
-                self.drop(x.values);
-                x.moves.then_some(grad)
-            }
-            Frame::Relu { y } => {
-                let both = grad.par_chunks_mut(DEAL).zip(y.par_chunks(DEAL));
-                both.for_each(|(grad, y)| planes::relu_back(y, grad, self.simd));
-                self.drop(y);
-                Some(grad)
-            }
-            Frame::Max { pooling, taps, before } => {
-                let mut dx = self.parameters.memory.zeros(before);
-                pooling.greatest_back(&taps, &grad, &mut dx);
-                self.parameters.memory.give(grad);
-                Some(dx)
-            }
-            Frame::Roots { pooling, x, y } => {
-                let mut dx = self.parameters.memory.take(x.values.len());
-                pooling.roots_back(&x.values, &y, &grad, &mut dx);
-                self.parameters.memory.give(grad);
-                self.drop(x.values);
-                self.drop(y);
-                Some(dx)
-            }
-            Frame::Average { pixels } => {
-                let spread = grad.iter().flat_map(|g| std::iter::repeat_n(g / pixels as f32, pixels));
-                Some(spread.collect())
-            }
-            Frame::LocalNorm { by, x } => {
-                let length = x.shape.values();
-                let faces = grad.par_chunks_exact_mut(length).zip(x.values.par_chunks_exact(length));
-                faces.for_each(|(grad, values)| by.backward(values, x.shape.channels, grad, self.simd));
-                self.drop(x.values);
-                Some(grad)
-            }
-            Frame::Linear { node, x, moves, bias, chosen } => {
-                if let Some((pieces, taken)) = chosen {
-                    let out = taken.len() / self.faces;
-                    let mut all = vec![0f32; grad.len() * pieces];
-                    for (at, (g, piece)) in grad.iter().zip(&taken).enumerate() {
-                        all[at / out * out * pieces + usize::from(*piece) * out + at % out] = *g;
-                    }
-                    grad = all;
-                }
-                let width = grad.len() / self.faces;
-                let grad = Tensor::from_vec(grad, (self.faces, width), &Device::Cpu)?;
-                if self.learns(node) {
-                    into.insert(format!("{}.weight", node.name), grad.t()?.matmul(&x)?);
-                    if bias {
-                        into.insert(format!("{}.bias", node.name), grad.sum(0)?);
-                    }
-                }
-                match moves {
-                    true => {
-                        let dx = grad.matmul(&self.var(node, "weight")?.as_detached_tensor())?;
-                        Some(dx.flatten_all()?.to_vec1()?)
-                    }
-                    false => None,
-                }
-            }
-            Frame::Branches { branches, pixels } => self.branches_back(branches, pixels, grad, into)?,
-            Frame::Residual { inner, scale } => {
-                let mut scaled = self.copy(&grad);
-                if scale != 1.0 {
-                    scaled.par_chunks_mut(DEAL).for_each(|chunk| chunk.iter_mut().for_each(|g| *g *= scale));
-                }
-                // What goes around the layers has a gradient only where that is wanted of what they were given.
-                let through = self.back(inner, scaled, into)?;
-                let dx = through.map(|mut dx| {
-                    add(&mut dx, &grad);
-                    dx
-                });
-                self.parameters.memory.give(grad);
-                dx
-            }
-        })
-    }
-
-    fn branches_back(
-        &self,
-        mut branches: Vec<(Vec<Frame<'a>>, usize)>,
-        pixels: usize,
-        grad: Vec<f32>,
-        into: &mut Gradients,
-    ) -> Result<Option<Vec<f32>>> {
-        if branches.len() == 1 {
-            return self.back(branches.remove(0).0, grad, into);
-        }
-        let face = grad.len() / self.faces;
-        let (mut before, mut total): (usize, Option<Vec<f32>>) = (0, None);
-        for (frames, channels) in branches {
-            let length = channels * pixels;
-            let mut own = self.parameters.memory.take(self.faces * length);
-            let faces = own.par_chunks_exact_mut(length).zip(grad.par_chunks_exact(face));
-            faces.for_each(|(own, grad)| own.copy_from_slice(&grad[before..before + length]));
-            before += length;
-            if let Some(dx) = self.back(frames, own, into)? {
-                match &mut total {
-                    Some(total) => {
-                        add(total, &dx);
-                        self.parameters.memory.give(dx);
-                    }
-                    None => total = Some(dx),
-                }
-            }
-        }
-        self.parameters.memory.give(grad);
-        Ok(total)
-    }
-}
-
-fn add(sum: &mut [f32], part: &[f32]) {
-    let both = sum.par_chunks_mut(DEAL).zip(part.par_chunks(DEAL));
-    both.for_each(|(sum, part)| sum.iter_mut().zip(part).for_each(|(sum, v)| *sum += v));
 }
