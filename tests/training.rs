@@ -246,6 +246,58 @@ fn a_small_network_learns_from_a_large_one_and_goes_on() {
     assert!(refused(&said(&["--teacher", "nobody"])).1.contains("nobody"));
 }
 
+/// What a disk is full for: a file that grows beyond so many KiB fails in its middle.
+#[cfg(unix)]
+fn with_room(home: &Path, kib: u32, arguments: &[&str]) -> Output {
+    let limited = format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\"");
+    let mut command = Command::new("bash");
+    command.args(["-c", &limited, env!("CARGO_BIN_EXE_kith")]).args(arguments).current_dir(home);
+    command.env("KITH_WEIGHTS", home.join("weights")).env("XDG_DATA_HOME", home).env_remove("KITH_DB").output().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_full_disk_is_said_wherever_distillation_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    people(home);
+    let say = |more: &[&'static str]| [DISTIL.as_slice(), &["--held-out", "0", "--json"], more].concat();
+    let files = |folder: &str, ending: &str| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(home.join(folder)).into_iter().flatten();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.to_str().unwrap().ends_with(ending)).collect()
+    };
+    // No chip: the first that does not fit ends it, and nothing half written is left.
+    let (code, message) = refused(&with_room(home, 1, &say(&["--epochs", "1"])));
+    assert!(code == "train.checkpoint" && message.contains("a chip was not kept"), "{code}: {message}");
+    assert_eq!((files("chips", ""), files("weights", "")), (Vec::new(), Vec::new()));
+    // What the teacher makes of a photo: its chip is cut again with it, and the one that is there stays whole.
+    let once = say(&["--epochs", "1", "--checkpoint", "run"]);
+    json(&kith(home, &once));
+    files("chips", ".f32").iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let (code, message) = refused(&with_room(home, 0, &once));
+    assert!(code == "train.checkpoint" && message.contains(".png: a chip was not kept"), "{code}: {message}");
+    assert!(files("chips", ".f32").is_empty() && files("chips", ".png").len() == 8);
+    // The run: the checkpoint before is whole, and goes on when there is room.
+    let (before, weights) = (std::fs::read(home.join("run")).unwrap(), home.join("weights/small.safetensors"));
+    let first = std::fs::read(&weights).unwrap();
+    let twice = say(&["--epochs", "2", "--checkpoint", "run"]);
+    let (code, message) = refused(&with_room(home, 64, &twice));
+    assert!(code == "train.checkpoint" && message.contains("the one before it is untouched"), "{code}: {message}");
+    assert!(std::fs::read(home.join("run")).unwrap() == before && std::fs::read(&weights).unwrap() == first);
+    json(&kith(home, &twice));
+    // The weights, and the card beside them: what stood there before stays.
+    let written = std::fs::read(&weights).unwrap();
+    let (_, message) = refused(&with_room(home, 64, &say(&["--epochs", "1"])));
+    assert!(message.contains("small.safetensors"), "{message}");
+    assert!(std::fs::read(&weights).unwrap() == written);
+    std::fs::remove_file(home.join("weights/small.card.md")).unwrap();
+    std::fs::create_dir(home.join("weights/small.card.md")).unwrap();
+    let (code, message) = refused(&kith(home, &once));
+    assert!(code == "train.checkpoint" && message.contains("small.card.md"), "{code}: {message}");
+    assert!(files("weights", ".kith").is_empty() && files("", ".tmp").is_empty());
+}
+
 #[test]
 fn what_cannot_be_written_is_said_before_anything_is_learnt() {
     let folder = tempfile::tempdir().unwrap();

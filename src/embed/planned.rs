@@ -4,7 +4,7 @@
 use candle_core::{Result as TensorResult, Tensor, bail};
 use kith_kernels::Simd;
 
-use crate::nn::graph::{Layer, NORM_EPSILON, Network, Node, Parameters};
+use crate::nn::graph::{Layer, Network, Node, Parameters};
 use crate::nn::{Activation, Arithmetic, Conv2d, Map, Program, ProgramBuilder};
 
 /// The program, or the name of the first layer that programs have no operation for: that network runs over tensors.
@@ -72,7 +72,9 @@ impl Planner<'_> {
                 Layer::Branches(branches) if branches.len() == 1 && add.is_none() => {
                     self.through(&branches[0], x, None)?
                 }
-                Layer::Residual(inner) if x != self.chip && add.is_none() => self.through(inner, x, Some(x))?,
+                Layer::Residual { inner, scale: 1.0 } if x != self.chip && add.is_none() => {
+                    self.through(inner, x, Some(x))?
+                }
                 _ => Err(node.name.clone()),
             };
             match planned {
@@ -93,7 +95,7 @@ impl Planner<'_> {
         let bias = |has: bool| has.then(|| self.tensor(node, "bias")).transpose();
         match node.layer {
             Layer::Conv { out, stride, padding, depthwise, bias: has, .. } => {
-                let conv = Conv2d::new(weight, bias(has)?, stride, (padding, padding))?;
+                let conv = Conv2d::new(weight, bias(has)?, stride, padding)?;
                 Ok((if depthwise { conv.grouped(out) } else { conv }, depthwise))
             }
             Layer::Linear { out, bias: has } => {
@@ -109,8 +111,8 @@ impl Planner<'_> {
         let mut taken = 0;
         while let Some(node) = nodes.get(taken) {
             match node.layer {
-                Layer::BatchNorm => {
-                    let deviation = self.tensor(node, "running_var")?.affine(1.0, NORM_EPSILON)?.sqrt()?;
+                Layer::BatchNorm { epsilon } => {
+                    let deviation = self.tensor(node, "running_var")?.affine(1.0, epsilon)?.sqrt()?;
                     let scale = (self.tensor(node, "weight")? / deviation)?;
                     let shift = (self.tensor(node, "bias")? - (self.tensor(node, "running_mean")? * &scale)?)?;
                     conv = conv.followed_by(&scale, &shift)?;
@@ -181,8 +183,7 @@ mod tests {
                     })
                     .collect();
                 let x = Tensor::from_vec(planar, (2, 3, height, width), &candle_core::Device::Cpu).unwrap();
-                let tensors = parameters.without_graph();
-                let wanted = network.forward(&x, &tensors, &parameters.running, &[], Mode::Inference).unwrap();
+                let wanted = network.forward(&x, &parameters, &[], Mode::Inference).unwrap();
                 let wanted = wanted.flatten_all().unwrap().to_vec1::<f32>().unwrap();
                 for (got, wanted) in got.chunks(network.dimension()).zip(wanted.chunks(network.dimension())) {
                     let unit = |v: &[f32]| -> Vec<f64> {

@@ -5,12 +5,13 @@
 use candle_core::Tensor;
 
 use super::Embedder;
-use super::network::Preprocessing;
+use super::inception_resnet_v1::{ARCHITECTURE as INCEPTION_RESNET_V1, Layers as InceptionLayers};
+use super::network::{Layered, Preprocessing};
 use super::planned::plan;
 use crate::align::{Alignment, of_size};
 use crate::error::ModelError;
 use crate::media::Raster;
-use crate::nn::graph::{Mode, Network, Parameters, Tensors, presets};
+use crate::nn::graph::{Mode, Network, Parameters, presets};
 use crate::nn::weights::TensorMap;
 use crate::nn::{Device, PrecisionChoice, Program, backend};
 use crate::vector::{Embedding, ModelId};
@@ -23,10 +24,18 @@ pub(crate) const SCALE: f32 = 128.0;
 /// Chips that go through the network at a time.
 const BATCH: usize = 8;
 
+/// How chips are cut for a network: by ArcFace's template, or as facenet-pytorch cuts them for the network that is its own.
+pub(crate) fn alignment_of(network: &Network) -> Option<Alignment> {
+    match network.name() {
+        INCEPTION_RESNET_V1 => Some(InceptionLayers::alignment()),
+        _ => of_size(network.chip_size()).map(Alignment::FivePoint),
+    }
+}
+
 /// A network in the form in which it runs.
 enum Form {
     Program(Box<Program>),
-    Tensors(Parameters, Tensors),
+    Layers(Parameters),
 }
 
 /// A trained network, ready to embed.
@@ -52,7 +61,7 @@ impl TrainedNetwork {
         precision: PrecisionChoice,
     ) -> Result<Option<Self>, ModelError> {
         let Some(network) = presets::named(architecture) else { return Ok(None) };
-        let Some(template) = of_size(network.chip_size()) else { return Ok(None) };
+        let Some(alignment) = alignment_of(&network) else { return Ok(None) };
         if ![PrecisionChoice::F32, PrecisionChoice::Auto].contains(&precision) {
             return Err(ModelError::InvalidOption {
                 option: "precision",
@@ -60,7 +69,6 @@ impl TrainedNetwork {
                 expected: "f32 or auto: networks trained here run in f32",
             });
         }
-        let alignment = Alignment::FivePoint(template);
         let parameters = Parameters::load(&network, tensors, device.inner()).map_err(backend("loading a network"))?;
         let planned = match device.is_cpu() {
             true => plan(&network, &parameters, Simd::chosen()?).map_err(backend("loading a network"))?.ok(),
@@ -68,10 +76,7 @@ impl TrainedNetwork {
         };
         let form = match planned {
             Some(program) => Form::Program(Box::new(program)),
-            None => {
-                let tensors = parameters.without_graph();
-                Form::Tensors(parameters, tensors)
-            }
+            None => Form::Layers(parameters),
         };
         Ok(Some(Self {
             model: ModelId::new(architecture, weights_sha256, &alignment.name()),
@@ -114,12 +119,10 @@ impl Embedder for TrainedNetwork {
                     let rows = program.run_rows(batch.len(), fill).remove(0);
                     rows.chunks_exact(self.network.dimension()).map(<[f32]>::to_vec).collect()
                 }
-                Form::Tensors(parameters, tensors) => {
+                Form::Layers(parameters) => {
                     let shape = (batch.len(), 3, height as usize, width as usize);
                     Tensor::from_vec(preprocessing.planar(batch), shape, self.device.inner())
-                        .and_then(|x| {
-                            self.network.forward(&x, tensors, &parameters.running, &[], Mode::Inference)?.to_vec2()
-                        })
+                        .and_then(|x| self.network.forward(&x, parameters, &[], Mode::Inference)?.to_vec2())
                         .map_err(backend("embedding"))?
                 }
             };

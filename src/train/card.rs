@@ -149,3 +149,61 @@ fn beside(weights: &Path, text: &str) -> Result<PathBuf> {
         .map_err(|e| TrainError::Checkpoint { path: spelled(&path), reason: e.to_string() })?;
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_card_of_an_adapted_model_says_what_was_measured_and_stands_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("door.safetensors");
+        let written = Imported {
+            path: path.clone(),
+            architecture: "adapted-sface".to_string(),
+            tensors: 42,
+            size: 1,
+            sha256: "0123abc".to_string(),
+        };
+        let report = AdaptReport {
+            people: 136,
+            faces: 503,
+            single: 4,
+            genuine: 730,
+            impostor: 24_038,
+            far: 0.01,
+            before: 0.7589,
+            after: 0.789,
+            error: 0.0133,
+            shrinkage: 0.2,
+        };
+        let options = AdaptOptions { seed: 7, ..AdaptOptions::default() };
+        let card = AdaptedCard { written: &written, base: "sface", report: &report, options: &options };
+        let place = card.write().unwrap();
+        assert_eq!(place, folder.path().join("door.card.md"));
+        let text = std::fs::read_to_string(&place).unwrap();
+        let rows = [
+            "# door",
+            "| weights, sha256 | 0123abc |",
+            "| model | sface, with a projection behind it |",
+            "| fitted by | lda |",
+            "| fitted to | 503 faces of 136 people; 4 more people have one face |",
+            "| measured on | 730 genuine and 24038 impostor pairs of people not fitted to |",
+            "| true accept rate before | 0.7589 at a false accept rate of 0.01 |",
+            "| true accept rate after | 0.7890 |",
+            "| gain | +0.0301, standard error 0.0133 |",
+            "| folds, seed | 5, 7 |",
+            "| licence | that of sface;",
+            "no calibration",
+        ];
+        rows.iter().for_each(|row| assert!(text.contains(row), "{row} is not in {text}"));
+        // A worse one is said with its sign, and a card that cannot be written is no card.
+        let worse = AdaptReport { after: 0.75, ..report };
+        let card = AdaptedCard { report: &worse, ..card };
+        assert!(card.text().contains("| gain | -0.0089"), "{}", card.text());
+        std::fs::remove_file(&place).unwrap();
+        std::fs::create_dir(&place).unwrap();
+        let error = card.write().unwrap_err().to_string();
+        assert!(error.contains("door.card.md"), "{error}");
+    }
+}

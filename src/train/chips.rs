@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::faces::FaceSet;
-use crate::align::{Alignment, of_size};
+use crate::embed::trained::alignment_of;
 use crate::engine::{Engine, FaceChoice, LabelledPhoto};
 use crate::error::{Error, ModelError, Result, TrainError};
 use crate::files::{self, Audience, hex, spelled};
@@ -64,16 +64,16 @@ fn cut_all(
     kept: Option<&Path>,
     done: &(dyn Fn() + Sync),
 ) -> Result<(FaceSet, Vec<Vec<f32>>, Vec<String>)> {
-    let template = of_size(network.chip_size()).ok_or_else(|| ModelError::InvalidOption {
+    let alignment = alignment_of(network).ok_or_else(|| ModelError::InvalidOption {
         option: "network",
         received: network.name().to_string(),
         expected: "one with a template for its chips",
     })?;
-    let unkept = |path: &Path, e: std::io::Error| {
-        Error::from(TrainError::Checkpoint { path: spelled(path), reason: format!("a chip was not kept: {e}") })
+    let unkept = |what: &str, path: &Path, e: std::io::Error| {
+        Error::from(TrainError::Checkpoint { path: spelled(path), reason: format!("{what} was not kept: {e}") })
     };
     if let Some(folder) = kept {
-        files::private_folder(folder).map_err(|e| unkept(folder, e))?;
+        files::private_folder(folder).map_err(|e| unkept("the folder of chips", folder, e))?;
     }
     let cut = |labelled: &LabelledPhoto| -> Result<Cut> {
         let bytes = Photo::read(&labelled.path, limits)?;
@@ -85,21 +85,22 @@ fn cut_all(
                 folder.join(format!("{}.{ending}", hex(&digest.finalize())))
             })
         };
-        let place = of(template.name, "png");
+        let place = of(&alignment.name(), "png");
         let lesson = of(&engine.model().to_string(), "f32").filter(|_| teaches);
         let learnt = lesson.as_ref().and_then(|path| vector_in(path, engine.dimension()));
         let kept_chip = place.as_ref().filter(|_| learnt.is_some() || !teaches);
         if let Some(chip) = kept_chip.and_then(|p| Photo::open(p).ok()) {
             let chip = chip.raster().clone();
-            if (chip.width(), chip.height()) == template.size {
+            if (chip.width(), chip.height()) == alignment.chip_size() {
                 return Ok((chip, learnt));
             }
         }
         let photo = Photo::from_bytes(&bytes, &spelled(&labelled.path), limits)?;
         let face = engine.find_one(&photo, choice)?;
-        let chip = Alignment::FivePoint(template).cut(photo.raster(), &face.bbox, &face.landmarks)?;
+        let chip = alignment.cut(photo.raster(), &face.bbox, &face.landmarks)?;
         if let Some(place) = place {
-            files::write_whole(&place, &encode_png(&chip)?, Audience::Owner).map_err(|e| unkept(&place, e))?;
+            files::write_whole(&place, &encode_png(&chip)?, Audience::Owner)
+                .map_err(|e| unkept("a chip", &place, e))?;
         }
         if !teaches {
             return Ok((chip, None));
@@ -108,7 +109,7 @@ fn cut_all(
         let vector = engine.embed_chips(&own)?.remove(0).values().to_vec();
         if let Some(path) = lesson {
             let bytes: Vec<u8> = vector.iter().flat_map(|v| v.to_le_bytes()).collect();
-            files::write_whole(&path, &bytes, Audience::Owner).map_err(|e| unkept(&path, e))?;
+            files::write_whole(&path, &bytes, Audience::Owner).map_err(|e| unkept("a teacher's vector", &path, e))?;
         }
         Ok((chip, Some(vector)))
     };

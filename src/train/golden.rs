@@ -45,7 +45,7 @@ mod tests {
     use super::super::mining::Triplet;
     use super::super::optimiser::{Gradients, Optimiser, Rule};
     use super::*;
-    use crate::nn::graph::{LOCAL_NORM, Layer, Mode, Network, Node, Parameters, Shape, presets};
+    use crate::nn::graph::{BATCH_NORM, LOCAL_NORM, Layer, Mode, Network, Node, Parameters, Shape, presets};
     use crate::nn::weights::TensorMap;
 
     fn node(name: &str, layer: Layer) -> Node {
@@ -53,13 +53,14 @@ mod tests {
     }
 
     fn conv(name: &str, out: usize, kernel: usize, stride: usize) -> Node {
-        let padding = kernel / 2;
+        let (kernel, padding) = ((kernel, kernel), (kernel / 2, kernel / 2));
         node(name, Layer::Conv { out, kernel, stride, padding, depthwise: false, bias: true })
     }
 
     /// Every kind of layer: `small` of train.py.
     fn small() -> Network {
-        let depthwise = Layer::Conv { out: 8, kernel: 3, stride: 1, padding: 1, depthwise: true, bias: false };
+        let depthwise =
+            Layer::Conv { out: 8, kernel: (3, 3), stride: 1, padding: (1, 1), depthwise: true, bias: false };
         let relu = || node("relu", Layer::Relu);
         let branches = vec![
             vec![conv("b1", 4, 1, 2), relu()],
@@ -69,13 +70,13 @@ mod tests {
         ];
         let nodes = vec![
             conv("c1", 8, 3, 2),
-            node("c1.bn", Layer::BatchNorm),
+            node("c1.bn", BATCH_NORM),
             node("c1.prelu", Layer::PRelu),
             node("norm", LOCAL_NORM),
             node("dw", depthwise),
-            node("dw.bn", Layer::BatchNorm),
+            node("dw.bn", BATCH_NORM),
             relu(),
-            node("res", Layer::Residual(vec![conv("r1", 8, 3, 1), node("r1.bn", Layer::BatchNorm)])),
+            node("res", Layer::Residual { inner: vec![conv("r1", 8, 3, 1), node("r1.bn", BATCH_NORM)], scale: 1.0 }),
             node("inc", Layer::Branches(branches)),
             node("mo", Layer::Maxout { out: 10, pieces: 2 }),
             node("fc", Layer::Linear { out: 5, bias: true }),
@@ -85,19 +86,35 @@ mod tests {
 
     /// Trains as train.py does, and holds every tensor's move against torch's.
     fn hold(network: &Network, x: &Tensor, triplets: &[Triplet], rate: f64, wanted: &Value) -> Parameters {
+        let (parameters, tensors) = stepped(network, x, triplets, rate, wanted);
+        hold_moves(network, &parameters, &tensors, rate, wanted);
+        parameters
+    }
+
+    /// Trains as train.py does, and holds the losses; the parameters, and what they were.
+    fn stepped(
+        network: &Network,
+        x: &Tensor,
+        triplets: &[Triplet],
+        rate: f64,
+        wanted: &Value,
+    ) -> (Parameters, TensorMap) {
         let tensors: TensorMap = network.specs().iter().map(|s| (s.name.clone(), drawn(&s.name, &s.shape))).collect();
         let parameters = Parameters::load(network, &tensors, &Device::Cpu).unwrap();
         let mut optimiser = Optimiser::new(Rule::SGD, 5e-4, parameters.learnt.clone());
         for loss in numbers(&wanted["losses"]) {
-            let graph = parameters.with_graph(&[]);
-            let out = network.forward(x, &graph, &parameters.running, &[], Mode::Training).unwrap();
-            let got = triplet(&unit_rows(&out).unwrap(), triplets, 0.2).unwrap();
+            let (raw, tape) = network.taped(x, &parameters, &[]).unwrap();
+            let raw = candle_core::Var::from_tensor(&raw).unwrap();
+            let got = triplet(&unit_rows(&raw).unwrap(), triplets, 0.2).unwrap();
             near(&[got.to_scalar::<f32>().unwrap()], &[loss], 1e-5, "loss");
-            let mut store = got.backward().unwrap();
-            let gradients: Gradients =
-                parameters.learnt.iter().map(|(n, v)| (n.clone(), store.remove(v).unwrap())).collect();
+            let gradients: Gradients = tape.backward(got.backward().unwrap().get(&raw).unwrap()).unwrap();
+            assert!(gradients.keys().eq(parameters.learnt.keys()));
             optimiser.step(&gradients, rate).unwrap();
         }
+        (parameters, tensors)
+    }
+
+    fn hold_moves(network: &Network, parameters: &Parameters, tensors: &TensorMap, rate: f64, wanted: &Value) {
         let (mut worst, moves) = (0f64, wanted["moves"].as_object().unwrap());
         assert_eq!(moves.len(), parameters.learnt.len());
         for (name, wanted) in moves {
@@ -112,14 +129,14 @@ mod tests {
             assert!(gap < 1e-4 * greatest, "{name}: {got}, not {greatest}");
             let mean = moved.iter().map(|v| f64::from(*v)).sum::<f64>() / moved.len() as f64;
             assert!((mean - wanted["mean"].as_f64().unwrap()).abs() < 1e-4 * greatest, "{name}: mean {mean}");
-            for (k, sample) in numbers(&wanted["samples"]).iter().enumerate() {
-                let got = f64::from(moved[k * moved.len() / 16]);
+            let samples = numbers(&wanted["samples"]);
+            for (k, sample) in samples.iter().enumerate() {
+                let got = f64::from(moved[k * moved.len() / samples.len()]);
                 worst = worst.max((got - sample).abs() / greatest);
                 assert!((got - sample).abs() < 1e-4 * greatest, "{name}, sample {k}: {got}, not {sample}");
             }
         }
         println!("{}: {} tensors within {worst:.1e} of their greatest move", network.name, moves.len());
-        parameters
     }
 
     fn triplets(places: &[(usize, usize, usize)]) -> Vec<Triplet> {
@@ -139,14 +156,14 @@ mod tests {
         for (name, wanted) in running {
             near(&parameters.running[name].to_vec1::<f32>().unwrap(), &numbers(wanted), 1e-5, name);
         }
-        let out = network.forward(&x, &parameters.without_graph(), &parameters.running, &[], Mode::Inference).unwrap();
+        let out = network.forward(&x, &parameters, &[], Mode::Inference).unwrap();
         let got = unit_rows(&out).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         let wanted: Vec<f64> = golden["small"]["embeddings"].as_array().unwrap().iter().flat_map(numbers).collect();
         near(&got, &wanted, 1e-4, "embeddings at inference");
         // A rehearsal gives what training gives, and leaves no trace.
         let before = parameters.running["c1.bn.running_mean"].to_vec1::<f32>().unwrap();
         let run = |mode| {
-            let out = network.forward(&x, &parameters.without_graph(), &parameters.running, &[], mode).unwrap();
+            let out = network.forward(&x, &parameters, &[], mode).unwrap();
             out.flatten_all().unwrap().to_vec1::<f32>().unwrap()
         };
         let rehearsed = run(Mode::Rehearsal);
@@ -169,57 +186,47 @@ mod tests {
         hold(&presets::named("nn1").unwrap(), &x, &triplets(&[(0, 1, 2), (1, 0, 2)]), 0.05, &golden["nn1"]);
     }
 
-    /// Operations of our own against the tensor library's, forward and backward. Maps are square: the library's own backward
-    /// pass has one padding for both axes. `small` has maps that are not.
+    /// Against torch's f64, since in f32 a hundred norms over four faces and the ReLUs behind them leave gradients that differ
+    /// by a thousandth of a tensor's greatest (the median), and by an eighth (the worst), torch's own as well.
     #[test]
-    fn own_convolution_and_pooling_are_the_tensor_librarys() {
-        use crate::nn::graph::ops::{Convolved, convolve, max_pool};
-        use candle_core::{DType, Var};
-        let input = Var::from_tensor(&drawn("x", &[3, 4, 9, 9])).unwrap();
-        let double = Var::from_tensor(&input.to_dtype(DType::F64).unwrap()).unwrap();
-        let values = |t: &Tensor| t.to_dtype(DType::F32).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let same = |a: &Tensor, b: &Tensor, what: &str| {
-            assert_eq!(a.dims(), b.dims(), "{what}");
-            let wanted: Vec<f64> = values(b).iter().map(|v| f64::from(*v)).collect();
-            near(&values(a), &wanted, 1e-5, what);
-        };
-        for (kernel, stride, padding, depthwise) in [
-            (1, 1, 0, false),
-            (1, 2, 0, false),
-            (3, 1, 1, false),
-            (3, 2, 1, false),
-            (5, 2, 2, false),
-            (7, 1, 0, false),
-            (3, 1, 1, true),
-            (3, 2, 1, true),
-            (7, 1, 0, true),
-            (3, 3, 0, true),
-        ] {
-            let what = format!("{kernel} {stride} {padding} {depthwise}");
-            let shape = if depthwise { [4, 1, kernel, kernel] } else { [5, 4, kernel, kernel] };
-            let weight = Var::from_tensor(&drawn("w", &shape)).unwrap();
-            let twice = Var::from_tensor(&weight.to_dtype(DType::F64).unwrap()).unwrap();
-            let how = Convolved { stride, padding, depthwise };
-            let (ours, theirs) = (convolve(&input, &weight, how).unwrap(), convolve(&double, &twice, how).unwrap());
-            same(&ours, &theirs, &what);
-            let outer = drawn("outer", ours.dims());
-            let back = |y: &Tensor, outer: Tensor| (y * outer).unwrap().sum_all().unwrap().backward().unwrap();
-            let (a, b) = (back(&ours, outer.clone()), back(&theirs, outer.to_dtype(DType::F64).unwrap()));
-            same(a.get(&input).unwrap(), b.get(&double).unwrap(), &format!("{what}: the map's gradient"));
-            same(a.get(&weight).unwrap(), b.get(&twice).unwrap(), &format!("{what}: the kernel's gradient"));
+    fn a_step_of_inception_resnet_v1_is_torchs_as_far_as_f32_goes() {
+        let golden = read();
+        let grey = [0.4, 0.1, -0.5, 0.2];
+        let face = 3 * 160 * 160;
+        let values: Vec<f32> = uniform("irv1 input", 4 * face)
+            .iter()
+            .enumerate()
+            .map(|(i, u)| (2.0 * u - 1.0) as f32 + grey[i / face] as f32)
+            .collect();
+        let x = Tensor::from_vec(values, (4, 3, 160, 160), &Device::Cpu).unwrap();
+        let network = presets::named("inception-resnet-v1").unwrap();
+        let some = triplets(&[(0, 1, 2), (1, 0, 3), (2, 3, 0), (3, 2, 1)]);
+        let (parameters, before) = stepped(&network, &x, &some, 0.05, &golden["irv1"]);
+        let moves = golden["irv1"]["moves"].as_object().unwrap();
+        assert!(moves.len() > 40);
+        let mut gaps = Vec::new();
+        for (name, wanted) in moves {
+            let greatest = wanted["greatest"].as_f64().unwrap();
+            let moved = (parameters.learnt[name].as_detached_tensor() - &before[name]).unwrap();
+            let moved = moved.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            assert_eq!(moved.len() as u64, wanted["count"].as_u64().unwrap(), "{name}");
+            let samples = numbers(&wanted["samples"]);
+            for (k, sample) in samples.iter().enumerate().filter(|_| greatest > 1e-6) {
+                let gap = (f64::from(moved[k * moved.len() / samples.len()]) - sample).abs() / greatest;
+                assert!(gap < 0.2, "{name}, sample {k}: {gap}");
+                gaps.push(gap);
+            }
         }
-        for (window, stride, padding) in [(3, 2, 1), (2, 2, 0), (3, 1, 1), (3, 3, 1)] {
-            let what = format!("window {window} at {stride}, {padding}");
-            let (ours, theirs) = (
-                max_pool(&input, window, stride, padding).unwrap(),
-                max_pool(&double, window, stride, padding).unwrap(),
-            );
-            same(&ours, &theirs, &what);
-            let back = |y: &Tensor| y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
-            same(back(&ours).get(&input).unwrap(), back(&theirs).get(&double).unwrap(), &what);
+        gaps.sort_by(f64::total_cmp);
+        let (median, worst) = (gaps[gaps.len() / 2], gaps[gaps.len() - 1]);
+        println!("{} moves within {worst:.1e} of the greatest, half of them within {median:.1e}", gaps.len());
+        assert!(gaps.len() > 160 && median < 2e-3, "{median}");
+        let running = golden["irv1"]["running"].as_object().unwrap();
+        assert!(running.len() > 30);
+        for (name, wanted) in running {
+            let (all, wanted) = (parameters.running[name].to_vec1::<f32>().unwrap(), numbers(wanted));
+            let got: Vec<f32> = (0..wanted.len()).map(|k| all[k * all.len() / wanted.len()]).collect();
+            near(&got, &wanted, 1e-4, name);
         }
-        let wrong = Convolved { stride: 1, padding: 0, depthwise: false };
-        assert!(convolve(&input, &drawn("w", &[5, 3, 3, 3]), wrong).is_err());
-        assert!(max_pool(&input, 12, 1, 0).is_err());
     }
 }

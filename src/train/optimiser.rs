@@ -11,14 +11,18 @@
 use std::collections::BTreeMap;
 
 use candle_core::{DType, Result as TensorResult, Tensor, Var};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::tensors::failed;
 use crate::error::{Result, TrainError};
+use crate::nn::graph::values;
 
 /// Gradients by the parameter's name.
 pub(crate) type Gradients = BTreeMap<String, Tensor>;
 
+/// Parameters that a thread moves at a time.
+const STRETCH: usize = 1 << 15;
 /// Added to a root before it is divided by, as torch does.
 const ADAGRAD_EPSILON: f64 = 1e-10;
 const ADAMW_EPSILON: f64 = 1e-8;
@@ -93,6 +97,10 @@ impl Optimiser {
             let of = |part: &str| -> TensorResult<Option<Tensor>> { Ok(self.state.get(&key(part)).cloned()) };
             let coupled = || if decay == 0.0 { Ok(gradient.clone()) } else { gradient + (&value * decay)? };
             let (next, state) = match self.rule {
+                Rule::Sgd { momentum } if on_the_processor(&value) && on_the_processor(gradient) => {
+                    let (next, velocity) = descended(&value, gradient, of("momentum")?, (momentum, decay, rate))?;
+                    (next, vec![("momentum", velocity)])
+                }
                 Rule::Sgd { momentum } => {
                     let gradient = coupled()?;
                     let velocity = match of("momentum")? {
@@ -145,6 +153,54 @@ impl Optimiser {
         (self.steps, self.state) = (steps, state);
         Ok(())
     }
+}
+
+fn on_the_processor(x: &Tensor) -> bool {
+    x.device().is_cpu() && x.dtype() == DType::F32
+}
+
+/// The parameter after a step of gradient descent and its velocity, in one pass over memory: of millions of parameters the
+/// tensor library's six take a tenth of a step.
+fn descended(
+    value: &Tensor,
+    gradient: &Tensor,
+    before: Option<Tensor>,
+    (momentum, decay, rate): (f64, f64, f64),
+) -> TensorResult<(Tensor, Tensor)> {
+    let (momentum, decay, rate) = (momentum as f32, decay as f32, rate as f32);
+    let count = value.elem_count();
+    let (mut next, mut velocity) = (vec![0f32; count], vec![0f32; count]);
+    let mut move_all = |x: &[f32], g: &[f32], before: Option<&[f32]>| {
+        let parts = next.par_chunks_mut(STRETCH).zip(velocity.par_chunks_mut(STRETCH)).enumerate();
+        parts.for_each(|(i, (next, velocity))| {
+            let here = i * STRETCH..i * STRETCH + next.len();
+            let (x, g) = (&x[here.clone()], &g[here.clone()]);
+            match before {
+                Some(before) => {
+                    let before = &before[here];
+                    for at in 0..next.len() {
+                        velocity[at] = before[at] * momentum + (g[at] + x[at] * decay);
+                        next[at] = x[at] - velocity[at] * rate;
+                    }
+                }
+                None => {
+                    for at in 0..next.len() {
+                        velocity[at] = g[at] + x[at] * decay;
+                        next[at] = x[at] - velocity[at] * rate;
+                    }
+                }
+            }
+        });
+        Ok(())
+    };
+    values(value, |x| {
+        values(gradient, |g| match &before {
+            Some(before) => values(before, |before| move_all(x, g, Some(before))),
+            None => move_all(x, g, None),
+        })
+    })?;
+    let tensor = |values: Vec<f32>| Tensor::from_vec(values, value.shape(), value.device());
+    Ok((tensor(next)?, tensor(velocity)?))
 }
 
 /// The Euclidean norm of all gradients together.

@@ -332,45 +332,43 @@ impl Trainer {
     }
 
     fn forward(&self, chips: &[Raster], mode: Mode) -> TensorResult<Tensor> {
-        let tensors = match mode {
-            Mode::Training => self.parameters.with_graph(&self.options.frozen),
-            _ => self.parameters.without_graph(),
-        };
-        self.network.forward(&self.input(chips)?, &tensors, &self.parameters.running, &self.options.frozen, mode)
+        self.network.forward(&self.input(chips)?, &self.parameters, &self.options.frozen, mode)
     }
 
     fn gradients(&self, parts: &[&[Raster]], batch: &Batch) -> TensorResult<Judged> {
+        let taped = |part: &[Raster]| self.network.taped(&self.input(part)?, &self.parameters, &self.options.frozen);
         if let [whole] = parts {
-            let raw = self.forward(whole, Mode::Training)?;
-            let (loss, active, spread) = self.judge(&raw, batch)?;
-            let mut store = loss.backward()?;
-            let all = self.parameters.learnt.iter().chain(&self.head);
-            let gradients = all.filter_map(|(name, var)| Some((name.clone(), store.remove(var)?))).collect();
-            return Ok(Judged { gradients, loss: f64::from(loss.to_scalar::<f32>()?), active, spread });
+            let (raw, tape) = taped(whole)?;
+            let (mut judged, outer) = self.judged(raw, batch)?;
+            judged.gradients.extend(tape.backward(&outer)?);
+            return Ok(judged);
         }
         let rehearsed =
             parts.iter().map(|part| self.forward(part, Mode::Rehearsal)).collect::<TensorResult<Vec<_>>>()?;
-        let raw = Var::from_tensor(&Tensor::cat(&rehearsed, 0)?)?;
-        let (loss, active, spread) = self.judge(&raw, batch)?;
-        let mut store = loss.backward()?;
-        let mut gradients: Gradients =
-            self.head.iter().filter_map(|(name, var)| Some((name.clone(), store.remove(var)?))).collect();
-        let outer = store.remove(&raw).map_or_else(|| raw.zeros_like(), Ok)?;
+        let (mut judged, outer) = self.judged(Tensor::cat(&rehearsed, 0)?, batch)?;
         let mut first = 0;
         for part in parts {
-            let y = self.forward(part, Mode::Training)?;
-            let mut store = (y * outer.narrow(0, first, part.len())?)?.sum_all()?.backward()?;
-            for (name, var) in &self.parameters.learnt {
-                let Some(gradient) = store.remove(var) else { continue };
-                let sum = match gradients.remove(name) {
+            for (name, gradient) in taped(part)?.1.backward(&outer.narrow(0, first, part.len())?)? {
+                let sum = match judged.gradients.remove(&name) {
                     Some(before) => (before + gradient)?,
                     None => gradient,
                 };
-                gradients.insert(name.clone(), sum.detach());
+                judged.gradients.insert(name, sum.detach());
             }
             first += part.len();
         }
-        Ok(Judged { gradients, loss: f64::from(loss.to_scalar::<f32>()?), active, spread })
+        Ok(judged)
+    }
+
+    /// What a batch of raw embeddings comes to, with the head's gradients and those of the embeddings.
+    fn judged(&self, raw: Tensor, batch: &Batch) -> TensorResult<(Judged, Tensor)> {
+        let raw = Var::from_tensor(&raw)?;
+        let (loss, active, spread) = self.judge(&raw, batch)?;
+        let mut store = loss.backward()?;
+        let head = self.head.iter().filter_map(|(name, var)| Some((name.clone(), store.remove(var)?)));
+        let gradients: Gradients = head.collect();
+        let outer = store.remove(&raw).map_or_else(|| raw.zeros_like(), Ok)?;
+        Ok((Judged { gradients, loss: f64::from(loss.to_scalar::<f32>()?), active, spread }, outer.detach()))
     }
 
     /// The loss of a batch's raw embeddings, the share of active triplets and the mean squared distance.
@@ -406,14 +404,14 @@ impl Trainer {
     pub fn embed(&self, faces: &FaceSet) -> Result<Vec<Vec<f32>>> {
         fits(&self.network, faces)?;
         let averaged = self.average.as_ref().filter(|a| !a.values.is_empty()).map(|a| &a.values);
-        let own = self.parameters.without_graph();
-        let tensors = averaged.unwrap_or(&own);
+        let averaged = averaged.map(|values| self.parameters.but_learnt(values)).transpose();
+        let averaged = averaged.map_err(failed("embedding"))?;
+        let parameters = averaged.as_ref().unwrap_or(&self.parameters);
         let mut rows = Vec::with_capacity(faces.len());
         for chips in faces.chips().chunks(TOGETHER) {
             let embedded = || -> TensorResult<Vec<Vec<f32>>> {
                 let x = self.input(chips)?;
-                let raw = self.network.forward(&x, tensors, &self.parameters.running, &[], Mode::Inference)?;
-                unit_rows(&raw)?.to_vec2()
+                unit_rows(&self.network.forward(&x, parameters, &[], Mode::Inference)?)?.to_vec2()
             };
             rows.extend(embedded().map_err(failed("embedding"))?);
         }

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use super::super::losses::Head;
 use super::super::optimiser::{Rule, Schedule};
 use super::*;
-use crate::nn::graph::{Layer, Node, Shape};
+use crate::nn::graph::{BATCH_NORM, Layer, Node, Shape};
 
 const SIDE: usize = 16;
 
@@ -18,10 +18,10 @@ const SIDE: usize = 16;
 fn student(normed: bool) -> Network {
     let mut nodes = Vec::new();
     for (i, out) in [16, 32].into_iter().enumerate() {
-        let conv = Layer::Conv { out, kernel: 3, stride: 2, padding: 1, depthwise: false, bias: !normed };
+        let conv = Layer::Conv { out, kernel: (3, 3), stride: 2, padding: (1, 1), depthwise: false, bias: !normed };
         nodes.push(Node { name: format!("conv{i}"), layer: conv });
         if normed {
-            nodes.push(Node { name: format!("conv{i}.bn"), layer: Layer::BatchNorm });
+            nodes.push(Node { name: format!("conv{i}.bn"), layer: BATCH_NORM });
         }
         nodes.push(Node { name: format!("conv{i}.prelu"), layer: Layer::PRelu });
     }

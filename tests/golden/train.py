@@ -1,8 +1,10 @@
-"""Steps of training as torch does them: train.py OUT.json --nn1
+"""Steps of training as torch does them: train.py OUT.json --nn1 --irv1
 
 Tensors are drawn by name as in irv1.py. Optimisers: a weight [3, 4] and a bias [3] over five steps of drawn gradients,
 clipped to a norm of 1, at a rate of 0.1, weight decay 0.05 on the weight alone. Schedules: 20 steps at 0.1. Needs torch
-2.2.2 (its processor part); NumPy is not used.
+2.2.2 (its processor part), and with --irv1 facenet-pytorch 2.6.0; NumPy is not used. With --keep the numbers of what is not
+asked for stay as they are in OUT.json. Of Inception-ResNet-v1 every seventh tensor is kept, with four of its moves, in f64:
+torch's own f32 is a thousandth (median of tensors) to an eighth (worst) of a tensor's greatest gradient away from that.
 """
 import copy, hashlib, json, math, sys
 import torch
@@ -161,4 +163,25 @@ if "--nn1" in sys.argv:
     x = x + torch.tensor([0.4, 0.1, -0.5]).reshape(3, 1, 1, 1)
     out["nn1"] = train(nn1, x, [(0, 1, 2), (1, 0, 2)], 0.05, 1)
     del out["nn1"]["embeddings"]
+if "--irv1" in sys.argv:
+    from facenet_pytorch import InceptionResnetV1
+    torch.set_num_threads(2)
+    module = InceptionResnetV1(pretrained=None, classify=False, dropout_prob=0.0).train()
+    state = {k: drawn(k, list(v.shape)) for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")}
+    module.load_state_dict(state, strict=False)
+    module.double()
+    x = (2 * uniform("irv1 input", 4 * 3 * 160 * 160) - 1).float().reshape(4, 3, 160, 160)
+    x = (x + torch.tensor([0.4, 0.1, -0.5, 0.2]).reshape(4, 1, 1, 1)).double()
+    learnt = dict(module.named_parameters())
+    opt = torch.optim.SGD([{"params": [v for v in learnt.values() if v.dim() > 1], "weight_decay": 5e-4},
+                           {"params": [v for v in learnt.values() if v.dim() == 1], "weight_decay": 0.0}], lr=0.05, momentum=0.9)
+    loss = loss_of(module(x), [(0, 1, 2), (1, 0, 3), (2, 3, 0), (3, 2, 1)])
+    opt.zero_grad(); loss.backward(); opt.step()
+    moved = {k: v.detach() - state[k] for k, v in learnt.items()}
+    running = {k: v for k, v in module.state_dict().items() if "running" in k}
+    out["irv1"] = {"losses": [loss.item()], "running": {k: samples(running[k], 4) for k in sorted(running)[::7]},
+                   "moves": {k: {"count": moved[k].numel(), "greatest": moved[k].abs().max().item(), "mean": moved[k].double().mean().item(),
+                                 "samples": samples(moved[k], 4)} for k in sorted(moved)[::7]}}
+if "--keep" in sys.argv:
+    out = {**json.load(open(sys.argv[1])), **out}
 json.dump(out, open(sys.argv[1], "w"), separators=(",", ":"))

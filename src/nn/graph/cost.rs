@@ -26,7 +26,7 @@ impl Network {
         for node in &self.nodes {
             let (parameters, operations) = cost(node, shape);
             let output = node.layer.output(shape);
-            let silent = matches!(node.layer, Layer::Relu | Layer::PRelu | Layer::BatchNorm);
+            let silent = matches!(node.layer, Layer::Relu | Layer::PRelu | Layer::BatchNorm { .. });
             match costs.last_mut().filter(|_| silent) {
                 // Norms and slopes belong to the convolution before them.
                 Some(before) => {
@@ -68,7 +68,7 @@ fn cost(node: &Node, shape: Shape) -> (u64, u64) {
             let (parameters, operations, _) = inside(branch);
             (p + parameters, o + operations)
         }),
-        Layer::Residual(nodes) => {
+        Layer::Residual { inner: nodes, .. } => {
             let (parameters, operations, _) = inside(nodes);
             (parameters, operations)
         }

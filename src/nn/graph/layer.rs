@@ -26,10 +26,10 @@ pub(crate) struct Node {
 /// One layer.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Layer {
-    /// Convolution with zero padding; `depthwise` takes each channel by itself.
-    Conv { out: usize, kernel: usize, stride: usize, padding: usize, depthwise: bool, bias: bool },
-    /// S. Ioffe, C. Szegedy, ICML 2015 (arXiv 1502.03167).
-    BatchNorm,
+    /// Convolution with zero padding, kernel and padding in rows and columns; `depthwise` takes each channel by itself.
+    Conv { out: usize, kernel: (usize, usize), stride: usize, padding: (usize, usize), depthwise: bool, bias: bool },
+    /// S. Ioffe, C. Szegedy, ICML 2015 (arXiv 1502.03167); `epsilon` is added to a variance before its root is taken.
+    BatchNorm { epsilon: f64 },
     /// `max(x, 0)`.
     Relu,
     /// One slope a channel (K. He et al., ICCV 2015).
@@ -48,10 +48,12 @@ pub(crate) enum Layer {
     Maxout { out: usize, pieces: usize },
     /// Several ways side by side; their channels follow one another.
     Branches(Vec<Vec<Node>>),
-    /// What the layers make, added to what they were given.
-    Residual(Vec<Node>),
+    /// What the layers make, times `scale`, added to what they were given.
+    Residual { inner: Vec<Node>, scale: f64 },
 }
 
+/// With torch's epsilon.
+pub(crate) const BATCH_NORM: Layer = Layer::BatchNorm { epsilon: 1e-5 };
 /// AlexNet's constants; the paper of NN1 names none.
 pub(crate) const LOCAL_NORM: Layer = Layer::LocalNorm { size: 5, alpha: 1e-4, beta: 0.75, k: 2.0 };
 
@@ -100,7 +102,7 @@ fn collect(nodes: &[Node], shape: Shape, into: &mut Vec<TensorSpec>) -> Shape {
             Layer::Branches(branches) => branches.iter().for_each(|b| {
                 collect(b, shape, into);
             }),
-            Layer::Residual(inner) => {
+            Layer::Residual { inner, .. } => {
                 collect(inner, shape, into);
             }
             layer => into.extend(
@@ -127,9 +129,9 @@ impl Layer {
         match *self {
             Self::Conv { out, kernel, depthwise, bias, .. } => {
                 let inputs = if depthwise { 1 } else { channels };
-                with_bias(vec![out, inputs, kernel, kernel], bias)
+                with_bias(vec![out, inputs, kernel.0, kernel.1], bias)
             }
-            Self::BatchNorm => {
+            Self::BatchNorm { .. } => {
                 ["weight", "bias", "running_mean", "running_var"].map(|part| (part, vec![channels])).into()
             }
             Self::PRelu => vec![("weight", vec![channels])],
@@ -144,16 +146,16 @@ impl Layer {
         let windows = |length: usize, window: usize, stride: usize, padding: usize| {
             (length + 2 * padding).saturating_sub(window) / stride + 1
         };
-        let moved = |channels: usize, window: usize, stride: usize, padding: usize| Shape {
+        let moved = |channels: usize, window: (usize, usize), stride: usize, padding: (usize, usize)| Shape {
             channels,
-            rows: windows(input.rows, window, stride, padding),
-            columns: windows(input.columns, window, stride, padding),
+            rows: windows(input.rows, window.0, stride, padding.0),
+            columns: windows(input.columns, window.1, stride, padding.1),
         };
         let vector = |channels: usize| Shape { channels, rows: 1, columns: 1 };
         match self {
             Self::Conv { out, kernel, stride, padding, .. } => moved(*out, *kernel, *stride, *padding),
             Self::MaxPool { window, stride, padding } | Self::L2Pool { window, stride, padding } => {
-                moved(input.channels, *window, *stride, *padding)
+                moved(input.channels, (*window, *window), *stride, (*padding, *padding))
             }
             Self::GlobalAverage => vector(input.channels),
             Self::Linear { out, .. } | Self::Maxout { out, .. } => vector(*out),
@@ -162,7 +164,7 @@ impl Layer {
                     branches.iter().map(|b| b.iter().fold(input, |s, node| node.layer.output(s))).collect();
                 Shape { channels: ends.iter().map(|s| s.channels).sum(), ..ends[0] }
             }
-            Self::BatchNorm | Self::Relu | Self::PRelu | Self::LocalNorm { .. } | Self::Residual(_) => input,
+            Self::BatchNorm { .. } | Self::Relu | Self::PRelu | Self::LocalNorm { .. } | Self::Residual { .. } => input,
         }
     }
 }

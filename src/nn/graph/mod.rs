@@ -1,22 +1,30 @@
 //! Networks as data: a list of layers from which the tensors' names and shapes, parameters and operations of each layer,
 //! initial weights, and the forward pass for training and for inference all follow.
 //!
-//! [`presets`] has the networks that `kith train` knows. Layers are over candle tensors in NCHW order, so the same code
-//! runs on every device; on the processor convolution and pooling go through [`ops`], norms and
-//! activations through [`pointwise`].
+//! [`presets`] has the networks that `kith train` knows. On the processor a pass runs over plain memory in NCHW order, with a
+//! tape for its gradients ([`tape`], with [`convolution`], [`norm`] and [`windows`]); on accelerators, and where the other is
+//! tested, over the tensor library ([`forward`]).
 
+mod back;
+mod convolution;
 mod cost;
 mod forward;
 mod layer;
-pub(crate) mod ops;
+mod memory;
+mod mode;
+mod norm;
 mod parameters;
-mod pointwise;
 pub mod presets;
+mod tape;
+#[cfg(test)]
+mod tests;
+mod windows;
 
 pub use cost::LayerCost;
-pub(crate) use forward::{Mode, NORM_EPSILON};
 pub use layer::Network;
 #[cfg(test)]
-pub(crate) use layer::{LOCAL_NORM, Shape};
+pub(crate) use layer::{BATCH_NORM, LOCAL_NORM, Shape};
 pub(crate) use layer::{Layer, Node};
-pub(crate) use parameters::{Parameters, Tensors};
+pub(crate) use mode::Mode;
+pub(crate) use parameters::Parameters;
+pub(crate) use tape::values;

@@ -8,10 +8,13 @@ use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
 use super::layer::Network;
+use super::memory::Memory;
 use crate::nn::weights::{TensorMap, TensorSpec};
 
 /// Tensors by name, as a forward pass takes them: with a graph behind them where they are learnt.
 pub(crate) type Tensors = BTreeMap<String, Tensor>;
+/// The share of a batch in the running statistics (torch's).
+const NORM_MOMENTUM: f64 = 0.1;
 /// Slope below zero that PReLU begins with (K. He et al., ICCV 2015, section 2.1).
 const FIRST_SLOPE: f32 = 0.25;
 
@@ -20,10 +23,30 @@ pub(super) fn is_in(name: &str, layers: &[String]) -> bool {
     layers.iter().any(|l| name.strip_prefix(l.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
+/// Takes a batch's moments, over `count` values a channel, into the running statistics of a layer.
+pub(super) fn take_in(
+    running: &BTreeMap<String, Var>,
+    layer: &str,
+    count: usize,
+    mean: &Tensor,
+    variance: &Tensor,
+) -> Result<()> {
+    // The running variance is the unbiased one, as torch has it.
+    let unbiased = count as f64 / (count - 1) as f64;
+    for (part, value, factor) in [("running_mean", mean, 1.0), ("running_var", variance, unbiased)] {
+        let name = format!("{layer}.{part}");
+        let Some(var) = running.get(&name) else { candle_core::bail!("no tensor is called {name}") };
+        let taken = value.detach().flatten_all()?.affine(factor * NORM_MOMENTUM, 0.0)?;
+        var.set(&(var.as_detached_tensor().affine(1.0 - NORM_MOMENTUM, 0.0)? + taken)?)?;
+    }
+    Ok(())
+}
+
 /// The tensors of one network.
 pub(crate) struct Parameters {
     pub learnt: BTreeMap<String, Var>,
     pub running: BTreeMap<String, Var>,
+    pub(super) memory: Memory,
 }
 
 impl Parameters {
@@ -34,7 +57,7 @@ impl Parameters {
             let count = spec.shape.iter().product();
             let values = match spec.shape.len() {
                 1 if spec.name.ends_with(".bias") || spec.name.ends_with(".running_mean") => vec![0.0; count],
-                1 if spec.name.ends_with(".running_var") || spec.name.ends_with(".bn.weight") => vec![1.0; count],
+                1 if spec.name.ends_with(".running_var") || spec.name.ends_with("bn.weight") => vec![1.0; count],
                 1 => vec![FIRST_SLOPE; count],
                 _ => {
                     let digest = Sha256::digest(spec.name.as_bytes());
@@ -69,7 +92,18 @@ impl Parameters {
                 candle_core::bail!("two layers are called {}", spec.name);
             }
         }
-        Ok(Self { learnt, running })
+        Ok(Self { learnt, running, memory: Memory::default() })
+    }
+
+    /// The same with these for what is learnt.
+    pub fn but_learnt(&self, learnt: &BTreeMap<String, Tensor>) -> Result<Self> {
+        let learnt = learnt.iter().map(|(name, tensor)| Ok((name.clone(), Var::from_tensor(tensor)?)));
+        Ok(Self { learnt: learnt.collect::<Result<_>>()?, running: self.running.clone(), memory: Memory::default() })
+    }
+
+    /// As [`take_in`].
+    pub(super) fn take_in(&self, layer: &str, count: usize, mean: &Tensor, variance: &Tensor) -> Result<()> {
+        take_in(&self.running, layer, count, mean, variance)
     }
 
     /// For a pass that gradients are wanted of, but for parameters whose names begin with one of `frozen`.

@@ -5,15 +5,17 @@
 //! | `nn1` | F. Schroff et al., "FaceNet", CVPR 2015 (arXiv 1503.03832), table 1 |
 //! | `nn2` | the same, table 2; `nn3` and `nn4` are it for chips of 160 and 96 pixels, `nn4` without the last 5x5 windows |
 //! | `nns1`, `nns2` | the paper names their input and their cost alone; the layers are NN2's, narrowed to that cost, with a hidden layer |
+//! | `inception-resnet-v1` | C. Szegedy et al., AAAI 2017, as facenet-pytorch 2.6.0 has it: its state_dicts are weights of this one |
 //! | `mobilefacenet-prelu` | S. Chen et al., "MobileFaceNets", CCBR 2018 (arXiv 1804.07573), table 1 |
 //! | `sface-shape` | Y. Zhong et al., "SFace", IEEE TIP 2021: the released network's layers, with their norms |
 //! | `tiny` | the same blocks, narrower, for a student of at most 1.2 million parameters and 0.15 thousand million operations |
 
-use super::layer::{LOCAL_NORM, Layer, Network, Node, Shape};
+use super::layer::{BATCH_NORM, LOCAL_NORM, Layer, Network, Node, Shape};
 use crate::nn::weights::{SFACE_BLOCKS, SFACE_DIMENSION};
 
 /// Names of the networks.
-pub const NAMES: [&str; 9] = ["nn1", "nn2", "nn3", "nn4", "nns1", "nns2", "mobilefacenet-prelu", "sface-shape", "tiny"];
+pub const NAMES: [&str; 10] =
+    ["nn1", "nn2", "nn3", "nn4", "nns1", "nns2", "inception-resnet-v1", "mobilefacenet-prelu", "sface-shape", "tiny"];
 
 /// The network of that name.
 pub fn named(name: &str) -> Option<Network> {
@@ -36,6 +38,11 @@ pub fn named(name: &str) -> Option<Network> {
             (116, 140),
             nn2(&NNS2),
         ),
+        "inception-resnet-v1" => (
+            "Inception-ResNet-v1, FaceNet's network of today, with facenet-pytorch's tensors",
+            (160, 160),
+            inception_resnet_v1(),
+        ),
         "mobilefacenet-prelu" => ("MobileFaceNet (table 1), with its PReLU", (112, 112), mobilefacenet(&MOBILEFACENET)),
         "sface-shape" => ("the layers of SFace's released network: MobileNetV1 with PReLU", (112, 112), sface()),
         "tiny" => ("a narrow MobileFaceNet, for distillation and small data", (112, 112), mobilefacenet(&TINY)),
@@ -51,7 +58,8 @@ fn node(name: impl Into<String>, layer: Layer) -> Node {
 
 /// Convolution with a bias, then ReLU, as in the FaceNet paper.
 fn conv_relu(name: &str, out: usize, kernel: usize, stride: usize) -> [Node; 2] {
-    let conv = Layer::Conv { out, kernel, stride, padding: kernel / 2, depthwise: false, bias: true };
+    let (kernel, padding) = ((kernel, kernel), (kernel / 2, kernel / 2));
+    let conv = Layer::Conv { out, kernel, stride, padding, depthwise: false, bias: true };
     [node(name, conv), node(format!("{name}.relu"), Layer::Relu)]
 }
 
@@ -271,6 +279,85 @@ fn nn2(widths: &Widths) -> Vec<Node> {
     nodes
 }
 
+/// A convolution of a branch: outputs, window, stride and padding.
+type Windowed = (usize, (usize, usize), usize, (usize, usize));
+
+const fn point(out: usize) -> Windowed {
+    (out, (1, 1), 1, (0, 0))
+}
+
+const fn square(out: usize, stride: usize, padding: usize) -> Windowed {
+    (out, (3, 3), stride, (padding, padding))
+}
+
+/// `NAME.conv`, `NAME.bn` and ReLU, with facenet-pytorch's epsilon.
+fn basic(name: &str, (out, kernel, stride, padding): Windowed) -> [Node; 3] {
+    let conv = Layer::Conv { out, kernel, stride, padding, depthwise: false, bias: false };
+    let norm = Layer::BatchNorm { epsilon: 1e-3 };
+    [node(format!("{name}.conv"), conv), node(format!("{name}.bn"), norm), node(format!("{name}.relu"), Layer::Relu)]
+}
+
+/// Branches over one map; one of a single convolution is named by itself, a longer one numbers them.
+fn side_by_side(name: &str, branches: &[&[Windowed]]) -> Vec<Vec<Node>> {
+    let branch = |(i, windows): (usize, &&[Windowed])| match windows {
+        [only] => basic(&format!("{name}.branch{i}"), *only).to_vec(),
+        _ => windows.iter().enumerate().flat_map(|(j, w)| basic(&format!("{name}.branch{i}.{j}"), *w)).collect(),
+    };
+    branches.iter().enumerate().map(branch).collect()
+}
+
+/// Branches joined by a 1x1 convolution to `out` channels, scaled and added to what they were given.
+fn joined(name: &str, branches: &[&[Windowed]], out: usize, scale: f64) -> Node {
+    let (kernel, padding) = ((1, 1), (0, 0));
+    let join = Layer::Conv { out, kernel, stride: 1, padding, depthwise: false, bias: true };
+    let branches = Layer::Branches(side_by_side(name, branches));
+    let inner = vec![node(format!("{name}.branches"), branches), node(format!("{name}.conv2d"), join)];
+    node(name, Layer::Residual { inner, scale })
+}
+
+/// Szegedy et al., figures 10 to 14, in facenet-pytorch's variant.
+fn inception_resnet_v1() -> Vec<Node> {
+    let mut nodes = Vec::new();
+    for (name, windowed) in [("1a", square(32, 2, 0)), ("2a", square(32, 1, 0)), ("2b", square(64, 1, 1))] {
+        nodes.extend(basic(&format!("conv2d_{name}"), windowed));
+    }
+    let pool = || Layer::MaxPool { window: 3, stride: 2, padding: 0 };
+    nodes.push(node("maxpool_3a", pool()));
+    for (name, windowed) in [("3b", point(80)), ("4a", square(192, 1, 0)), ("4b", square(256, 2, 0))] {
+        nodes.extend(basic(&format!("conv2d_{name}"), windowed));
+    }
+    let repeated = |count: usize, name: &str, branches: &[&[Windowed]], out: usize, scale: f64| -> Vec<Node> {
+        let one = |i: usize| {
+            let name = format!("{name}.{i}");
+            [joined(&name, branches, out, scale), node(format!("{name}.relu"), Layer::Relu)]
+        };
+        (0..count).flat_map(one).collect()
+    };
+    let around = |a: Windowed, b: Windowed| [point(a.0), a, b];
+    let three = [point(32), square(32, 1, 1), square(32, 1, 1)];
+    nodes.extend(repeated(5, "repeat_1", &[&[point(32)], &three[..2], &three], 256, 0.17));
+    let reduced = |name: &str, branches: &[&[Windowed]]| {
+        let mut ways = side_by_side(name, branches);
+        ways.push(vec![node(format!("{name}.branch{}", branches.len()), pool())]);
+        node(name, Layer::Branches(ways))
+    };
+    nodes.push(reduced("mixed_6a", &[&[square(384, 2, 0)], &[point(192), square(192, 1, 1), square(256, 2, 0)]]));
+    let seven = around((128, (1, 7), 1, (0, 3)), (128, (7, 1), 1, (3, 0)));
+    nodes.extend(repeated(10, "repeat_2", &[&[point(128)], &seven], 896, 0.10));
+    let windowed = square(256, 2, 0);
+    nodes.push(reduced(
+        "mixed_7a",
+        &[&[point(256), square(384, 2, 0)], &[point(256), windowed], &[point(256), square(256, 1, 1), windowed]],
+    ));
+    let last = around((192, (1, 3), 1, (0, 1)), (192, (3, 1), 1, (1, 0)));
+    nodes.extend(repeated(5, "repeat_3", &[&[point(192)], &last], 1792, 0.20));
+    nodes.push(joined("block8", &[&[point(192)], &last], 1792, 1.0));
+    nodes.push(node("avgpool", Layer::GlobalAverage));
+    nodes.push(node("last_linear", Layer::Linear { out: 512, bias: false }));
+    nodes.push(node("last_bn", Layer::BatchNorm { epsilon: 1e-3 }));
+    nodes
+}
+
 /// A row of MobileFaceNet's table: expansion, channels, repetitions, stride of the first.
 type Bottlenecks = (usize, usize, usize, usize);
 
@@ -294,9 +381,9 @@ const TINY: Mobile = Mobile {
 /// A convolution with its norm, and PReLU where `slope` says so.
 fn normed(name: &str, out: usize, kernel: usize, stride: usize, depthwise: bool, slope: bool) -> Vec<Node> {
     // One over the whole map has no padding.
-    let padding = if kernel == 3 { 1 } else { 0 };
-    let conv = Layer::Conv { out, kernel, stride, padding, depthwise, bias: false };
-    let mut nodes = vec![node(name, conv), node(format!("{name}.bn"), Layer::BatchNorm)];
+    let padding = if kernel == 3 { (1, 1) } else { (0, 0) };
+    let conv = Layer::Conv { out, kernel: (kernel, kernel), stride, padding, depthwise, bias: false };
+    let mut nodes = vec![node(name, conv), node(format!("{name}.bn"), BATCH_NORM)];
     nodes.extend(slope.then(|| node(format!("{name}.prelu"), Layer::PRelu)));
     nodes
 }
@@ -327,7 +414,10 @@ fn mobilefacenet(mobile: &Mobile) -> Vec<Node> {
             block.extend(conv(&format!("{name}.depthwise"), wide, 3, stride, true, true));
             block.extend(conv(&format!("{name}.project"), out, 1, 1, false, false));
             let residual = stride == 1 && channels == out;
-            nodes.push(node(name, if residual { Layer::Residual(block) } else { Layer::Branches(vec![block]) }));
+            nodes.push(node(
+                name,
+                if residual { Layer::Residual { inner: block, scale: 1.0 } } else { Layer::Branches(vec![block]) },
+            ));
             (channels, number) = (out, number + 1);
         }
     }
@@ -391,12 +481,27 @@ mod tests {
         assert_eq!(*outputs.last().unwrap(), (1024, 7, 7));
     }
 
+    /// A file of either is one of the other: any facenet-pytorch state_dict begins a training, and what was trained runs as
+    /// an imported one does.
+    #[test]
+    fn what_is_trained_of_inception_resnet_v1_is_what_is_imported() {
+        let own = named("inception-resnet-v1").unwrap().specs();
+        let imported = crate::nn::weights::specs_of("inception-resnet-v1").unwrap();
+        let sorted = |specs: Vec<crate::nn::weights::TensorSpec>| -> Vec<(String, Vec<usize>)> {
+            let mut named: Vec<_> = specs.into_iter().map(|s| (s.name, s.shape)).collect();
+            named.sort();
+            named
+        };
+        assert_eq!(sorted(own), sorted(imported));
+    }
+
     #[test]
     fn every_network_keeps_its_budget() {
         for name in NAMES {
             let network = named(name).unwrap();
             println!("{name}: {} parameters, {} operations", network.parameters(), network.operations());
-            assert_eq!((network.name(), network.dimension()), (name, 128));
+            let dimension = if name == "inception-resnet-v1" { 512 } else { 128 };
+            assert_eq!((network.name(), network.dimension()), (name, dimension));
         }
         let of = |name: &str| named(name).map(|n| (n.parameters() as f64 / 1e6, n.operations() as f64 / 1e6)).unwrap();
         let within = |(got, wanted): (f64, f64)| (got / wanted - 1.0).abs() < 0.1;

@@ -3,7 +3,7 @@
 //! A [`Program`] is a network for one input size: convolutions as implicit GEMM (no im2col copy), or as Winograd
 //! F(4x4, 3x3) where that needs less time, over packed weights and aliased buffers; layers that follow each other over
 //! large maps are computed as fused row tiles, from the rows of the input on. [`RowConv`] streams maps of few channels
-//! row by row.
+//! row by row. [`planes`] and [`multiply`] are what training does, forward and backward.
 //!
 //! Rooms, each of which uses only those before it (`tests/architecture.rs` of kith holds that):
 //! - `simd`: which instruction set a process uses.
@@ -23,6 +23,8 @@ mod tests;
 
 pub use crate::f32::depthwise::DepthwiseConv;
 pub use crate::f32::pack::{Activation, ConvWeights, PackedConv, StoredWeights};
+pub use crate::f32::planes;
+pub use crate::f32::product::{Matrix, multiply};
 pub use crate::f32::rows::{Row, RowConv};
 pub use program::arithmetic::Arithmetic;
 pub use program::builder::{Map, ProgramBuilder};

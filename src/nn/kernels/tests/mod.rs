@@ -7,3 +7,4 @@ mod f16;
 mod fuse;
 mod int16;
 mod packing;
+mod planes;
