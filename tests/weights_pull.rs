@@ -99,6 +99,7 @@ fn entry(free: bool) -> ModelEntry {
         size: None,
         sha256: None,
         also: Vec::new(),
+        identity: None,
         embedded: false,
         upstream: Upstream { name: "a server".to_string(), urls: vec![], files: vec![] },
     }

@@ -29,7 +29,7 @@ pub struct LoadedWeights {
     pub(crate) tensors: TensorMap,
     /// The network that they are for.
     pub architecture: String,
-    /// Hex sha256 of the file; of what it was stored as before where [`ModelEntry::identity`] says so.
+    /// Hex sha256 of the file; of what it was stored as before where the manifest says so.
     pub sha256: String,
 }
 

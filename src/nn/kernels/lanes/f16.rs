@@ -28,7 +28,7 @@ pub(crate) trait F16Products: MapProducts<f16> {
 }
 
 /// The least normal f16, and the first power of two above all of them.
-const LEAST_NORMAL: f32 = 6.103_515_625e-5;
+const LEAST_NORMAL: f32 = 1.0 / 16_384.0;
 const BEYOND: f32 = 65_536.0;
 
 /// What an f16 is worth. Without a branch, so that loops over it become vectors: plain code runs whole networks in tests.
