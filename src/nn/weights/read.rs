@@ -42,10 +42,10 @@ fn with_net_prefix(tensors: TensorMap) -> TensorMap {
 pub(super) fn guess(tensors: &TensorMap) -> &'static str {
     if tensors.keys().any(|name| ["pnet.", "rnet.", "onet."].iter().any(|net| name.starts_with(net))) {
         "mtcnn"
-    } else if tensors.contains_key("input.mean") || tensors.contains_key("stem.conv.weight") {
-        "dlib-resnet"
     } else if tensors.contains_key("blocks.0.depthwise.slope") {
         "sface"
+    } else if tensors.contains_key("input.mean") || tensors.contains_key("stem.conv.weight") {
+        "dlib-resnet"
     } else if tensors.contains_key("neck.up.0.weight") {
         "centerface"
     } else if tensors.contains_key("projection") {
@@ -53,5 +53,22 @@ pub(super) fn guess(tensors: &TensorMap) -> &'static str {
         "eigenfaces"
     } else {
         onnx::architecture(tensors).unwrap_or("inception-resnet-v1")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::{DType, Device, Tensor};
+
+    use super::super::specs;
+    use super::*;
+
+    #[test]
+    fn kiths_own_files_are_known_by_their_tensors() {
+        for architecture in ["mtcnn", "dlib-resnet", "sface", "centerface", "inception-resnet-v1"] {
+            let tensor = || Tensor::zeros(1, DType::F32, &Device::Cpu).unwrap();
+            let names = specs::of(architecture).unwrap().into_iter().map(|s| (s.name, tensor()));
+            assert_eq!(guess(&names.collect()), architecture);
+        }
     }
 }
