@@ -96,8 +96,14 @@ impl Blocks {
         }
         if !self.inputs.is_empty() {
             let window = self.row / self.inputs.len();
-            for (i, to) in (first..).zip(to) {
-                *to *= self.inputs[i % self.row / window];
+            let (mut at, mut left) = (first, to);
+            while !left.is_empty() {
+                let count = (window - at % window).min(left.len());
+                let (now, rest) = left.split_at_mut(count);
+                let factor = self.inputs[at % self.row / window];
+                now.iter_mut().for_each(|v| *v *= factor);
+                at += count;
+                left = rest;
             }
         }
     }
