@@ -10,7 +10,7 @@
 //! | `NAME.zeros` | `[rows, blocks]` | u8 | the byte that stands for 0 |
 //! | `NAME.inputs` | `[second dimension]` | f32 | only where a layer before was folded in: a factor for each input |
 
-use candle_core::{DType, Device, Result, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, Result, Storage, Tensor, bail};
 
 use super::TensorMap;
 
@@ -23,7 +23,8 @@ const INPUTS: &str = "inputs";
 pub(crate) struct Blocks {
     /// Of the weights.
     pub dims: Vec<usize>,
-    bytes: Vec<u8>,
+    /// Contiguous u8 in the processor's memory, shared with the tensors they came from: millions are not copied.
+    bytes: Tensor,
     scales: Vec<f32>,
     zeros: Vec<u8>,
     /// Empty for none.
@@ -63,8 +64,12 @@ impl Blocks {
         if !inputs.is_empty() && dims.get(1) != Some(&inputs.len()) {
             bail!("{name} of {dims:?} has factors for {} inputs", inputs.len())
         }
+        let bytes = bytes.contiguous()?;
+        if !matches!(&*bytes.storage_and_layout().0, Storage::Cpu(CpuStorage::U8(_))) {
+            bail!("{name} is not of bytes in memory")
+        }
         Ok(Self {
-            bytes: bytes.flatten_all()?.to_vec1()?,
+            bytes,
             scales: scales.flatten_all()?.to_vec1()?,
             zeros: zeros.flatten_all()?.to_vec1()?,
             inputs,
@@ -76,11 +81,17 @@ impl Blocks {
 
     /// How many weights there are.
     pub(crate) fn count(&self) -> usize {
-        self.bytes.len()
+        self.bytes.elem_count()
     }
 
     /// Writes as many as `to` has in f32, from the one at `first` on.
     pub(crate) fn read(&self, first: usize, to: &mut [f32]) {
+        let (storage, layout) = self.bytes.storage_and_layout();
+        let Storage::Cpu(CpuStorage::U8(bytes)) = &*storage else {
+            // `of` refuses all others.
+            return to.fill(f32::NAN);
+        };
+        let bytes = &bytes[layout.start_offset()..];
         let mut at = first;
         let mut left = &mut *to;
         while !left.is_empty() {
@@ -88,7 +99,7 @@ impl Blocks {
             let count = (self.block - at % self.block).min(left.len());
             let (now, rest) = left.split_at_mut(count);
             let (scale, zero) = (self.scales[of], f32::from(self.zeros[of]));
-            for (to, &byte) in now.iter_mut().zip(&self.bytes[at..]) {
+            for (to, &byte) in now.iter_mut().zip(&bytes[at..]) {
                 *to = (f32::from(byte) - zero) * scale;
             }
             at += now.len();
@@ -133,7 +144,7 @@ pub(super) fn put(
     let factor = |(i, &scale): (usize, &f32)| (f64::from(scale) * rows[i / shape.1]) as f32;
     let scales: Vec<f32> = released.scales.iter().enumerate().map(factor).collect();
     let mut part = |part: &str, tensor: Tensor| tensors.insert(format!("{name}{part}"), tensor);
-    part("", Tensor::from_vec(released.bytes.clone(), dims, &Device::Cpu)?);
+    part("", released.bytes.reshape(dims)?);
     part(".scales", Tensor::from_vec(scales, shape, &Device::Cpu)?);
     part(".zeros", Tensor::from_vec(released.zeros.clone(), shape, &Device::Cpu)?);
     if let Some(inputs) = inputs {
