@@ -34,6 +34,19 @@ const MOST: f32 = 8.0;
 const LEAST: f32 = 1.2;
 
 /// What a detector gains from: photos whose longer side has at most so many pixels, enlarged so many times.
+///
+/// Tried with YuNet: the enlarged look only where the first one shows no face, or one below a score or smaller than 40 pixels.
+/// All pairs of LFW's 6,922 photos, `sface` in int16, the share of genuine pairs rejected where one impostor pair in 100,
+/// 1,000, 10,000, 100,000 is accepted, and the seconds that all took:
+///
+/// | least score | rejected | seconds |
+/// | --- | --- | --- |
+/// | every photo is enlarged (kept) | 0.0009, 0.0033, 0.0079, 0.0175 | 62 |
+/// | 0.93 | 0.0009, 0.0034, 0.0079, 0.0188 | 50 |
+/// | 0.9 | 0.0013, 0.0037, 0.0086, 0.0205 | 43 |
+/// | no photo is | 0.0058, 0.0082, 0.0130, 0.0248 | |
+///
+/// With either score five of 161 faces cut by a photo's edge were lost beside whole ones.
 pub(super) struct Gain {
     pub side: u32,
     pub factor: f32,

@@ -32,12 +32,12 @@ const NO_SETTINGS: [&str; 9] =
 /// # Errors
 /// What clap has to say about the command line itself.
 pub(super) fn read(line: &[OsString]) -> Result<(Args, Settings), clap::Error> {
-    let command = table::command();
     let matches = table::matches(line)?;
     let path = path_of(&matches);
     if !path.first().is_some_and(|name| COMMANDS.contains(name)) {
         return Ok((Args::from_arg_matches(&matches)?, Settings::default()));
     }
+    let command = table::command();
     let leaf = leaf_of(&matches);
     let mut settings = Settings { file: file_of(leaf), ..Settings::default() };
     let mut written = Written::default();

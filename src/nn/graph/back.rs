@@ -103,8 +103,9 @@ impl<'a> Pass<'a> {
                 Some(dx)
             }
             Frame::Average { pixels } => {
-                let spread = grad.iter().flat_map(|g| std::iter::repeat_n(g / pixels as f32, pixels));
-                Some(spread.collect())
+                let mut dx = self.parameters.memory.take(grad.len() * pixels);
+                dx.chunks_exact_mut(pixels).zip(&grad).for_each(|(dx, g)| dx.fill(g / pixels as f32));
+                Some(dx)
             }
             Frame::LocalNorm { by, x } => {
                 let length = x.shape.values();

@@ -136,7 +136,7 @@ pub(crate) fn pass<'a>(
     }
     let pass = Pass { parameters, frozen, mode, simd: Simd::chosen_or_scalar(), faces, records };
     let mut frames = Vec::new();
-    let chips = Flow { values: Arc::new(values(x, |x| Ok(x.to_vec()))?), shape, moves: false };
+    let chips = Flow { values: Arc::new(values(x, |x| Ok(pass.copy(x)))?), shape, moves: false };
     let out = pass.through(&network.nodes, chips, &mut frames)?;
     let raw = Tensor::from_slice(&out.values, (faces, out.shape.values()), &Device::Cpu)?;
     Ok((raw, Tape { pass, frames }))

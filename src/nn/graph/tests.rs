@@ -253,3 +253,27 @@ fn what_is_no_number_stays_so() {
     let y = network.forward(&x, &drawn(&network, 1), &[], Mode::Inference).unwrap();
     assert!(y.flatten_all().unwrap().to_vec1::<f32>().unwrap().iter().all(|v| v.is_nan()));
 }
+
+#[test]
+fn a_thousand_steps_take_the_memory_of_one() {
+    let shape = Shape { channels: 3, rows: 8, columns: 8 };
+    let average = node("g", Layer::GlobalAverage);
+    let nodes = vec![
+        conv("c", 4, (3, 3), 1, (1, 1)),
+        node("r", Layer::Relu),
+        average,
+        node("l", Layer::Linear { out: 4, bias: true }),
+    ];
+    let network = Network { name: "test", about: "", input: shape, nodes };
+    let parameters = drawn(&network, 3);
+    let x = Tensor::ones((2, 3, 8, 8), DType::F32, &Device::Cpu).unwrap();
+    let outer = Tensor::ones((2, 4), DType::F32, &Device::Cpu).unwrap();
+    let step = || {
+        let (_, tape) = network.taped(&x, &parameters, &[]).unwrap();
+        tape.backward(&outer).unwrap();
+        parameters.memory.unused()
+    };
+    let first = step();
+    (0..20).for_each(|_| drop(step()));
+    assert!(step() <= 2 * first, "{} after {first}", step());
+}

@@ -13,10 +13,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use candle_core::safetensors::Load;
-use candle_core::{DType, Device};
+use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 use safetensors::SafeTensors;
-use safetensors::tensor::TensorView;
+use safetensors::tensor::{Dtype, TensorView};
 
 use super::{TensorMap, files};
 use crate::error::WeightsError;
@@ -35,9 +35,27 @@ pub(super) fn parse(bytes: &[u8], path: &str) -> Result<(TensorMap, Option<Strin
     let architecture = header.metadata().as_ref().and_then(|m| m.get(ARCHITECTURE)).cloned();
     let stored = SafeTensors::deserialize(bytes).map_err(|e| malformed(e.to_string()))?;
     // Millions of weights are copied: by all threads.
-    let tensor = |(name, view): (String, TensorView)| Ok((name, view.load(&Device::Cpu)?));
+    let tensor = |(name, view): (String, TensorView)| Ok((name, copied(&view)?));
     let tensors = stored.tensors().into_par_iter().map(tensor).collect::<candle_core::Result<_>>();
     Ok((tensors.map_err(|e| malformed(e.to_string()))?, architecture))
+}
+
+/// Bytes of which a thread copies so many at a time.
+const PART: usize = 1 << 19;
+
+fn copied(view: &TensorView) -> candle_core::Result<Tensor> {
+    match view.dtype() {
+        // One tensor may have most of a file's bytes.
+        Dtype::U8 if view.data().len() > PART => {
+            let mut bytes = vec![0; view.data().len()];
+            bytes
+                .par_chunks_mut(PART)
+                .zip(view.data().par_chunks(PART))
+                .for_each(|(to, from)| to.copy_from_slice(from));
+            Tensor::from_vec(bytes, view.shape(), &Device::Cpu)
+        }
+        _ => view.load(&Device::Cpu),
+    }
 }
 
 /// Writes the tensors as `dtype`, and those of bytes as they are; the same tensors give the same bytes. Returns the bytes written.
@@ -49,7 +67,7 @@ pub(super) fn write(
 ) -> Result<Vec<u8>, WeightsError> {
     let shown = path.display().to_string();
     let malformed = malformed(&shown);
-    let stored: Vec<(&String, candle_core::Tensor)> = tensors
+    let stored: Vec<(&String, Tensor)> = tensors
         .iter()
         .map(|(name, tensor)| {
             let kept = if tensor.dtype() == DType::U8 { DType::U8 } else { dtype };
