@@ -136,6 +136,7 @@ pub(crate) fn pass<'a>(
     }
     let pass = Pass { parameters, frozen, mode, simd: Simd::chosen_or_scalar(), faces, records };
     let mut frames = Vec::new();
+    parameters.memory.begin();
     let chips = Flow { values: Arc::new(values(x, |x| Ok(pass.copy(x)))?), shape, moves: false };
     let out = pass.through(&network.nodes, chips, &mut frames)?;
     let raw = Tensor::from_slice(&out.values, (faces, out.shape.values()), &Device::Cpu)?;
