@@ -40,6 +40,15 @@ pub(super) fn run(common: &Common, command: &Cluster) -> anyhow::Result<u8> {
                 grouped.poor,
                 grouped.other_model
             ));
+            if grouped.enrolled_other_model > 0 {
+                output::line(&format!(
+                    "{} enrolled in {} gave no name: their faces are another model's; `kith reembed --gallery {}` makes \
+                     them this one's",
+                    output::counted(grouped.enrolled_other_model, "person", "people"),
+                    command.place.gallery,
+                    command.place.gallery
+                ));
+            }
             output::line(&format!(
                 "one person from a cosine of {:.3} between two faces on, {:.3} between large groups",
                 grouped.line.0, grouped.line.1
@@ -61,6 +70,7 @@ pub(super) fn run(common: &Common, command: &Cluster) -> anyhow::Result<u8> {
         Some(ClusterAction::Show { group }) => return show(common, &library, group),
         Some(ClusterAction::Name { group, face: Some(face), .. }) => library.name_face(*face, group)?,
         Some(ClusterAction::Name { .. }) => anyhow::bail!("say the group and its name, or --face FACE and the name"),
+        Some(ClusterAction::Unname { group }) => library.unname(group)?,
         Some(ClusterAction::Merge { from, into }) => library.merge(from, into)?,
         Some(ClusterAction::Split { group, faces }) => library.split(group, faces)?,
         Some(ClusterAction::NotPerson { face }) => library.not_this_person(*face)?,

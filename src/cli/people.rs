@@ -7,7 +7,7 @@ use super::codes::DONE;
 use super::output;
 use crate::error::GalleryError;
 use crate::json::json;
-use crate::{Calibration, Database, Engine, Person, PersonChange};
+use crate::{Calibration, Database, Engine, GroupSummary, Library, Person, PersonChange};
 
 pub(super) fn run(common: &Common, command: &People) -> anyhow::Result<u8> {
     let open = command.place.opener(false)?;
@@ -84,10 +84,21 @@ pub(super) fn forget(common: &Common, command: &Forget) -> anyhow::Result<u8> {
     match (&command.name, command.face) {
         (Some(name), _) => {
             let faces = database.forget(gallery, name, scrub)?;
+            // Said of photos, not of who is enrolled: it is somebody's work, and stays.
+            let groups = Library::of(&database).group_list()?;
+            let key = Database::name_key(name);
+            let same_name = |g: &&GroupSummary| g.name.as_deref().is_some_and(|n| Database::name_key(n) == key);
+            let group = groups.iter().find(same_name).map(|g| g.id);
             if common.json {
-                output::json(&json!({ "forgotten": name, "faces": faces, "scrubbed": scrub }))?;
+                let done = json!({ "forgotten": name, "faces": faces, "scrubbed": scrub, "library_group": group });
+                output::json(&done)?;
             } else {
-                output::line(&format!("{name} is forgotten, with {faces} face{}", if faces == 1 { "" } else { "s" }));
+                output::line(&format!("{name} is forgotten, with {}", output::faces(faces)));
+                if let Some(group) = group {
+                    output::line(&format!(
+                        "group {group} of the photo library still has that name: `kith cluster unname {group}` takes it away"
+                    ));
+                }
             }
         }
         (None, Some(face)) => {

@@ -63,6 +63,17 @@ impl Rules {
         Ok(rules)
     }
 
+    /// Pairs of rows that are taken for two people's where no rule puts them together: two faces of one photo.
+    pub fn part(&mut self, pairs: impl Iterator<Item = (u32, u32)>) {
+        for (a, b) in pairs {
+            let (one, other) = (self.atom[a as usize], self.atom[b as usize]);
+            if one != other {
+                self.apart.entry(one).or_default().insert(other);
+                self.apart.entry(other).or_default().insert(one);
+            }
+        }
+    }
+
     /// For how many rows.
     pub fn len(&self) -> usize {
         self.atom.len()

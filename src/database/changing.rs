@@ -140,7 +140,8 @@ impl Database {
         }
     }
 
-    /// Forgets a person: their record, faces and chips. Returns how many faces went. In an encrypted
+    /// Forgets a person: their record, faces and chips, and their name where groups of the photo library have it from
+    /// them. Returns how many faces went. In an encrypted
     /// database the person's data keys are destroyed, so that no copy of what was theirs can be read any
     /// more, in backups neither. With `scrub` the store is rewritten, so that none of it stands in any of
     /// its files any more.

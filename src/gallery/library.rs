@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
-use super::Database;
+use super::{Database, names};
 use crate::error::{LibraryError, Result};
 use crate::store::{DataKey, GroupRecord, Key, PhotoRecord, PicturesRecord, Writer};
 
@@ -71,7 +71,7 @@ impl Database {
 
     /// All groups, by number.
     pub(crate) fn library_groups(&self) -> Result<LibraryGroups> {
-        let state = self.groups_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.groups_to_change();
         let all = self.store.page::<GroupRecord>(None, usize::MAX)?;
         let groups = all.into_iter().filter_map(|(key, record)| numbered(key).map(|id| (id, record))).collect();
         Ok(LibraryGroups { state: *state, groups })
@@ -89,7 +89,7 @@ impl Database {
     /// would put a face into two groups, and lose what one of them said.
     pub(crate) fn library_change(&self, change: LibraryChange) -> Result<Numbers> {
         let LibraryChange { photos, groups, made_of, no_faces, faces_again, scrub } = change;
-        let mut state = self.groups_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.groups_to_change();
         if made_of.is_some_and(|made_of| made_of != *state) {
             return Err(LibraryError::ChangedMeanwhile.into());
         }
@@ -178,6 +178,28 @@ impl Database {
         found.no_face = none;
         writer.put(Key::Photo(photo), &record, self.store.data_key(Key::Photo(photo))?)?;
         Ok(())
+    }
+
+    /// Takes the name of somebody who is forgotten from the library's groups that have it from their enrolment: nobody has
+    /// said it of these, and nobody of that name is enrolled anywhere else.
+    pub(super) fn unname_groups(&self, writer: &mut Writer, state: &mut u64, name: &str, of: u32) -> Result<()> {
+        let shelves = self.shelves.read().unwrap_or_else(PoisonError::into_inner);
+        let mut others = shelves.iter().filter(|(_, shelf)| shelf.id != of);
+        if others.any(|(gallery, shelf)| shelf.read().known(name, gallery).is_ok()) {
+            return Ok(());
+        }
+        for (place, group) in self.store.page::<GroupRecord>(None, usize::MAX)? {
+            if !group.kept && names::same(&group.name, name) {
+                writer.put(place, &GroupRecord { name: String::new(), ..group }, DataKey::DATABASE)?;
+                *state += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The state of the library's groups, for a change of them: taken before the store's writer, as everywhere.
+    pub(super) fn groups_to_change(&self) -> std::sync::MutexGuard<'_, u64> {
+        self.groups_at.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Model and vectors of a gallery's faces; `None` where there is no such gallery.

@@ -243,7 +243,8 @@ impl Database {
         Ok(person)
     }
 
-    /// Forgets a person: their record, faces and chips. Returns how many faces went. In an encrypted
+    /// Forgets a person: their record, faces and chips, and their name where groups of the photo library have it from
+    /// them. Returns how many faces went. In an encrypted
     /// database the person's data keys are destroyed, so that no copy of what was theirs can be read any
     /// more, in backups neither. With `scrub` the store is rewritten, so that none of it is in any of its
     /// files any more; where that is interrupted, the next opening does it. It is possible on a full disk too.
@@ -253,6 +254,7 @@ impl Database {
     pub fn forget(&self, gallery: &str, name: &str, scrub: bool) -> Result<usize> {
         let shelf = self.shelf(gallery)?;
         let (gone, ticket, keys) = {
+            let mut groups = self.groups_to_change();
             let mut writer = self.store.writer()?;
             let (id, faces) = {
                 let inside = shelf.read();
@@ -267,6 +269,7 @@ impl Database {
                 self.remove_successors(&mut writer, shelf.id, face);
             }
             writer.remove(Key::Person(shelf.id, id));
+            self.unname_groups(&mut writer, &mut groups, name, shelf.id)?;
             if scrub {
                 writer.scrub_after();
             }

@@ -60,6 +60,21 @@ impl Library<'_> {
         Ok(Correction::of(id, &record, None))
     }
 
+    /// Takes a group's name away; its faces stay together.
+    ///
+    /// # Errors
+    /// [`LibraryError::UnknownGroup`], a store's error.
+    pub fn unname(&self, group: &str) -> Result<Correction> {
+        self.in_turn(|| {
+            let (made_of, groups) = self.groups_to_change()?;
+            let id = group_called(&groups, group)?;
+            let record = GroupRecord { name: String::new(), kept: true, ..groups[&id].clone() };
+            let nothing = record.faces.is_empty() && record.not.is_empty();
+            self.put(made_of, vec![(Some(id), (!nothing).then(|| record.clone()))])?;
+            Ok(Correction::of(id, &record, nothing.then_some(id)))
+        })
+    }
+
     /// Gives one face a name: it becomes the person's of that name, or the first of a new group.
     ///
     /// # Errors

@@ -1,20 +1,27 @@
 //! One file to its record.
 
+use super::carry::{Before, carry_by_likeness, carry_by_place, remembered};
+use super::find::alike;
 use crate::database::Database;
 use crate::engine::{Engine, Selection, thumbnail};
 use crate::error::{Error, Result};
 use crate::files::now_ms;
-use crate::geometry::{BBox, FaceQuality, Overlap};
+use crate::geometry::FaceQuality;
 use crate::media::{Limits, Photo, Raster, Region, encode_jpeg, resize_area, taken_at};
 use crate::store::{PhotoFace, PhotoFile, PhotoRecord};
 
 /// Side of the grid whose neighbours are compared.
 const GRID: usize = 16;
-/// Share of two boxes' union that they must both cover to be of one face.
-const SAME_FACE: f32 = 0.5;
 
-/// What a photo comes to: its record, and a picture of each face.
-pub(super) type Looked = (PhotoRecord, Vec<Vec<u8>>);
+/// What a photo comes to.
+pub(super) struct Looked {
+    /// Its record. Faces that are those of the photo that it was have their numbers; the others have none yet.
+    pub record: PhotoRecord,
+    /// A picture of each face.
+    pub pictures: Vec<Vec<u8>>,
+    /// Whether it is the photo that it was: the same picture, or one with a face of it.
+    pub follows: bool,
+}
 
 /// Looks at a photo's bytes. One that cannot be read has a record that says why.
 ///
@@ -26,6 +33,7 @@ pub(super) fn look(
     bytes: &[u8],
     sha256: [u8; 32],
     file: PhotoFile,
+    before: Option<Before>,
 ) -> Result<Looked> {
     let mut record = PhotoRecord {
         sha256,
@@ -44,12 +52,18 @@ pub(super) fn look(
         Ok(photo) => photo,
         Err(error) => {
             record.fault = fault(&error.into());
-            return Ok((record, Vec::new()));
+            return Ok(Looked { record, pictures: Vec::new(), follows: false });
         }
     };
     (record.width, record.height) = (photo.width(), photo.height());
     record.likeness = likeness(photo.raster());
-    let side = engine.side(&photo, &engine.detect(&photo)?, &Selection::default())?;
+    let mut counted = Selection::default().count(&engine.detect(&photo)?).faces;
+    let same_picture = before.filter(|b| b.record.sha256 == sha256 || alike(b.record, &record));
+    if let Some(before) = same_picture {
+        let remembered = remembered(&before, &record, &counted);
+        counted.extend(remembered);
+    }
+    let side = engine.side(&photo, &counted, &Selection { min_score: Some(0.0), ..Selection::default() })?;
     let mut pictures = Vec::with_capacity(side.faces.len());
     for (face, quality) in side.faces.iter().zip(&side.quality) {
         record.faces.push(PhotoFace {
@@ -65,36 +79,17 @@ pub(super) fn look(
         });
         pictures.push(encode_jpeg(&thumbnail(photo.raster(), &face.bbox, face.turned))?);
     }
-    Ok((record, pictures))
+    let carried = match (same_picture, before) {
+        (Some(same), _) => carry_by_place(same.record, &mut record),
+        (None, Some(before)) => carry_by_likeness(before.record, &mut record),
+        (None, None) => 0,
+    };
+    Ok(Looked { record, pictures, follows: same_picture.is_some() || carried > 0 })
 }
 
 /// Code and sentence of an error, as a record has them.
 pub(super) fn fault(error: &Error) -> [String; 2] {
     [error.code().to_string(), error.to_string()]
-}
-
-/// Gives the faces of a photo that was looked at again the numbers that they had, and what was said of them.
-pub(super) fn same_faces(before: &PhotoRecord, after: &mut PhotoRecord) {
-    let [old, new] = [&before.faces, &after.faces].map(|faces| faces.iter().map(|f| bbox(&f.bbox)).collect::<Vec<_>>());
-    let mut pairs: Vec<(f32, usize, usize)> = Vec::new();
-    for (i, a) in old.iter().enumerate() {
-        pairs.extend(
-            new.iter().enumerate().map(|(j, b)| (a.overlap(b, Overlap::Union), i, j)).filter(|(o, ..)| *o >= SAME_FACE),
-        );
-    }
-    pairs.sort_by(|a, b| b.0.total_cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-    let mut taken = vec![false; old.len()];
-    for (_, i, j) in pairs {
-        if !taken[i] && after.faces[j].id == 0 {
-            taken[i] = true;
-            (after.faces[j].id, after.faces[j].no_face) = (before.faces[i].id, before.faces[i].no_face);
-        }
-    }
-    after.added_ms = before.added_ms;
-}
-
-fn bbox(b: &[f32; 4]) -> BBox {
-    BBox::new(b[0], b[1], b[2], b[3])
 }
 
 /// 256 bits that hardly change when a picture is compressed again or made smaller: whether each cell of a grid is darker

@@ -2,8 +2,11 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `scan` | folders to records: what is new, changed, moved, gone |
+//! | `scan` | folders to records |
+//! | `walk` | what is in folders |
+//! | `known` | what a file comes to, given the records: new, changed, a copy, moved, gone |
 //! | `look` | one file to its record |
+//! | `carry` | faces of a photo that was looked at again to those that it had |
 //! | `people` | faces to groups, with what somebody has said of them |
 //! | `album` | groups and photos as they are listed and looked at, page by page; a photo's picture |
 //! | `doubt` | "is this the same person?" |
@@ -14,12 +17,15 @@
 //! Invariants:
 //! 1. a record is of one content: files with the same bytes are one photo, so no face counts twice;
 //! 2. what a batch of files comes to is one write: a scan that is killed goes on where it was;
-//! 3. a face keeps its number, and what was said of it, when its photo is moved, or looked at with another model.
+//! 3. a face keeps its number, and what was said of it, when its photo is moved, saved again, or looked at with another
+//!    model or detector.
 
 mod album;
+mod carry;
 mod correct;
 mod doubt;
 mod find;
+mod known;
 mod look;
 mod people;
 mod scan;
@@ -29,6 +35,7 @@ mod tests;
 #[cfg(test)]
 mod tests_together;
 mod upkeep;
+mod walk;
 
 use std::collections::BTreeMap;
 

@@ -2,19 +2,21 @@
 //!
 //! The grouping begins from nothing each time, but for what is known: the faces of a group that somebody has named or
 //! corrected (`kept`) stay together, groups of different names never merge, and a face that is not somebody's is never
-//! theirs. A group keeps its number while it keeps more of its faces than go anywhere else.
+//! theirs. Two faces of one photo are two people's, unless they are as alike as the strictest point of the model's record
+//! asks (a collage, a mirror) or somebody has said that they are one's. A group keeps its number while it keeps more of its
+//! faces than go anywhere else.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
 use super::{Library, is_missing, main_model};
-use crate::cluster::{Method, Rows, Rules};
+use crate::cluster::{Method, Rows, Rules, cosine_at};
 use crate::database::Database;
 use crate::engine::{Engine, group_rows, line_among};
 use crate::error::{GalleryError, LibraryError, RefusalError, Result};
 use crate::files::now_ms;
-use crate::gallery::{DEFAULT_GALLERY, GroupChange, LibraryChange};
+use crate::gallery::{DEFAULT_GALLERY, GroupChange, LibraryChange, NamedVector, PersonFilter};
 use crate::store::{GroupRecord, PhotoFace, PhotoRecord};
 use crate::vector::ModelId;
 use crate::verify::Calibration;
@@ -63,13 +65,28 @@ pub struct Grouped {
     pub other_model: usize,
     /// Enrolled people whose faces were grouped with them.
     pub enrolled: usize,
+    /// Enrolled people of the gallery whose faces are another model's, so that they are compared with none: `kith reembed`
+    /// makes them this one's.
+    pub enrolled_other_model: usize,
     /// The groups: with a name first, then by size.
     pub groups: Vec<GroupSummary>,
 }
 
 /// A face to group.
 struct Seen<'a> {
+    photo: u64,
     face: &'a PhotoFace,
+}
+
+/// What enrolled people say of the groups' names.
+#[derive(Default)]
+struct Enrolled {
+    /// Those who are grouped along.
+    faces: Vec<NamedVector>,
+    /// People of the gallery whose faces are another model's.
+    other_model: usize,
+    /// Keys of the names of those who were not compared: they are of other galleries, or another model's.
+    elsewhere: BTreeSet<String>,
 }
 
 impl Library<'_> {
@@ -85,42 +102,36 @@ impl Library<'_> {
 
     fn group_now(&self, gallery: Option<&str>, own: Option<&Calibration>, poor: bool) -> Result<Grouped> {
         // Before the photos: what is said of their faces from now on has it begin again.
-        let (made_of, before) = self.groups_to_change()?;
+        let (made_of, mut before) = self.groups_to_change()?;
         let photos = self.photos()?;
+        let there: HashSet<u64> = photos.values().flat_map(|p| &p.faces).map(|f| f.id).collect();
+        for group in before.values_mut() {
+            group.faces.retain(|face| there.contains(face));
+            group.not.retain(|face| there.contains(face));
+        }
         let model = main_model(&photos);
         let model = model.ok_or(LibraryError::Empty)?;
         let record = record_of(&model, own)?;
         let mut counts = (0, 0);
         let mut seen: Vec<Seen> = Vec::new();
-        for photo in photos.values().filter(|p| !is_missing(p)) {
+        for (&number, photo) in photos.iter().filter(|(_, p)| !is_missing(p)) {
             for face in photo.faces.iter().filter(|f| !f.no_face) {
                 if photo.model != model {
                     counts.1 += 1;
                 } else if !face.good && !poor {
                     counts.0 += 1;
                 } else {
-                    seen.push(Seen { face });
+                    seen.push(Seen { photo: number, face });
                 }
             }
         }
-        let enrolled = match gallery {
-            Some(gallery) => {
-                let of = self.database.named_vectors(gallery)?;
-                // The one that is taken when none is said need not be there.
-                if of.is_none() && gallery != DEFAULT_GALLERY {
-                    return Err(GalleryError::UnknownGallery { gallery: gallery.to_string() }.into());
-                }
-                of.filter(|(theirs, _)| *theirs == model)
-            }
-            None => None,
-        };
-        let enrolled = enrolled.map(|(_, vectors)| vectors).unwrap_or_default();
+        let Enrolled { faces: enrolled, other_model, elsewhere } = self.enrolled(gallery, &model)?;
         // What was kept is kept, also of faces that would not be grouped by themselves.
         let chosen: BTreeSet<u64> = seen.iter().map(|s| s.face.id).collect();
         let kept: BTreeSet<u64> = before.values().filter(|g| g.kept).flat_map(|g| g.faces.iter().copied()).collect();
-        for photo in photos.values().filter(|p| !is_missing(p) && p.model == model) {
+        for (&number, photo) in photos.iter().filter(|(_, p)| !is_missing(p) && p.model == model) {
             let also = photo.faces.iter().filter(|f| !f.no_face && kept.contains(&f.id) && !chosen.contains(&f.id));
-            seen.extend(also.map(|face| Seen { face }));
+            seen.extend(also.map(|face| Seen { photo: number, face }));
         }
 
         let dimension = seen.iter().map(|s| s.face.vector.len()).chain(enrolled.iter().map(|e| e.2.len())).next();
@@ -128,11 +139,12 @@ impl Library<'_> {
         let mut values = Vec::with_capacity((seen.len() + enrolled.len()) * dimension);
         seen.iter().for_each(|s| values.extend(&s.face.vector));
         enrolled.iter().for_each(|e| values.extend(&e.2));
-        let (rules, names) = rules(&seen, &before, &enrolled)?;
+        let (mut rules, names) = rules(&seen, &before, &enrolled)?;
+        rules.part(of_one_photo(&seen, &record));
         let line = line_among(&record, seen.len() + enrolled.len())?;
         let groups = group_rows(Rows::new(&values, dimension), &rules, line, Method::Linkage);
 
-        let (changed, alone) = self.changes(&seen, &before, (&groups, &names), gallery.is_some());
+        let (changed, alone) = changes(&seen, &before, (&groups, &names), &elsewhere);
         self.database.library_change(LibraryChange { groups: changed, made_of, ..LibraryChange::default() })?;
         let people: BTreeSet<&str> = enrolled.iter().map(|e| e.0.as_str()).collect();
         Ok(Grouped {
@@ -143,6 +155,7 @@ impl Library<'_> {
             poor: counts.0,
             other_model: counts.1,
             enrolled: people.len(),
+            enrolled_other_model: other_model,
             groups: summaries(&self.groups()?, &photos),
         })
     }
@@ -155,87 +168,132 @@ impl Library<'_> {
         Ok(summaries(&self.groups()?, &self.photos()?))
     }
 
-    /// What is to be written so that the groups are those found; and how many faces are in none.
-    fn changes(
-        &self,
-        seen: &[Seen],
-        before: &BTreeMap<u64, GroupRecord>,
-        (groups, names): (&[u32], &HashMap<u32, String>),
-        with_gallery: bool,
-    ) -> (Vec<GroupChange>, usize) {
-        let mut members: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
-        seen.iter().zip(groups).for_each(|(s, group)| members.entry(*group).or_default().push(s.face.id));
-        // Names that enrolled faces bring along.
-        let mut brought: BTreeMap<u32, &String> = BTreeMap::new();
-        for (row, group) in groups.iter().enumerate().skip(seen.len()) {
-            brought.extend(names.get(&(row as u32)).map(|name| (*group, name)));
-        }
-        let of: HashMap<u64, u32> = seen.iter().zip(groups).map(|(s, group)| (s.face.id, *group)).collect();
-        // Who was which group before: those with a name first, then those that were kept, then by what they share.
-        let mut claims: Vec<(bool, bool, usize, u64, u32)> = Vec::new();
-        for (id, record) in before {
-            let mut shared: BTreeMap<u32, usize> = BTreeMap::new();
-            record.faces.iter().filter_map(|f| of.get(f)).for_each(|group| *shared.entry(*group).or_default() += 1);
-            let named = record.kept && !record.name.is_empty();
-            claims.extend(shared.into_iter().map(|(group, n)| (named, record.kept, n, *id, group)));
-        }
-        claims.sort_by(|a, b| (b.0, b.1, b.2).cmp(&(a.0, a.1, a.2)).then((a.3, a.4).cmp(&(b.3, b.4))));
-        let (mut number_of, mut claimed): (BTreeMap<u32, u64>, BTreeSet<u64>) = Default::default();
-        for (.., id, group) in claims {
-            if !claimed.contains(&id) && !number_of.contains_key(&group) {
-                number_of.insert(group, id);
-                claimed.insert(id);
-            }
-        }
-        let (mut change, mut alone) = (Vec::new(), 0);
-        for (group, mut faces) in members {
-            faces.sort_unstable();
-            let id = number_of.get(&group).copied();
-            let old = id.and_then(|id| before.get(&id)).cloned();
-            let name = brought.get(&group);
-            if faces.len() < LEAST && name.is_none() && !old.as_ref().is_some_and(|o| o.kept) {
-                alone += faces.len();
-                if let Some(id) = id {
-                    claimed.remove(&id);
-                }
+    /// Who is enrolled, and gives a name to the group that their faces fall into.
+    fn enrolled(&self, gallery: Option<&str>, model: &str) -> Result<Enrolled> {
+        let mut found = Enrolled::default();
+        let all = self.database.galleries();
+        for of in &all {
+            let compared =
+                gallery == Some(of.as_str()) && self.database.model_of(of).is_some_and(|m| m.as_str() == model);
+            if compared {
+                found.faces = self.database.named_vectors(of)?.map(|(_, faces)| faces).unwrap_or_default();
                 continue;
             }
-            let mut record =
-                old.clone().unwrap_or_else(|| GroupRecord { created_ms: now_ms(), ..GroupRecord::default() });
-            // Faces of a kept group whose photos are away, or were not looked at with this model yet, are still theirs.
-            let away = |o: &GroupRecord| o.faces.iter().filter(|f| !of.contains_key(f)).copied().collect::<Vec<u64>>();
-            record.faces = faces;
-            record.faces.extend(old.iter().filter(|o| o.kept).flat_map(away));
-            match name {
-                Some(name) if !record.kept || record.name.is_empty() => record.name = (*name).clone(),
-                None if !record.kept && with_gallery => record.name = String::new(),
-                _ => {}
-            }
-            // What kept groups said that are this one now.
-            for absorbed in before.iter().filter(|(other, o)| Some(**other) != id && o.kept) {
-                if absorbed.1.faces.iter().any(|f| of.get(f) == Some(&group)) {
-                    record.kept = true;
-                    record.not.extend(&absorbed.1.not);
-                    record.faces.extend(away(absorbed.1));
-                }
-            }
-            record.faces.sort_unstable();
-            record.faces.dedup();
-            record.not.sort_unstable();
-            record.not.dedup();
-            if old.as_ref() != Some(&record) {
-                change.push(GroupChange { id, record: Some(record) });
-            }
+            let people = self.database.people(of, &PersonFilter::default())?;
+            found.other_model += if gallery == Some(of.as_str()) { people.len() } else { 0 };
+            found.elsewhere.extend(people.iter().map(|person| Database::name_key(&person.name)));
         }
-        for (id, record) in before.iter().filter(|(id, _)| !claimed.contains(id)) {
-            // A person whose photos are away has their name when these are back.
-            let away = record.kept && !record.faces.iter().any(|f| of.contains_key(f));
-            if !away {
-                change.push(GroupChange { id: Some(*id), record: None });
-            }
+        // The one that is taken when none is said need not be there.
+        match gallery.filter(|gallery| *gallery != DEFAULT_GALLERY && !all.iter().any(|of| of == gallery)) {
+            Some(gallery) => Err(GalleryError::UnknownGallery { gallery: gallery.to_string() }.into()),
+            None => Ok(found),
         }
-        (change, alone)
     }
+}
+
+/// What is to be written so that the groups are those found; and how many faces are in none.
+fn changes(
+    seen: &[Seen],
+    before: &BTreeMap<u64, GroupRecord>,
+    (groups, names): (&[u32], &HashMap<u32, String>),
+    elsewhere: &BTreeSet<String>,
+) -> (Vec<GroupChange>, usize) {
+    let mut members: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+    seen.iter().zip(groups).for_each(|(s, group)| members.entry(*group).or_default().push(s.face.id));
+    // Names that enrolled faces bring along.
+    let mut brought: BTreeMap<u32, &String> = BTreeMap::new();
+    for (row, group) in groups.iter().enumerate().skip(seen.len()) {
+        brought.extend(names.get(&(row as u32)).map(|name| (*group, name)));
+    }
+    let brought_keys: BTreeSet<String> = brought.values().map(|name| Database::name_key(name)).collect();
+    let of: HashMap<u64, u32> = seen.iter().zip(groups).map(|(s, group)| (s.face.id, *group)).collect();
+    // Who was which group before: those with a name first, then those that were kept, then by what they share.
+    let mut claims: Vec<(bool, bool, usize, u64, u32)> = Vec::new();
+    for (id, record) in before {
+        let mut shared: BTreeMap<u32, usize> = BTreeMap::new();
+        record.faces.iter().filter_map(|f| of.get(f)).for_each(|group| *shared.entry(*group).or_default() += 1);
+        let named = record.kept && !record.name.is_empty();
+        claims.extend(shared.into_iter().map(|(group, n)| (named, record.kept, n, *id, group)));
+    }
+    claims.sort_by(|a, b| (b.0, b.1, b.2).cmp(&(a.0, a.1, a.2)).then((a.3, a.4).cmp(&(b.3, b.4))));
+    let (mut number_of, mut claimed): (BTreeMap<u32, u64>, BTreeSet<u64>) = Default::default();
+    for (.., id, group) in claims {
+        if !claimed.contains(&id) && !number_of.contains_key(&group) {
+            number_of.insert(group, id);
+            claimed.insert(id);
+        }
+    }
+    let (mut change, mut alone) = (Vec::new(), 0);
+    for (group, mut faces) in members {
+        faces.sort_unstable();
+        let id = number_of.get(&group).copied();
+        let old = id.and_then(|id| before.get(&id)).cloned();
+        let name = brought.get(&group);
+        // The name of somebody enrolled whose face could not be asked this time.
+        let is_elsewhere = |record: &GroupRecord| {
+            let key = Database::name_key(&record.name);
+            elsewhere.contains(&key) && !brought_keys.contains(&key)
+        };
+        if faces.len() < LEAST && name.is_none() && !old.as_ref().is_some_and(|o| o.kept || is_elsewhere(o)) {
+            alone += faces.len();
+            if let Some(id) = id {
+                claimed.remove(&id);
+            }
+            continue;
+        }
+        let mut record = old.clone().unwrap_or_else(|| GroupRecord { created_ms: now_ms(), ..GroupRecord::default() });
+        // Faces of a kept group whose photos are away, or were not looked at with this model yet, are still theirs.
+        let away = |o: &GroupRecord| o.faces.iter().filter(|f| !of.contains_key(f)).copied().collect::<Vec<u64>>();
+        record.faces = faces;
+        record.faces.extend(old.iter().filter(|o| o.kept).flat_map(away));
+        match name {
+            Some(name) if !record.kept || record.name.is_empty() => record.name = (*name).clone(),
+            // The name of an enrolled person who is nobody's any more, or is another group now.
+            None if !record.kept && !is_elsewhere(&record) => record.name = String::new(),
+            _ => {}
+        }
+        // What kept groups said that are this one now.
+        for absorbed in before.iter().filter(|(other, o)| Some(**other) != id && o.kept) {
+            if absorbed.1.faces.iter().any(|f| of.get(f) == Some(&group)) {
+                record.kept = true;
+                record.not.extend(&absorbed.1.not);
+                record.faces.extend(away(absorbed.1));
+            }
+        }
+        record.faces.sort_unstable();
+        record.faces.dedup();
+        record.not.sort_unstable();
+        record.not.dedup();
+        if old.as_ref() != Some(&record) {
+            change.push(GroupChange { id, record: Some(record) });
+        }
+    }
+    for (id, record) in before.iter().filter(|(id, _)| !claimed.contains(id)) {
+        // A person whose photos are away has their name when these are back.
+        let says_anything = !record.faces.is_empty() || !record.not.is_empty();
+        let away = record.kept && says_anything && !record.faces.iter().any(|f| of.contains_key(f));
+        if !away {
+            change.push(GroupChange { id: Some(*id), record: None });
+        }
+    }
+    (change, alone)
+}
+
+/// Pairs of rows that are faces of one photo, but for those that are as alike as the strictest point of the record asks.
+fn of_one_photo(seen: &[Seen], record: &Calibration) -> impl Iterator<Item = (u32, u32)> {
+    let strictest = record.points.iter().map(|p| p.distance).min_by(f32::total_cmp);
+    let one_person = strictest.map_or(f32::INFINITY, cosine_at);
+    let mut of_photo: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+    (0u32..).zip(seen).for_each(|(row, s)| of_photo.entry(s.photo).or_default().push(row));
+    let vector = |row: u32| &seen[row as usize].face.vector;
+    let mut pairs = Vec::new();
+    for rows in of_photo.values() {
+        for (n, &a) in rows.iter().enumerate() {
+            let cosine = |b: u32| vector(a).iter().zip(vector(b)).map(|(a, b)| a * b).sum::<f32>();
+            pairs.extend(rows[n + 1..].iter().filter(|&&b| cosine(b) < one_person).map(|&b| (a, b)));
+        }
+    }
+    pairs.into_iter()
 }
 
 /// The calibration record of a model: one's own, else the shipped one.
@@ -249,7 +307,7 @@ pub(super) fn record_of(model: &str, own: Option<&Calibration>) -> Result<Calibr
 fn rules(
     seen: &[Seen],
     groups: &BTreeMap<u64, GroupRecord>,
-    enrolled: &[crate::gallery::NamedVector],
+    enrolled: &[NamedVector],
 ) -> Result<(Rules, HashMap<u32, String>), LibraryError> {
     let row: HashMap<u64, u32> = (0u32..).zip(seen).map(|(row, s)| (s.face.id, row)).collect();
     let mut keys: BTreeMap<String, u32> = BTreeMap::new();
@@ -280,14 +338,15 @@ fn rules(
     Ok((Rules::new(rows, &together, &apart).map_err(contradiction)?, names))
 }
 
-/// Groups without some faces, where they have any.
+/// Groups without some faces, where they have any. One that has none any more, and of which nothing is said that could
+/// hold for others, is no more.
 pub(super) fn without(groups: BTreeMap<u64, GroupRecord>, gone: &BTreeSet<u64>) -> Vec<GroupChange> {
     let mut changes = Vec::new();
     for (id, mut record) in groups {
         let before = (record.faces.len(), record.not.len());
         record.faces.retain(|f| !gone.contains(f));
         record.not.retain(|f| !gone.contains(f));
-        let empty = record.faces.is_empty() && !record.kept;
+        let empty = record.faces.is_empty() && (!record.kept || record.not.is_empty());
         if before != (record.faces.len(), record.not.len()) {
             changes.push(GroupChange { id: Some(id), record: (!empty).then_some(record) });
         }

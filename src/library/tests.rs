@@ -474,3 +474,40 @@ fn fifty_thousand_faces() {
     timed("questions", &|| album.questions(None).unwrap().len());
     timed("named", &|| library.name(&format!("#{}", album.summaries[0].id), "Somebody", false).unwrap().faces);
 }
+
+#[test]
+fn two_faces_of_one_photo_are_two_people_unless_they_are_as_alike_as_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = opened(folder.path(), None);
+    let library = Library::of(&database);
+    // Person 1 in photos of their own; then two look-alikes of 1 in one photo, and 1 twice in a collage.
+    added(&database, &(0..4).map(|n| (n, vec![1])).collect::<Vec<_>>());
+    let faces_of = |number: u64, vectors: Vec<Vec<f32>>| {
+        let mut record = photo(number, &[]);
+        record.faces = vectors.into_iter().map(face).collect();
+        let pictures = Some(vec![vec![7; 40]; record.faces.len()]);
+        let photos = vec![PhotoChange { id: None, record: Some(record), pictures }];
+        let change = LibraryChange { photos, ..LibraryChange::default() };
+        database.library_change(change).unwrap().0.remove(0).1
+    };
+    let alike = faces_of(10, vec![vector(1, 50, 1.2), vector(1, 51, 1.2)]);
+    let collage = faces_of(11, vec![vector(1, 52, 0.2), vector(1, 53, 0.2)]);
+    let cosine = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let strictest = 1.0 - 0.95f32 * 0.95 / 2.0;
+    assert!(cosine(&vector(1, 50, 1.2), &vector(1, 51, 1.2)) < strictest);
+    assert!(cosine(&vector(1, 52, 0.2), &vector(1, 53, 0.2)) > strictest);
+    group(&library);
+    let groups = faces(&library);
+    let of = |face: u64| groups.iter().find(|(_, faces)| faces.contains(&face)).map(|(id, _)| *id);
+    assert!(of(alike[0]).is_none() || of(alike[0]) != of(alike[1]), "{groups:?}");
+    assert_eq!(of(collage[0]), of(collage[1]), "{groups:?}");
+    // Somebody knows better.
+    let main = of(collage[0]).unwrap().to_string();
+    for face in &alike {
+        library.name_face(*face, "Ada").unwrap();
+    }
+    library.merge(&main, "Ada").unwrap();
+    group(&library);
+    let groups = faces(&library);
+    assert!(groups.values().any(|g| alike.iter().chain(&collage).all(|f| g.contains(f))), "{groups:?}");
+}

@@ -88,7 +88,12 @@ impl Library<'_> {
         // Before the photos: what is said of their faces from now on has it begin again.
         let (made_of, groups) = self.groups_to_change()?;
         let (photos, count, gone) = self.removal(under, missing)?;
-        let groups = people::without(groups, &gone);
+        let mut groups = people::without(groups, &gone);
+        // Their names go with them, as was said before.
+        groups
+            .iter_mut()
+            .filter(|g| g.record.as_ref().is_some_and(|r| r.faces.is_empty()))
+            .for_each(|g| g.record = None);
         self.database.library_change(LibraryChange { photos, groups, scrub, made_of, ..LibraryChange::default() })?;
         Ok((count, gone.len()))
     }

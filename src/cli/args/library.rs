@@ -95,6 +95,12 @@ pub(in crate::cli) enum ClusterAction {
         #[arg(long, conflicts_with = "face")]
         merge: bool,
     },
+    /// Take a group's name away; its faces stay together
+    Unname {
+        /// Number or name of the group
+        #[arg(value_parser = name())]
+        group: String,
+    },
     /// Make two groups one
     Merge {
         /// Who is no more then
