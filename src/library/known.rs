@@ -277,7 +277,7 @@ impl Known {
         }
         self.by_content.remove(&photo.sha256);
         self.by_content.insert(record.sha256, id);
-        for old in &photo.files {
+        for old in photo.files.iter().filter(|old| !self.deferred.contains(&old.path)) {
             if self.by_path.get(&old.path) == Some(&id) {
                 self.by_path.remove(&old.path);
             }
