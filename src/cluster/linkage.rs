@@ -6,7 +6,9 @@
 //! group, as one in profile is; the second is lenient with groups that are no person's. Two groups are as alike as the
 //! geometric mean of both says, which on people of folds 1 and 2 of LFW was a little better than either.
 //!
-//! Merged are the two groups most alike, as long as they are alike enough. Then those that have changed are asked for
+//! Merged are the two groups most alike, as long as they are alike enough. Each group has its best partner in a heap, so
+//! that this is linear in memory, however many faces one person has: of the pair that is best of all, the one that has
+//! grown last has looked at all its neighbours since. Then those that have changed are asked for
 //! their neighbours anew, by their mean directions, until nothing merges: what a burst of one scene has hidden among its
 //! own neighbours is found then, and what is near to a person and not to one of their faces.
 
@@ -21,19 +23,26 @@ const ROUNDS: usize = 8;
 /// Faces less alike than this share of the line are no neighbours: groups alike enough have a nearer pair of faces.
 const NEAR: f32 = 0.75;
 
-/// Two groups, and how far they were above their line when both were at these versions.
+/// A group and the best of its partners, and how far they were above their line when both were at these versions.
 #[derive(Debug, Clone, Copy)]
 struct Pair {
     worth: f32,
-    a: u32,
-    b: u32,
+    group: u32,
+    partner: u32,
     versions: (u32, u32),
+}
+
+impl Pair {
+    /// By their first rows.
+    fn ordered(&self) -> (u32, u32) {
+        (self.group.min(self.partner), self.group.max(self.partner))
+    }
 }
 
 impl Ord for Pair {
     fn cmp(&self, other: &Self) -> Ordering {
         // The largest worth first, then the first rows: the order does not depend on how the heap was filled.
-        self.worth.total_cmp(&other.worth).then((other.a, other.b).cmp(&(self.a, self.b)))
+        self.worth.total_cmp(&other.worth).then(other.ordered().cmp(&self.ordered()))
     }
 }
 
@@ -132,25 +141,27 @@ impl Groups<'_> {
             - self.options.line.between(self.sizes[a as usize], self.sizes[b as usize])
     }
 
-    /// Puts two groups into the heap, if they may be one and are alike enough.
-    fn weigh(&mut self, a: u32, b: u32) {
-        if a == b || !self.kept.may_join(a, b) {
-            return;
-        }
-        let (a, b) = (a.min(b), a.max(b));
-        let worth = self.worth(a, b);
-        if worth >= 0.0 {
-            let versions = (self.versions[a as usize], self.versions[b as usize]);
-            self.heap.push(Pair { worth, a, b, versions });
+    /// Puts a group with the best of its neighbours into the heap, if any may be one with it and is alike enough.
+    fn weigh(&mut self, group: u32) {
+        let near = self.neighbours(group);
+        let version = |of: u32| self.versions[of as usize];
+        let may = near.iter().filter(|other| self.kept.may_join(group, **other));
+        let pairs = may.map(|&partner| Pair {
+            worth: self.worth(group.min(partner), group.max(partner)),
+            group,
+            partner,
+            versions: (version(group), version(partner)),
+        });
+        if let Some(best) = pairs.filter(|pair| pair.worth >= 0.0).max() {
+            self.heap.push(best);
         }
     }
 
-    /// Weighs every two groups that are near each other.
+    /// Weighs every group.
     fn weigh_all(&mut self) {
         for group in 0..self.parent.len() as u32 {
             if self.parent[group as usize] == group {
-                let near = self.neighbours(group);
-                near.iter().filter(|other| **other > group).for_each(|other| self.weigh(group, *other));
+                self.weigh(group);
             }
         }
     }
@@ -193,18 +204,17 @@ impl Groups<'_> {
         let mut merged = false;
         while let Some(pair) = self.heap.pop() {
             let is_now = |g: u32, version: u32| self.parent[g as usize] == g && self.versions[g as usize] == version;
-            // One of an older version has been weighed again since.
-            if !is_now(pair.a, pair.versions.0) || !is_now(pair.b, pair.versions.1) {
+            // Of a group that has grown a younger one is there.
+            if !is_now(pair.group, pair.versions.0) {
                 continue;
             }
-            if !self.kept.may_join(pair.a, pair.b) {
+            if !is_now(pair.partner, pair.versions.1) || !self.kept.may_join(pair.group, pair.partner) {
+                self.weigh(pair.group);
                 continue;
             }
-            let group = self.join(pair.a, pair.b);
+            let group = self.join(pair.group, pair.partner);
             merged = true;
-            for other in self.neighbours(group) {
-                self.weigh(group, other);
-            }
+            self.weigh(group);
         }
         merged
     }
@@ -227,10 +237,8 @@ impl Groups<'_> {
         for (probe, near) in probes.iter().zip(near) {
             let group = roots[*probe as usize];
             self.meet(group, &near, &roots);
-            for (place, _) in near {
-                self.weigh(group, roots[place as usize]);
-            }
         }
+        probes.iter().for_each(|probe| self.weigh(roots[*probe as usize]));
         true
     }
 }

@@ -78,6 +78,62 @@ fn linkage_takes_no_chain_for_a_person_and_whispers_may() {
     assert_eq!(groups[0], groups[1]);
 }
 
+/// The two groups that are most alike above their line and may be one, merged, until there are none: every pair looked at
+/// each time, in doubles.
+fn greedily(vectors: &[Vec<f32>], apart: &[(u32, u32)], line: Line) -> Vec<u32> {
+    let mut groups: Vec<Vec<u32>> = (0..vectors.len() as u32).map(|row| vec![row]).collect();
+    let sum = |group: &[u32]| -> Vec<f64> {
+        (0..DIMENSION).map(|at| group.iter().map(|&row| f64::from(vectors[row as usize][at])).sum()).collect()
+    };
+    let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    loop {
+        let sums: Vec<Vec<f64>> = groups.iter().map(|group| sum(group)).collect();
+        let mut best = (0.0, None);
+        for a in 0..groups.len() {
+            for b in a + 1..groups.len() {
+                let forbidden = |&(x, y): &(u32, u32)| {
+                    let within = |group: &[u32], row| group.contains(&row);
+                    let one = |a: usize, b: usize| within(&groups[a], x) && within(&groups[b], y);
+                    one(a, b) || one(b, a)
+                };
+                let weight = |g: usize| groups[g].len() as f64 * product(&sums[g], &sums[g]).sqrt();
+                let alike = product(&sums[a], &sums[b]) / (weight(a) * weight(b)).sqrt();
+                let worth = alike - f64::from(line.between(groups[a].len() as u32, groups[b].len() as u32));
+                if worth >= best.0 && !apart.iter().any(forbidden) {
+                    best = (worth, Some((a, b)));
+                }
+            }
+        }
+        let Some((a, b)) = best.1 else { break };
+        let gone = groups.remove(b);
+        groups[a].extend(gone);
+    }
+    let of = |row: u32| groups.iter().position(|group| group.contains(&row)).unwrap() as u32;
+    numbered(&(0..vectors.len() as u32).map(of).collect::<Vec<_>>())
+}
+
+#[test]
+fn linkage_merges_as_one_does_who_looks_at_every_pair_each_time() {
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let mut sizes = Vec::new();
+    for seed in 0..12 {
+        // So noisy that people fall apart here and there.
+        let (vectors, _) = people(4, 16, 0.17 + 0.01 * seed as f32, 100 + seed);
+        let rows = vectors.len() as u32;
+        let apart: Vec<(u32, u32)> = (0..seed * 2)
+            .map(|_| (rng.random_range(0..rows), rng.random_range(0..rows)))
+            .filter(|(a, b)| a != b)
+            .collect();
+        let options = options(Method::Linkage, vectors.len());
+        let mut rules = Rules::none(vectors.len());
+        rules.part(apart.iter().copied());
+        let groups = grouped(&vectors, &rules, &options);
+        assert_eq!(groups, greedily(&vectors, &apart, options.line), "seed {seed}");
+        sizes.push(groups.iter().max().unwrap() + 1);
+    }
+    assert!(sizes.iter().any(|count| *count > 4) && sizes.contains(&4), "some fall apart, some not: {sizes:?}");
+}
+
 #[test]
 fn a_burst_that_fills_up_its_own_neighbours_is_still_the_persons() {
     // Twenty shots of one moment and twenty of another: with eight neighbours asked for, none is in the other scene.
