@@ -91,12 +91,13 @@ impl FaceQuality {
         if self.eye_distance < bounds.eye_distance {
             refusals.push(GateRefusal::TooSmall { eye_distance: self.eye_distance, least: bounds.eye_distance });
         }
-        if self.sharpness < bounds.sharpness {
-            refusals.push(GateRefusal::Blurred { sharpness: self.sharpness, least: bounds.sharpness });
-        }
         let (least, most) = bounds.brightness;
+        // Before sharpness: in the dark nothing is sharp.
         if self.brightness < least {
             refusals.push(GateRefusal::TooDark { brightness: self.brightness, least });
+        }
+        if self.sharpness < bounds.sharpness {
+            refusals.push(GateRefusal::Blurred { sharpness: self.sharpness, least: bounds.sharpness });
         }
         if self.brightness > most {
             refusals.push(GateRefusal::TooBright { brightness: self.brightness, most });
@@ -215,6 +216,13 @@ mod tests {
     }
 
     #[test]
+    fn a_black_face_is_too_dark_before_it_is_too_blurred() {
+        let black = FaceQuality { eye_distance: 60.0, sharpness: 0.0, brightness: 0.0, ..FaceQuality::default() };
+        let refusal = black.within(&QualityBounds::default(), &|_| false).unwrap_err();
+        assert!(matches!(refusal, GateRefusal::TooDark { .. }), "{refusal:?}");
+    }
+
+    #[test]
     fn sharpness_falls_with_blur_and_brightness_is_the_mean() {
         let striped = |softness: f32| {
             let mut chip = Raster::new(150, 150, [0; 3]);
@@ -248,8 +256,8 @@ mod tests {
             quality.within(&bounds, &allows).err().map(|r| r.name())
         };
         assert_eq!(refused(&[]), Some("small"));
-        assert_eq!(refused(&["small"]), Some("blurred"));
-        assert_eq!(refused(&["small", "blurred"]), Some("light"));
+        assert_eq!(refused(&["small"]), Some("light"));
+        assert_eq!(refused(&["small", "light"]), Some("blurred"));
         assert_eq!(refused(&["small", "blurred", "light"]), Some("turned"));
         assert_eq!(refused(&["small", "blurred", "light", "turned"]), Some("covered"));
         assert_eq!(refused(&["small", "blurred", "light", "turned", "covered"]), Some("inverted"));

@@ -160,6 +160,9 @@ fn said(common: &Common, s: &Scanned) -> anyhow::Result<()> {
     for (kind, count) in &s.passed_over {
         output::line(&format!("{count} passed over: {kind}"));
     }
+    if cfg!(not(feature = "heic")) && s.passed_over.contains_key("HEIC") {
+        output::line("HEIC is read by a kith built with `--features heic`; or save these photos as JPEG");
+    }
     output::line(&format!(
         "{} found in {:.1} s, {:.1} photos a second",
         output::faces(s.faces),

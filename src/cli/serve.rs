@@ -6,13 +6,13 @@ use super::args::common::Common;
 use super::args::serve::{AuditAction, AuditArgs, KeysAction, KeysArgs, LogForm, Serve};
 use super::codes::DONE;
 use super::output;
+use crate::Database;
 use crate::files::{now_ms, spelled};
 use crate::json::json;
 use crate::serve::{
     ApiKey, AuditHead, KeyFile, NewKey, ServeLimits, ServeOptions, Service, TlsFiles, last_lines, make_key, note_keys,
     verify_log,
 };
-use crate::{DEFAULT_GALLERY, Database};
 
 pub(super) fn run(common: &Common, command: &Serve, limits: ServeLimits) -> anyhow::Result<u8> {
     begin_log(command.log);
@@ -78,9 +78,6 @@ pub(super) fn keys(common: &Common, command: &KeysArgs) -> anyhow::Result<u8> {
     let file = KeyFile::in_folder(&folder);
     match &command.action {
         KeysAction::New { name, role, galleries, days, rate, concurrent } => {
-            // It would be for every gallery all the same, which nobody who says so expects.
-            let gallery = &command.at.place.gallery;
-            anyhow::ensure!(gallery == DEFAULT_GALLERY, "a key for one gallery is made with --only {gallery}");
             let expires_ms = days.map(NewKey::ends_after).transpose()?;
             let galleries = (!galleries.is_empty()).then(|| galleries.iter().cloned().collect());
             let roles = role.iter().copied().collect();

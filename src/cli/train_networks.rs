@@ -86,7 +86,14 @@ fn parted(all: FaceSet, run: &TrainRun, by_person: bool) -> anyhow::Result<(Face
         return Ok((all, FaceSet::default()));
     }
     if !by_person {
-        return Ok(all.hold_out_faces(run.held_out, run.seed));
+        let found = all.len();
+        let (kept, held) = all.hold_out_faces(run.held_out, run.seed);
+        anyhow::ensure!(
+            !kept.is_empty(),
+            "distilling takes at least two photos with a face, one of them to measure on, and a face is found in {found}; \
+             bring more, or say --held-out 0 to measure nothing"
+        );
+        return Ok((kept, held));
     }
     let (kept, held) = all.hold_out(run.held_out, run.seed);
     anyhow::ensure!(
@@ -232,7 +239,7 @@ fn watched(
         let tar = v.and_then(|v| v.tar(1e-2)).map_or(String::new(), |t| format!(", TAR {t:.4} at FAR 0.01"));
         let rest = v.map_or(String::new(), |v| format!(", accuracy {:.4}, AUC {:.4}", v.accuracy, v.auc));
         let like = e.agreement.map_or(String::new(), |a| format!(", likeness to the teacher {a:.4}"));
-        format!("epoch {}: loss {:.4}{tar}{rest}{like}", e.epoch + 1, e.loss)
+        format!("epoch {}: loss {:.4}{tar}{rest}{like}", e.epoch, e.loss)
     };
     let (title, about) =
         (format!("Training {}", trainer.network()), format!("{} faces, seed {}", faces.len(), run.seed));
@@ -268,7 +275,7 @@ fn watched(
 /// An epoch as a page shows it.
 fn curve(epoch: &EpochReport) -> TrainingEpoch {
     TrainingEpoch {
-        number: epoch.epoch + 1,
+        number: epoch.epoch,
         loss: epoch.loss,
         active: epoch.active,
         rates: epoch.validation.as_ref().map(|v| TrainingRates {

@@ -45,7 +45,10 @@ pub enum TrainError {
         reason: String,
     },
     /// A checkpoint is of another run: other network, data or settings.
-    #[error("{path} is a checkpoint of another run: {what} was {recorded}, and is {now}; begin anew in another folder")]
+    #[error(
+        "{path} is a checkpoint of another run: {what} was {recorded}, and is {now}; say what was said then, or begin \
+        anew with another file"
+    )]
     OtherRun {
         /// The file.
         path: String,

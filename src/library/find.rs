@@ -184,6 +184,17 @@ pub(super) fn shown(id: u64, photo: &PhotoRecord, who: &dyn Fn(u64) -> Option<Wh
     }
 }
 
+/// Days of a month.
+fn days_of(year: &str, month: &str) -> u32 {
+    let year: u32 = year.parse().unwrap_or_default();
+    match month {
+        "04" | "06" | "09" | "11" => 30,
+        "02" if year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400)) => 29,
+        "02" => 28,
+        _ => 31,
+    }
+}
+
 /// A year, month or day.
 pub(super) fn date(text: &str) -> Result<&str, LibraryError> {
     let parts: Vec<&str> = text.split('-').collect();
@@ -192,7 +203,7 @@ pub(super) fn date(text: &str) -> Result<&str, LibraryError> {
     let sound = match parts.as_slice() {
         [year] => digits(year, 4),
         [year, month] => digits(year, 4) && within(month, 12),
-        [year, month, day] => digits(year, 4) && within(month, 12) && within(day, 31),
+        [year, month, day] => digits(year, 4) && within(month, 12) && within(day, days_of(year, month)),
         _ => false,
     };
     if sound { Ok(text) } else { Err(LibraryError::BadDate { text: text.to_string() }) }

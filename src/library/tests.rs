@@ -264,9 +264,20 @@ fn photos_are_found_by_who_is_in_them_and_by_date() {
     let months: BTreeSet<String> = spring.iter().map(|p| p.taken.clone().unwrap()[5..7].to_string()).collect();
     assert_eq!(months, ["03", "04", "05"].map(str::to_string).into());
     assert_eq!(of(&[], Some("2024-05-01"), Some("2024-05-01")).unwrap().len(), 2);
-    for bad in ["24", "2024-13", "2024-05-32", "2024-5", "yesterday", "2024-05-01-01"] {
+    for bad in [
+        "24",
+        "2024-13",
+        "2024-05-32",
+        "2024-02-30",
+        "2023-02-29",
+        "2024-06-31",
+        "2024-5",
+        "yesterday",
+        "2024-05-01-01",
+    ] {
         assert_eq!(of(&[], Some(bad), None).unwrap_err().code(), "library.bad_date", "{bad}");
     }
+    assert!(of(&[], Some("2024-02-29"), None).is_ok() && of(&[], Some("2000-02-29"), None).is_ok());
     assert_eq!(of(&["Nobody"], None, None).unwrap_err().code(), "library.unknown_group");
     let page = library.photos_page("<Ada> & co", &with).unwrap();
     assert!(

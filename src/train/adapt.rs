@@ -136,7 +136,7 @@ struct Pair {
 pub fn adapt(vectors: &[Vec<f32>], people: &[usize], options: &AdaptOptions) -> Result<(Projection, AdaptReport)> {
     let (data, single) = Data::new(vectors, people, options.seed);
     let persons = data.of.len();
-    let folds = options.folds.clamp(2, persons.max(2));
+    let folds = options.folds.clamp(2, (persons / 2).max(2));
     if persons < LEAST_PEOPLE {
         let reason = format!("{persons} people have two faces or more, at least {LEAST_PEOPLE} are needed");
         return Err(EvalError::TooLittle { reason }.into());

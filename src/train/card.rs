@@ -73,7 +73,7 @@ impl ModelCard<'_> {
             let v = e.validation.as_ref();
             text += &format!(
                 "| {} | {:.4} | {} | {} | {} | {} | {} |\n",
-                e.epoch + 1,
+                e.epoch,
                 e.loss,
                 number(e.active),
                 number(v.and_then(|v| v.tar(1e-2))),

@@ -25,6 +25,9 @@ pub(super) struct Record {
     pub network: String,
     /// sha256 of the faces.
     pub faces: String,
+    /// sha256 of the faces that it is measured on; empty before the first step, and in files of before.
+    #[serde(default)]
+    pub held_out: String,
     pub options: TrainOptions,
     /// Steps done.
     pub step: u64,

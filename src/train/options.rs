@@ -121,7 +121,7 @@ pub struct StepReport {
 /// What an epoch did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct EpochReport {
-    /// Number of the epoch, from 0.
+    /// Number of the epoch, from 1.
     pub epoch: u64,
     /// Mean loss.
     pub loss: f64,

@@ -36,6 +36,8 @@ const TOGETHER: usize = 32;
 /// Names of a head's tensors.
 const DIRECTIONS: &str = "head.directions";
 const BIAS: &str = "head.bias";
+/// Of a run that is measured on no face.
+const NOBODY: &str = "nobody";
 
 /// A run.
 ///
@@ -66,6 +68,8 @@ pub struct Trainer {
     /// Number of each person among those with a direction.
     numbers: BTreeMap<usize, usize>,
     faces: String,
+    /// sha256 of the faces that it is measured on; empty before the first step.
+    held_out: String,
     epochs: Vec<EpochReport>,
     /// The batches of one epoch, by its number.
     batches: Option<(u64, Vec<Vec<usize>>)>,
@@ -130,6 +134,7 @@ impl Trainer {
             average: options.average.map(Average::new),
             best: TensorMap::new(),
             faces: faces.sha256(),
+            held_out: String::new(),
             epochs: Vec::new(),
             batches: None,
             sums: (0.0, 0.0, 0),
@@ -189,7 +194,8 @@ impl Trainer {
     /// saved there after each epoch and at an interruption.
     ///
     /// # Errors
-    /// [`TrainError::NotFinite`] where a loss or gradient is no number; [`TrainError::Checkpoint`] where one cannot be
+    /// [`TrainError::NotFinite`] where a loss or gradient is no number; [`TrainError::OtherRun`] where the checkpoint that
+    /// it goes on from was measured on other faces; [`TrainError::Checkpoint`] where one cannot be
     /// written, and the run in memory can be saved elsewhere.
     pub fn run(
         &mut self,
@@ -198,6 +204,13 @@ impl Trainer {
         checkpoint: Option<&Path>,
         watch: &mut dyn FnMut(Event) -> bool,
     ) -> Result<Ending> {
+        let measured_on = held_out.map_or_else(|| NOBODY.to_string(), FaceSet::sha256);
+        if !self.held_out.is_empty() && self.held_out != measured_on {
+            let path = checkpoint.map_or_else(String::new, spelled);
+            let (what, recorded) = ("the sha256 of the faces measured on".to_string(), self.held_out.clone());
+            return Err(TrainError::OtherRun { path, what, recorded, now: measured_on }.into());
+        }
+        self.held_out = measured_on;
         let save = |trainer: &Self| checkpoint.map_or(Ok(()), |path| trainer.save(path));
         while self.steps_done() < self.steps() {
             if self.has_no_better() {
@@ -234,7 +247,7 @@ impl Trainer {
         let taught = rows.as_ref().zip(held_out).filter(|(_, held_out)| !held_out.targets().is_empty());
         let is_triplet = matches!(self.options.objective, Objective::Triplet { .. });
         let report = EpochReport {
-            epoch: self.epochs.len() as u64,
+            epoch: self.epochs.len() as u64 + 1,
             loss: loss / count.max(1) as f64,
             active: is_triplet.then(|| active / count.max(1) as f64),
             validation,
@@ -458,6 +471,7 @@ impl Trainer {
         let record = Record {
             network: self.network.name().to_string(),
             faces: self.faces.clone(),
+            held_out: self.held_out.clone(),
             options: self.options.clone(),
             step: self.steps_done(),
             epochs: self.epochs.clone(),
@@ -486,11 +500,21 @@ impl Trainer {
             if recorded == now { Ok(()) } else { Err(TrainError::OtherRun { path, what, recorded, now }) }
         };
         other("the network", record.network, self.network.name().to_string())?;
-        other("the faces' sha256", record.faces, self.faces.clone())?;
         // A run may be made longer; a cosine is then another, which its user asked for.
         let options = TrainOptions { epochs: self.options.epochs, ..record.options };
         let (recorded, now) = differing(&options, &self.options);
         other("an option", recorded, now)?;
+        // After the options: another seed deals other faces, and the seed is what its user knows.
+        other("the faces' sha256", record.faces, self.faces.clone())?;
+        let done = record.epochs.len() as u64;
+        if done > self.options.epochs {
+            let asked = self.options.epochs;
+            let reason = format!(
+                "{done} epochs of this run are done, and {asked} are asked for; ask for at least {done}, or begin anew with \
+                 another checkpoint file"
+            );
+            return Err(TrainError::Checkpoint { path: spelled(path), reason }.into());
+        }
         let part = |part: &str| -> BTreeMap<String, Tensor> {
             let of = |(key, tensor): (&String, &Tensor)| {
                 let name = key.strip_prefix(part)?.strip_prefix('/')?.to_string();
@@ -523,6 +547,8 @@ impl Trainer {
         }
         self.best = part("best");
         (self.epochs, self.sums) = (record.epochs, record.sums);
+        (1..).zip(&mut self.epochs).for_each(|(number, epoch)| epoch.epoch = number);
+        self.held_out = record.held_out;
         Ok(())
     }
 }

@@ -326,6 +326,31 @@ fn checkpoints_of_other_runs_and_damaged_ones_are_refused() {
     assert!(code == "train.other_run" && said.contains("the faces' sha256"), "{said}");
     let (code, said) = refused(&faces, TrainOptions { rate: 0.5, ..options() });
     assert!(code == "train.other_run" && said.contains("0.5"), "{said}");
+    // Another seed deals other people, too; it is the seed that is said.
+    let (code, said) = refused(&generated(12, 5, 9), TrainOptions { seed: 77, ..options() });
+    assert!(code == "train.other_run" && said.contains("seed = 77"), "{said}");
+    // What is done cannot be asked to be less; what it is measured on is the same to the end.
+    let mut longer = begun(&faces, TrainOptions { epochs: 2, ..options() });
+    let (held, others) = (generated(3, 3, 50), generated(3, 3, 51));
+    longer.run(&faces, Some(&held), Some(&path), &mut |_| true).unwrap();
+    let numbers = |trainer: &Trainer| trainer.epochs().iter().map(|e| e.epoch).collect::<Vec<_>>();
+    assert_eq!(numbers(&longer), [1, 2]);
+    let (code, said) = refused(&faces, TrainOptions { epochs: 1, ..options() });
+    assert!(
+        code == "train.checkpoint" && said.contains("2 epochs of this run are done, and 1 are asked for"),
+        "{said}"
+    );
+    for other in [Some(&others), None] {
+        let mut on = begun(&faces, TrainOptions { epochs: 3, ..options() });
+        on.resume(&path).unwrap();
+        let error = on.run(&faces, other, Some(&path), &mut |_| true).unwrap_err();
+        assert!(error.code() == "train.other_run" && error.to_string().contains("measured on"), "{error}");
+    }
+    let mut on = begun(&faces, TrainOptions { epochs: 3, ..options() });
+    on.resume(&path).unwrap();
+    on.run(&faces, Some(&held), None, &mut |_| true).unwrap();
+    assert_eq!(numbers(&on), [1, 2, 3]);
+    trainer.save(&path).unwrap();
     // A longer run is the same run.
     begun(&faces, TrainOptions { epochs: 9, ..options() }).resume(&path).unwrap();
     let whole = std::fs::read(&path).unwrap();

@@ -142,6 +142,14 @@ async fn what_is_said_of_groups_and_faces_is_remembered_and_logged() {
     let listed = get(&house, "/v1/library/groups").await;
     let (id, other) = (listed["groups"][0]["id"].clone(), listed["groups"][1]["id"].clone());
     let group = format!("/v1/library/groups/{id}");
+    // An array is no object, and a call whose options are in the query takes no body.
+    let array = change(&house, "PATCH", &group, json!(["Grace Hopper", false, null])).await;
+    assert_eq!(array.problem(), "request.bad_json");
+    let body = json!({ "gallery": "staff" }).to_string();
+    let request = axum::http::Request::post("/v1/library/group").header("content-type", "application/json");
+    let request = request.header("content-length", body.len()).body(body.into()).unwrap();
+    let refused = house.send(request).await;
+    assert_eq!(refused.problem(), "request.bad_option");
     let named = change(&house, "PATCH", &group, json!({ "name": " Grace Hopper " })).await.ok();
     assert_eq!((&named["group"], &named["name"], &named["faces"]), (&id, &json!("Grace Hopper"), &json!(3)));
     let of_other = faces_of(&house, &other).await;

@@ -201,6 +201,11 @@ pub(in crate::cli) fn matches(line: &[OsString]) -> Result<ArgMatches, clap::Err
         );
         return Err(command().error(ErrorKind::ArgumentConflict, what));
     }
+    // It would be for every gallery all the same, which nobody who says so expects.
+    if matches.subcommand_name() == Some("keys") && is_said(&matches, "gallery") {
+        let what = "--gallery limits no key; a key for one gallery is made with `kith keys new NAME --role ROLE --only GALLERY`";
+        return Err(command().error(ErrorKind::ArgumentConflict, what));
+    }
     Ok(matches)
 }
 
@@ -226,21 +231,18 @@ fn advised(mut error: clap::Error) -> clap::Error {
     error
 }
 
+/// Whether the command line says an option, at whatever command of its path.
+fn is_said(matches: &ArgMatches, id: &str) -> bool {
+    let here =
+        matches.try_contains_id(id).is_ok() && matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
+    here || matches.subcommand().is_some_and(|(_, deeper)| is_said(deeper, id))
+}
+
 /// The first option of the networks that was said and does nothing in its command, with the command's name.
 fn idle(matches: &ArgMatches) -> Option<(String, String)> {
-    let (name, inner) = matches.subcommand()?;
+    let name = matches.subcommand_name()?;
     let (.., networks, _) = *ROWS.iter().find(|(row, ..)| *row == name)?;
-    let mut levels = vec![matches, inner];
-    while let Some((_, deeper)) = levels.last().and_then(|m| m.subcommand()) {
-        levels.push(deeper);
-    }
-    let said = |id: &str| {
-        let by_line = |m: &&ArgMatches| {
-            m.try_contains_id(id).is_ok() && m.value_source(id) == Some(clap::parser::ValueSource::CommandLine)
-        };
-        levels.iter().any(by_line)
-    };
-    let option = OPTIONS.iter().find(|id| !acts(networks, id) && said(id))?;
+    let option = OPTIONS.iter().find(|id| !acts(networks, id) && is_said(matches, id))?;
     Some((format!("--{}", option.replace('_', "-")), name.to_string()))
 }
 

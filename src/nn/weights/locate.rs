@@ -111,7 +111,8 @@ impl WeightStore {
     pub(crate) fn name_of(&self, model: &ModelId) -> Option<String> {
         let (architecture, mirrored, digits) = model.parts()?;
         let made_by = |name: &str| match self.file(name) {
-            Some(path) => files::read(&path).is_ok_and(|bytes| sha256_hex(&bytes).starts_with(digits)),
+            Some(path) => files::read(&path)
+                .is_ok_and(|bytes| Manifest::built_in().identity_of(&sha256_hex(&bytes)).starts_with(digits)),
             None => embedded(name).is_some_and(|bytes| {
                 let known = Manifest::built_in().find(name).ok().and_then(ModelEntry::identity);
                 known.map_or_else(|| sha256_hex(bytes), str::to_string).starts_with(digits)
@@ -138,16 +139,21 @@ impl WeightStore {
             if let Some(expected) = expected.filter(|_| !same_network) {
                 return Err(WeightsError::WrongChecksum { path: shown, expected, received });
             }
-            let known = entry.filter(|e| e.sha256.as_ref() == Some(&received)).and_then(ModelEntry::identity);
-            return loaded(&bytes, &shown, known.map_or(received, str::to_string), entry);
+            return loaded(&bytes, &shown, Manifest::built_in().identity_of(&received), entry);
         }
         if let (Some(bytes), Some(entry)) = (embedded(name), entry) {
             // Bytes compiled in cannot have changed since the test that held them against the manifest.
             let sha256 = entry.identity().map_or_else(|| sha256_hex(bytes), str::to_string);
             return loaded(bytes, &format!("<built-in {name}>"), sha256, Some(entry));
         }
-        let entry = Manifest::built_in().find(name)?;
-        Err(self.missing(entry))
+        match Manifest::built_in().find(name) {
+            Ok(entry) => Err(self.missing(entry)),
+            Err(WeightsError::UnknownModel { name, known }) => {
+                let known = std::iter::once(known).chain(self.own_names()).collect::<Vec<_>>().join(", ");
+                Err(WeightsError::UnknownModel { name, known })
+            }
+            Err(other) => Err(other),
+        }
     }
 
     /// Reads the weights of that name wherever they are, holds checksum, tensors and every value
@@ -252,6 +258,19 @@ mod tests {
             super::super::check_finite(name, &loaded.tensors).unwrap();
         }
         assert_eq!(Manifest::built_in().model.iter().filter(|m| m.embedded).count(), EMBEDDED.len());
+    }
+
+    #[cfg(feature = "embedded-weights")]
+    #[test]
+    fn the_same_bytes_are_the_same_model_whatever_they_are_called() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = WeightStore::new(Some(folder.path().to_path_buf()));
+        let built_in = store.load("sface").unwrap().sha256;
+        std::fs::write(folder.path().join("mine.safetensors"), embedded("sface").unwrap()).unwrap();
+        assert_eq!(store.load("mine").unwrap().sha256, built_in);
+        // Whoever mistypes it sees what is there.
+        let unknown = store.load("mien").err().unwrap().to_string();
+        assert!(unknown.contains("sface") && unknown.contains("mine"), "{unknown}");
     }
 
     #[test]

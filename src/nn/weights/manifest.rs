@@ -121,6 +121,13 @@ impl Manifest {
         self.model.iter().filter(these).any(|m| m.proven.iter().any(|p| p == precision))
     }
 
+    /// What ids of the model that is made of a file begin with, by the file's sha256: the same bytes are the same model,
+    /// whatever they are called.
+    pub(crate) fn identity_of(&self, sha256: &str) -> String {
+        let entry = self.model.iter().find(|m| m.sha256.as_deref() == Some(sha256));
+        entry.and_then(ModelEntry::identity).unwrap_or(sha256).to_string()
+    }
+
     /// The model of that name.
     ///
     /// # Errors

@@ -11,4 +11,4 @@ mod query;
 pub(super) use form::{Form, Upload};
 pub(super) use intake::{Intake, MOST_VECTORS};
 pub(super) use object::Object;
-pub(super) use query::{Options, Path, flag, gallery_of};
+pub(super) use query::{NoBody, Options, Path, flag, gallery_of};

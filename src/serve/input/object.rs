@@ -32,6 +32,10 @@ where
         let most = intake.most_values();
         let read = move |came: &Came| {
             bounded(&came.bytes, most)?;
+            // An array would be taken for the members in their order.
+            if came.bytes.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+                return Err(Problem::bad("request.bad_json", "the body is no JSON object"));
+            }
             serde_json::from_slice(&came.bytes).map_err(|e| Problem::bad("request.bad_json", e.to_string()))
         };
         let (object, digest) = parse(&intake, came, move |came| Ok((read(&came)?, came.digest()))).await?;

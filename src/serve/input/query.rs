@@ -2,6 +2,7 @@
 
 use axum::extract::FromRequestParts;
 use axum::extract::rejection::PathRejection;
+use axum::http::header;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
 
@@ -88,6 +89,22 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Options<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         options_of(&query_without_gallery(parts.uri.query().unwrap_or_default())?).map(Self)
+    }
+}
+
+/// No body: the options of the call are in its query, and what a body said would be passed over.
+#[derive(Debug)]
+pub(in super::super) struct NoBody;
+
+impl<S: Sync> FromRequestParts<S> for NoBody {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let length = parts.headers.get(header::CONTENT_LENGTH).map(|length| length.as_bytes() != b"0");
+        if length.unwrap_or_else(|| parts.headers.contains_key(header::TRANSFER_ENCODING)) {
+            return Err(Problem::bad("request.bad_option", "this call takes no body: say its options in the query"));
+        }
+        Ok(Self)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::serve::audit::{AuditCheck, Event, Sought, find_lines};
 use crate::serve::auth::{Admin, Known, Read};
 use crate::serve::files::{io, make_private_folder};
 use crate::serve::idempotency::Once;
-use crate::serve::input::{Options, flag};
+use crate::serve::input::{NoBody, Options, flag};
 use crate::serve::ledger::Ledger;
 use crate::serve::pools::Pools;
 use crate::serve::problem::Problem;
@@ -229,6 +229,7 @@ pub(super) async fn backup(
     known: Known<Admin>,
     _: Once,
     Options(With { ring }): Options<With>,
+    _: NoBody,
 ) -> Result<(StatusCode, Json<BackupView>), Problem> {
     if known.caller.galleries.is_some() {
         let detail = "a backup holds every gallery, and this key does not reach them all";

@@ -12,7 +12,7 @@ use crate::json::json;
 use crate::serve::audit::Event;
 use crate::serve::auth::{Enroll, Everywhere};
 use crate::serve::idempotency::Again;
-use crate::serve::input::{Object, Options, Path, flag};
+use crate::serve::input::{NoBody, Object, Options, Path, flag};
 use crate::serve::problem::Problem;
 use crate::serve::state::Service;
 use crate::serve::terms::Name;
@@ -230,6 +230,7 @@ pub(super) async fn group(
     may: Everywhere<Enroll>,
     again: Again,
     Options(Grouping { poor_faces }): Options<Grouping>,
+    _: NoBody,
 ) -> Result<Response, Problem> {
     let gallery = may.gallery.clone();
     let event = Event { gallery: Some(gallery.clone()), ..may.event("group library") };
