@@ -293,7 +293,7 @@ fn a_full_disk_is_said_wherever_distillation_writes() {
     assert!(std::fs::read(&weights).unwrap() == written);
     std::fs::remove_file(home.join("weights/small.card.md")).unwrap();
     std::fs::create_dir(home.join("weights/small.card.md")).unwrap();
-    let (code, message) = refused(&kith(home, &once));
+    let (code, message) = refused(&kith(home, &twice));
     assert!(code == "train.checkpoint" && message.contains("small.card.md"), "{code}: {message}");
     assert!(files("weights", ".kith").is_empty() && files("", ".tmp").is_empty());
 }
