@@ -142,6 +142,47 @@ fn an_interrupted_run_says_how_to_go_on() {
     assert!(!home.join("weights/ours.safetensors").exists());
 }
 
+/// A step of a large batch takes long; who asks twice does not want to wait for it.
+#[cfg(all(target_os = "linux", feature = "serve"))]
+#[test]
+fn a_second_interruption_ends_the_run_in_the_middle_of_a_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    people(home);
+    let (mut command, mut arguments) = (Command::new(env!("CARGO_BIN_EXE_kith")), TRAIN);
+    // Faces of each person in a batch.
+    arguments[8] = "1000";
+    command.args(arguments).args(["--loss", "arcface"]).current_dir(home).env("KITH_WEIGHTS", home.join("weights"));
+    let mut child = command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let second = std::time::Duration::from_secs(1);
+    let interrupt = || Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    // Whether the process has an ear for it yet, as the system says.
+    let hears = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_string();
+        u64::from_str_radix(&caught, 16).unwrap() & 2 != 0
+    };
+    let began = std::time::Instant::now();
+    while !hears() && began.elapsed().as_secs() < 120 {
+        std::thread::sleep(second / 20);
+    }
+    assert!(interrupt().success());
+    std::thread::sleep(second);
+    assert!(interrupt().success());
+    let asked = std::time::Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if asked.elapsed() > 5 * second {
+            child.kill().unwrap();
+            panic!("the run goes on: {:?}", child.wait().unwrap());
+        }
+        std::thread::sleep(second / 20);
+    };
+    assert_eq!(status.code(), Some(2));
+}
+
 #[test]
 fn a_preview_shows_every_augmentation_from_its_seed() {
     let folder = tempfile::tempdir().unwrap();

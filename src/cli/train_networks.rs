@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::args::common::Common;
 use super::args::train::{TrainDistil, TrainRun, TrainTriplet};
 use super::codes::DONE;
+#[cfg(feature = "serve")]
+use super::codes::FAILED;
 use super::{output, own_weights};
 use crate::LabelledPhoto;
 use crate::eval::{TrainingEpoch, TrainingRates, training_page};
@@ -15,7 +17,7 @@ use crate::json::json;
 use crate::nn::weights::WeightStore;
 use crate::train::{
     Ending, EpochReport, Event, FaceSet, ModelCard, Network, StepReport, TrainOptions, Trainer, Validation, chips_of,
-    networks, taught_by, validate,
+    networks, taught_by, validate, written_epoch,
 };
 
 pub(super) fn known(name: &str) -> anyhow::Result<Network> {
@@ -203,9 +205,9 @@ fn trained(
         epochs(epochs_done.len()),
         spelled(&card)
     ));
-    let last = epochs_done.last().and_then(|e| e.validation.as_ref());
+    let kept = written_epoch(epochs_done, options).and_then(|e| e.validation.as_ref());
     for far in [1e-2, 1e-3] {
-        let tars = last.zip(own.as_ref()).and_then(|(s, t)| Some((s.tar(far)?, t.tar(far)?)));
+        let tars = kept.zip(own.as_ref()).and_then(|(s, t)| Some((s.tar(far)?, t.tar(far)?)));
         if let Some((student, teacher)) = tars.filter(|(_, teacher)| *teacher > 0.0) {
             output::line(&format!(
                 "people not learnt from: true accept rate {student:.4} at a false accept rate of {far}, the teacher's \
@@ -288,7 +290,8 @@ fn curve(epoch: &EpochReport) -> TrainingEpoch {
     }
 }
 
-/// Set by the first ctrl-C. A build without the service has no ear for it: the process ends, and the last checkpoint stays.
+/// Set by the first ctrl-C; the second ends the process at once, since a step can take minutes. A build without the service
+/// has no ear for it: the process ends, and the last checkpoint stays.
 fn asked_to_stop() -> Arc<AtomicBool> {
     let asked = Arc::new(AtomicBool::new(false));
     #[cfg(feature = "serve")]
@@ -296,8 +299,15 @@ fn asked_to_stop() -> Arc<AtomicBool> {
         let heard = Arc::clone(&asked);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            if runtime.is_ok_and(|r| r.block_on(tokio::signal::ctrl_c()).is_ok()) {
+            let Ok(runtime) = runtime else { return };
+            if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
                 heard.store(true, Ordering::Relaxed);
+                eprintln!(
+                    "kith: the step is finished first; ctrl-C again ends at once, with the last checkpoint as it is"
+                );
+                if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
+                    std::process::exit(FAILED.into());
+                }
             }
         });
     }

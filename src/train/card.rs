@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::adapt::{AdaptOptions, AdaptReport};
 use super::faces::FaceSet;
-use super::options::{EpochReport, TrainOptions};
+use super::options::{EpochReport, TrainOptions, written_epoch};
 use crate::error::{Result, TrainError};
 use crate::files::{self, Audience, spelled};
 use crate::nn::weights::Imported;
@@ -82,6 +82,9 @@ impl ModelCard<'_> {
                 number(e.agreement)
             );
         }
+        if let Some(kept) = written_epoch(self.epochs, self.options) {
+            text += &format!("\nThe weights are those of epoch {}.\n", kept.epoch);
+        }
         text += "\nRates are over all pairs of the faces measured on; thresholds are chosen on the same pairs. It has no calibration: \
                  run `kith calibrate` before verdicts are asked of it.\n";
         let settings = toml::to_string(self.options).unwrap_or_default();
@@ -153,6 +156,38 @@ fn beside(weights: &Path, text: &str) -> Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_card_says_which_epoch_s_weights_were_written() {
+        let written = Imported {
+            path: "mine.safetensors".into(),
+            architecture: "tiny".to_string(),
+            tensors: 1,
+            size: 1,
+            sha256: "0123abc".to_string(),
+        };
+        let epoch = |epoch, agreement| EpochReport { epoch, loss: 1.0, active: None, validation: None, agreement };
+        let faces = FaceSet::default();
+        let text = |scores: [Option<f64>; 4], patience| {
+            let epochs: Vec<_> = (1..).zip(scores).map(|(number, score)| epoch(number, score)).collect();
+            let options = TrainOptions { patience, ..TrainOptions::default() };
+            let card = ModelCard {
+                network: "tiny",
+                written: &written,
+                faces: &faces,
+                held_out: &faces,
+                teacher: None,
+                options: &options,
+                epochs: &epochs,
+                from: None,
+            };
+            card.text()
+        };
+        let scores = [Some(0.5), Some(0.9), Some(0.9), Some(0.7)];
+        assert!(text(scores, Some(2)).contains("those of epoch 2."), "the first of the best");
+        assert!(text(scores, None).contains("those of epoch 4."), "the last without patience");
+        assert!(text([None; 4], Some(2)).contains("those of epoch 4."), "nothing was measured");
+    }
 
     #[test]
     fn the_card_of_an_adapted_model_says_what_was_measured_and_stands_beside_it() {

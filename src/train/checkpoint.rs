@@ -54,12 +54,24 @@ fn digest(tensors: &BTreeMap<String, Tensor>) -> Result<String> {
     Ok(hex(&digest.finalize()))
 }
 
+fn is_finite(tensor: &Tensor) -> candle_core::Result<bool> {
+    Ok(tensor.flatten_all()?.to_vec1::<f32>()?.iter().all(|v| v.is_finite()))
+}
+
 /// Writes a checkpoint; what was there before stays until the new one is whole.
 pub(super) fn write(path: &Path, mut record: Record, tensors: &BTreeMap<String, Tensor>) -> Result<()> {
     let mut stored = BTreeMap::new();
     for (name, tensor) in tensors {
         let tensor = tensor.to_device(&Device::Cpu).and_then(|t| t.contiguous());
-        stored.insert(name.clone(), tensor.map_err(failed("writing a checkpoint"))?);
+        let tensor = tensor.map_err(failed("writing a checkpoint"))?;
+        if !is_finite(&tensor).map_err(failed("writing a checkpoint"))? {
+            let reason = format!(
+                "the checkpoint was not written: {name} has values that are no finite numbers, so the run has diverged; what \
+                 was saved here before is untouched. Go on from there with a lower learning rate"
+            );
+            return Err(refused(path, reason).into());
+        }
+        stored.insert(name.clone(), tensor);
     }
     record.sha256 = digest(&stored)?;
     let text = toml::to_string(&record).map_err(|e| refused(path, e.to_string()))?;

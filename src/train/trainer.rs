@@ -70,6 +70,8 @@ pub struct Trainer {
     faces: String,
     /// sha256 of the faces that it is measured on; empty before the first step.
     held_out: String,
+    /// How many faces.
+    count: usize,
     epochs: Vec<EpochReport>,
     /// The batches of one epoch, by its number.
     batches: Option<(u64, Vec<Vec<usize>>)>,
@@ -94,9 +96,8 @@ impl Trainer {
 
     pub(super) fn of(network: Network, faces: &FaceSet, options: TrainOptions, device: DeviceChoice) -> Result<Self> {
         check(&options)?;
-        if let Some(none) = options.frozen.iter().find(|f| !network.specs().iter().any(|s| s.name.starts_with(*f))) {
-            let expected =
-                "a layer of the network, or the beginning of its name, as `kith train networks NAME` lists them";
+        if let Some(none) = options.frozen.iter().find(|f| !network.has_layer(f)) {
+            let expected = "a layer of the network, or its name up to a dot, as `kith train networks NAME` lists them";
             return Err(ModelError::InvalidOption { option: "frozen", received: none.clone(), expected }.into());
         }
         fits(&network, faces)?;
@@ -135,6 +136,7 @@ impl Trainer {
             best: TensorMap::new(),
             faces: faces.sha256(),
             held_out: String::new(),
+            count: faces.len(),
             epochs: Vec::new(),
             batches: None,
             sums: (0.0, 0.0, 0),
@@ -194,8 +196,9 @@ impl Trainer {
     /// saved there after each epoch and at an interruption.
     ///
     /// # Errors
-    /// [`TrainError::NotFinite`] where a loss or gradient is no number; [`TrainError::OtherRun`] where the checkpoint that
-    /// it goes on from was measured on other faces; [`TrainError::Checkpoint`] where one cannot be
+    /// [`ModelError::InvalidOption`] for other faces than the run began with; [`TrainError::OtherRun`] where the checkpoint
+    /// that it goes on from was measured on other faces; [`TrainError::NotFinite`] where a loss or gradient is no number;
+    /// [`TrainError::Checkpoint`] where one cannot be
     /// written, and the run in memory can be saved elsewhere.
     pub fn run(
         &mut self,
@@ -204,6 +207,9 @@ impl Trainer {
         checkpoint: Option<&Path>,
         watch: &mut dyn FnMut(Event) -> bool,
     ) -> Result<Ending> {
+        if faces.sha256() != self.faces {
+            return Err(other_faces(faces));
+        }
         let measured_on = held_out.map_or_else(|| NOBODY.to_string(), FaceSet::sha256);
         if !self.held_out.is_empty() && self.held_out != measured_on {
             let path = checkpoint.map_or_else(String::new, spelled);
@@ -268,6 +274,9 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::run`].
     pub fn step(&mut self, faces: &FaceSet) -> Result<StepReport> {
+        if faces.len() != self.count {
+            return Err(other_faces(faces));
+        }
         let step = self.steps_done();
         let per_epoch = self.sampler.batches() as u64;
         let epoch = step / per_epoch;
@@ -298,9 +307,14 @@ impl Trainer {
         let labels: Vec<usize> = batch.iter().map(|&at| self.numbers[&faces.people()[at]]).collect();
         let targets: Vec<&[f32]> = batch.iter().filter_map(|&at| faces.targets().get(at)).map(Vec::as_slice).collect();
         let batch_of = Batch { labels: &labels, targets: &targets, epoch };
-        let parts: Vec<&[Raster]> = chips.chunks(self.options.part.max(2)).collect();
-        // A last part of one face would have no variance.
-        let parts = if parts.last().is_some_and(|p| p.len() < 2) { vec![chips.as_slice()] } else { parts };
+        let mut parts: Vec<&[Raster]> = chips.chunks(self.options.part.max(2)).collect();
+        // A last part of one face would have no variance: it goes with the part before.
+        if let [.., before, last] = parts[..]
+            && last.len() < 2
+        {
+            parts.truncate(parts.len() - 2);
+            parts.push(&chips[chips.len() - before.len() - last.len()..]);
+        }
         let judged = self.gradients(&parts, &batch_of).map_err(failed("a step of training"))?;
         let Judged { mut gradients, loss, active, spread } = judged;
         if !loss.is_finite() {
@@ -589,6 +603,11 @@ fn first_directions(people: usize, dimension: usize, seed: u64, device: &Device)
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed ^ 0x6865_6164);
     let values: Vec<f32> = (0..people * dimension).map(|_| rng.random_range(-0.1f32..0.1)).collect();
     Var::from_vec(values, (people, dimension), device.inner())
+}
+
+fn other_faces(faces: &FaceSet) -> Error {
+    let received = format!("{} other faces", faces.len());
+    ModelError::InvalidOption { option: "faces", received, expected: "the faces that the run began with" }.into()
 }
 
 fn fits(network: &Network, faces: &FaceSet) -> Result<()> {

@@ -259,9 +259,51 @@ fn parts_of_a_batch_give_the_gradient_of_the_whole() {
             assert!(gap < 1e-5, "{name}: {gap}");
         }
     }
-    // A last part of one face has no variance: the batch goes through whole.
-    let options = TrainOptions { part: 31, ..options() };
-    begun(&faces, options).step(&faces).unwrap();
+}
+
+#[test]
+fn a_last_part_of_one_face_goes_with_the_part_before_it() {
+    let faces = generated(12, 5, 4);
+    // 25 faces: 8, 8 and 9. The whole batch together could be more than there is memory for.
+    let statistics = |part: usize| {
+        let options = TrainOptions { people: 5, each: 5, part, ..options() };
+        let mut trainer = begun(&faces, options);
+        trainer.step(&faces).unwrap();
+        bits(&trainer).into_iter().filter(|(name, _)| name.contains("running_mean")).collect::<Vec<_>>()
+    };
+    assert_ne!(statistics(8), statistics(25));
+    assert_eq!(statistics(24), statistics(25), "24 and one are the whole");
+}
+
+#[test]
+fn faces_that_the_run_did_not_begin_with_are_refused() {
+    let faces = generated(12, 5, 4);
+    let mut trainer = begun(&faces, options());
+    for other in [generated(12, 4, 4), generated(12, 5, 7), FaceSet::default()] {
+        let error = trainer.run(&other, None, None, &mut |_| true).unwrap_err();
+        assert_eq!(error.code(), "model.invalid_option", "{error}");
+    }
+    for other in [generated(12, 4, 4), FaceSet::default()] {
+        assert_eq!(trainer.step(&other).unwrap_err().code(), "model.invalid_option");
+    }
+    assert_eq!(trainer.steps_done(), 0);
+    trainer.step(&faces).unwrap();
+}
+
+#[test]
+fn a_run_that_has_diverged_does_not_take_the_place_of_its_last_good_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("run.checkpoint");
+    let faces = generated(12, 5, 4);
+    let mut trainer = begun(&faces, options());
+    trainer.step(&faces).unwrap();
+    trainer.save(&path).unwrap();
+    let good = std::fs::read(&path).unwrap();
+    let weight = &trainer.parameters.learnt["fc.weight"];
+    weight.set(&weight.affine(1e30, 0.0).unwrap().affine(1e30, 0.0).unwrap()).unwrap();
+    let error = trainer.save(&path).unwrap_err();
+    assert!(error.code() == "train.checkpoint" && error.to_string().contains("fc.weight"), "{error}");
+    assert!(std::fs::read(&path).unwrap() == good);
 }
 
 #[test]
@@ -379,6 +421,10 @@ fn what_cannot_be_trained_is_said() {
         TrainOptions { average: Some(1.0), ..options() },
         TrainOptions { clip: Some(0.0), ..options() },
         TrainOptions { epochs: 0, ..options() },
+        // None of these is a layer, or several: nothing would stay as it is.
+        TrainOptions { frozen: vec!["con".to_string()], ..options() },
+        TrainOptions { frozen: vec!["conv0.weight".to_string()], ..options() },
+        TrainOptions { frozen: vec![String::new()], ..options() },
     ] {
         assert_eq!(new(wrong), "model.invalid_option");
     }

@@ -1,5 +1,10 @@
 //! Measuring a network on people whom it was not trained on, by [`crate::eval`]'s scores.
 
+use std::collections::BTreeMap;
+
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::error::EvalError;
@@ -69,14 +74,31 @@ pub fn agreement(student: &[Vec<f32>], teacher: &[Vec<f32>]) -> Option<f64> {
     (spread > 0.0).then(|| both / spread)
 }
 
+/// Places of the faces that count: all, where they are few; else those of as many people as there is room for, drawn the same
+/// way each time. People count with all their faces, so that genuine pairs stay; but nobody fills more than half.
+fn counted(labels: &[usize]) -> Vec<usize> {
+    if labels.len() <= MOST_FACES {
+        return (0..labels.len()).collect();
+    }
+    let mut by_person = BTreeMap::<usize, Vec<usize>>::new();
+    labels.iter().enumerate().for_each(|(place, person)| by_person.entry(*person).or_default().push(place));
+    let mut people: Vec<Vec<usize>> = by_person.into_values().collect();
+    people.shuffle(&mut ChaCha8Rng::seed_from_u64(0));
+    let mut places = Vec::with_capacity(MOST_FACES);
+    for faces in people {
+        let room = (MOST_FACES - places.len()).min(MOST_FACES / 2);
+        places.extend(faces.into_iter().take(room));
+    }
+    places.sort_unstable();
+    places
+}
+
 /// All pairs of rows of `dimension` values, each of length one, of people `labels`. Distances are Euclidean.
 ///
 /// # Errors
 /// [`EvalError::TooLittle`] without a pair of each kind.
 pub fn validate(rows: &[Vec<f32>], labels: &[usize]) -> Result<Validation, EvalError> {
-    // Every k-th face, so that many people are in it.
-    let stride = rows.len().div_ceil(MOST_FACES).max(1);
-    let places: Vec<usize> = (0..rows.len()).step_by(stride).collect();
+    let places = counted(&labels[..rows.len().min(labels.len())]);
     let (mut genuine, mut impostor) = (Vec::new(), Vec::new());
     for (at, &i) in places.iter().enumerate() {
         for &j in &places[..at] {
@@ -106,6 +128,24 @@ pub fn validate(rows: &[Vec<f32>], labels: &[usize]) -> Result<Validation, EvalE
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_faces_than_count_keep_their_genuine_pairs() {
+        // Two photos of each, one behind the other: every second face alone would be nobody's pair.
+        for (people, each) in [(1300, 2), (900, 3), (2, 1500), (1, 2500)] {
+            let labels: Vec<usize> = (0..people * each).map(|face| face / each).collect();
+            let angle = |face: usize| (face / each) as f32 + 0.001 * (face % each) as f32;
+            let rows: Vec<Vec<f32>> = (0..labels.len()).map(|f| vec![angle(f).cos(), angle(f).sin()]).collect();
+            if people == 1 {
+                assert!(validate(&rows, &labels).is_err());
+                continue;
+            }
+            let validation = validate(&rows, &labels).unwrap();
+            assert!((1900..=2000).contains(&validation.faces), "{validation:?}");
+            assert!(validation.genuine >= 900 && validation.impostor > 0, "{people} people: {}", validation.genuine);
+            assert_eq!(validation.genuine + validation.impostor, validation.faces * (validation.faces - 1) / 2);
+        }
+    }
 
     #[test]
     fn agreement_is_a_cosine_or_a_correlation_of_cosines() {

@@ -139,9 +139,12 @@ impl Convolution {
             let source = &face[from..from + self.map.1];
             line[..first].fill(0.0);
             line[past..].fill(0.0);
+            if first == past {
+                return;
+            }
             if stride == 1 {
                 line[first..past].copy_from_slice(&source[begin..begin + past - first]);
-            } else if first < past {
+            } else {
                 let values = source[begin..].iter().step_by(stride);
                 line[first..past].iter_mut().zip(values).for_each(|(to, value)| *to = *value);
             }

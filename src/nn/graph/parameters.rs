@@ -23,6 +23,15 @@ pub(super) fn is_in(name: &str, layers: &[String]) -> bool {
     layers.iter().any(|l| name.strip_prefix(l.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.')))
 }
 
+impl Network {
+    /// Whether a layer with tensors has that name, or is inside what has it: whether freezing it freezes anything.
+    pub(crate) fn has_layer(&self, name: &str) -> bool {
+        let layers = [name.to_string()];
+        let of = |spec: &TensorSpec| spec.name.rsplit_once('.').is_some_and(|(layer, _)| is_in(layer, &layers));
+        !name.is_empty() && self.specs().iter().any(of)
+    }
+}
+
 /// Takes a batch's moments, over `count` values a channel, into the running statistics of a layer.
 pub(super) fn take_in(
     running: &BTreeMap<String, Var>,

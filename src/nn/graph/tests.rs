@@ -113,6 +113,10 @@ fn convolutions_of_every_shape_and_their_gradients_are_the_tensor_librarys() {
         (3, 1, 1, 23),
         (1, 1, 0, 23),
         (3, 2, 0, 23),
+        // Columns of the kernel that lie in the padding wherever it stands.
+        (5, 1, 2, 1),
+        (7, 1, 3, 2),
+        (7, 2, 3, 2),
     ] {
         let what = format!("{kernel} at {stride}, {padding} of {side}");
         let first = conv("a", 4, (3, 3), 1, (1, 1));
