@@ -32,8 +32,8 @@ pub use faces::FaceSet;
 pub use losses::Head;
 pub use mining::{Mined, Mining, Triplet, mine, squared_distances};
 pub use optimiser::{Rule, Schedule};
-pub(crate) use options::written_epoch;
-pub use options::{Ending, EpochReport, Event, Objective, StepReport, TrainOptions};
+
+pub use options::{Ending, EpochReport, Event, Objective, StepReport, TrainOptions, written_epoch};
 pub use sampler::Sampler;
 pub use trainer::Trainer;
 pub use validate::{Validation, agreement, validate};
