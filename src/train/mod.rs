@@ -32,7 +32,6 @@ pub use faces::FaceSet;
 pub use losses::Head;
 pub use mining::{Mined, Mining, Triplet, mine, squared_distances};
 pub use optimiser::{Rule, Schedule};
-
 pub use options::{Ending, EpochReport, Event, Objective, StepReport, TrainOptions, written_epoch};
 pub use sampler::Sampler;
 pub use trainer::Trainer;
