@@ -142,7 +142,7 @@ impl EpochReport {
 }
 
 /// The epoch whose weights a run writes: the first of the best where it had patience, else the last.
-pub(crate) fn written_epoch<'a>(epochs: &'a [EpochReport], options: &TrainOptions) -> Option<&'a EpochReport> {
+pub fn written_epoch<'a>(epochs: &'a [EpochReport], options: &TrainOptions) -> Option<&'a EpochReport> {
     let scored = |e: &'a EpochReport| Some((e, e.score()?));
     let best = epochs.iter().rev().filter_map(scored).max_by(|(_, a), (_, b)| a.total_cmp(b)).map(|(e, _)| e);
     best.filter(|_| options.patience.is_some()).or(epochs.last())
