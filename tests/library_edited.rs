@@ -218,6 +218,35 @@ fn a_folder_that_has_another_name_has_moved() {
 }
 
 #[test]
+fn photos_that_are_moved_and_edited_between_two_scans_are_found_again() {
+    let said = Said::new();
+    // Two away for good, one of them in a folder that is renamed; one edited under its new name.
+    said.place.put("hopper_crop.jpg", "sub/gone.jpg");
+    said.scan();
+    let (old, new) = (said.place.photos(), said.place.at("pictures"));
+    fs::rename(&old, &new).unwrap();
+    fs::remove_file(new.join("sub/gone.jpg")).unwrap();
+    with_comment(&new.join("c.jpg"), "sorted");
+    fs::rename(new.join("b.png"), new.join("eileen.png")).unwrap();
+    let picture = image::open(new.join("eileen.png")).unwrap().brighten(10);
+    picture.save_with_format(new.join("eileen.png"), ImageFormat::Png).unwrap();
+    let scanned = said.place.answer(&["library", "add", new.to_str().unwrap()], 0);
+    assert_eq!(counts(&scanned, WHAT), [0, 0, 3, 0, 1, 0], "{scanned}");
+    let list = said.place.answer(&["library", "list"], 0);
+    let mut shown: Vec<(String, u64)> = Vec::new();
+    for photo in list["photos"].as_array().unwrap() {
+        let path = photo["files"][0].as_str().unwrap();
+        assert!(Path::new(path).starts_with(&new), "nothing is shown that is not there: {list}");
+        let faces = photo["faces"].as_array().unwrap().iter().map(|f| f["id"].as_u64().unwrap()).sum();
+        shown.push((Path::new(path).file_name().unwrap().to_str().unwrap().to_string(), faces));
+    }
+    shown.sort();
+    let of = |at: usize| said.before[at].iter().map(|(id, _)| *id).sum::<u64>();
+    assert_eq!(shown, [("a.jpg".into(), of(0)), ("c.jpg".into(), of(2)), ("eileen.png".into(), of(1))]);
+    assert_eq!(said.place.answer(&["cluster", "no-faces"], 0)["faces"].as_array().unwrap().len(), 2);
+}
+
+#[test]
 fn a_folder_that_is_not_there_keeps_nobody_from_the_others() {
     let said = Said::new();
     let disk = said.place.at("disk");

@@ -14,6 +14,7 @@ const SAME_FACE: f32 = 0.5;
 /// The photo that a file was.
 #[derive(Clone, Copy)]
 pub(super) struct Before<'a> {
+    pub id: u64,
     pub record: &'a PhotoRecord,
     /// Faces of which somebody has said something.
     pub said: &'a BTreeSet<u64>,
@@ -106,7 +107,7 @@ mod tests {
     fn looked(engine: &Engine, before: Option<Before>) -> Looked {
         let bytes = std::fs::read("tests/fixtures/photos/two_faces.jpg").unwrap();
         let file = PhotoFile { path: "two_faces.jpg".into(), size: 1, modified_ns: 1, missing: false };
-        look(engine, &Limits::default(), &bytes, [7; 32], file, before).unwrap()
+        look(engine, &Limits::default(), &bytes, [7; 32], file, (before, &[])).unwrap()
     }
 
     #[test]
@@ -127,11 +128,11 @@ mod tests {
         (record.faces[0].id, record.faces[1].id) = (10, 11);
         record.detector = "another".into();
         let said = BTreeSet::from([21]);
-        let again = looked(&engine, Some(Before { record: &record, said: &said }));
+        let again = looked(&engine, Some(Before { id: 5, record: &record, said: &said }));
         let mut faces: Vec<(u64, bool)> = again.record.faces.iter().map(|f| (f.id, f.no_face)).collect();
         faces.sort_unstable();
         assert_eq!(faces, [(10, false), (11, false), (20, true), (21, false)]);
-        assert!(again.follows);
+        assert_eq!(again.follows, Some(5));
         assert!(again.record.faces.iter().all(|f| f.vector.len() == record.faces[0].vector.len()));
         assert_eq!(again.pictures.len(), 4);
     }

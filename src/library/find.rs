@@ -151,9 +151,13 @@ pub(super) fn taken_within(photo: &PhotoRecord, from: &str, to: &str) -> bool {
 
 /// Whether two photos are savings of one picture.
 pub(super) fn alike(a: &PhotoRecord, b: &PhotoRecord) -> bool {
-    let differ: u32 = a.likeness.iter().zip(&b.likeness).map(|(a, b)| (a ^ b).count_ones()).sum();
     let shape = |p: &PhotoRecord| p.width as f32 / p.height.max(1) as f32;
-    differ <= SAME_PICTURE && (shape(a) / shape(b) - 1.0).abs() <= SAME_SHAPE
+    difference(a, b) <= SAME_PICTURE && (shape(a) / shape(b) - 1.0).abs() <= SAME_SHAPE
+}
+
+/// Bits by which two pictures differ.
+pub(super) fn difference(a: &PhotoRecord, b: &PhotoRecord) -> u32 {
+    a.likeness.iter().zip(&b.likeness).map(|(a, b)| (a ^ b).count_ones()).sum()
 }
 
 fn root(parent: &[usize], mut at: usize) -> usize {

@@ -66,6 +66,10 @@ pub(super) struct Known {
     pub said: BTreeSet<u64>,
     /// Whether any photo was looked at with another model or detector.
     outdated: bool,
+    /// Photos none of whose files is there any more.
+    adrift: BTreeSet<u64>,
+    /// Folders and files that are not there any more, from which photos have moved.
+    left: BTreeSet<PathBuf>,
     /// Files with other bytes than before, which are taken after their copies.
     deferred: BTreeSet<String>,
 }
@@ -92,6 +96,8 @@ impl Known {
             said: BTreeSet::new(),
             outdated: false,
             deferred: BTreeSet::new(),
+            adrift: BTreeSet::new(),
+            left: BTreeSet::new(),
         };
         known.outdated = known.photos.values().any(|photo| !known.is_current(photo));
         known
@@ -141,6 +147,17 @@ impl Known {
         }
     }
 
+    /// Notes which photos are nowhere, by their files' flags where those were looked for, and by asking for each elsewhere.
+    pub fn note_adrift(&mut self, roots: &[PathBuf]) {
+        let is_gone = |f: &PhotoFile| {
+            let path = path_of(&f.path);
+            f.missing || (!roots.iter().any(|root| path.starts_with(root)) && is_absent(&path))
+        };
+        let adrift =
+            self.photos.iter().filter(|(_, photo)| photo.fault[0].is_empty() && photo.files.iter().all(is_gone));
+        self.adrift = adrift.map(|(id, _)| *id).collect();
+    }
+
     /// Reads a file, and looks at it where its bytes are new or its faces another model's.
     pub fn read(&self, engine: &Engine, limits: &Limits, found: &Found) -> Result<Came> {
         let mut first = Vec::with_capacity(SNIFFED);
@@ -172,9 +189,12 @@ impl Known {
         if known.is_some_and(|p| self.is_current(p) && p.fault[0].is_empty()) {
             return Ok(Came::Photo(sha256, None));
         }
-        let was = known.or_else(|| self.photos.get(self.by_path.get(&found.file.path)?));
-        let before = was.filter(|p| p.fault[0].is_empty()).map(|record| Before { record, said: &self.said });
-        Ok(Came::Photo(sha256, Some(look(engine, limits, &bytes, sha256, found.file.clone(), before)?)))
+        let was = self.by_content.get(&sha256).or_else(|| self.by_path.get(&found.file.path));
+        let photo = |id: &u64| self.photos.get(id).map(|record| Before { id: *id, record, said: &self.said });
+        let before = was.and_then(photo).filter(|b| b.record.fault[0].is_empty());
+        let adrift: Vec<Before> = self.adrift.iter().filter_map(photo).collect();
+        let looked = look(engine, limits, &bytes, sha256, found.file.clone(), (before, &adrift))?;
+        Ok(Came::Photo(sha256, Some(looked)))
     }
 
     /// Takes what a file came to into the records. What becomes of one that has changed can depend on what its copies
@@ -197,7 +217,9 @@ impl Known {
         };
         let before = self.by_path.get(path).copied();
         let now = self.by_content.get(&sha256).copied();
-        let follows = now.is_none() && looked.as_ref().is_some_and(|l| l.follows);
+        let follows = looked.as_ref().and_then(|l| l.follows).filter(|_| now.is_none());
+        let again = follows.filter(|id| Some(*id) != before && self.adrift.contains(id));
+        let follows = follows.is_some() && follows == before;
         let copies = before.filter(|_| follows).map_or_else(Vec::new, |id| self.others(id, path));
         if !copies.is_empty() && copies.iter().all(|copy| waiting.contains(*copy)) {
             self.deferred.insert(path.to_string());
@@ -225,6 +247,12 @@ impl Known {
             (before, Some(now), looked) => {
                 before.filter(|before| *before != now).into_iter().for_each(|before| self.lose(before, path));
                 self.meet(now, found, looked, before, scanned);
+            }
+            (before, None, Some(looked)) if again.is_some() => {
+                before.into_iter().for_each(|before| self.lose(before, path));
+                again.into_iter().for_each(|id| self.leave(id));
+                scanned.moved += 1;
+                again.into_iter().zip([looked]).for_each(|(id, looked)| self.follow(id, found, looked));
             }
             (Some(before), None, Some(looked)) => {
                 scanned.changed += 1;
@@ -285,6 +313,7 @@ impl Known {
         self.by_path.extend(record.files.iter().map(|f| (f.path.clone(), id)));
         *photo = record;
         self.missed.remove(&id);
+        self.adrift.remove(&id);
         self.changed.insert(id, Some(pictures));
     }
 
@@ -297,14 +326,13 @@ impl Known {
             photo.files.iter_mut().filter(|f| f.path == path).for_each(|f| *f = found.file.clone());
         } else {
             // A renamed folder is not looked through by its old name: whether its files are there is asked of each.
-            let is_gone = |f: &PhotoFile| {
-                f.missing || fs::symlink_metadata(path_of(&f.path)).is_err_and(|e| e.kind() == ErrorKind::NotFound)
-            };
+            let is_gone = |f: &PhotoFile| f.missing || is_absent(&path_of(&f.path));
             if let Some(old) = photo.files.iter().position(is_gone) {
                 let old = photo.files.remove(old);
                 if self.by_path.get(&old.path) == Some(&id) {
                     self.by_path.remove(&old.path);
                 }
+                self.left.extend(highest_absent(&path_of(&old.path)));
                 scanned.moved += 1;
             } else if before != Some(id) {
                 scanned.copies += 1;
@@ -312,6 +340,7 @@ impl Known {
             photo.files.push(found.file.clone());
         }
         photo.files.sort_by(|a, b| a.path.cmp(&b.path));
+        self.adrift.remove(&id);
         let mut pictures = None;
         if let Some(Looked { mut record, pictures: made, .. }) = looked {
             scanned.looked_again += 1;
@@ -324,6 +353,12 @@ impl Known {
         if pictures.is_some() {
             *entry = pictures;
         }
+    }
+
+    /// A photo is somewhere else now: whatever else was where it was is not there either.
+    fn leave(&mut self, id: u64) {
+        let files = self.photos.get(&id).into_iter().flat_map(|photo| &photo.files);
+        self.left.extend(files.filter_map(|f| highest_absent(&path_of(&f.path))));
     }
 
     fn is_whole(&self, id: u64) -> bool {
@@ -359,6 +394,16 @@ impl Known {
 
     /// Files that are gone of photos that have others are taken off; photos without any are counted.
     pub fn settle(&mut self, scanned: &mut Scanned) {
+        for (id, photo) in self.photos.iter_mut().filter(|_| !self.left.is_empty()) {
+            for file in photo.files.iter_mut().filter(|f| !f.missing) {
+                let path = path_of(&file.path);
+                if self.left.iter().any(|left| path.starts_with(left)) {
+                    file.missing = true;
+                    self.missed.insert(*id);
+                    self.changed.entry(*id).or_default();
+                }
+            }
+        }
         for id in std::mem::take(&mut self.missed) {
             let Some(photo) = self.photos.get_mut(&id) else { continue };
             if is_missing(photo) {
@@ -402,6 +447,15 @@ impl Known {
         }
         Ok(())
     }
+}
+
+fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound)
+}
+
+/// The folder nearest to the root that is not there, of those that lead to a path that is not; or the path itself.
+fn highest_absent(path: &Path) -> Option<PathBuf> {
+    path.ancestors().take_while(|folder| is_absent(folder)).last().map(Path::to_path_buf)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! One file to its record.
 
 use super::carry::{Before, carry_by_likeness, carry_by_place, remembered};
-use super::find::alike;
+use super::find::{alike, difference};
 use crate::database::Database;
 use crate::engine::{Engine, Selection, thumbnail};
 use crate::error::{Error, Result};
@@ -19,11 +19,12 @@ pub(super) struct Looked {
     pub record: PhotoRecord,
     /// A picture of each face.
     pub pictures: Vec<Vec<u8>>,
-    /// Whether it is the photo that it was: the same picture, or one with a face of it.
-    pub follows: bool,
+    /// Which photo it is, where it is one that was known: the same picture, or one with a face of it.
+    pub follows: Option<u64>,
 }
 
-/// Looks at a photo's bytes. One that cannot be read has a record that says why.
+/// Looks at a photo's bytes. One that cannot be read has a record that says why. `before` is the photo that the file was;
+/// `adrift` are those none of whose files is there.
 ///
 /// # Errors
 /// A device's error: nothing is known of the photo then.
@@ -33,7 +34,7 @@ pub(super) fn look(
     bytes: &[u8],
     sha256: [u8; 32],
     file: PhotoFile,
-    before: Option<Before>,
+    (before, adrift): (Option<Before>, &[Before]),
 ) -> Result<Looked> {
     let mut record = PhotoRecord {
         sha256,
@@ -52,13 +53,16 @@ pub(super) fn look(
         Ok(photo) => photo,
         Err(error) => {
             record.fault = fault(&error.into());
-            return Ok(Looked { record, pictures: Vec::new(), follows: false });
+            return Ok(Looked { record, pictures: Vec::new(), follows: None });
         }
     };
     (record.width, record.height) = (photo.width(), photo.height());
     record.likeness = likeness(photo.raster());
     let mut counted = Selection::default().count(&engine.detect(&photo)?).faces;
-    let same_picture = before.filter(|b| b.record.sha256 == sha256 || alike(b.record, &record));
+    let same = |b: &Before| b.record.sha256 == sha256 || alike(b.record, &record);
+    // Photos that are nowhere any more: one of them can have been moved and changed at once.
+    let found_again = || adrift.iter().filter(|b| same(b)).min_by_key(|b| difference(b.record, &record)).copied();
+    let same_picture = before.filter(same).or_else(found_again);
     if let Some(before) = same_picture {
         let remembered = remembered(&before, &record, &counted);
         counted.extend(remembered);
@@ -79,12 +83,15 @@ pub(super) fn look(
         });
         pictures.push(encode_jpeg(&thumbnail(photo.raster(), &face.bbox, face.turned))?);
     }
-    let carried = match (same_picture, before) {
-        (Some(same), _) => carry_by_place(same.record, &mut record),
-        (None, Some(before)) => carry_by_likeness(before.record, &mut record),
-        (None, None) => 0,
+    let follows = match (same_picture, before) {
+        (Some(same), _) => {
+            carry_by_place(same.record, &mut record);
+            Some(same.id)
+        }
+        (None, Some(before)) => (carry_by_likeness(before.record, &mut record) > 0).then_some(before.id),
+        (None, None) => None,
     };
-    Ok(Looked { record, pictures, follows: same_picture.is_some() || carried > 0 })
+    Ok(Looked { record, pictures, follows })
 }
 
 /// Code and sentence of an error, as a record has them.
