@@ -22,6 +22,9 @@ pub(crate) struct PhotoChange {
     pub record: Option<PhotoRecord>,
     /// A picture of each face, in their order; none leaves what is kept.
     pub pictures: Option<Vec<Vec<u8>>>,
+    /// Of each face the one that it is another picture of, 0 where it is of none, or nothing at all: what was said of that
+    /// one is said of it.
+    pub like: Vec<u64>,
 }
 
 /// What becomes of a group.
@@ -97,6 +100,7 @@ impl Database {
             *state += 1;
         }
         let forgets = photos.iter().any(|p| p.record.is_none());
+        let mut twins: Vec<(u64, u64)> = Vec::new();
         let (ticket, keys, numbers) = {
             let mut writer = self.store.writer()?;
             let mut keys = Vec::new();
@@ -104,6 +108,7 @@ impl Database {
             for photo in photos {
                 let id = photo.id.unwrap_or_else(|| writer.new_id());
                 let mut faces = Vec::new();
+                let like = photo.like;
                 match photo.record {
                     Some(record) => faces = self.put_photo(&mut writer, photo.id, id, record, photo.pictures)?,
                     None => {
@@ -112,7 +117,11 @@ impl Database {
                         writer.remove(Key::Pictures(id));
                     }
                 }
+                twins.extend(like.into_iter().zip(&faces).filter(|(old, _)| *old != 0).map(|(old, new)| (old, *new)));
                 numbers.0.push((id, faces));
+            }
+            if !twins.is_empty() && self.say_of_twins(&mut writer, &twins)? {
+                *state += 1;
             }
             for ((photo, face), none) in
                 no_faces.into_iter().map(|f| (f, true)).chain(faces_again.into_iter().map(|f| (f, false)))
@@ -139,6 +148,29 @@ impl Database {
             self.store.rewrite()?;
         }
         Ok(numbers)
+    }
+
+    /// Says of faces (the second of each pair) what was said of others (the first); whether anything was.
+    fn say_of_twins(&self, writer: &mut Writer, twins: &[(u64, u64)]) -> Result<bool> {
+        let mut said = false;
+        for (place, mut group) in self.store.page::<GroupRecord>(None, usize::MAX)?.into_iter().filter(|(_, g)| g.kept)
+        {
+            let of = |faces: &[u64]| -> Vec<u64> {
+                let known = twins.iter().filter(|(old, _)| faces.binary_search(old).is_ok());
+                known.map(|(_, new)| *new).filter(|new| faces.binary_search(new).is_err()).collect()
+            };
+            let (theirs, not) = (of(&group.faces), of(&group.not));
+            if theirs.is_empty() && not.is_empty() {
+                continue;
+            }
+            group.faces.extend(theirs);
+            group.not.extend(not);
+            group.faces.sort_unstable();
+            group.not.sort_unstable();
+            writer.put(place, &group, DataKey::DATABASE)?;
+            said = true;
+        }
+        Ok(said)
     }
 
     fn put_photo(

@@ -66,7 +66,7 @@ pub(super) struct Known {
     pub said: BTreeSet<u64>,
     /// Whether any photo was looked at with another model or detector.
     outdated: bool,
-    /// Photos none of whose files is there any more.
+    /// Photos none of whose files is there as it was.
     adrift: BTreeSet<u64>,
     /// Folders and files that are not there any more, from which photos have moved.
     left: BTreeSet<PathBuf>,
@@ -147,11 +147,14 @@ impl Known {
         }
     }
 
-    /// Notes which photos are nowhere, by their files' flags where those were looked for, and by asking for each elsewhere.
-    pub fn note_adrift(&mut self, roots: &[PathBuf]) {
+    /// Notes which photos are nowhere as they were: by their files' flags where those were looked for, by what is to be read
+    /// (in order), and elsewhere by asking for each.
+    pub fn note_adrift(&mut self, roots: &[PathBuf], todo: &[Found]) {
         let is_gone = |f: &PhotoFile| {
             let path = path_of(&f.path);
-            f.missing || (!roots.iter().any(|root| path.starts_with(root)) && is_absent(&path))
+            let is_inside = roots.iter().any(|root| path.starts_with(root));
+            let is_changed = || todo.binary_search_by(|found| found.file.path.cmp(&f.path)).is_ok();
+            f.missing || if is_inside { is_changed() } else { is_absent(&path) }
         };
         let adrift =
             self.photos.iter().filter(|(_, photo)| photo.fault[0].is_empty() && photo.files.iter().all(is_gone));
@@ -218,7 +221,13 @@ impl Known {
         let before = self.by_path.get(path).copied();
         let now = self.by_content.get(&sha256).copied();
         let follows = looked.as_ref().and_then(|l| l.follows).filter(|_| now.is_none());
-        let again = follows.filter(|id| Some(*id) != before && self.adrift.contains(id));
+        let other = follows.filter(|id| Some(*id) != before && self.adrift.contains(id));
+        let elsewhere = other.map_or_else(Vec::new, |id| self.others(id, path));
+        if elsewhere.iter().any(|file| waiting.contains(*file)) {
+            self.deferred.insert(path.to_string());
+            return true;
+        }
+        let again = other.filter(|_| elsewhere.iter().all(|file| is_absent(&path_of(file))));
         let follows = follows.is_some() && follows == before;
         let copies = before.filter(|_| follows).map_or_else(Vec::new, |id| self.others(id, path));
         if !copies.is_empty() && copies.iter().all(|copy| waiting.contains(*copy)) {
@@ -281,8 +290,9 @@ impl Known {
 
     /// A photo that was not known comes to the library; whether none with its bytes has come in this batch already.
     fn come(&mut self, found: &Found, mut looked: Looked, scanned: &mut Scanned) -> bool {
-        // The numbers are those of the faces of the photo that the file was, which is kept.
-        looked.record.faces.iter_mut().for_each(|face| face.id = 0);
+        // The numbers are those of the faces of the photo that the file was, which is kept: what was said of them is said of
+        // these, too.
+        looked.like = looked.record.faces.iter_mut().map(|face| std::mem::take(&mut face.id)).collect();
         if let Some(new) = self.new.iter_mut().find(|new| new.record.sha256 == looked.record.sha256) {
             scanned.copies += 1;
             scanned.faces -= looked.record.faces.len();
@@ -420,14 +430,19 @@ impl Known {
         let mut change = LibraryChange::default();
         for (id, pictures) in std::mem::take(&mut self.changed) {
             if let Some(record) = self.photos.get(&id) {
-                change.photos.push(PhotoChange { id: Some(id), record: Some(record.clone()), pictures });
+                change.photos.push(PhotoChange {
+                    id: Some(id),
+                    record: Some(record.clone()),
+                    pictures,
+                    like: Vec::new(),
+                });
             }
         }
         let new = std::mem::take(&mut self.new);
         let known = change.photos.len();
-        for Looked { record, pictures, .. } in &new {
+        for Looked { record, pictures, like, .. } in &new {
             let (record, pictures) = (Some(record.clone()), Some(pictures.clone()));
-            change.photos.push(PhotoChange { id: None, record, pictures });
+            change.photos.push(PhotoChange { id: None, record, pictures, like: like.clone() });
         }
         if change.photos.is_empty() {
             return Ok(());

@@ -19,6 +19,8 @@ pub(super) struct Looked {
     pub record: PhotoRecord,
     /// A picture of each face.
     pub pictures: Vec<Vec<u8>>,
+    /// Of each face the one that it is another picture of, 0 where it is of none: for a photo that is another's copy.
+    pub like: Vec<u64>,
     /// Which photo it is, where it is one that was known: the same picture, or one with a face of it.
     pub follows: Option<u64>,
 }
@@ -53,7 +55,7 @@ pub(super) fn look(
         Ok(photo) => photo,
         Err(error) => {
             record.fault = fault(&error.into());
-            return Ok(Looked { record, pictures: Vec::new(), follows: None });
+            return Ok(Looked { record, pictures: Vec::new(), like: Vec::new(), follows: None });
         }
     };
     (record.width, record.height) = (photo.width(), photo.height());
@@ -91,7 +93,7 @@ pub(super) fn look(
         (None, Some(before)) => (carry_by_likeness(before.record, &mut record) > 0).then_some(before.id),
         (None, None) => None,
     };
-    Ok(Looked { record, pictures, follows })
+    Ok(Looked { record, pictures, like: Vec::new(), follows })
 }
 
 /// Code and sentence of an error, as a record has them.

@@ -125,7 +125,7 @@ impl Library<'_> {
         let own = folders.iter().filter_map(|f| real(f).ok());
         let roots: Vec<PathBuf> = own.chain(folders.iter().filter_map(|f| std::path::absolute(f).ok())).collect();
         known.miss(&roots, &closed, &found);
-        known.note_adrift(&roots);
+        known.note_adrift(&roots, &todo);
         let (all, done) = (todo.len(), AtomicUsize::new(0));
         told(0, all, 0);
         // What becomes of some is known when the others have been read.

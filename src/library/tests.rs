@@ -85,7 +85,7 @@ pub(super) fn added(database: &Database, photos: &[(u64, Vec<u64>)]) -> Vec<(u64
     let change = |(number, people): &(u64, Vec<u64>)| {
         let record = photo(*number, people);
         let pictures = Some(vec![vec![7; 40]; record.faces.len()]);
-        PhotoChange { id: None, record: Some(record), pictures }
+        PhotoChange { id: None, record: Some(record), pictures, like: Vec::new() }
     };
     let photos = photos.iter().map(change).collect();
     database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap().0
@@ -337,7 +337,7 @@ fn the_same_picture_saved_again_is_told_and_others_are_not() {
             files: vec![PhotoFile { path: name.to_string(), size: 1, modified_ns: 1, missing: false }],
             ..photo(number as u64, &[])
         };
-        PhotoChange { id: None, record: Some(record), pictures: None }
+        PhotoChange { id: None, record: Some(record), pictures: None, like: Vec::new() }
     };
     let photos = names.iter().enumerate().map(change).collect();
     database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap();
@@ -367,7 +367,7 @@ fn the_most_doubtful_pair_is_asked_first_and_what_was_answered_never_again() {
     let photos = (0..12u64).map(|n| {
         let mut record = photo(n, &[1]);
         record.faces = vec![face(along(people[n as usize % 4], n))];
-        PhotoChange { id: None, record: Some(record), pictures: None }
+        PhotoChange { id: None, record: Some(record), pictures: None, like: Vec::new() }
     });
     let change = LibraryChange { photos: photos.collect(), ..LibraryChange::default() };
     let faces_of: Vec<u64> = database.library_change(change).unwrap().0.into_iter().map(|(_, f)| f[0]).collect();
@@ -400,7 +400,7 @@ fn the_most_doubtful_pair_is_asked_first_and_what_was_answered_never_again() {
     let more = (20..22u64).map(|n| {
         let mut record = photo(n, &[1]);
         record.faces = vec![face(along(people[if n == 20 { 0 } else { 2 }], n))];
-        PhotoChange { id: None, record: Some(record), pictures: None }
+        PhotoChange { id: None, record: Some(record), pictures: None, like: Vec::new() }
     });
     database.library_change(LibraryChange { photos: more.collect(), ..LibraryChange::default() }).unwrap();
     group(&library);
@@ -459,7 +459,7 @@ fn fifty_thousand_faces() {
             let mut shown = small.clone();
             crate::media::fill_rect(&mut shown, 0.0, 0.0, 30.0, 30.0, colour, 1.0);
             let jpeg = crate::media::encode_jpeg(&shown).unwrap();
-            PhotoChange { id: None, record: Some(record), pictures: Some(vec![jpeg.clone(), jpeg]) }
+            PhotoChange { id: None, record: Some(record), pictures: Some(vec![jpeg.clone(), jpeg]), like: Vec::new() }
         });
         let change = LibraryChange { photos: photos.collect(), ..LibraryChange::default() };
         numbers.extend(database.library_change(change).unwrap().0.into_iter().flat_map(|(_, faces)| faces));
@@ -497,7 +497,7 @@ fn two_faces_of_one_photo_are_two_people_unless_they_are_as_alike_as_can_be() {
         let mut record = photo(number, &[]);
         record.faces = vectors.into_iter().map(face).collect();
         let pictures = Some(vec![vec![7; 40]; record.faces.len()]);
-        let photos = vec![PhotoChange { id: None, record: Some(record), pictures }];
+        let photos = vec![PhotoChange { id: None, record: Some(record), pictures, like: Vec::new() }];
         let change = LibraryChange { photos, ..LibraryChange::default() };
         database.library_change(change).unwrap().0.remove(0).1
     };

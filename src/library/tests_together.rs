@@ -22,7 +22,7 @@ fn faces_whose_photos_are_away_or_another_models_stay_where_somebody_put_them() 
         let change = |(id, record): &(u64, PhotoRecord)| {
             let mut record = record.clone();
             change(&mut record);
-            PhotoChange { id: Some(*id), record: Some(record), pictures: None }
+            PhotoChange { id: Some(*id), record: Some(record), pictures: None, like: Vec::new() }
         };
         let photos = some.iter().map(change).collect();
         database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap();
@@ -77,7 +77,7 @@ fn what_is_said_to_be_no_face_while_its_photo_is_looked_at_again_is_none() {
     let (id, numbers) = added(&database, &[(1, vec![1, 2])]).remove(0);
     let scanned = library.photos().unwrap().remove(&id).unwrap();
     library.not_a_face(numbers[0]).unwrap();
-    let photos = vec![PhotoChange { id: Some(id), record: Some(scanned), pictures: None }];
+    let photos = vec![PhotoChange { id: Some(id), record: Some(scanned), pictures: None, like: Vec::new() }];
     database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap();
     let record = library.photos().unwrap().remove(&id).unwrap();
     assert_eq!(record.faces.iter().map(|f| f.no_face).collect::<Vec<_>>(), [true, false]);
@@ -99,7 +99,7 @@ fn a_face_that_was_said_to_be_none_is_one_again_also_when_it_is_looked_at_meanwh
     library.a_face_again(numbers[1]).unwrap();
     assert_eq!(library.album().unwrap().no_faces().len(), 1, "nobody said that the other was none");
     library.a_face_again(numbers[0]).unwrap();
-    let photos = vec![PhotoChange { id: Some(id), record: Some(scanned), pictures: None }];
+    let photos = vec![PhotoChange { id: Some(id), record: Some(scanned), pictures: None, like: Vec::new() }];
     database.library_change(LibraryChange { photos, ..LibraryChange::default() }).unwrap();
     assert!(library.album().unwrap().no_faces().is_empty());
     assert_eq!(library.name_face(numbers[0], "Ada").unwrap().faces, 1);

@@ -111,9 +111,9 @@ impl Library<'_> {
             if record.files.is_empty() || missing && is_missing(&record) {
                 photos += 1;
                 gone.extend(record.faces.iter().map(|f| f.id));
-                change.push(PhotoChange { id: Some(id), record: None, pictures: None });
+                change.push(PhotoChange { id: Some(id), record: None, pictures: None, like: Vec::new() });
             } else if record.files.len() < files {
-                change.push(PhotoChange { id: Some(id), record: Some(record), pictures: None });
+                change.push(PhotoChange { id: Some(id), record: Some(record), pictures: None, like: Vec::new() });
             }
         }
         Ok((change, photos, gone))
