@@ -37,7 +37,7 @@ pub(super) struct Found {
 /// A file after everything that needs no turn at the database.
 pub(super) enum Came {
     /// Its bytes are of this content; looked at where they are new.
-    Photo([u8; 32], Option<Looked>),
+    Photo([u8; 32], Option<Box<Looked>>),
     Foreign(&'static str),
     NoPhoto,
     Refused(Error),
@@ -197,7 +197,7 @@ impl Known {
         let before = was.and_then(photo).filter(|b| b.record.fault[0].is_empty());
         let adrift: Vec<Before> = self.adrift.iter().filter_map(photo).collect();
         let looked = look(engine, limits, &bytes, sha256, found.file.clone(), (before, &adrift))?;
-        Ok(Came::Photo(sha256, Some(looked)))
+        Ok(Came::Photo(sha256, Some(Box::new(looked))))
     }
 
     /// Takes what a file came to into the records. What becomes of one that has changed can depend on what its copies
@@ -216,7 +216,7 @@ impl Known {
                 scanned.refuse(path, fault(&error));
                 return false;
             }
-            Came::Photo(sha256, looked) => (sha256, looked),
+            Came::Photo(sha256, looked) => (sha256, looked.map(|looked| *looked)),
         };
         let before = self.by_path.get(path).copied();
         let now = self.by_content.get(&sha256).copied();
