@@ -142,6 +142,25 @@ fn photos_that_change_names_keep_what_was_said() {
 }
 
 #[test]
+fn what_is_like_a_photo_that_was_deleted_does_not_take_its_place() {
+    let said = Said::new();
+    let was = fs::read(said.at("c.jpg")).unwrap();
+    fs::remove_file(said.at("c.jpg")).unwrap();
+    said.scan();
+    // The same picture from somewhere else begins with what was said.
+    fs::write(said.at("d.jpg"), &was).unwrap();
+    with_comment(&said.at("d.jpg"), "sent by a friend");
+    assert_eq!(said.scan(), [1, 0, 0, 0, 0, 0]);
+    let names: Vec<_> = said.seen("d.jpg").into_iter().map(|(_, name)| name).collect();
+    assert_eq!(names, [Some("Somebody".to_string())]);
+    fs::remove_file(said.at("d.jpg")).unwrap();
+    fs::write(said.at("c.jpg"), &was).unwrap();
+    assert_eq!(said.scan()[5], 1);
+    said.seen("d.jpg");
+    assert_eq!(said.seen("c.jpg"), said.before[2]);
+}
+
+#[test]
 fn photos_that_change_names_and_are_edited_at_once_keep_what_was_said() {
     let said = Said::new();
     fs::rename(said.at("a.jpg"), said.at("for a moment")).unwrap();

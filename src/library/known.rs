@@ -68,6 +68,8 @@ pub(super) struct Known {
     outdated: bool,
     /// Photos none of whose files is there as it was.
     adrift: BTreeSet<u64>,
+    /// Those none of whose files was there at the scan before: they are kept for the day when they are back.
+    away: BTreeSet<u64>,
     /// Folders and files that are not there any more, from which photos have moved.
     left: BTreeSet<PathBuf>,
     /// Files with other bytes than before, which are taken after their copies.
@@ -97,8 +99,10 @@ impl Known {
             outdated: false,
             deferred: BTreeSet::new(),
             adrift: BTreeSet::new(),
+            away: BTreeSet::new(),
             left: BTreeSet::new(),
         };
+        known.away = known.photos.iter().filter(|(_, photo)| is_missing(photo)).map(|(id, _)| *id).collect();
         known.outdated = known.photos.values().any(|photo| !known.is_current(photo));
         known
     }
@@ -129,7 +133,7 @@ impl Known {
 
     /// Whether a file was a photo before, so that what was said of its faces counts.
     pub fn knows(&self, found: &Found) -> bool {
-        self.outdated || self.by_path.contains_key(&found.file.path)
+        self.outdated || !self.adrift.is_empty() || self.by_path.contains_key(&found.file.path)
     }
 
     /// Marks files under the roots that were not found, but for those in folders that cannot be looked into.
@@ -221,7 +225,7 @@ impl Known {
         let before = self.by_path.get(path).copied();
         let now = self.by_content.get(&sha256).copied();
         let follows = looked.as_ref().and_then(|l| l.follows).filter(|_| now.is_none());
-        let other = follows.filter(|id| Some(*id) != before && self.adrift.contains(id));
+        let other = follows.filter(|id| Some(*id) != before && self.adrift.contains(id) && !self.away.contains(id));
         let elsewhere = other.map_or_else(Vec::new, |id| self.others(id, path));
         if elsewhere.iter().any(|file| waiting.contains(*file)) {
             self.deferred.insert(path.to_string());
