@@ -40,6 +40,7 @@ pub use profile::Profile;
 pub use reembed::{ReembedOptions, Reembedded};
 pub use seed::draw_seed;
 pub use seen::{Question, SeenFace, Verification};
+pub(crate) use upright::known_face;
 
 use crate::align::{Alignment, DLIB_150};
 use crate::compare::{Mark, Pair, Pane, Picture, Tag, draw_found};

@@ -8,7 +8,7 @@ use super::Engine;
 use crate::attributes::QualityBounds;
 use crate::detect::Detection;
 use crate::error::ModelError;
-use crate::geometry::Similarity;
+use crate::geometry::{BBox, Landmarks, Similarity};
 use crate::media::{Raster, warp};
 
 /// Side of what is cut out, in pixels.
@@ -45,5 +45,39 @@ impl Engine {
         // Bayes' rule, with the detector's word as the evidence.
         let odds = inverted / (1.0 - inverted).max(f32::EPSILON) / SURER;
         Ok(odds / (1.0 + odds))
+    }
+}
+
+/// A face that is known from before, as a detector would answer it.
+pub(crate) fn known_face(bbox: BBox, landmarks: Landmarks, score: f32) -> Detection {
+    Detection { bbox, score, landmarks, turned: turned(&landmarks) }
+}
+
+/// By how many degrees a photo has to be turned clockwise for a face to be upright: from its eyes to its mouth is down.
+fn turned(landmarks: &Landmarks) -> u16 {
+    let both = |a: usize, b: usize, axis: usize| landmarks.0[a][axis] + landmarks.0[b][axis];
+    let [x, y] = [0, 1].map(|axis| both(3, 4, axis) - both(0, 1, axis));
+    match (x.abs() > y.abs(), x > 0.0, y > 0.0) {
+        (true, true, _) => 90,
+        (true, false, _) => 270,
+        (false, _, true) => 0,
+        (false, _, false) => 180,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_face_is_turned_as_its_mouth_lies_below_its_eyes() {
+        let upright = [[-1.0, -1.0], [1.0, -1.0], [0.0, 0.0], [-1.0, 1.0], [1.0, 1.0f32]];
+        // Clockwise, with y downwards.
+        let turn = |p: [[f32; 2]; 5]| p.map(|[x, y]| [-y, x]);
+        let mut landmarks = upright;
+        for degrees in [0, 270, 180, 90] {
+            assert_eq!(turned(&Landmarks(landmarks)), degrees);
+            landmarks = turn(landmarks);
+        }
     }
 }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::carry::Before;
 use super::look::{Looked, fault, look};
-use super::scan::Scanned;
+use super::scanned::Scanned;
 use super::{Library, is_missing};
 use crate::engine::Engine;
 use crate::error::{Error, PhotoError, Result};
@@ -63,9 +63,9 @@ pub(super) struct Known {
     /// Photos that lost a file, and which: whether it was moved is known at the end.
     missed: BTreeSet<u64>,
     /// Faces of which somebody has said something.
-    pub said: BTreeSet<u64>,
-    /// Whether any photo was looked at with another model or detector.
-    outdated: bool,
+    said: BTreeSet<u64>,
+    /// Photos with such a face, or one that was said to be none.
+    corrected: Vec<u64>,
     /// Photos none of whose files is there as it was.
     adrift: BTreeSet<u64>,
     /// Those none of whose files was there at the scan before: they are kept for the day when they are back.
@@ -96,14 +96,13 @@ impl Known {
             new: Vec::new(),
             missed: BTreeSet::new(),
             said: BTreeSet::new(),
-            outdated: false,
+            corrected: Vec::new(),
             deferred: BTreeSet::new(),
             adrift: BTreeSet::new(),
             away: BTreeSet::new(),
             left: BTreeSet::new(),
         };
         known.away = known.photos.iter().filter(|(_, photo)| is_missing(photo)).map(|(id, _)| *id).collect();
-        known.outdated = known.photos.values().any(|photo| !known.is_current(photo));
         known
     }
 
@@ -131,9 +130,11 @@ impl Known {
         true
     }
 
-    /// Whether a file was a photo before, so that what was said of its faces counts.
-    pub fn knows(&self, found: &Found) -> bool {
-        self.outdated || !self.adrift.is_empty() || self.by_path.contains_key(&found.file.path)
+    /// Hears of which faces somebody has said something.
+    pub fn hear(&mut self, said: BTreeSet<u64>) {
+        let is_said = |photo: &PhotoRecord| photo.faces.iter().any(|f| f.no_face || said.contains(&f.id));
+        self.corrected = self.photos.iter().filter(|(_, photo)| is_said(photo)).map(|(id, _)| *id).collect();
+        self.said = said;
     }
 
     /// Marks files under the roots that were not found, but for those in folders that cannot be looked into.
@@ -199,8 +200,8 @@ impl Known {
         let was = self.by_content.get(&sha256).or_else(|| self.by_path.get(&found.file.path));
         let photo = |id: &u64| self.photos.get(id).map(|record| Before { id: *id, record, said: &self.said });
         let before = was.and_then(photo).filter(|b| b.record.fault[0].is_empty());
-        let adrift: Vec<Before> = self.adrift.iter().filter_map(photo).collect();
-        let looked = look(engine, limits, &bytes, sha256, found.file.clone(), (before, &adrift))?;
+        let others: Vec<Before> = self.adrift.iter().chain(&self.corrected).filter_map(photo).collect();
+        let looked = look(engine, limits, &bytes, sha256, found.file.clone(), (before, &others))?;
         Ok(Came::Photo(sha256, Some(Box::new(looked))))
     }
 

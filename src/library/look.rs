@@ -3,10 +3,10 @@
 use super::carry::{Before, carry_by_likeness, carry_by_place, remembered};
 use super::find::{alike, difference};
 use crate::database::Database;
-use crate::engine::{Engine, Selection, thumbnail};
+use crate::engine::{Engine, Selection, known_face, thumbnail};
 use crate::error::{Error, Result};
 use crate::files::now_ms;
-use crate::geometry::FaceQuality;
+use crate::geometry::{BBox, FaceQuality};
 use crate::media::{Limits, Photo, Raster, Region, encode_jpeg, resize_area, taken_at};
 use crate::store::{PhotoFace, PhotoFile, PhotoRecord};
 
@@ -26,7 +26,8 @@ pub(super) struct Looked {
 }
 
 /// Looks at a photo's bytes. One that cannot be read has a record that says why. `before` is the photo that the file was;
-/// `adrift` are those none of whose files is there.
+/// `others` are
+/// those that it may be else, the likelier first.
 ///
 /// # Errors
 /// A device's error: nothing is known of the photo then.
@@ -36,7 +37,7 @@ pub(super) fn look(
     bytes: &[u8],
     sha256: [u8; 32],
     file: PhotoFile,
-    (before, adrift): (Option<Before>, &[Before]),
+    (before, others): (Option<Before>, &[Before]),
 ) -> Result<Looked> {
     let mut record = PhotoRecord {
         sha256,
@@ -62,20 +63,19 @@ pub(super) fn look(
     record.likeness = likeness(photo.raster());
     let mut counted = Selection::default().count(&engine.detect(&photo)?).faces;
     let same = |b: &Before| b.record.sha256 == sha256 || alike(b.record, &record);
-    // Photos that are nowhere any more: one of them can have been moved and changed at once.
-    let found_again = || adrift.iter().filter(|b| same(b)).min_by_key(|b| difference(b.record, &record)).copied();
+    // One of the others can have been moved and changed at once, or saved a second time.
+    let found_again = || others.iter().filter(|b| same(b)).min_by_key(|b| difference(b.record, &record)).copied();
     let same_picture = before.filter(same).or_else(found_again);
-    if let Some(before) = same_picture {
-        let remembered = remembered(&before, &record, &counted);
-        counted.extend(remembered);
-    }
+    let found: Vec<BBox> = counted.iter().map(|face| face.bbox).collect();
+    let remembered = same_picture.map_or_else(Vec::new, |before| remembered(&before, &record, &found));
+    counted.extend(remembered.iter().map(|(bbox, landmarks, score)| known_face(*bbox, *landmarks, *score)));
     let side = engine.side(&photo, &counted, &Selection { min_score: Some(0.0), ..Selection::default() })?;
     let mut pictures = Vec::with_capacity(side.faces.len());
     for (face, quality) in side.faces.iter().zip(&side.quality) {
         record.faces.push(PhotoFace {
             id: 0,
             vector: face.embedding.values().to_vec(),
-            bbox: [face.bbox.x0, face.bbox.y0, face.bbox.x1, face.bbox.y1],
+            bbox: corners(&face.bbox),
             landmarks: face.landmarks.0,
             score: face.score,
             quality: (*quality).into(),
@@ -87,13 +87,23 @@ pub(super) fn look(
     }
     let follows = match (same_picture, before) {
         (Some(same), _) => {
-            carry_by_place(same.record, &mut record);
-            Some(same.id)
+            let carried = carry_by_place(same.record, &mut record);
+            // What was remembered and is not there is no face.
+            let is_made_up = |f: &PhotoFace| f.id == 0 && remembered.iter().any(|(bbox, ..)| corners(bbox) == f.bbox);
+            let stays: Vec<bool> = record.faces.iter().map(|face| !is_made_up(face)).collect();
+            let (mut of_faces, mut of_pictures) = (stays.iter(), stays.iter());
+            record.faces.retain(|_| of_faces.next() == Some(&true));
+            pictures.retain(|_| of_pictures.next() == Some(&true));
+            (carried > 0 || same.record.faces.is_empty()).then_some(same.id)
         }
         (None, Some(before)) => (carry_by_likeness(before.record, &mut record) > 0).then_some(before.id),
         (None, None) => None,
     };
     Ok(Looked { record, pictures, like: Vec::new(), follows })
+}
+
+fn corners(bbox: &BBox) -> [f32; 4] {
+    [bbox.x0, bbox.y0, bbox.x1, bbox.y1]
 }
 
 /// Code and sentence of an error, as a record has them.

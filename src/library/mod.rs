@@ -3,6 +3,7 @@
 //! | file | what |
 //! | --- | --- |
 //! | `scan` | folders to records |
+//! | `scanned` | what a scan came to |
 //! | `walk` | what is in folders |
 //! | `known` | what a file comes to, given the records: new, changed, a copy, moved, gone |
 //! | `look` | one file to its record |
@@ -29,6 +30,7 @@ mod known;
 mod look;
 mod people;
 mod scan;
+mod scanned;
 mod sheet;
 #[cfg(test)]
 mod tests;
@@ -44,7 +46,8 @@ pub use correct::Correction;
 pub use doubt::SamePerson;
 pub use find::{Duplicates, FoundFace, FoundPhoto, PhotoFilter, Who};
 pub use people::{GroupSummary, Grouped};
-pub use scan::{Refused, ScanOptions, Scanned};
+pub use scan::ScanOptions;
+pub use scanned::{Refused, Scanned};
 pub use upkeep::{Hanging, LibraryStatus};
 
 use crate::database::Database;

@@ -3,17 +3,17 @@
 //! A file whose size and time are known is not opened. One that is new or changed is read; where its bytes are known it
 //! is a copy, or was moved, and is not looked at; else its faces are found. [`TOGETHER`] files are one write.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rayon::prelude::*;
-use serde::Serialize;
 
 use super::Library;
 use super::known::{Came, Found, Known, LIVE};
 use super::look::fault;
+use super::scanned::Scanned;
 use super::walk::{Walked, films_of_live_photos, real, walk};
 use crate::engine::Engine;
 use crate::error::{LibraryError, Result};
@@ -29,57 +29,6 @@ pub struct ScanOptions {
     pub limits: Limits,
     /// Look again at what could not be read before.
     pub again: bool,
-}
-
-/// A file that could not be read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Refused {
-    /// The file, spelled.
-    pub path: String,
-    /// Stable name of the reason.
-    pub code: String,
-    /// The reason.
-    pub message: String,
-}
-
-/// What a scan came to.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
-pub struct Scanned {
-    /// Photos found.
-    pub photos: usize,
-    /// Of these not opened, since size and time are known.
-    pub unchanged: usize,
-    /// New to the library.
-    pub added: usize,
-    /// Files with another content than before.
-    pub changed: usize,
-    /// Photos looked at again, since their faces were another model's or detector's.
-    pub looked_again: usize,
-    /// Files found at another place than before.
-    pub moved: usize,
-    /// Files with the bytes of another, that are both there.
-    pub copies: usize,
-    /// Photos that were missing and are there again.
-    pub returned: usize,
-    /// Photos none of whose files is there any more. They are kept, and not shown.
-    pub missing: usize,
-    /// Faces in what was looked at.
-    pub faces: usize,
-    /// What could not be read, in this scan.
-    pub refused: Vec<Refused>,
-    /// Pictures and films of kinds that are not read, by kind.
-    pub passed_over: BTreeMap<String, usize>,
-    /// Seconds.
-    pub seconds: f64,
-    /// Photos looked at in a second.
-    pub photos_per_second: f64,
-}
-
-impl Scanned {
-    /// Notes a file that could not be read: code and sentence.
-    pub(super) fn refuse(&mut self, path: &str, [code, message]: [String; 2]) {
-        self.refused.push(Refused { path: path.to_string(), code, message });
-    }
 }
 
 impl Library<'_> {
@@ -133,9 +82,7 @@ impl Library<'_> {
             let mut waiting: BTreeSet<String> = todo.iter().map(|found| found.file.path.clone()).collect();
             let mut later = Vec::new();
             for together in todo.chunks(TOGETHER) {
-                if together.iter().any(|found| known.knows(found)) {
-                    known.said = self.said()?;
-                }
+                known.hear(self.said()?);
                 let (state, faces) = (&known, scanned.faces);
                 let read: Vec<Result<Came>> = together
                     .par_iter()

@@ -4,7 +4,7 @@
 //! `running/`, `state/` (the optimiser's), `average/` and `best/`. The record has the sha256 of all of them, so that a damaged
 //! file is refused and never trained on. Written whole beside its place, synced and renamed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use candle_core::{Device, Tensor};
@@ -97,4 +97,20 @@ pub(super) fn read(path: &Path) -> Result<(Record, BTreeMap<String, Tensor>)> {
         return Err(damaged("its tensors are not those that were written".to_string()).into());
     }
     Ok((record, tensors))
+}
+
+/// The settings of two runs that are not the same, as their checkpoint spells them: only those.
+pub(super) fn differing(recorded: &TrainOptions, now: &TrainOptions) -> (String, String) {
+    let table = |options: &TrainOptions| toml::Table::try_from(options).unwrap_or_default();
+    let (recorded, now) = (table(recorded), table(now));
+    let names: BTreeSet<&String> = recorded.keys().chain(now.keys()).collect();
+    let of = |table: &toml::Table| {
+        let differ = names.iter().filter(|name| recorded.get(**name) != now.get(**name));
+        let said = differ.map(|name| match table.get(*name) {
+            Some(value) => format!("{name} = {value}"),
+            None => format!("no {name}"),
+        });
+        said.collect::<Vec<_>>().join(", ")
+    };
+    (of(&recorded), of(&now))
 }

@@ -7,9 +7,10 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 
-use crate::error::{ModelError, Result};
+use crate::error::{Error, ModelError, Result};
 use crate::files::hex;
 use crate::media::Raster;
+use crate::nn::graph::Network;
 
 /// Chips of one size, each with the number of its person.
 #[derive(Debug, Clone, Default)]
@@ -147,5 +148,28 @@ impl FaceSet {
             into.targets.extend(targets.next());
         }
         (kept, held)
+    }
+}
+
+/// The refusal of faces that a run did not begin with.
+pub(super) fn other_faces(faces: &FaceSet) -> Error {
+    let received = format!("{} other faces", faces.len());
+    ModelError::InvalidOption { option: "faces", received, expected: "the faces that the run began with" }.into()
+}
+
+/// Whether chips have the size that a network takes.
+///
+/// # Errors
+/// [`ModelError::WrongChip`].
+pub(super) fn fits(network: &Network, faces: &FaceSet) -> Result<()> {
+    let (width, height) = network.chip_size();
+    match faces.chips().first().filter(|c| (c.width(), c.height()) != (width, height)) {
+        None => Ok(()),
+        Some(other) => Err(ModelError::WrongChip {
+            model: network.name().to_string(),
+            expected: (width as usize, height as usize),
+            received: (other.width() as usize, other.height() as usize),
+        }
+        .into()),
     }
 }

@@ -14,8 +14,8 @@ use std::path::Path;
 use candle_core::{Result as TensorResult, Tensor, Var};
 
 use super::augment::augmented;
-use super::checkpoint::{self, Record};
-use super::faces::FaceSet;
+use super::checkpoint::{self, Record, differing};
+use super::faces::{FaceSet, fits, other_faces};
 use super::losses::{distil, triplet, unit_rows};
 use super::mining::{Mining, mine, squared_distances};
 use super::optimiser::{Average, Gradients, Optimiser, clip, norm};
@@ -567,22 +567,6 @@ impl Trainer {
     }
 }
 
-/// The settings of two runs that are not the same, as their checkpoint spells them: only those.
-fn differing(recorded: &TrainOptions, now: &TrainOptions) -> (String, String) {
-    let table = |options: &TrainOptions| toml::Table::try_from(options).unwrap_or_default();
-    let (recorded, now) = (table(recorded), table(now));
-    let names: std::collections::BTreeSet<&String> = recorded.keys().chain(now.keys()).collect();
-    let of = |table: &toml::Table| {
-        let differ = names.iter().filter(|name| recorded.get(**name) != now.get(**name));
-        let said = differ.map(|name| match table.get(*name) {
-            Some(value) => format!("{name} = {value}"),
-            None => format!("no {name}"),
-        });
-        said.collect::<Vec<_>>().join(", ")
-    };
-    (of(&recorded), of(&now))
-}
-
 /// Whose faces a batch has, and what a teacher makes of them.
 struct Batch<'a> {
     labels: &'a [usize],
@@ -603,24 +587,6 @@ fn first_directions(people: usize, dimension: usize, seed: u64, device: &Device)
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(seed ^ 0x6865_6164);
     let values: Vec<f32> = (0..people * dimension).map(|_| rng.random_range(-0.1f32..0.1)).collect();
     Var::from_vec(values, (people, dimension), device.inner())
-}
-
-fn other_faces(faces: &FaceSet) -> Error {
-    let received = format!("{} other faces", faces.len());
-    ModelError::InvalidOption { option: "faces", received, expected: "the faces that the run began with" }.into()
-}
-
-fn fits(network: &Network, faces: &FaceSet) -> Result<()> {
-    let (width, height) = network.chip_size();
-    match faces.chips().first().filter(|c| (c.width(), c.height()) != (width, height)) {
-        None => Ok(()),
-        Some(other) => Err(ModelError::WrongChip {
-            model: network.name().to_string(),
-            expected: (width as usize, height as usize),
-            received: (other.width() as usize, other.height() as usize),
-        }
-        .into()),
-    }
 }
 
 #[cfg(test)]
