@@ -11,7 +11,7 @@ use utoipa::IntoParams;
 use super::super::audit::Event;
 use super::super::auth::{AtHome, Enroll, Read};
 use super::super::bodies::{TheirPhotoFile, TheirPhotoText};
-use super::super::input::{Form, Object, Options, Path};
+use super::super::input::{Form, List, Options, Path};
 use super::super::problem::Problem;
 use super::super::routes::faces::{Enrolment, enroll_photo};
 use super::super::state::Service;
@@ -206,7 +206,7 @@ pub(super) async fn delete(
 pub(super) async fn delete_several(
     State(service): State<Arc<Service>>,
     AtHome(may): AtHome<Enroll>,
-    Object(image_ids, _): Object<Vec<String>>,
+    List(image_ids): List<String>,
 ) -> Result<Json<Vec<Example>>, Problem> {
     if image_ids.len() > MOST_DELETED {
         return Err(Problem::bad("request.bad_option", format!("at most {MOST_DELETED} ids are taken in one call")));

@@ -10,5 +10,5 @@ mod query;
 
 pub(super) use form::{Form, Upload};
 pub(super) use intake::{Intake, MOST_VECTORS};
-pub(super) use object::Object;
+pub(super) use object::{List, Object};
 pub(super) use query::{NoBody, Options, Path, flag, gallery_of};
